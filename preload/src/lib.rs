@@ -1,7 +1,45 @@
-//! libsleeper.so
-pub mod interface;
-/// State
+//! libsleeper.so: sleeps inside a CPython 2.6 or 2.7 process, and tells on request what every
+//! thread of it is doing.
+//!
+//! The modules are the agent's life. `load` runs before `main` and finds the interpreter;
+//! `boot` runs on its main thread and starts the one thread that stays, which `park`s. A
+//! question is a `request`: it is answered by a `worker`, which takes the GIL and runs the
+//! `snippet`, or, where the GIL cannot be had, by a `walk` through memory.
+//!
+//! What binds all of it: the program comes first. No thread of the program's ever allocates,
+//! waits for a lock or runs Python on the agent's behalf, but at the boot. Every question is
+//! answered by its deadline. Asleep, the agent holds no descriptor, no lock and no signal.
+
+use std::ffi::c_char;
+
+mod answer;
+mod boot;
+#[allow(dead_code)] // The commands' half of it.
+mod interface;
+mod late;
+mod load;
+mod memory;
+mod module;
+mod park;
+mod python;
+mod request;
+mod snippet;
+mod wait;
+mod walk;
+mod worker;
+
+/// Tells what every thread is doing, or in one line why that cannot be told.
+///
+/// `const char *sleeper_agent_state(void)`: for a debugger (`printf "%s", sleeper_agent_state()`)
+/// and for C. May be called on any thread, in any state, holding any lock or the GIL; returns
+/// within the deadline ([`interface::DEADLINE_VARIABLE`]) and the time it takes to read memory.
+///
+/// The text is the agent's: it ends in NUL, holds no other, and is good until the next call. An
+/// [`interface::AnswerHeader`] stands before it.
 #[unsafe(no_mangle)]
-pub extern "C" fn sleeper_agent_state() -> *const std::ffi::c_char {
-    c"### Thread 1:\n".as_ptr()
+pub extern "C" fn sleeper_agent_state() -> *const c_char {
+    match load::elder() {
+        Some(elder) => elder(),
+        None => std::panic::catch_unwind(request::state).unwrap_or(request::FAILED.text()),
+    }
 }

@@ -1,0 +1,10 @@
+//! Linker flags of the library.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    // Other threads and the interpreter's own lists point into it: once loaded, it stays.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    // Every symbol is bound at load: a question asked on an interrupted thread must never
+    // enter the loader, which takes locks.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,now");
+}

@@ -1,0 +1,148 @@
+//! Load: the constructor, before `main`, in every process that inherits LD_PRELOAD.
+//!
+//! In a process that is not CPython it is two symbol look-ups. In one that is, it looks up the
+//! rest of the C API and leaves one pending call behind; the interpreter makes that call on its
+//! main thread once it runs (see `boot.rs`).
+
+use std::env;
+use std::ffi::{CStr, OsStr, c_char};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+use libloading::os::unix::Library;
+
+use crate::interface::ONLY_PID_VARIABLE;
+use crate::python::{self, Interpreter};
+use crate::{boot, late, request};
+
+/// `sleeper_agent_state` as a C function.
+pub type StateFunction = extern "C" fn() -> *const c_char;
+
+/// The agent that was in this process before this copy of the library was loaded; this copy
+/// then only passes questions on.
+static ELDER: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The one process that this agent may serve (`sa-run --no-children`); 0: any.
+static ONLY_PID: AtomicI32 = AtomicI32::new(0);
+
+/// Why the interpreter in this process cannot be served.
+static UNUSABLE: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
+
+/// Runs on the thread that loads the library: before `main` in a preloaded process, inside
+/// `import` in one that imports it. It may hold the loader's locks, which are recursive.
+#[ctor::ctor(unsafe)]
+fn load() {
+    // No panic may leave: there is nobody to catch it.
+    let _ = std::panic::catch_unwind(|| {
+        let program = Library::this();
+        let find = |name: &'static CStr| {
+            // SAFETY: only the address is taken; it is used as what the symbol is.
+            unsafe { program.get::<*const ()>(name.to_bytes_with_nul()) }
+                .ok()
+                .map(|symbol| *symbol as usize)
+        };
+        if find(c"Py_GetVersion").is_none() {
+            // Not CPython; or one whose names are not global, which is found when asked for.
+            keep_to_one_process(false);
+            return;
+        }
+        if let Some(elder) = find(c"sleeper_agent_state")
+            && elder != crate::sleeper_agent_state as StateFunction as usize
+        {
+            ELDER.store(elder as *mut (), Ordering::Release);
+            return;
+        }
+        if !keep_to_one_process(true) {
+            return;
+        }
+        request::read_deadline();
+        match python::find(&find) {
+            Interpreter::Usable(python) => boot::arm(python),
+            Interpreter::Unusable(what) => {
+                let _ = UNUSABLE.set(what);
+            }
+            Interpreter::Absent => {}
+        }
+    });
+}
+
+/// The agent that was here before this copy of the library.
+pub fn elder() -> Option<StateFunction> {
+    let elder = ELDER.load(Ordering::Acquire);
+    // SAFETY: the address of another copy's `sleeper_agent_state`, which is never unloaded.
+    (!elder.is_null()).then(|| unsafe { std::mem::transmute::<*mut (), StateFunction>(elder) })
+}
+
+/// Looks for an interpreter that came after the constructor ran.
+///
+/// On the asking thread, interrupted or not: see `late.rs`.
+pub fn find_late() -> Interpreter {
+    if let Some(what) = UNUSABLE.get() {
+        return Interpreter::Unusable(what);
+    }
+    match late::object_defining(c"Py_GetVersion") {
+        Some(object) => python::find(&|name| object.address_of(name)),
+        None => Interpreter::Absent,
+    }
+}
+
+/// Whether the agent was told to leave this process alone. Any thread.
+pub fn is_left_alone() -> bool {
+    let only = ONLY_PID.load(Ordering::Relaxed);
+    // SAFETY: getpid has no conditions.
+    only != 0 && only != unsafe { libc::getpid() }
+}
+
+/// `sa-run --no-children`: takes the library out of the environment where it has arrived, or
+/// was not meant to. Returns whether this process may have an agent.
+///
+/// Before `main` only: the environment is not read by other threads yet.
+fn keep_to_one_process(arrived: bool) -> bool {
+    let Some(only) = env::var_os(ONLY_PID_VARIABLE) else {
+        return true;
+    };
+    let Some(only) = only.to_str().and_then(|pid| pid.parse::<i32>().ok()) else {
+        return true;
+    };
+    ONLY_PID.store(only, Ordering::Relaxed);
+    let here = !is_left_alone();
+    // A wrapper such as `env` or a shell has yet to become (exec) the program meant.
+    if !here || arrived {
+        // SAFETY: single-threaded: a constructor, before `main`.
+        unsafe {
+            env::remove_var(ONLY_PID_VARIABLE);
+            if let (Some(list), Some(own)) = (env::var_os("LD_PRELOAD"), own_path()) {
+                let rest: Vec<&[u8]> = list
+                    .as_bytes()
+                    .split(|&byte| byte == b':' || byte == b' ')
+                    .filter(|&entry| entry != own.to_bytes())
+                    .collect();
+                let rest = rest.join(&b':');
+                if rest.is_empty() {
+                    env::remove_var("LD_PRELOAD");
+                } else {
+                    env::set_var("LD_PRELOAD", OsStr::from_bytes(&rest));
+                }
+            }
+        }
+    }
+    here
+}
+
+/// The path that this library was loaded by.
+fn own_path() -> Option<&'static CStr> {
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: dladdr fills in `info` for an address of ours; the name belongs to the loader's
+    // entry for this library, which is never unloaded (-z nodelete).
+    unsafe {
+        let own = load_address as fn() as *const libc::c_void;
+        if libc::dladdr(own, info.as_mut_ptr()) == 0 {
+            return None;
+        }
+        let name = info.assume_init().dli_fname;
+        (!name.is_null()).then(|| CStr::from_ptr(name))
+    }
+}
+
+/// Stands for this library's place in memory.
+fn load_address() {}

@@ -1,0 +1,91 @@
+//! The optional import: the same library as the extension module `_sleeper_agent_activation`.
+
+use std::ffi::c_char;
+use std::ptr;
+
+use crate::python::{self, API_VERSION, Interpreter, METH_NOARGS, MethodDefinition, PyObject};
+use crate::{answer, boot, load};
+
+/// CPython 2 keeps the pointer: it stands still.
+struct Methods([MethodDefinition; 2]);
+// SAFETY: read by CPython under the GIL, never changed.
+unsafe impl Sync for Methods {}
+static METHODS: Methods = Methods([
+    MethodDefinition {
+        name: c"sleeper_agent_state".as_ptr(),
+        function: Some(state),
+        flags: METH_NOARGS,
+        doc: c"sleeper_agent_state() -> str\n\nEvery thread's stack, as a debugger would get it."
+            .as_ptr(),
+    },
+    MethodDefinition {
+        name: ptr::null(),
+        function: None,
+        flags: 0,
+        doc: ptr::null(),
+    },
+]);
+
+/// The module's init function (Python/importdl.c): on the importing thread, holding the GIL.
+///
+/// In a program started under the agent it only adds the Python function; in any other the
+/// agent boots here, since a thread that imports is a thread between two bytecodes.
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn init_sleeper_agent_activation() {
+    let python = match python::found() {
+        Some(python) => python,
+        None => match load::find_late() {
+            Interpreter::Usable(python) => python,
+            // Without a usable C API there is no way to raise: `import` itself then says that
+            // the module was not initialised properly.
+            _ => return,
+        },
+    };
+    // SAFETY: on a thread that holds the GIL, as any init function is called. The tables are
+    // static. The module object is borrowed: sys.modules owns it.
+    unsafe {
+        (python.init_module)(
+            c"_sleeper_agent_activation".as_ptr(),
+            METHODS.0.as_ptr().cast_mut(),
+            c"The sleeper agent's library, loaded by import.".as_ptr(),
+            ptr::null_mut(),
+            API_VERSION,
+        );
+        if load::elder().is_none() {
+            boot::boot(ptr::null_mut());
+        }
+    }
+}
+
+/// `_sleeper_agent_activation.sleeper_agent_state()`.
+///
+/// Gives up the GIL while it asks: the answer is made by another thread, under the GIL.
+unsafe extern "C-unwind" fn state(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    let Some(python) = python::found() else {
+        return ptr::null_mut();
+    };
+    // SAFETY: called by the interpreter, holding the GIL with a thread state. The text is good
+    // until the next answer, so it is copied before the GIL is waited for.
+    unsafe {
+        let thread = (python.PyEval_SaveThread)();
+        let copy = copy(crate::sleeper_agent_state());
+        (python.PyEval_RestoreThread)(thread);
+        match copy {
+            Some(text) => {
+                (python.PyString_FromStringAndSize)(text.as_ptr().cast(), text.len() as isize)
+            }
+            None => (python.PyErr_NoMemory)(),
+        }
+    }
+}
+
+/// # Safety
+/// `text` is a fresh answer.
+unsafe fn copy(text: *const c_char) -> Option<Vec<u8>> {
+    // SAFETY: the caller's.
+    let bytes = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), answer::length(text)) };
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).ok()?;
+    copy.extend_from_slice(bytes);
+    Some(copy)
+}

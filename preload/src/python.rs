@@ -1,0 +1,270 @@
+//! The C API of CPython 2.6 and 2.7, as looked up in the running process: what depends on the
+//! interpreter's version stands here, and the object layouts in `walk.rs`.
+//!
+//! pyo3-ffi gives the names of the types. Its macros and structs describe Python 3, so nothing
+//! here reads through them: reference counts go through the exported functions.
+
+use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3_ffi::PyThreadState;
+pub use pyo3_ffi::{METH_NOARGS, Py_file_input, Py_ssize_t, PyInterpreterState, PyObject};
+
+/// `int (*)(void *)`, as `Py_AddPendingCall` wants it (Include/ceval.h).
+pub type PendingCall = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
+
+/// `PyMethodDef` of Python 2 (Include/methodobject.h).
+#[repr(C)]
+pub struct MethodDefinition {
+    /// Name in the module; null ends the table.
+    pub name: *const c_char,
+    /// The function.
+    pub function:
+        Option<unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject>,
+    /// `METH_…`.
+    pub flags: c_int,
+    /// Its doc string.
+    pub doc: *const c_char,
+}
+
+macro_rules! python_api {
+    (
+        functions { $( $function:ident : fn($($argument:ty),*) $(-> $result:ty)?; )* }
+        data { $( $datum:ident : $type:ty; )* }
+    ) => {
+        /// Every function and variable that the agent uses, at its address in this process.
+        ///
+        /// "C-unwind" because an interpreter may end a thread from inside a call (`pthread_exit`).
+        #[allow(non_snake_case, missing_docs)]
+        pub struct Python {
+            $( pub $function: unsafe extern "C-unwind" fn($($argument),*) $(-> $result)?, )*
+            $( pub $datum: *mut $type, )*
+            /// `Py_InitModule4` under the name this build exports.
+            pub init_module: InitModule,
+            /// Compared with objects' types by the walk: the addresses of the type objects.
+            pub frame_type: usize,
+            /// As above.
+            pub code_type: usize,
+            /// As above.
+            pub string_type: usize,
+        }
+
+        impl Python {
+            /// Looks everything up; the error is the name of a symbol that is not there.
+            fn look_up(find: &dyn Fn(&'static CStr) -> Option<usize>) -> Result<Self, &'static str> {
+                let need = |name: &'static CStr| {
+                    find(name).ok_or(name.to_str().unwrap_or("a symbol"))
+                };
+                Ok(Self {
+                    $( $function: {
+                        let address = need(named(concat!(stringify!($function), "\0")))?;
+                        // SAFETY: the symbol is this function of CPython 2 (the version was
+                        // checked), whose prototype in Include/*.h is the one given below.
+                        unsafe { std::mem::transmute::<usize, unsafe extern "C-unwind" fn($($argument),*) $(-> $result)?>(address) }
+                    }, )*
+                    $( $datum: need(named(concat!(stringify!($datum), "\0")))? as *mut $type, )*
+                    init_module: {
+                        // Python 2 names it for the size of Py_ssize_t and for debug builds
+                        // (Include/modsupport.h).
+                        let address = find(c"Py_InitModule4_64")
+                            .or_else(|| find(c"Py_InitModule4TraceRefs_64"))
+                            .ok_or("Py_InitModule4_64")?;
+                        // SAFETY: as above.
+                        unsafe { std::mem::transmute::<usize, InitModule>(address) }
+                    },
+                    frame_type: need(c"PyFrame_Type")?,
+                    code_type: need(c"PyCode_Type")?,
+                    string_type: need(c"PyString_Type")?,
+                })
+            }
+        }
+    };
+}
+
+/// `Py_InitModule4` (Include/modsupport.h): name, methods, doc, self, API version.
+pub type InitModule = unsafe extern "C-unwind" fn(
+    *const c_char,
+    *mut MethodDefinition,
+    *const c_char,
+    *mut PyObject,
+    c_int,
+) -> *mut PyObject;
+
+/// The API version of CPython 2.5 to 2.7 (Include/modsupport.h, PYTHON_API_VERSION).
+pub const API_VERSION: c_int = 1013;
+
+python_api! {
+    functions {
+        Py_AddPendingCall: fn(PendingCall, *mut c_void) -> c_int;
+        Py_IsInitialized: fn() -> c_int;
+        Py_AtExit: fn(unsafe extern "C" fn()) -> c_int;
+        PyEval_InitThreads: fn();
+        PyEval_AcquireLock: fn();
+        PyEval_ReleaseLock: fn();
+        PyEval_SaveThread: fn() -> *mut PyThreadState;
+        PyEval_RestoreThread: fn(*mut PyThreadState);
+        PyEval_GetBuiltins: fn() -> *mut PyObject;
+        PyEval_EvalCode: fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
+        PyInterpreterState_Head: fn() -> *mut PyInterpreterState;
+        PyInterpreterState_Next: fn(*mut PyInterpreterState) -> *mut PyInterpreterState;
+        PyThreadState_New: fn(*mut PyInterpreterState) -> *mut PyThreadState;
+        PyThreadState_Clear: fn(*mut PyThreadState);
+        PyThreadState_Delete: fn(*mut PyThreadState);
+        PyThreadState_Swap: fn(*mut PyThreadState) -> *mut PyThreadState;
+        PyImport_GetModuleDict: fn() -> *mut PyObject;
+        PyImport_ImportModuleNoBlock: fn(*const c_char) -> *mut PyObject;
+        Py_CompileStringFlags: fn(*const c_char, *const c_char, c_int, *mut c_void) -> *mut PyObject;
+        PyObject_CallObject: fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+        PyObject_GetAttrString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
+        PyObject_IsTrue: fn(*mut PyObject) -> c_int;
+        PyObject_Str: fn(*mut PyObject) -> *mut PyObject;
+        PyDict_New: fn() -> *mut PyObject;
+        PyDict_Copy: fn(*mut PyObject) -> *mut PyObject;
+        PyDict_Keys: fn(*mut PyObject) -> *mut PyObject;
+        PyDict_GetItem: fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+        PyDict_SetItem: fn(*mut PyObject, *mut PyObject, *mut PyObject) -> c_int;
+        PyDict_DelItem: fn(*mut PyObject, *mut PyObject) -> c_int;
+        PyDict_GetItemString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
+        PyDict_SetItemString: fn(*mut PyObject, *const c_char, *mut PyObject) -> c_int;
+        PyList_Size: fn(*mut PyObject) -> Py_ssize_t;
+        PyList_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
+        PyTuple_New: fn(Py_ssize_t) -> *mut PyObject;
+        PyTuple_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
+        PyString_FromString: fn(*const c_char) -> *mut PyObject;
+        PyString_FromStringAndSize: fn(*const c_char, Py_ssize_t) -> *mut PyObject;
+        PyString_AsStringAndSize: fn(*mut PyObject, *mut *mut c_char, *mut Py_ssize_t) -> c_int;
+        PyErr_Fetch: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
+        PyErr_NormalizeException: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
+        PyErr_Clear: fn();
+        PyErr_NoMemory: fn() -> *mut PyObject;
+        Py_IncRef: fn(*mut PyObject);
+        Py_DecRef: fn(*mut PyObject);
+    }
+    data {
+        _PyThreadState_Current: *mut PyThreadState;
+        _Py_Ticker: c_int;
+    }
+}
+
+/// The API of the interpreter in this process, once found. Never freed: other threads may be
+/// using it at any time, and a process finds one interpreter in its life.
+static FOUND: AtomicPtr<Python> = AtomicPtr::new(ptr::null_mut());
+
+/// Whether there is an interpreter that the agent can work with.
+pub enum Interpreter {
+    /// CPython 2.6 or 2.7, and everything the agent needs of it.
+    Usable(&'static Python),
+    /// None in this process.
+    Absent,
+    /// One, but not for us: what it is, or what it lacks.
+    Unusable(&'static str),
+}
+
+/// The interpreter found earlier by [`find`].
+pub fn found() -> Option<&'static Python> {
+    // SAFETY: the pointer is null or came from a leaked Python that is never changed.
+    unsafe { FOUND.load(Ordering::Acquire).as_ref() }
+}
+
+/// Looks the interpreter up with `find` (symbol to address), and keeps it if it is usable.
+///
+/// Allocates nothing, and takes no lock beyond what `find` takes. Runs at load time, before
+/// `Py_Initialize`, or later on any thread: nothing is called but `Py_GetVersion`, which only
+/// formats a constant (Python/getversion.c, 2.6 and 2.7).
+pub fn find(find: &dyn Fn(&'static CStr) -> Option<usize>) -> Interpreter {
+    use std::cell::UnsafeCell;
+    use std::mem::MaybeUninit;
+    use std::sync::atomic::AtomicBool;
+
+    struct Place(UnsafeCell<MaybeUninit<Python>>, AtomicBool);
+    // SAFETY: written once, by the one thread that flips the flag, before FOUND points at it.
+    unsafe impl Sync for Place {}
+    static PLACE: Place = Place(
+        UnsafeCell::new(MaybeUninit::uninit()),
+        AtomicBool::new(false),
+    );
+
+    let Some(version) = find(c"Py_GetVersion") else {
+        return Interpreter::Absent;
+    };
+    // SAFETY: `const char *Py_GetVersion(void)` in every CPython; it returns a static string.
+    let version = unsafe {
+        let version = std::mem::transmute::<usize, extern "C" fn() -> *const c_char>(version)();
+        CStr::from_ptr(version).to_bytes()
+    };
+    if !(version.starts_with(b"2.7") || version.starts_with(b"2.6")) {
+        return Interpreter::Unusable(
+            "only CPython 2.6 and 2.7 are supported, and this is another",
+        );
+    }
+    let python = match Python::look_up(find) {
+        Ok(python) => python,
+        Err(symbol) => return Interpreter::Unusable(symbol),
+    };
+    if !PLACE.1.swap(true, Ordering::AcqRel) {
+        // SAFETY: the flag was just flipped by us, so nobody else writes, and nobody reads
+        // before the pointer is published.
+        unsafe {
+            (*PLACE.0.get()).write(python);
+            FOUND.store((*PLACE.0.get()).as_mut_ptr(), Ordering::Release);
+        }
+    }
+    match found() {
+        Some(python) => Interpreter::Usable(python),
+        // Another thread is looking at this very moment.
+        None => Interpreter::Absent,
+    }
+}
+
+impl Python {
+    /// Whether `Py_Initialize` has begun and `Py_Finalize` has not got to taking things apart.
+    /// Reads one variable (Python/pythonrun.c, 2.6 and 2.7): any thread, any time.
+    pub fn initialized(&self) -> bool {
+        // SAFETY: the function only returns a static int.
+        unsafe { (self.Py_IsInitialized)() != 0 }
+    }
+
+    /// The thread state that holds the GIL, as an address; 0 for none. It may be gone by the
+    /// time it is looked at, so it is only ever read by way of `memory`.
+    pub fn current_thread_state(&self) -> usize {
+        // SAFETY: the variable lives as long as the interpreter's object is mapped; reading an
+        // aligned pointer is atomic on every machine we build for.
+        unsafe { self._PyThreadState_Current.read_volatile() as usize }
+    }
+
+    /// The main interpreter: the first made, which stands last in the list (Python/pystate.c,
+    /// `PyInterpreterState_New` puts a new one in front). Null where there is none.
+    ///
+    /// # Safety
+    /// Holding the GIL, so that no interpreter ends meanwhile.
+    pub unsafe fn main_interpreter(&self) -> *mut PyInterpreterState {
+        // SAFETY: the list does not change while the caller holds the GIL.
+        unsafe {
+            let mut last = (self.PyInterpreterState_Head)();
+            while !last.is_null() {
+                let next = (self.PyInterpreterState_Next)(last);
+                if next.is_null() {
+                    break;
+                }
+                last = next;
+            }
+            last
+        }
+    }
+
+    /// What `PyThread_get_thread_ident` gives on this thread: `pthread_self()`
+    /// (Python/thread_pthread.h, 2.6 and 2.7).
+    pub fn this_thread_ident() -> c_long {
+        // SAFETY: reads a register.
+        unsafe { libc::pthread_self() as c_long }
+    }
+}
+
+/// A symbol's name, NUL-terminated at compile time.
+const fn named(name: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(name.as_bytes()) {
+        Ok(name) => name,
+        Err(_) => c"",
+    }
+}

@@ -1,0 +1,264 @@
+//! From the question to the answer: `sleeper_agent_state()` itself.
+//!
+//! It may be called on any thread in any state, by a debugger in the midst of `malloc` or while
+//! holding the GIL. So the asking thread takes no lock and allocates nothing: it claims the
+//! desk, lays down its request, rings for the parked thread, and waits until the deadline. What
+//! it is not brought by then it reads from memory itself.
+
+use std::ffi::c_char;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::answer::{Constant, Page};
+use crate::boot::{self, Stage};
+use crate::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
+use crate::park::{self, Who};
+use crate::python::{self, Interpreter, Python};
+use crate::wait::{self, Instant};
+use crate::{load, walk, worker};
+
+/// How long a request may wait, in nanoseconds.
+static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
+
+/// When the desk was claimed, in nanoseconds ([`Instant`]); 0: it is free.
+static CLAIMED: AtomicU64 = AtomicU64::new(0);
+
+/// The futex that those wait on who find the desk claimed: counts the times it became free.
+static FREED: AtomicU32 = AtomicU32::new(0);
+
+/// The request on the desk: its number times four, plus one of these. The thread that asks and
+/// the worker agree by comparing and swapping this one word.
+static REQUEST: AtomicU32 = AtomicU32::new(0);
+const NOTHING: u32 = 0;
+const ASKED: u32 = 1;
+const ANSWERED: u32 = 2;
+const STATE: u32 = 3;
+
+/// For when the desk is taken for longer than anyone may wait.
+const BUSY: &[u8] = b"another request has not been answered within the deadline; ask again\n\0";
+static BUSY_ANSWER: Constant<{ BUSY.len() }> = Constant::new(BUSY);
+
+/// What is said when the agent itself is at fault.
+const FAILURE: &[u8] =
+    b"the agent failed (a panic); please report it with this process's standard error\n\0";
+pub static FAILED: Constant<{ FAILURE.len() }> = Constant::new(FAILURE);
+
+/// Answers. Any thread, interrupted or not, holding whatever it holds; returns by the deadline,
+/// and the time it takes to read memory. The text is good until the next call.
+pub fn state() -> *const c_char {
+    let deadline = Instant::now().after(DEADLINE.load(Ordering::Relaxed));
+    let Some(claim) = claim(deadline) else {
+        return BUSY_ANSWER.text();
+    };
+    // SAFETY: the desk is claimed, and with it the page.
+    unsafe { Page::give_back() };
+    let text = answer(deadline);
+    // Whoever took over from us because we were too late has a claim of its own.
+    if CLAIMED
+        .compare_exchange(claim, 0, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok()
+    {
+        FREED.fetch_add(1, Ordering::SeqCst);
+        wait::wake(&FREED);
+    }
+    text
+}
+
+fn answer(deadline: Instant) -> *const c_char {
+    let python = match python::found() {
+        Some(python) => python,
+        None => match load::find_late() {
+            Interpreter::Usable(python) => {
+                read_deadline();
+                python
+            }
+            Interpreter::Absent => return refuse(format_args!("not a Python process")),
+            Interpreter::Unusable(what) if what.contains(' ') => {
+                return refuse(format_args!("the agent stays dormant: {what}"));
+            }
+            Interpreter::Unusable(symbol) => {
+                return refuse(format_args!(
+                    "the agent stays dormant: this Python does not export {symbol}"
+                ));
+            }
+        },
+    };
+    if load::is_left_alone() {
+        return refuse(format_args!(
+            "the agent stays dormant: it was started for another process alone (sa-run --no-children)"
+        ));
+    }
+    let stage = boot::stage();
+    if !python.initialized() {
+        return refuse(match stage {
+            Stage::Unborn => format_args!("the interpreter is not initialised yet"),
+            Stage::Ended => format_args!("the interpreter has been shut down"),
+            _ => format_args!("the interpreter is shutting down"),
+        });
+    }
+    match stage {
+        Stage::Unborn | Stage::Ended => {
+            boot::arm(python);
+            walk(
+                python,
+                format_args!(
+                    "the agent wakes up when this program next runs Python code on its main thread"
+                ),
+            )
+        }
+        Stage::Threadless(error) => walk(
+            python,
+            format_args!(
+                "the agent could not start its thread: {}",
+                park::describe(error, &mut [0; 128])
+            ),
+        ),
+        Stage::Parked => ask_worker(python, deadline),
+    }
+}
+
+fn ask_worker(python: &'static Python, deadline: Instant) -> *const c_char {
+    if walk::this_thread_holds_gil(python) {
+        return walk(python, format_args!("the calling thread holds the GIL"));
+    }
+    let who = park::who_calls();
+    if who == Who::ParkedAtWork || worker::is_worker(Python::this_thread_ident() as usize) {
+        return walk(
+            python,
+            format_args!("it was asked on the agent's own thread, while that was at work"),
+        );
+    }
+    let number = (REQUEST.load(Ordering::SeqCst) | STATE).wrapping_add(1);
+    let asked = number | ASKED;
+    REQUEST.store(asked, Ordering::SeqCst);
+    if who == Who::ParkedAtRest {
+        worker::call();
+    } else {
+        park::ring();
+    }
+    while REQUEST.load(Ordering::SeqCst) == asked
+        && wait::wait_while(&REQUEST, asked, Some(deadline))
+    {}
+    // Too late from here on: either the answer has just come, or it will be thrown away.
+    let withdrawn = REQUEST
+        .compare_exchange(asked, number | NOTHING, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok();
+    if !withdrawn {
+        match worker::answer() {
+            Ok(text) => return text,
+            Err(error) => return walk(python, format_args!("{error}")),
+        }
+    }
+    let seconds = DEADLINE.load(Ordering::Relaxed) as f64 / 1e9;
+    if worker::has_gil() {
+        walk(
+            python,
+            format_args!("the agent got the GIL, but was not done within {seconds} s"),
+        )
+    } else {
+        match walk::thread_ident(python.current_thread_state()) {
+            Some(holder) => walk(
+                python,
+                format_args!(
+                    "the GIL was not released within {seconds} s; thread {holder} holds it"
+                ),
+            ),
+            None => walk(
+                python,
+                format_args!(
+                    "the GIL was not released within {seconds} s; which thread holds it is not known"
+                ),
+            ),
+        }
+    }
+}
+
+/// The request that waits for a worker, if there is one. On the worker.
+pub fn wanted() -> Option<u32> {
+    let request = REQUEST.load(Ordering::SeqCst);
+    (request & STATE == ASKED).then_some(request)
+}
+
+/// Tells the asking thread that `worker::answer` is ready; false if it has given up by now.
+/// On the worker, or on the thread that failed to start one.
+pub fn deliver(request: u32) -> bool {
+    let answered = request & !STATE | ANSWERED;
+    let delivered = REQUEST
+        .compare_exchange(request, answered, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok();
+    wait::wake(&REQUEST);
+    delivered
+}
+
+/// In a forked child: whatever was asked, was asked of the parent.
+pub fn forget() {
+    CLAIMED.store(0, Ordering::SeqCst);
+    REQUEST.fetch_and(!STATE, Ordering::SeqCst);
+}
+
+/// Takes the deadline from the environment. Before `main`, or when first asked.
+pub fn read_deadline() {
+    // SAFETY: getenv only reads; nobody but the program's own threads could be changing the
+    // environment, as they might under any other getenv.
+    let value = unsafe {
+        let mut name = [0_u8; 64];
+        name[..DEADLINE_VARIABLE.len()].copy_from_slice(DEADLINE_VARIABLE.as_bytes());
+        let value = libc::getenv(name.as_ptr().cast());
+        if value.is_null() {
+            return;
+        }
+        std::ffi::CStr::from_ptr(value)
+    };
+    if let Some(seconds) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse::<f64>().ok())
+        && seconds.is_finite()
+    {
+        let seconds = seconds.clamp(0.1, DEADLINE_LONGEST_SECONDS);
+        DEADLINE.store((seconds * 1e9) as u64, Ordering::Relaxed);
+    }
+}
+
+/// Makes the desk ours until the answer is given; `None` if it is not free by the deadline.
+///
+/// A claim that is much older than any answer may take is taken over: its thread was taken out
+/// of the function by a debugger, or is stopped.
+fn claim(deadline: Instant) -> Option<u64> {
+    let stale = 2 * DEADLINE.load(Ordering::Relaxed) + 5_000_000_000;
+    loop {
+        let freed = FREED.load(Ordering::SeqCst);
+        let holder = CLAIMED.load(Ordering::SeqCst);
+        let now = Instant::now();
+        if (holder == 0 || now.0.saturating_sub(holder) > stale)
+            && CLAIMED
+                .compare_exchange(holder, now.0, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        {
+            return Some(now.0);
+        }
+        if holder != 0 && !wait::wait_while(&FREED, freed, Some(deadline)) {
+            return None;
+        }
+    }
+}
+
+/// One line that says why there is no state.
+fn refuse(reason: fmt::Arguments<'_>) -> *const c_char {
+    // SAFETY: the desk is claimed.
+    let mut page = unsafe { Page::small() };
+    let _ = fmt::write(&mut page, format_args!("{reason}\n"));
+    page.finish()
+}
+
+/// The state as it can be read from memory, and why it had to be.
+fn walk(python: &Python, reason: fmt::Arguments<'_>) -> *const c_char {
+    // SAFETY: the desk is claimed.
+    let mut page = unsafe { Page::large() };
+    if walk::write_state(python, &mut page, reason) == 0 {
+        return refuse(format_args!(
+            "no Python frames could be read from memory, and {reason}"
+        ));
+    }
+    page.finish()
+}
