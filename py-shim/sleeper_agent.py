@@ -20,6 +20,8 @@ if __name__ != '_sleeper_agent_carried':
 
 # Marks the frames of the agent itself, in every copy of this text.
 _SLEEPER_AGENT = True
+# A program's globals may be of a class with ideas of its own about `in`.
+_holds = dict.__contains__
 
 # A deeper stack is cut in the middle to this many frames.
 _DEEPEST = 10000
@@ -51,7 +53,7 @@ def _collect():
     places = []
     indices = {}
     for ident, frame in sys._current_frames().items():
-        while frame is not None and '_SLEEPER_AGENT' in frame.f_globals:
+        while frame is not None and _holds(frame.f_globals, '_SLEEPER_AGENT'):
             frame = frame.f_back
         calls = []
         namespace = None
@@ -68,7 +70,7 @@ def _collect():
             calls.append(index)
             frame = frame.f_back
         # What the agent's worker calls, say linecache, is the agent's too.
-        if namespace is None or '_SLEEPER_AGENT' in namespace:
+        if namespace is None or _holds(namespace, '_SLEEPER_AGENT'):
             continue
         calls.reverse()
         if len(calls) > _DEEPEST:

@@ -31,10 +31,8 @@ static THREAD_ERROR: AtomicI32 = AtomicI32::new(0);
 /// Where the agent is in its life.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Not booted in this process (yet).
-    Unborn,
-    /// Booted, but the parked thread could not be started: the errno.
-    Threadless(i32),
+    /// Not booted in this process (yet): 0, or the errno why its thread could not be started.
+    Unborn(i32),
     /// Asleep, ready to be asked.
     Parked,
     /// The interpreter has been ended.
@@ -44,14 +42,11 @@ pub enum Stage {
 /// Where the agent is in its life. Any thread, interrupted or not.
 pub fn stage() -> Stage {
     if BOOTED_IN.load(Ordering::Acquire) == process() {
-        match THREAD_ERROR.load(Ordering::Relaxed) {
-            0 => Stage::Parked,
-            error => Stage::Threadless(error),
-        }
+        Stage::Parked
     } else if ENDED.load(Ordering::Relaxed) {
         Stage::Ended
     } else {
-        Stage::Unborn
+        Stage::Unborn(THREAD_ERROR.load(Ordering::Relaxed))
     }
 }
 
@@ -110,10 +105,12 @@ unsafe fn boot_holding_gil(python: &'static Python) {
     }
     // SAFETY: holding the GIL.
     unsafe { snippet::restore_collector(python) };
-    let error = park::start().err().unwrap_or(0);
-    THREAD_ERROR.store(error, Ordering::Relaxed);
     ENDED.store(false, Ordering::Relaxed);
-    BOOTED_IN.store(process(), Ordering::Release);
+    match park::start() {
+        Ok(()) => BOOTED_IN.store(process(), Ordering::Release),
+        // The next question says so, and arms the boot again.
+        Err(error) => THREAD_ERROR.store(error, Ordering::Relaxed),
+    }
 }
 
 /// In the child of `fork`, on its only thread, which may have held anything: only atomics are

@@ -61,6 +61,7 @@ pub fn start() -> Result<(), c_int> {
     if PARKED.load(Ordering::Acquire) != 0 {
         return Ok(());
     }
+    BELL.store(0, Ordering::SeqCst);
     let thread = spawn(park, &STACK_SIZES)?;
     PARKED.store(thread as usize, Ordering::Release);
     Ok(())
@@ -75,12 +76,16 @@ pub fn forget() {
 /// The parked thread's life.
 extern "C" fn park(_: *mut c_void) -> *mut c_void {
     name_this_thread(PARKED_THREAD);
+    let mut heard = 0;
     loop {
-        let seen = BELL.load(Ordering::SeqCst);
         AT_REST.store(true, Ordering::SeqCst);
-        wait::wait_while(&BELL, seen, None);
+        wait::wait_while(&BELL, heard, None);
         AT_REST.store(false, Ordering::SeqCst);
-        if BELL.load(Ordering::SeqCst) != seen {
+        // Compared with what was heard last, not with the word as it was before the wait: a
+        // request may have come while the last one was being seen to.
+        let rung = BELL.load(Ordering::SeqCst);
+        if rung != heard {
+            heard = rung;
             let _ = std::panic::catch_unwind(worker::call);
         }
     }

@@ -15,7 +15,8 @@ use crate::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARI
 use crate::park::{self, Who};
 use crate::python::{self, Interpreter, Python};
 use crate::wait::{self, Instant};
-use crate::{load, walk, worker};
+use crate::worker::{self, Progress};
+use crate::{load, snippet, walk};
 
 /// How long a request may wait, in nanoseconds.
 static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
@@ -43,16 +44,16 @@ const FAILURE: &[u8] =
     b"the agent failed (a panic); please report it with this process's standard error\n\0";
 pub static FAILED: Constant<{ FAILURE.len() }> = Constant::new(FAILURE);
 
-/// Answers. Any thread, interrupted or not, holding whatever it holds; returns by the deadline,
-/// and the time it takes to read memory. The text is good until the next call.
+/// Answers. Any thread, interrupted or not, holding whatever it holds. Returns by the deadline
+/// (by twice the deadline, if others asked first), and the time it takes to read memory. The
+/// text is good until the next call.
 pub fn state() -> *const c_char {
-    let deadline = Instant::now().after(DEADLINE.load(Ordering::Relaxed));
-    let Some(claim) = claim(deadline) else {
+    let Some(claim) = claim(deadline()) else {
         return BUSY_ANSWER.text();
     };
     // SAFETY: the desk is claimed, and with it the page.
     unsafe { Page::give_back() };
-    let text = answer(deadline);
+    let text = answer();
     // Whoever took over from us because we were too late has a claim of its own.
     if CLAIMED
         .compare_exchange(claim, 0, Ordering::SeqCst, Ordering::SeqCst)
@@ -64,7 +65,7 @@ pub fn state() -> *const c_char {
     text
 }
 
-fn answer(deadline: Instant) -> *const c_char {
+fn answer() -> *const c_char {
     let python = match python::found() {
         Some(python) => python,
         None => match load::find_late() {
@@ -91,33 +92,37 @@ fn answer(deadline: Instant) -> *const c_char {
     let stage = boot::stage();
     if !python.initialized() {
         return refuse(match stage {
-            Stage::Unborn => format_args!("the interpreter is not initialised yet"),
+            Stage::Unborn(_) => format_args!("the interpreter is not initialised yet"),
             Stage::Ended => format_args!("the interpreter has been shut down"),
             _ => format_args!("the interpreter is shutting down"),
         });
     }
     match stage {
-        Stage::Unborn | Stage::Ended => {
+        Stage::Unborn(0) | Stage::Ended => {
             boot::arm(python);
             walk(
                 python,
                 format_args!(
-                    "the agent wakes up when this program next runs Python code on its main thread"
+                    "the agent starts when this program next runs Python code on its main thread"
                 ),
             )
         }
-        Stage::Threadless(error) => walk(
-            python,
-            format_args!(
-                "the agent could not start its thread: {}",
-                park::describe(error, &mut [0; 128])
-            ),
-        ),
-        Stage::Parked => ask_worker(python, deadline),
+        Stage::Unborn(error) => {
+            boot::arm(python);
+            walk(
+                python,
+                format_args!(
+                    "the agent could not start its thread ({}), and tries again when this program \
+                     next runs Python code on its main thread",
+                    park::describe(error, &mut [0; 128])
+                ),
+            )
+        }
+        Stage::Parked => ask_worker(python),
     }
 }
 
-fn ask_worker(python: &'static Python, deadline: Instant) -> *const c_char {
+fn ask_worker(python: &'static Python) -> *const c_char {
     if walk::this_thread_holds_gil(python) {
         return walk(python, format_args!("the calling thread holds the GIL"));
     }
@@ -128,6 +133,7 @@ fn ask_worker(python: &'static Python, deadline: Instant) -> *const c_char {
             format_args!("it was asked on the agent's own thread, while that was at work"),
         );
     }
+    let deadline = deadline();
     let number = (REQUEST.load(Ordering::SeqCst) | STATE).wrapping_add(1);
     let asked = number | ASKED;
     REQUEST.store(asked, Ordering::SeqCst);
@@ -149,14 +155,20 @@ fn ask_worker(python: &'static Python, deadline: Instant) -> *const c_char {
             Err(error) => return walk(python, format_args!("{error}")),
         }
     }
+    snippet::restart_collector_soon(python);
     let seconds = DEADLINE.load(Ordering::Relaxed) as f64 / 1e9;
-    if worker::has_gil() {
-        walk(
+    match worker::progress() {
+        Progress::NotStarted => walk(
             python,
-            format_args!("the agent got the GIL, but was not done within {seconds} s"),
-        )
-    } else {
-        match walk::thread_ident(python.current_thread_state()) {
+            format_args!("the agent's own thread did not get to work within {seconds} s"),
+        ),
+        Progress::HasGil => walk(
+            python,
+            format_args!(
+                "the agent got the GIL, but was not done within {seconds} s (reading source files?)"
+            ),
+        ),
+        Progress::WaitsForGil => match walk::thread_ident(python.current_thread_state()) {
             Some(holder) => walk(
                 python,
                 format_args!(
@@ -169,8 +181,13 @@ fn ask_worker(python: &'static Python, deadline: Instant) -> *const c_char {
                     "the GIL was not released within {seconds} s; which thread holds it is not known"
                 ),
             ),
-        }
+        },
     }
+}
+
+/// When a wait that begins now has to end.
+fn deadline() -> Instant {
+    Instant::now().after(DEADLINE.load(Ordering::Relaxed))
 }
 
 /// The request that waits for a worker, if there is one. On the worker.
@@ -254,8 +271,12 @@ fn refuse(reason: fmt::Arguments<'_>) -> *const c_char {
 /// The state as it can be read from memory, and why it had to be.
 fn walk(python: &Python, reason: fmt::Arguments<'_>) -> *const c_char {
     // SAFETY: the desk is claimed.
-    let mut page = unsafe { Page::large() };
-    if walk::write_state(python, &mut page, reason) == 0 {
+    let (page, threads) = unsafe {
+        let mut page = Page::large();
+        let threads = walk::write_state(python, &mut page, reason);
+        (page, threads)
+    };
+    if threads == 0 {
         return refuse(format_args!(
             "no Python frames could be read from memory, and {reason}"
         ));

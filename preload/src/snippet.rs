@@ -1,12 +1,12 @@
 //! The snippet: `py-shim/sleeper_agent.py`, carried in the library, run under the GIL.
 
 use std::cell::UnsafeCell;
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::answer::Heap;
-use crate::python::{Py_file_input, PyObject, Python};
+use crate::python::{self, Py_file_input, PyObject, Python};
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
@@ -54,14 +54,32 @@ pub fn forget() {
     GC_STOPPED.store(false, Ordering::Relaxed);
 }
 
-/// Starts the collector again where a worker stopped it and is no more: in a forked child.
+/// Starts the collector again, if a worker has stopped it: this one is done, is stuck, or was a
+/// forked child's parent's.
 ///
 /// # Safety
 /// Holding the GIL, no exception set.
 pub unsafe fn restore_collector(python: &Python) {
-    if GC_STOPPED.load(Ordering::Relaxed) {
+    if GC_STOPPED.swap(false, Ordering::Relaxed) {
         // SAFETY: the caller's.
-        unsafe { start_collector(python) };
+        unsafe { call(python, &GC_ENABLE) };
+    }
+}
+
+/// Has the program's main thread start the collector again, if a worker that is stuck has
+/// stopped it. Any thread, interrupted or not: `Py_AddPendingCall` is made for that.
+pub fn restart_collector_soon(python: &Python) {
+    unsafe extern "C-unwind" fn restart(_: *mut c_void) -> c_int {
+        if let Some(python) = python::found() {
+            // SAFETY: a pending call: holding the GIL, between two bytecodes.
+            unsafe { restore_collector(python) };
+        }
+        0
+    }
+    if GC_STOPPED.load(Ordering::Relaxed) {
+        // SAFETY: `restart` stays mapped. If there is no room for it, the worker itself, or
+        // the next question, restores.
+        unsafe { (python.Py_AddPendingCall)(restart, ptr::null_mut()) };
     }
 }
 
@@ -77,11 +95,9 @@ pub unsafe fn run(python: &Python) -> Result<*const c_char, Failure> {
         }
         // A collection that our allocations set off would run the program's finalizers on our
         // thread; a program with one thread, or with a user interface, never expects that.
-        let stopped = stop_collector(python);
+        stop_collector(python);
         let result = answer(python);
-        if stopped {
-            start_collector(python);
-        }
+        restore_collector(python);
         result
     }
 }
@@ -274,28 +290,18 @@ unsafe fn call(python: &Python, function: &AtomicPtr<PyObject>) -> bool {
     }
 }
 
-/// Stops the garbage collector; false if it was not running.
+/// Stops the garbage collector, if it is running.
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn stop_collector(python: &Python) -> bool {
+unsafe fn stop_collector(python: &Python) {
     // SAFETY: the caller's.
     unsafe {
-        if !call(python, &GC_ENABLED) {
-            return false;
+        if call(python, &GC_ENABLED) {
+            GC_STOPPED.store(true, Ordering::Relaxed);
+            call(python, &GC_DISABLE);
         }
-        GC_STOPPED.store(true, Ordering::Relaxed);
-        call(python, &GC_DISABLE);
-        true
     }
-}
-
-/// # Safety
-/// As for [`run`].
-unsafe fn start_collector(python: &Python) {
-    // SAFETY: the caller's.
-    unsafe { call(python, &GC_ENABLE) };
-    GC_STOPPED.store(false, Ordering::Relaxed);
 }
 
 /// The bytes of a `str`, for as long as the object lives; `None`, with an exception set, if it

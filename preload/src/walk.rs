@@ -9,6 +9,7 @@
 //! the same in both. Debug builds (Py_TRACE_REFS) put two pointers in front of every object,
 //! which is found out per object by where its type pointer stands.
 
+use std::cell::UnsafeCell;
 use std::fmt::{self, Write};
 
 use crate::answer::Page;
@@ -25,6 +26,13 @@ const MOST_FRAMES: usize = 200_000;
 /// Frames shown of one stack: so many innermost, and half of them outermost where it is deeper.
 const MOST_SHOWN: usize = 512;
 const OUTERMOST_SHOWN: usize = 256;
+
+/// The frames of one stack. Not on the stack: the thread that asks may have little left of its
+/// own.
+struct Scratch(UnsafeCell<([usize; MOST_SHOWN], [usize; OUTERMOST_SHOWN])>);
+// SAFETY: only the thread that has claimed the desk uses it.
+unsafe impl Sync for Scratch {}
+static SCRATCH: Scratch = Scratch(UnsafeCell::new(([0; MOST_SHOWN], [0; OUTERMOST_SHOWN])));
 
 /// PyInterpreterState (pystate.h): next, tstate_head.
 const INTERPRETER_NEXT: usize = 0;
@@ -75,7 +83,10 @@ pub fn this_thread_holds_gil(python: &Python) -> bool {
 /// Writes all threads' stacks to `page`, under a heading that gives the reason.
 ///
 /// Returns how many threads were written.
-pub fn write_state(python: &Python, page: &mut Page, reason: fmt::Arguments<'_>) -> usize {
+///
+/// # Safety
+/// The caller has claimed the desk.
+pub unsafe fn write_state(python: &Python, page: &mut Page, reason: fmt::Arguments<'_>) -> usize {
     let mut written = 0;
     let _ = writeln!(page, "### Read from memory, without the GIL: {reason}");
     // SAFETY: returns a static variable (Python/pystate.c); takes no lock.
@@ -111,8 +122,8 @@ pub fn write_state(python: &Python, page: &mut Page, reason: fmt::Arguments<'_>)
 fn write_stack(python: &Python, page: &mut Page, innermost: usize) {
     // Frames point outwards only. A ring holds the last of them seen, that is the outermost,
     // once it is known how many there are; the innermost are kept as they are met.
-    let mut inner = [0_usize; MOST_SHOWN];
-    let mut outer = [0_usize; OUTERMOST_SHOWN];
+    // SAFETY: the desk is claimed, so nobody else walks; no reference outlives this call.
+    let (inner, outer) = unsafe { &mut *SCRATCH.0.get() };
     let mut depth = 0;
     let mut frame = innermost;
     let mut torn = false;

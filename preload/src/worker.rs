@@ -97,9 +97,25 @@ pub fn is_worker(ident: usize) -> bool {
     ident != 0 && WORKER.load(Ordering::SeqCst) == ident
 }
 
-/// Whether the worker has got the GIL for the present request.
-pub fn has_gil() -> bool {
-    HAS_GIL.load(Ordering::SeqCst)
+/// How far the worker has got with the present request.
+pub enum Progress {
+    /// There is none, or it has not run yet.
+    NotStarted,
+    /// It waits for the GIL.
+    WaitsForGil,
+    /// It has, or had, the GIL: the snippet lets go of it while it reads files.
+    HasGil,
+}
+
+/// How far the worker has got. Any thread, interrupted or not.
+pub fn progress() -> Progress {
+    if HAS_GIL.load(Ordering::SeqCst) {
+        Progress::HasGil
+    } else if WORKER.load(Ordering::SeqCst) != 0 {
+        Progress::WaitsForGil
+    } else {
+        Progress::NotStarted
+    }
 }
 
 /// The answer to a request that was delivered. On the thread that asked.
@@ -154,7 +170,6 @@ extern "C" fn work(_: *mut c_void) -> *mut c_void {
 /// # Safety
 /// On the worker, holding nothing.
 unsafe fn serve(python: &'static Python) -> bool {
-    HAS_GIL.store(false, Ordering::SeqCst);
     if request::wanted().is_none() {
         return false;
     }
@@ -179,6 +194,7 @@ unsafe fn serve(python: &'static Python) -> bool {
         let thread = (python.PyThreadState_New)(interpreter);
         if thread.is_null() {
             (python.PyEval_ReleaseLock)();
+            HAS_GIL.store(false, Ordering::SeqCst);
             publish(request, Err(NO_MEMORY));
             return true;
         }
@@ -198,6 +214,7 @@ unsafe fn serve(python: &'static Python) -> bool {
             (python.PyThreadState_Swap)(former);
         }
         (python.PyEval_ReleaseLock)();
+        HAS_GIL.store(false, Ordering::SeqCst);
         publish(
             request,
             result.map_err(|failure| match failure {
