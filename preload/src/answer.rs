@@ -19,7 +19,7 @@ const HEADER: usize = size_of::<AnswerHeader>();
 const CUT: &[u8] = b"\n... cut here: no memory for more\n";
 
 /// Sizes tried for a walk's page, in bytes. Only what is written to is ever backed by memory.
-const PAGE_SIZES: [usize; 4] = [64 << 20, 8 << 20, 1 << 20, 64 << 10];
+const PAGE_SIZES: [usize; 3] = [16 << 20, 1 << 20, 64 << 10];
 
 /// The mapping that holds the last walk, and its size. Only the thread that has claimed the
 /// desk (see `request.rs`) touches them.

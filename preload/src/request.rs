@@ -9,7 +9,7 @@ use std::ffi::c_char;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::answer::{Constant, Page};
+use crate::answer::{self, Constant, Page};
 use crate::boot::{self, Stage};
 use crate::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 use crate::park::{self, Who};
@@ -151,6 +151,12 @@ fn ask_worker(python: &'static Python) -> *const c_char {
         .is_ok();
     if !withdrawn {
         match worker::answer() {
+            // SAFETY: a fresh answer.
+            Ok(text) if unsafe { answer::length(text) } == 0 => {
+                return refuse(format_args!(
+                    "no thread is running Python code at the moment"
+                ));
+            }
             Ok(text) => return text,
             Err(error) => return walk(python, format_args!("{error}")),
         }
@@ -278,7 +284,7 @@ fn walk(python: &Python, reason: fmt::Arguments<'_>) -> *const c_char {
     };
     if threads == 0 {
         return refuse(format_args!(
-            "no Python frames could be read from memory, and {reason}"
+            "no Python frames were found in memory; {reason}"
         ));
     }
     page.finish()
