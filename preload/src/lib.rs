@@ -38,8 +38,16 @@ mod worker;
 /// [`interface::AnswerHeader`] stands before it.
 #[unsafe(no_mangle)]
 pub extern "C" fn sleeper_agent_state() -> *const c_char {
-    match load::elder() {
+    // SAFETY: the address of this thread's own errno. A debugger that calls in between a system
+    // call and the look at its errno restores registers, but not this.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above; it stays where it is for the life of the thread.
+    let before = unsafe { *errno };
+    let text = match load::elder() {
         Some(elder) => elder(),
         None => std::panic::catch_unwind(request::state).unwrap_or(request::FAILED.text()),
-    }
+    };
+    // SAFETY: as above.
+    unsafe { *errno = before };
+    text
 }
