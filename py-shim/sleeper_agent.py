@@ -40,9 +40,10 @@ def _get_state_info():
     return _format(_collect())
 
 
-def _collect():
+def _collect(frames=None):
     """Take down where each thread is; no input, no output, nothing that lets
-    another thread run.
+    another thread run. frames is what sys._current_frames() returns, which is
+    asked where none are given.
 
     Returns (threads, places): threads is a sorted list of (ident, calls), and
     calls holds for each frame, outermost first, its index in places, or None
@@ -52,7 +53,9 @@ def _collect():
     threads = []
     places = []
     indices = {}
-    for ident, frame in sys._current_frames().items():
+    if frames is None:
+        frames = sys._current_frames()
+    for ident, frame in frames.items():
         while frame is not None and _holds(frame.f_globals, '_SLEEPER_AGENT'):
             frame = frame.f_back
         calls = []

@@ -10,7 +10,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::python::{self, Python};
-use crate::{load, park, request, snippet, worker};
+use crate::{load, park, request, snippet, threads, worker};
 
 /// The process the agent has booted in; 0: none. A child made by a bare `fork` system call,
 /// which runs no handler of ours, is told by it.
@@ -114,7 +114,7 @@ unsafe fn boot_holding_gil(python: &'static Python) {
 }
 
 /// In the child of `fork`, on its only thread, which may have held anything: only atomics are
-/// set, and a pending call left behind (one try of a lock). A child that never runs Python again
+/// set, memory is read, and a pending call left behind (one try of a lock). A child that never runs Python again
 /// before it execs, never boots.
 unsafe extern "C" fn after_fork() {
     BOOTED_IN.store(0, Ordering::Release);
@@ -124,9 +124,11 @@ unsafe extern "C" fn after_fork() {
     park::forget();
     if let Some(python) = python::found()
         && python.initialized()
-        && !load::is_left_alone()
     {
-        arm(python);
+        threads::note_fork(python);
+        if !load::is_left_alone() {
+            arm(python);
+        }
     }
 }
 
@@ -137,6 +139,7 @@ unsafe extern "C" fn after_finalize() {
     // `call_ll_exitfuncs`), so the next boot has to enter this one again.
     HOOKED_EXIT.store(false, Ordering::Relaxed);
     snippet::forget();
+    threads::forget();
     ENDED.store(true, Ordering::Relaxed);
     BOOTED_IN.store(0, Ordering::Release);
     if let Some(python) = python::found() {

@@ -24,6 +24,7 @@ mod park;
 mod python;
 mod request;
 mod snippet;
+mod threads;
 mod wait;
 mod walk;
 mod worker;

@@ -129,6 +129,7 @@ python_api! {
         PyDict_SetItemString: fn(*mut PyObject, *const c_char, *mut PyObject) -> c_int;
         PyList_Size: fn(*mut PyObject) -> Py_ssize_t;
         PyList_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
+        PyInt_FromLong: fn(c_long) -> *mut PyObject;
         PyTuple_New: fn(Py_ssize_t) -> *mut PyObject;
         PyTuple_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
         PyString_FromString: fn(*const c_char) -> *mut PyObject;

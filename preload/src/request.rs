@@ -16,7 +16,7 @@ use crate::park::{self, Who};
 use crate::python::{self, Interpreter, Python};
 use crate::wait::{self, Instant};
 use crate::worker::{self, Progress};
-use crate::{load, snippet, walk};
+use crate::{load, snippet, threads, walk};
 
 /// How long a request may wait, in nanoseconds.
 static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
@@ -174,7 +174,7 @@ fn ask_worker(python: &'static Python) -> *const c_char {
                 "the agent got the GIL, but was not done within {seconds} s (reading source files?)"
             ),
         ),
-        Progress::WaitsForGil => match walk::thread_ident(python.current_thread_state()) {
+        Progress::WaitsForGil => match threads::ident(python.current_thread_state()) {
             Some(holder) => walk(
                 python,
                 format_args!(

@@ -1,12 +1,13 @@
 //! The snippet: `py-shim/sleeper_agent.py`, carried in the library, run under the GIL.
 
 use std::cell::UnsafeCell;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::answer::Heap;
 use crate::python::{self, Py_file_input, PyObject, Python};
+use crate::threads;
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
@@ -107,25 +108,21 @@ pub unsafe fn run(python: &Python) -> Result<*const c_char, Failure> {
 unsafe fn answer(python: &Python) -> Result<*const c_char, Failure> {
     // SAFETY: the caller's.
     unsafe {
+        let frames = if threads::has_dead() {
+            live_frames(python)?
+        } else {
+            ptr::null_mut()
+        };
         // Nobody else's bytecode runs while it is taken down who is where: the counter that
         // makes the interpreter hand over the GIL is set far away, and to "at once" after.
         // (A signal that arrives meanwhile sets it to "at once" too, and that is fine.)
         python._Py_Ticker.write_volatile(c_int::MAX);
-        let collected =
-            (python.PyObject_CallObject)(COLLECT.load(Ordering::Relaxed), ptr::null_mut());
+        let collected = call_with(python, &COLLECT, frames);
         python._Py_Ticker.write_volatile(0);
         if collected.is_null() {
             return Err(raised(python));
         }
-        let arguments = (python.PyTuple_New)(1);
-        if arguments.is_null() {
-            (python.Py_DecRef)(collected);
-            return Err(raised(python));
-        }
-        // Takes over the reference.
-        (python.PyTuple_SetItem)(arguments, 0, collected);
-        let text = (python.PyObject_CallObject)(FORMAT.load(Ordering::Relaxed), arguments);
-        (python.Py_DecRef)(arguments);
+        let text = call_with(python, &FORMAT, collected);
         if text.is_null() {
             return Err(raised(python));
         }
@@ -136,6 +133,37 @@ unsafe fn answer(python: &Python) -> Result<*const c_char, Failure> {
             Some(copy) => Ok(copy),
             None => Err(raised(python)),
         }
+    }
+}
+
+/// What `sys._current_frames()` would be, but for the threads that a fork has left behind.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn live_frames(python: &Python) -> Result<*mut PyObject, Failure> {
+    // SAFETY: the caller's; it holds the GIL, so the frames found are alive. The dictionary
+    // takes references of its own.
+    unsafe {
+        let frames = (python.PyDict_New)();
+        if frames.is_null() {
+            return Err(raised(python));
+        }
+        let mut failed = false;
+        threads::for_each(python, &mut |thread| {
+            if thread.frame != 0 && !failed {
+                let ident = (python.PyInt_FromLong)(thread.ident as c_long);
+                failed = ident.is_null()
+                    || (python.PyDict_SetItem)(frames, ident, thread.frame as *mut PyObject) != 0;
+                if !ident.is_null() {
+                    (python.Py_DecRef)(ident);
+                }
+            }
+        });
+        if failed {
+            (python.Py_DecRef)(frames);
+            return Err(raised(python));
+        }
+        Ok(frames)
     }
 }
 
@@ -265,6 +293,35 @@ unsafe fn module(
             return Err(Failure::NoModules);
         }
         Ok(module)
+    }
+}
+
+/// Calls one of the snippet's functions with one argument, whose reference it takes over; with
+/// null, without arguments.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn call_with(
+    python: &Python,
+    function: &AtomicPtr<PyObject>,
+    argument: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut arguments = ptr::null_mut();
+        if !argument.is_null() {
+            arguments = (python.PyTuple_New)(1);
+            if arguments.is_null() {
+                (python.Py_DecRef)(argument);
+                return ptr::null_mut();
+            }
+            (python.PyTuple_SetItem)(arguments, 0, argument);
+        }
+        let result = (python.PyObject_CallObject)(function.load(Ordering::Relaxed), arguments);
+        if !arguments.is_null() {
+            (python.Py_DecRef)(arguments);
+        }
+        result
     }
 }
 

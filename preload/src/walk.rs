@@ -5,7 +5,7 @@
 //! type pointer says what it is, so that a list that changes meanwhile costs lines, not the
 //! program; and every loop is bounded, so that a torn list ends.
 //!
-//! Layouts: Include/pystate.h, frameobject.h, code.h, stringobject.h of CPython 2.6 and 2.7,
+//! Layouts: Include/frameobject.h, code.h, stringobject.h of CPython 2.6 and 2.7,
 //! the same in both. Debug builds (Py_TRACE_REFS) put two pointers in front of every object,
 //! which is found out per object by where its type pointer stands.
 
@@ -16,12 +16,11 @@ use crate::answer::Page;
 use crate::interface::THREAD_HEADING;
 use crate::memory::{read, read_bytes};
 use crate::python::Python;
+use crate::{threads, worker};
 
 const WORD: usize = size_of::<usize>();
 
-/// Bounds, so that the walk of a torn or hostile memory ends.
-const MOST_INTERPRETERS: usize = 1_000;
-const MOST_THREADS: usize = 100_000;
+/// A bound, so that the walk of a torn stack ends.
 const MOST_FRAMES: usize = 200_000;
 /// Frames shown of one stack: so many innermost, and half of them outermost where it is deeper.
 const MOST_SHOWN: usize = 512;
@@ -33,16 +32,6 @@ struct Scratch(UnsafeCell<([usize; MOST_SHOWN], [usize; OUTERMOST_SHOWN])>);
 // SAFETY: only the thread that has claimed the desk uses it.
 unsafe impl Sync for Scratch {}
 static SCRATCH: Scratch = Scratch(UnsafeCell::new(([0; MOST_SHOWN], [0; OUTERMOST_SHOWN])));
-
-/// PyInterpreterState (pystate.h): next, tstate_head.
-const INTERPRETER_NEXT: usize = 0;
-const INTERPRETER_THREADS: usize = WORD;
-
-/// PyThreadState (pystate.h): next, interp, frame; thread_id comes after three ints, two
-/// function pointers and nine object pointers, two ints and one more object pointer.
-const THREAD_NEXT: usize = 0;
-const THREAD_FRAME: usize = 2 * WORD;
-const THREAD_IDENT: usize = 18 * WORD;
 
 /// PyFrameObject (frameobject.h), counted from the end of PyObject_VAR_HEAD.
 const FRAME_BACK: usize = 0;
@@ -65,11 +54,6 @@ const LONGEST_NAME: usize = 1024;
 /// Longer line tables are not followed to their end.
 const LONGEST_LINE_TABLE: usize = 1 << 20;
 
-/// The identifier (`pthread_t`) of the thread whose state this is.
-pub fn thread_ident(thread: usize) -> Option<usize> {
-    read(thread.checked_add(THREAD_IDENT)?)
-}
-
 /// Whether the calling thread holds the GIL.
 ///
 /// By the identifier in the current thread state, not by `PyGILState_GetThisThreadState`: that
@@ -77,7 +61,7 @@ pub fn thread_ident(thread: usize) -> Option<usize> {
 /// may be holding.
 pub fn this_thread_holds_gil(python: &Python) -> bool {
     let current = python.current_thread_state();
-    current != 0 && thread_ident(current) == Some(Python::this_thread_ident() as usize)
+    current != 0 && threads::ident(current) == Some(Python::this_thread_ident() as usize)
 }
 
 /// Writes all threads' stacks to `page`, under a heading that gives the reason.
@@ -89,32 +73,13 @@ pub fn this_thread_holds_gil(python: &Python) -> bool {
 pub unsafe fn write_state(python: &Python, page: &mut Page, reason: fmt::Arguments<'_>) -> usize {
     let mut written = 0;
     let _ = writeln!(page, "### Read from memory, without the GIL: {reason}");
-    // SAFETY: returns a static variable (Python/pystate.c); takes no lock.
-    let mut interpreter = unsafe { (python.PyInterpreterState_Head)() } as usize;
-    for _ in 0..MOST_INTERPRETERS {
-        let Some(mut thread) = read::<usize>(interpreter.wrapping_add(INTERPRETER_THREADS)) else {
-            break;
-        };
-        for _ in 0..MOST_THREADS {
-            let (Some(next), Some(frame), Some(ident)) = (
-                read::<usize>(thread.wrapping_add(THREAD_NEXT)),
-                read::<usize>(thread.wrapping_add(THREAD_FRAME)),
-                thread_ident(thread),
-            ) else {
-                break;
-            };
-            if frame != 0 && !crate::worker::is_worker(ident) && !page.is_cut() {
-                let _ = write!(page, "\n\n{THREAD_HEADING}{ident}:\n");
-                write_stack(python, page, frame);
-                written += 1;
-            }
-            thread = next;
+    threads::for_each(python, &mut |thread| {
+        if thread.frame != 0 && !worker::is_worker(thread.ident) && !page.is_cut() {
+            let _ = write!(page, "\n\n{THREAD_HEADING}{}:\n", thread.ident);
+            write_stack(python, page, thread.frame);
+            written += 1;
         }
-        match read::<usize>(interpreter.wrapping_add(INTERPRETER_NEXT)) {
-            Some(next) if next != 0 => interpreter = next,
-            _ => break,
-        }
-    }
+    });
     written
 }
 
