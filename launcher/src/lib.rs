@@ -1,0 +1,28 @@
+//! The commands around `libsleeper.so`: what they share.
+//!
+//! `sa-run` goes through [`command`] (what will the loader do with this command?) and
+//! [`library`] (where is our library, and can the loader take it?).
+//!
+//! `sleeper_agent_activate` goes through [`checks`] (can this process be asked at all?) to
+//! [`activation`] (ask it), which reaches the agent by a [`activation::WayIn`]: today a
+//! debugger, [`through_gdb`].
+
+#[path = "../../preload/src/interface.rs"]
+pub mod interface;
+
+pub mod activation;
+pub mod agent;
+pub mod answer;
+pub mod checks;
+pub mod command;
+pub mod elf;
+pub mod gdb;
+pub mod interrupt;
+pub mod library;
+pub mod maps;
+pub mod mi;
+pub mod permission;
+pub mod process;
+pub mod script;
+pub mod through_gdb;
+pub mod trouble;

@@ -16,6 +16,18 @@ use crate::{wait, worker};
 /// program's libraries comes out of it, so there is room for that.
 const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
 
+/// Signals that the kernel raises for what a thread itself does. Blocked, they cannot wait: the
+/// kernel then takes the whole process's handler away (`force_sig_info_to_task`, kernel/signal.c).
+/// A debugger's call on the parked thread always ends in one of them. Sent from outside they go
+/// to the main thread first, as any signal does.
+const FAULTS: [c_int; 5] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGTRAP,
+];
+
 /// The parked thread (`pthread_t`); 0: none in this process.
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 
@@ -91,7 +103,7 @@ extern "C" fn park(_: *mut c_void) -> *mut c_void {
     }
 }
 
-/// Starts a detached thread with all signals blocked, with the first of these stack sizes that
+/// Starts a detached thread with all signals blocked but its own faults, with the first of these stack sizes that
 /// the system grants; the error is an errno.
 ///
 /// It allocates: only between two bytecodes of the main thread, or on the parked thread.
@@ -107,6 +119,9 @@ pub fn spawn(
         let mut all = MaybeUninit::<libc::sigset_t>::uninit();
         let mut before = MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigfillset(all.as_mut_ptr());
+        for fault in FAULTS {
+            libc::sigdelset(all.as_mut_ptr(), fault);
+        }
         // Before the thread starts, so that it never sees one of the program's signals.
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
         for &size in stack_sizes {

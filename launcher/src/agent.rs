@@ -1,0 +1,109 @@
+//! The agent in a process: which mapped library it is, where its function is, and on which
+//! thread to call it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::elf;
+use crate::interface::{PARKED_THREAD, STATE_FUNCTION};
+use crate::maps::{self, MappedFile};
+use crate::process::Process;
+
+/// An agent found in a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// The library, as the process names it.
+    pub library: PathBuf,
+    /// Where its function [`STATE_FUNCTION`] is in the process's memory.
+    pub state_function: u64,
+    /// The thread it has parked; none if it has not booted.
+    pub parked_thread: Option<i32>,
+}
+
+impl Agent {
+    /// Looks for an agent in the files that are mapped into the process.
+    pub fn find(process: Process) -> io::Result<Option<Agent>> {
+        let text = std::fs::read(process.path("maps"))?;
+        let mut files = maps::mapped_files(&text);
+        // The preloaded library goes before an extension module of the same process; any
+        // other name is looked at last, for SLEEPER_AGENT_LIB may name any file.
+        files.sort_by_key(likelihood);
+        for file in files {
+            match function_offset(process, &file) {
+                Ok(Some(offset)) => {
+                    return Ok(Some(Agent {
+                        library: file.path,
+                        state_function: file.start + offset,
+                        parked_thread: process.thread_named(PARKED_THREAD)?,
+                    }));
+                }
+                // By its name it is our library, so not being let in is no "there is none".
+                Err(error) if likelihood(&file) <= NAMED_AS_OURS => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+const NAMED_AS_OURS: u8 = 1;
+
+fn likelihood(file: &MappedFile) -> u8 {
+    let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+    match () {
+        () if name.starts_with("libsleeper") => 0,
+        () if name.contains("sleeper") => NAMED_AS_OURS,
+        () if name.contains(".so") => 2,
+        () => 3,
+    }
+}
+
+/// Where the file has our function. The process may live in another mount namespace, and the
+/// file may have been replaced since: then the kernel still has the mapped one for root.
+fn function_offset(process: Process, file: &MappedFile) -> io::Result<Option<u64>> {
+    let mapped = process.path(&format!("map_files/{:x}-{:x}", file.start, file.end));
+    if file.deleted {
+        return elf::symbol_offset(&mapped, STATE_FUNCTION);
+    }
+    let named = process
+        .path("root")
+        .join(file.path.strip_prefix("/").unwrap_or(Path::new("")));
+    elf::symbol_offset(&named, STATE_FUNCTION)
+        .or_else(|error| elf::symbol_offset(&mapped, STATE_FUNCTION).map_err(|_| error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapped(path: &str) -> MappedFile {
+        MappedFile {
+            start: 0,
+            end: 0,
+            path: path.into(),
+            deleted: false,
+        }
+    }
+
+    #[test]
+    fn the_preloaded_library_goes_first() {
+        let mut files = [
+            mapped("/usr/bin/python2.7"),
+            mapped("/lib/libc.so.6"),
+            mapped("/app/_sleeper_agent_activation.so"),
+            mapped("/opt/libsleeper.so"),
+        ];
+        files.sort_by_key(likelihood);
+        assert!(files[0].path.ends_with("libsleeper.so"));
+        assert!(files[1].path.ends_with("_sleeper_agent_activation.so"));
+        assert!(files[3].path.ends_with("python2.7"));
+    }
+
+    #[test]
+    fn there_is_none_in_this_process() {
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        assert_eq!(Agent::find(us).expect("procfs"), None);
+    }
+}

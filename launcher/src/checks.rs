@@ -1,0 +1,245 @@
+//! Can this process be asked? Everything that can be known before touching it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::agent::Agent;
+use crate::permission;
+use crate::process::{Process, Status};
+use crate::trouble::Trouble;
+
+/// A process that can be asked, with all that is needed to do so.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The process.
+    pub process: Process,
+    /// When it started: another process may get its number.
+    pub started: u64,
+    /// The agent in it.
+    pub agent: Agent,
+}
+
+impl Target {
+    /// The thread to ask on: the agent's own, which holds nothing; else the first one.
+    pub fn thread(&self) -> i32 {
+        self.agent.parked_thread.unwrap_or(self.process.pid)
+    }
+}
+
+/// Reads a PID as the user typed it.
+pub fn parse_pid(typed: &str) -> Result<Process, Trouble> {
+    match typed.parse::<i32>() {
+        Ok(pid) if pid > 0 => Ok(Process { pid }),
+        _ => Err(Trouble::new(
+            "this is not a process number",
+            "give the PID, a whole number as `ps` shows it",
+        )),
+    }
+}
+
+/// Looks whether the process can be asked, whatever the way: it exists, lives, is ours, has an
+/// agent and runs.
+pub fn examine(process: Process) -> Result<Target, Trouble> {
+    let status = process.status().map_err(|error| absent(process, &error))?;
+    if status.process != process.pid {
+        return Err(Trouble::new(
+            format!("this is a thread of process {}", status.process),
+            format!("run `sleeper_agent_activate {}`", status.process),
+        ));
+    }
+    if matches!(status.state, 'Z' | 'X' | 'x') {
+        return Err(zombie(process, &status));
+    }
+    if let Some(owner) = permission::foreign_owner(status.users) {
+        return Err(Trouble::new(
+            format!("it belongs to {owner}"),
+            format!(
+                "run `sudo sleeper_agent_activate {}`, or run it as {owner}",
+                process.pid
+            ),
+        ));
+    }
+    let started = process.started().map_err(|error| absent(process, &error))?;
+    let agent = match Agent::find(process) {
+        Ok(Some(agent)) => agent,
+        Ok(None) => {
+            return Err(Trouble::new(
+                format!("there is no sleeper agent in it ({})", status.name),
+                "start it with `sa-run COMMAND`, or let it `import sleeper_agent`",
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(unreadable(process));
+        }
+        Err(error) => return Err(absent(process, &error)),
+    };
+    let target = Target {
+        process,
+        started,
+        agent,
+    };
+    let thread = Process {
+        pid: target.thread(),
+    };
+    let held = thread.status().map_err(|error| absent(process, &error))?;
+    if status.state == 'T' && status.tracer == 0 {
+        return Err(Trouble::new(
+            "it is stopped",
+            format!("let it run (`kill -CONT {}`) and ask again", process.pid),
+        ));
+    }
+    if let Some(tracer) = [status.tracer, held.tracer]
+        .into_iter()
+        .find(|pid| *pid != 0)
+    {
+        return Err(traced(tracer));
+    }
+    Ok(target)
+}
+
+/// Looks whether a debugger may attach, by trying it harmlessly.
+pub fn may_attach(target: &Target) -> Result<(), Trouble> {
+    match permission::probe(target.thread()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(exited()),
+        Err(_) => {
+            // Somebody else may have come first.
+            let thread = Process {
+                pid: target.thread(),
+            };
+            match thread.status() {
+                Ok(status) if status.tracer != 0 => Err(traced(status.tracer)),
+                Ok(_) => Err(permission::explain(target.process)),
+                Err(_) => Err(exited()),
+            }
+        }
+    }
+}
+
+/// Finds the debugger: the given one, a path or a name in the search path, or `gdb`.
+pub fn find_gdb(wanted: Option<&Path>) -> Result<PathBuf, Trouble> {
+    let name = wanted.unwrap_or(Path::new("gdb"));
+    let search = std::env::var_os("PATH");
+    crate::command::find(name.as_os_str(), search.as_deref())
+        .map(|path| std::path::absolute(&path).unwrap_or(path))
+        .map_err(|_| match wanted {
+            Some(wanted) => Trouble::new(
+                format!("there is no debugger {} to run", wanted.display()),
+                "give --gdb the path of an executable gdb",
+            ),
+            None => Trouble::new(
+                "there is no gdb on $PATH",
+                "install it (package `gdb`), or say where it is with --gdb",
+            ),
+        })
+}
+
+/// The trouble of a process that ended while we dealt with it.
+pub fn exited() -> Trouble {
+    Trouble::plain("it exited while it was being asked")
+}
+
+fn absent(process: Process, error: &io::Error) -> Trouble {
+    if !Path::new("/proc/self/status").exists() {
+        return Trouble::new(
+            "/proc is not there",
+            "run `mount -t proc proc /proc` as root",
+        );
+    }
+    // SAFETY: signal 0 is sent to nobody; it only asks whether it could be.
+    let hidden = unsafe { libc::kill(process.pid, 0) } == 0
+        || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM);
+    if !hidden {
+        return Trouble::new("no such process", "look the number up with `ps`");
+    }
+    Trouble::new(
+        format!("/proc does not let us look at it ({error})"),
+        format!("run `sudo sleeper_agent_activate {}`", process.pid),
+    )
+}
+
+/// We may not see the library in it: because of the process, or because of the file.
+fn unreadable(process: Process) -> Trouble {
+    if !process.path("root/proc").exists() {
+        return permission::explain(process);
+    }
+    Trouble::new(
+        "its libsleeper.so has been replaced or removed, or is closed to us, and only root sees the one in use",
+        format!("run `sudo sleeper_agent_activate {}`", process.pid),
+    )
+}
+
+fn zombie(process: Process, status: &Status) -> Trouble {
+    if process.threads().is_ok_and(|threads| threads.len() > 1) {
+        return Trouble::plain(
+            "its main thread has ended while others run on, and such a process cannot be asked",
+        );
+    }
+    let parent = Process { pid: status.parent };
+    let name = parent
+        .status()
+        .map(|status| status.name)
+        .unwrap_or_default();
+    Trouble::new(
+        "it has ended (a zombie) and has no state any more",
+        format!(
+            "its parent, PID {} ({name}), has yet to take note of its end",
+            parent.pid
+        ),
+    )
+}
+
+fn traced(tracer: i32) -> Trouble {
+    let process = Process { pid: tracer };
+    let status = process.status().ok();
+    // The tracer is a thread; name the process it belongs to.
+    let pid = status.as_ref().map_or(tracer, |status| status.process);
+    let name = status.map(|status| status.name).unwrap_or_default();
+    Trouble::new(
+        format!("it is being traced by PID {pid} ({name}), and Linux allows one tracer"),
+        "end that debugger or tracer, then ask again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_is_a_positive_number() {
+        assert_eq!(parse_pid("17"), Ok(Process { pid: 17 }));
+        for typed in ["", "0", "-1", "12abc", "99999999999", "1 2", "0x10"] {
+            let trouble = parse_pid(typed).expect_err(typed);
+            assert!(trouble.to_string().contains("not a process number"));
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_process() {
+        let gone = examine(Process { pid: i32::MAX }).expect_err("no such process");
+        assert!(gone.to_string().starts_with("no such process"), "{gone}");
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        let bare = examine(us).expect_err("no agent in the test program");
+        assert!(bare.to_string().contains("sa-run COMMAND"), "{bare}");
+    }
+
+    #[test]
+    fn sends_a_thread_to_its_process() {
+        let us = std::process::id() as i32;
+        let told = std::thread::spawn(|| {
+            // SAFETY: takes nothing, cannot fail.
+            let thread = unsafe { libc::gettid() };
+            examine(Process { pid: thread }).expect_err("a thread")
+        });
+        let told = told.join().expect("it does not panic").to_string();
+        assert!(told.contains(&format!("thread of process {us}")), "{told}");
+    }
+
+    #[test]
+    fn says_which_debugger_is_missing() {
+        let missing = find_gdb(Some(Path::new("/no/such/gdb"))).expect_err("absent");
+        assert!(missing.to_string().contains("/no/such/gdb"));
+    }
+}
