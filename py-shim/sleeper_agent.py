@@ -37,7 +37,8 @@ def _get_state_info():
     frames as traceback.format_stack prints them, outermost first; two newlines
     stand between threads. The frames of the agent itself are left out.
     """
-    return _format(_collect())
+    collected = _collect()
+    return _compose(collected, _read(collected))
 
 
 def _collect(frames=None):
@@ -45,17 +46,22 @@ def _collect(frames=None):
     another thread run. frames is what sys._current_frames() returns, which is
     asked where none are given.
 
-    Returns (threads, places): threads is a sorted list of (ident, calls), and
-    calls holds for each frame, outermost first, its index in places, or None
-    where frames are left out; a place is (code, line, globals). Frames are
-    let go of before returning, so that none outlives its function for our sake.
+    Returns (threads, places, order). threads is a sorted list of (ident,
+    calls), and calls holds for each frame, outermost first, its index in
+    places; or None and a number where so many frames are left out. A place is
+    (file name, function, line, what linecache wants of its globals). order is
+    the indices of places, file by file.
+
+    Nothing of the program's is held on to but strings and module loaders, so
+    that no object of its own lives longer for our sake, or dies on our thread.
     """
     threads = []
     places = []
     indices = {}
-    if frames is None:
-        frames = sys._current_frames()
-    for ident, frame in frames.items():
+    # Not by way of a local name: among the frames is this very one, and a frame
+    # that can reach itself stays until the garbage collector comes.
+    for ident, frame in (
+            sys._current_frames() if frames is None else frames).items():
         while frame is not None and _holds(frame.f_globals, '_SLEEPER_AGENT'):
             frame = frame.f_back
         calls = []
@@ -69,7 +75,8 @@ def _collect(frames=None):
             index = indices.get(key)
             if index is None:
                 index = indices[key] = len(places)
-                places.append((code, line, namespace))
+                places.append((
+                    code.co_filename, code.co_name, line, _origin(namespace)))
             calls.append(index)
             frame = frame.f_back
         # What the agent's worker calls, say linecache, is the agent's too.
@@ -81,28 +88,55 @@ def _collect(frames=None):
             calls = calls[:half] + [None, len(calls) - 2 * half] + calls[-half:]
         threads.append((ident, calls))
     threads.sort()
-    return threads, places
+    order = sorted(range(len(places)), key=lambda index: places[index][0])
+    return threads, places, order
 
 
-def _format(collected):
-    """Return as text what _collect took down. Reads source files."""
-    threads, places = collected
-    cached = dict.fromkeys(linecache.cache)
-    checked = {}
+def _origin(namespace):
+    """Return what linecache looks at of a module's globals, if there is any."""
+    if not _holds(namespace, '__loader__'):
+        return None
+    return {'__name__': dict.get(namespace, '__name__'),
+            '__loader__': dict.get(namespace, '__loader__')}
+
+
+def _read(collected):
+    """Return each place's line of source, '' where there is none to be had."""
+    threads, places, order = collected
+    sources = [''] * len(places)
+    current = None
+    known = True
+    for index in order:
+        filename, name, line, origin = places[index]
+        try:
+            if filename != current:
+                # The cache is the program's: leave in it what was there.
+                if not known:
+                    linecache.cache.pop(current, None)
+                current = filename
+                known = filename in linecache.cache
+                linecache.checkcache(filename)
+            sources[index] = linecache.getline(filename, line, origin)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except:  # A module's loader may raise whatever it likes.
+            pass
+    if not known:
+        linecache.cache.pop(current, None)
+    return sources
+
+
+def _compose(collected, sources):
+    """Return as text what was collected and read."""
+    threads, places, order = collected
     lines = []
-    for code, line, namespace in places:
-        filename = code.co_filename
+    for (filename, name, line, origin), source in zip(places, sources):
         text = '  File "%s", line %d, in %s\n' % (
-            _printable(filename), line, _printable(code.co_name))
-        source = _source(filename, line, namespace, checked)
+            _printable(filename), line, _printable(name))
+        source = _printable(source.strip())
         if source:
             text += '    %s\n' % source
         lines.append(text)
-    # The cache is the program's: leave in it what was there.
-    for filename in list(linecache.cache):
-        if filename not in cached:
-            linecache.cache.pop(filename, None)
-
     texts = []
     for ident, calls in threads:
         if None in calls:
@@ -115,20 +149,6 @@ def _format(collected):
             stack = map(lines.__getitem__, calls)
         texts.append('### Thread %s:\n%s' % (ident, ''.join(stack)))
     return '\n\n'.join(texts)
-
-
-def _source(filename, line, namespace, checked):
-    """Return one stripped line of source, '' where there is none to be had.
-
-    checked holds the files already compared with the disk in this answer.
-    """
-    try:
-        if filename not in checked:
-            checked[filename] = True
-            linecache.checkcache(filename)
-        return _printable(linecache.getline(filename, line, namespace).strip())
-    except:  # A module's loader may raise whatever it likes, strings included.
-        return ''
 
 
 def _printable(text):

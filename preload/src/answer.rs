@@ -88,6 +88,11 @@ impl Page {
         unsafe { Self::small() }
     }
 
+    /// Leaves the mapping of the walk before to whoever is still at it.
+    pub fn abandon() {
+        MAPPING.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
     /// Gives back the mapping of the walk before.
     ///
     /// # Safety
@@ -141,6 +146,15 @@ impl Page {
                 );
             }
             self.length += CUT.len();
+        }
+        // What is not needed goes back at once: address space may be limited.
+        let used = (HEADER + self.length + 1).next_multiple_of(4096);
+        if self.start == MAPPING.load(Ordering::Relaxed) && used < self.size {
+            // SAFETY: the tail of our own mapping, cut at a multiple of the page size, or, where
+            // pages are larger, refused.
+            if unsafe { libc::munmap(self.start.add(used).cast(), self.size - used) } == 0 {
+                MAPPING_SIZE.store(used, Ordering::Relaxed);
+            }
         }
         // SAFETY: the page is larger than header, text and NUL together.
         unsafe { seal(self.start, self.length) }

@@ -4,6 +4,13 @@
 //! made on as the only one that will ever run Python's signal handlers. So it is made by a
 //! pending call: the interpreter runs those on its main thread, holding the interpreter, at its
 //! first bytecode (Python/ceval.c, `Py_MakePendingCalls`, 2.6 and 2.7).
+//!
+//! It is only made for a program that `Py_Main` runs. One that embeds the interpreter may go on
+//! in C after `Py_Initialize`, and would keep the GIL for ever without knowing that there is one.
+//!
+//! A pending call that waits makes the interpreter let go of the GIL at every single bytecode,
+//! until it is run. So none is left where it could wait long: once there are threads, the main
+//! one may be blocked while others run.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -16,7 +23,8 @@ use crate::{load, park, request, snippet, threads, worker};
 /// which runs no handler of ours, is told by it.
 static BOOTED_IN: AtomicI32 = AtomicI32::new(0);
 
-/// The process in which a pending call is under way; 0: none.
+/// The process in which a pending call was left and has not run; 0: none. (A child forked
+/// meanwhile inherits the call.)
 static ARMED_IN: AtomicI32 = AtomicI32::new(0);
 
 /// Whether the interpreter of this process has been ended (`Py_Finalize`) and not begun again.
@@ -35,29 +43,30 @@ pub enum Stage {
     Unborn(i32),
     /// Asleep, ready to be asked.
     Parked,
-    /// The interpreter has been ended.
-    Ended,
 }
 
 /// Where the agent is in its life. Any thread, interrupted or not.
 pub fn stage() -> Stage {
     if BOOTED_IN.load(Ordering::Acquire) == process() {
         Stage::Parked
-    } else if ENDED.load(Ordering::Relaxed) {
-        Stage::Ended
     } else {
         Stage::Unborn(THREAD_ERROR.load(Ordering::Relaxed))
     }
 }
 
-/// Asks the interpreter to run [`boot`], unless it has been asked already.
+/// Whether the interpreter of this process has been ended, and not been asked about since it
+/// began again, if it did. Any thread, interrupted or not.
+pub fn has_ended() -> bool {
+    ENDED.load(Ordering::Relaxed)
+}
+
+/// Asks the interpreter to run [`boot`], unless it has been asked already, or has threads.
 ///
 /// Any thread, interrupted or not, before `Py_Initialize` or after: `Py_AddPendingCall` is made
 /// for signal handlers, it only ever tries its lock. Before `Py_Initialize` there is no lock yet.
 /// Where it fails (its queue is full, its lock is taken) the next question tries again.
 pub fn arm(python: &Python) {
-    let process = process();
-    if ARMED_IN.swap(process, Ordering::AcqRel) == process {
+    if python.has_gil() || ARMED_IN.swap(process(), Ordering::AcqRel) == process() {
         return;
     }
     // SAFETY: see above; `boot` stays mapped for the life of the process (-z nodelete).
@@ -91,60 +100,70 @@ unsafe fn boot_holding_gil(python: &'static Python) {
     if load::is_left_alone() || BOOTED_IN.load(Ordering::Acquire) == process() {
         return;
     }
-    // SAFETY: on the thread that holds the interpreter; does nothing if it was called before.
-    unsafe { (python.PyEval_InitThreads)() };
-    // A child of `fork` inherits both hooks.
-    if !HOOKED_EXIT.swap(true, Ordering::Relaxed) {
-        // SAFETY: holding the GIL, which guards the list; `after_finalize` stays mapped. If the
-        // list is full (32 entries) the interpreter's second life goes without an agent.
-        unsafe { (python.Py_AtExit)(after_finalize) };
+    if python.runs_main() {
+        // SAFETY: on the thread that holds the interpreter; does nothing if called before.
+        unsafe { (python.PyEval_InitThreads)() };
     }
+    // SAFETY: holding the GIL.
+    unsafe { hook_exit(python) };
     if !HOOKED_FORK.swap(true, Ordering::Relaxed) {
         // SAFETY: the handler stays mapped, and does what a handler may (see there).
         unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
     }
-    // SAFETY: holding the GIL.
-    unsafe { snippet::restore_collector(python) };
-    ENDED.store(false, Ordering::Relaxed);
+    start_thread();
+}
+
+/// Has [`after_finalize`] called when the interpreter ends, once in each of its lives; false if
+/// it cannot be.
+///
+/// # Safety
+/// Holding the GIL, which guards the list of exit functions.
+pub unsafe fn hook_exit(python: &Python) -> bool {
+    if !HOOKED_EXIT.load(Ordering::Relaxed) {
+        // SAFETY: `after_finalize` stays mapped.
+        let hooked = unsafe { (python.Py_AtExit)(after_finalize) } == 0;
+        HOOKED_EXIT.store(hooked, Ordering::Relaxed);
+        ENDED.store(false, Ordering::Relaxed);
+    }
+    HOOKED_EXIT.load(Ordering::Relaxed)
+}
+
+/// Parks a thread; where that fails, questions are answered without it, and say so.
+fn start_thread() {
     match park::start() {
         Ok(()) => BOOTED_IN.store(process(), Ordering::Release),
-        // The next question says so, and arms the boot again.
         Err(error) => THREAD_ERROR.store(error, Ordering::Relaxed),
     }
 }
 
-/// In the child of `fork`, on its only thread, which may have held anything: only atomics are
-/// set, memory is read, and a pending call left behind (one try of a lock). A child that never runs Python again
-/// before it execs, never boots.
+/// In the child of `fork`, on its only thread: glibc runs this after it has put its own locks,
+/// `malloc` and the cache of stacks in order (sysdeps/nptl/fork.c), so a thread can be started.
+///
+/// A pending call would not do: in a child that was forked inside a Python signal handler the
+/// interpreter runs none before that handler returns, which may be never.
 unsafe extern "C" fn after_fork() {
-    BOOTED_IN.store(0, Ordering::Release);
-    ARMED_IN.store(0, Ordering::Release);
+    let booted = BOOTED_IN.swap(0, Ordering::AcqRel) != 0;
     request::forget();
     worker::forget();
     park::forget();
-    if let Some(python) = python::found()
-        && python.initialized()
-    {
-        threads::note_fork(python);
-        if !load::is_left_alone() {
-            arm(python);
-        }
+    let Some(python) = python::found() else {
+        return;
+    };
+    threads::note_fork(python);
+    if booted && python.initialized() && !load::is_left_alone() {
+        let _ = std::panic::catch_unwind(start_thread);
     }
 }
 
-/// At the very end of `Py_Finalize`, on its thread: the interpreter is gone, its objects too.
-/// What stays is ready for a next `Py_Initialize`.
+/// At the very end of `Py_Finalize`, on its thread: the interpreter is gone, its objects too. The
+/// parked thread stays, for the case that there is a next one.
 unsafe extern "C" fn after_finalize() {
     // `Py_Finalize` empties its list of exit functions as it calls them (Python/pythonrun.c,
-    // `call_ll_exitfuncs`), so the next boot has to enter this one again.
+    // `call_ll_exitfuncs`), so the next life has to enter this one again.
     HOOKED_EXIT.store(false, Ordering::Relaxed);
     snippet::forget();
     threads::forget();
     ENDED.store(true, Ordering::Relaxed);
-    BOOTED_IN.store(0, Ordering::Release);
-    if let Some(python) = python::found() {
-        arm(python);
-    }
 }
 
 fn process() -> i32 {

@@ -26,8 +26,8 @@ pub const DEADLINE_SECONDS: f64 = 3.0;
 pub const DEADLINE_LONGEST_SECONDS: f64 = 60.0;
 
 /// Environment variable: the PID that alone gets an agent (`sa-run --no-children`).
-/// The library removes it and itself from the environment of that program and stays dormant
-/// in every other process.
+/// In every other process the library stays dormant, and takes this variable and itself out of
+/// the environment.
 pub const ONLY_PID_VARIABLE: &str = "SLEEPER_AGENT_ONLY_PID";
 
 /// How every block of an answer that is a thread's stack begins. An answer without such a

@@ -44,10 +44,8 @@ pub extern "C" fn sleeper_agent_state() -> *const c_char {
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above; it stays where it is for the life of the thread.
     let before = unsafe { *errno };
-    let text = match load::elder() {
-        Some(elder) => elder(),
-        None => std::panic::catch_unwind(request::state).unwrap_or(request::FAILED.text()),
-    };
+    let text = std::panic::catch_unwind(|| request::state_with(|text| text))
+        .unwrap_or(request::FAILED.text());
     // SAFETY: as above.
     unsafe { *errno = before };
     text

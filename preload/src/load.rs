@@ -41,18 +41,22 @@ fn load() {
                 .ok()
                 .map(|symbol| *symbol as usize)
         };
-        if find(c"Py_GetVersion").is_none() {
-            // Not CPython; or one whose names are not global, which is found when asked for.
-            keep_to_one_process(false);
-            return;
-        }
-        if let Some(elder) = find(c"sleeper_agent_state")
-            && elder != crate::sleeper_agent_state as StateFunction as usize
+        // The first one in the program's own scope: this copy if it is preloaded, one that
+        // was if this one is imported, none if it is imported and no other is there.
+        let first = find(c"sleeper_agent_state");
+        let own = crate::sleeper_agent_state as StateFunction as usize;
+        if let Some(elder) = first
+            && elder != own
         {
             ELDER.store(elder as *mut (), Ordering::Release);
             return;
         }
-        if !keep_to_one_process(true) {
+        // Before `main` the environment is ours to change; in an import it is not.
+        if first == Some(own) && !may_stay() {
+            return;
+        }
+        if find(c"Py_GetVersion").is_none() {
+            // Not CPython; or one whose names are not global, which is found when asked for.
             return;
         }
         request::read_deadline();
@@ -93,40 +97,42 @@ pub fn is_left_alone() -> bool {
     only != 0 && only != unsafe { libc::getpid() }
 }
 
-/// `sa-run --no-children`: takes the library out of the environment where it has arrived, or
-/// was not meant to. Returns whether this process may have an agent.
+/// `sa-run --no-children`: in any process but the one meant, takes the library out of the
+/// environment, so that the programs started from there are without it altogether. Returns
+/// whether this process may have an agent.
 ///
-/// Before `main` only: the environment is not read by other threads yet.
-fn keep_to_one_process(arrived: bool) -> bool {
-    let Some(only) = env::var_os(ONLY_PID_VARIABLE) else {
-        return true;
-    };
-    let Some(only) = only.to_str().and_then(|pid| pid.parse::<i32>().ok()) else {
+/// The process meant keeps it, as it may be a wrapper that has yet to become (exec) the
+/// program, and as the program may exec itself.
+///
+/// Before `main` only: no other thread reads the environment yet.
+fn may_stay() -> bool {
+    let only = env::var_os(ONLY_PID_VARIABLE);
+    let only = only.as_ref().and_then(|pid| pid.to_str());
+    let Some(only) = only.and_then(|pid| pid.parse::<i32>().ok()) else {
         return true;
     };
     ONLY_PID.store(only, Ordering::Relaxed);
-    let here = !is_left_alone();
-    // A wrapper such as `env` or a shell has yet to become (exec) the program meant.
-    if !here || arrived {
-        // SAFETY: single-threaded: a constructor, before `main`.
-        unsafe {
-            env::remove_var(ONLY_PID_VARIABLE);
-            if let (Some(list), Some(own)) = (env::var_os("LD_PRELOAD"), own_path()) {
-                let rest: Vec<&[u8]> = list
-                    .as_bytes()
-                    .split(|&byte| byte == b':' || byte == b' ')
-                    .filter(|&entry| entry != own.to_bytes())
-                    .collect();
-                let rest = rest.join(&b':');
-                if rest.is_empty() {
-                    env::remove_var("LD_PRELOAD");
-                } else {
-                    env::set_var("LD_PRELOAD", OsStr::from_bytes(&rest));
-                }
+    if !is_left_alone() {
+        return true;
+    }
+    // SAFETY: single-threaded: a constructor, before `main`.
+    unsafe {
+        env::remove_var(ONLY_PID_VARIABLE);
+        if let (Some(list), Some(own)) = (env::var_os("LD_PRELOAD"), own_path()) {
+            let rest: Vec<&[u8]> = list
+                .as_bytes()
+                .split(|&byte| byte == b':' || byte == b' ')
+                .filter(|&entry| entry != own.to_bytes())
+                .collect();
+            let rest = rest.join(&b':');
+            if rest.is_empty() {
+                env::remove_var("LD_PRELOAD");
+            } else {
+                env::set_var("LD_PRELOAD", OsStr::from_bytes(&rest));
             }
         }
     }
-    here
+    false
 }
 
 /// The path that this library was loaded by.

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::ptr;
 
 use crate::python::{self, API_VERSION, Interpreter, METH_NOARGS, MethodDefinition, PyObject};
-use crate::{answer, boot, load};
+use crate::{answer, boot, load, request};
 
 /// CPython 2 keeps the pointer: it stands still.
 struct Methods([MethodDefinition; 2]);
@@ -64,11 +64,11 @@ unsafe extern "C-unwind" fn state(_: *mut PyObject, _: *mut PyObject) -> *mut Py
     let Some(python) = python::found() else {
         return ptr::null_mut();
     };
-    // SAFETY: called by the interpreter, holding the GIL with a thread state. The text is good
-    // until the next answer, so it is copied before the GIL is waited for.
+    // SAFETY: called by the interpreter, holding the GIL with a thread state. The text is copied
+    // before anybody else may ask.
     unsafe {
         let thread = (python.PyEval_SaveThread)();
-        let copy = copy(crate::sleeper_agent_state());
+        let copy = request::state_with(|text| copy(text));
         (python.PyEval_RestoreThread)(thread);
         match copy {
             Some(text) => {

@@ -4,7 +4,8 @@
 //! signal handler. It is where a debugger calls `sleeper_agent_state()`, because whatever that
 //! function does there, no thread of the program's was interrupted in the middle of something.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
+use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -157,13 +158,17 @@ pub fn name_this_thread(name: &str) {
     unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
 }
 
-/// The text of an errno, without allocating.
-pub fn describe(error: c_int, buffer: &mut [u8; 128]) -> &str {
-    // SAFETY: strerror_r (the POSIX one, as the libc crate links it) writes at most the
-    // buffer's length and ends it with NUL.
-    let known = unsafe { libc::strerror_r(error, buffer.as_mut_ptr().cast(), buffer.len()) } == 0;
-    match CStr::from_bytes_until_nul(buffer) {
-        Ok(text) if known => text.to_str().unwrap_or("an error without a name"),
-        _ => "an error without a name",
+/// Why a thread could not be started: an errno, told without libc, whose `strerror` may take
+/// locks and allocate.
+pub struct Why(pub c_int);
+
+impl fmt::Display for Why {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            libc::EAGAIN => write!(out, "EAGAIN: no more threads, or no memory for one"),
+            libc::ENOMEM => write!(out, "ENOMEM: no memory"),
+            libc::EPERM => write!(out, "EPERM: not permitted"),
+            error => write!(out, "errno {error}"),
+        }
     }
 }

@@ -99,6 +99,8 @@ python_api! {
         Py_AddPendingCall: fn(PendingCall, *mut c_void) -> c_int;
         Py_IsInitialized: fn() -> c_int;
         Py_AtExit: fn(unsafe extern "C" fn()) -> c_int;
+        Py_GetArgcArgv: fn(*mut c_int, *mut *mut *mut c_char);
+        PyEval_ThreadsInitialized: fn() -> c_int;
         PyEval_InitThreads: fn();
         PyEval_AcquireLock: fn();
         PyEval_ReleaseLock: fn();
@@ -112,6 +114,8 @@ python_api! {
         PyThreadState_Clear: fn(*mut PyThreadState);
         PyThreadState_Delete: fn(*mut PyThreadState);
         PyThreadState_Swap: fn(*mut PyThreadState) -> *mut PyThreadState;
+        PySys_GetObject: fn(*mut c_char) -> *mut PyObject;
+        PySys_SetObject: fn(*mut c_char, *mut PyObject) -> c_int;
         PyImport_GetModuleDict: fn() -> *mut PyObject;
         PyImport_ImportModuleNoBlock: fn(*const c_char) -> *mut PyObject;
         Py_CompileStringFlags: fn(*const c_char, *const c_char, c_int, *mut c_void) -> *mut PyObject;
@@ -137,6 +141,7 @@ python_api! {
         PyString_AsStringAndSize: fn(*mut PyObject, *mut *mut c_char, *mut Py_ssize_t) -> c_int;
         PyErr_Fetch: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
         PyErr_NormalizeException: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
+        PyErr_Restore: fn(*mut PyObject, *mut PyObject, *mut PyObject);
         PyErr_Clear: fn();
         PyErr_NoMemory: fn() -> *mut PyObject;
         Py_IncRef: fn(*mut PyObject);
@@ -224,6 +229,22 @@ impl Python {
     pub fn initialized(&self) -> bool {
         // SAFETY: the function only returns a static int.
         unsafe { (self.Py_IsInitialized)() != 0 }
+    }
+
+    /// Whether there is a GIL. Reads one variable (Python/ceval.c): any thread, any time.
+    pub fn has_gil(&self) -> bool {
+        // SAFETY: the function only returns whether a static pointer is null.
+        unsafe { (self.PyEval_ThreadsInitialized)() != 0 }
+    }
+
+    /// Whether the program is `python` itself, that is run by `Py_Main`, which keeps its
+    /// arguments (Modules/main.c, 2.6 and 2.7); if not, it embeds the interpreter.
+    pub fn runs_main(&self) -> bool {
+        let mut count = 0;
+        let mut arguments = ptr::null_mut();
+        // SAFETY: writes to the two locals and no more.
+        unsafe { (self.Py_GetArgcArgv)(&mut count, &mut arguments) };
+        count > 0
     }
 
     /// The thread state that holds the GIL, as an address; 0 for none. It may be gone by the

@@ -16,7 +16,7 @@ use crate::park::{self, Who};
 use crate::python::{self, Interpreter, Python};
 use crate::wait::{self, Instant};
 use crate::worker::{self, Progress};
-use crate::{load, snippet, threads, walk};
+use crate::{load, threads, walk};
 
 /// How long a request may wait, in nanoseconds.
 static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
@@ -44,16 +44,24 @@ const FAILURE: &[u8] =
     b"the agent failed (a panic); please report it with this process's standard error\n\0";
 pub static FAILED: Constant<{ FAILURE.len() }> = Constant::new(FAILURE);
 
-/// Answers. Any thread, interrupted or not, holding whatever it holds. Returns by the deadline
-/// (by twice the deadline, if others asked first), and the time it takes to read memory. The
-/// text is good until the next call.
-pub fn state() -> *const c_char {
+/// Answers, and lets `with` use the text while nobody else can ask.
+///
+/// Any thread, interrupted or not, holding whatever it holds. Returns by the deadline (by twice
+/// the deadline, if others asked first), and the time it takes to read memory. Where `with`
+/// returns the text itself, that is good until the next call.
+pub fn state_with<R>(with: impl FnOnce(*const c_char) -> R) -> R {
     let Some(claim) = claim(deadline()) else {
-        return BUSY_ANSWER.text();
+        return with(BUSY_ANSWER.text());
     };
-    // SAFETY: the desk is claimed, and with it the page.
-    unsafe { Page::give_back() };
-    let text = answer();
+    let text = match load::elder() {
+        Some(elder) => elder(),
+        None => {
+            // SAFETY: the desk is claimed, and with it the pages.
+            unsafe { Page::give_back() };
+            answer(claim)
+        }
+    };
+    let result = with(text);
     // Whoever took over from us because we were too late has a claim of its own.
     if CLAIMED
         .compare_exchange(claim, 0, Ordering::SeqCst, Ordering::SeqCst)
@@ -62,10 +70,10 @@ pub fn state() -> *const c_char {
         FREED.fetch_add(1, Ordering::SeqCst);
         wait::wake(&FREED);
     }
-    text
+    result
 }
 
-fn answer() -> *const c_char {
+fn answer(claim: u64) -> *const c_char {
     let python = match python::found() {
         Some(python) => python,
         None => match load::find_late() {
@@ -92,37 +100,41 @@ fn answer() -> *const c_char {
     let stage = boot::stage();
     if !python.initialized() {
         return refuse(match stage {
+            _ if boot::has_ended() => format_args!("the interpreter has been shut down"),
             Stage::Unborn(_) => format_args!("the interpreter is not initialised yet"),
-            Stage::Ended => format_args!("the interpreter has been shut down"),
             _ => format_args!("the interpreter is shutting down"),
         });
     }
     match stage {
-        Stage::Unborn(0) | Stage::Ended => {
+        Stage::Parked => ask_worker(python, claim),
+        Stage::Unborn(0) if !python.has_gil() => {
             boot::arm(python);
             walk(
                 python,
-                format_args!(
-                    "the agent starts when this program next runs Python code on its main thread"
-                ),
+                format_args!("the agent starts when this program next runs Python code"),
             )
         }
-        Stage::Unborn(error) => {
-            boot::arm(python);
-            walk(
-                python,
-                format_args!(
-                    "the agent could not start its thread ({}), and tries again when this program \
-                     next runs Python code on its main thread",
-                    park::describe(error, &mut [0; 128])
-                ),
-            )
-        }
-        Stage::Parked => ask_worker(python),
+        Stage::Unborn(0) => walk(
+            python,
+            format_args!("the agent came too late into this process to start a thread of its own"),
+        ),
+        Stage::Unborn(error) => walk(
+            python,
+            format_args!(
+                "the agent could not start its thread ({})",
+                park::Why(error)
+            ),
+        ),
     }
 }
 
-fn ask_worker(python: &'static Python) -> *const c_char {
+fn ask_worker(python: &'static Python, claim: u64) -> *const c_char {
+    if !python.has_gil() {
+        return walk(
+            python,
+            format_args!("this program embeds Python and has not called PyEval_InitThreads"),
+        );
+    }
     if walk::this_thread_holds_gil(python) {
         return walk(python, format_args!("the calling thread holds the GIL"));
     }
@@ -145,6 +157,9 @@ fn ask_worker(python: &'static Python) -> *const c_char {
     while REQUEST.load(Ordering::SeqCst) == asked
         && wait::wait_while(&REQUEST, asked, Some(deadline))
     {}
+    if !is_ours(claim) {
+        return BUSY_ANSWER.text();
+    }
     // Too late from here on: either the answer has just come, or it will be thrown away.
     let withdrawn = REQUEST
         .compare_exchange(asked, number | NOTHING, Ordering::SeqCst, Ordering::SeqCst)
@@ -161,7 +176,6 @@ fn ask_worker(python: &'static Python) -> *const c_char {
             Err(error) => return walk(python, format_args!("{error}")),
         }
     }
-    snippet::restart_collector_soon(python);
     let seconds = DEADLINE.load(Ordering::Relaxed) as f64 / 1e9;
     match worker::progress() {
         Progress::NotStarted => walk(
@@ -258,12 +272,20 @@ fn claim(deadline: Instant) -> Option<u64> {
                 .compare_exchange(holder, now.0, Ordering::SeqCst, Ordering::SeqCst)
                 .is_ok()
         {
+            if holder != 0 {
+                // It may come back and go on writing.
+                Page::abandon();
+            }
             return Some(now.0);
         }
         if holder != 0 && !wait::wait_while(&FREED, freed, Some(deadline)) {
             return None;
         }
     }
+}
+
+fn is_ours(claim: u64) -> bool {
+    CLAIMED.load(Ordering::SeqCst) == claim
 }
 
 /// One line that says why there is no state.

@@ -1,13 +1,13 @@
 //! The snippet: `py-shim/sleeper_agent.py`, carried in the library, run under the GIL.
 
 use std::cell::UnsafeCell;
-use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::answer::Heap;
-use crate::python::{self, Py_file_input, PyObject, Python};
-use crate::threads;
+use crate::python::{Py_file_input, PyObject, Python};
+use crate::{threads, walk};
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
@@ -15,13 +15,11 @@ const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0")
 /// The snippet's functions, and the collector's; null until first needed in an interpreter's
 /// life. Read and written only by who holds the GIL.
 static COLLECT: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
-static FORMAT: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+static READ: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+static COMPOSE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static GC_ENABLED: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static GC_DISABLE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static GC_ENABLE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
-
-/// Whether the agent has stopped the program's garbage collector and not yet started it again.
-static GC_STOPPED: AtomicBool = AtomicBool::new(false);
 
 /// Why there is no text.
 pub enum Failure {
@@ -32,6 +30,26 @@ pub enum Failure {
     /// It raised: see [`last_exception`].
     Raised,
 }
+
+/// What importing linecache may bring along, in a program that has not even `site`.
+const OURS: [&[u8]; 16] = [
+    b"linecache",
+    b"gc",
+    b"os",
+    b"os.path",
+    b"posix",
+    b"posixpath",
+    b"genericpath",
+    b"stat",
+    b"errno",
+    b"warnings",
+    b"types",
+    b"UserDict",
+    b"_abcoll",
+    b"abc",
+    b"_weakrefset",
+    b"copy_reg",
+];
 
 /// The text of the last exception.
 struct Exception(UnsafeCell<[u8; 256]>, AtomicUsize);
@@ -49,38 +67,15 @@ pub fn last_exception() -> &'static str {
 
 /// After `Py_Finalize`: the objects are gone.
 pub fn forget() {
-    for object in [&COLLECT, &FORMAT, &GC_ENABLED, &GC_DISABLE, &GC_ENABLE] {
+    for object in [
+        &COLLECT,
+        &READ,
+        &COMPOSE,
+        &GC_ENABLED,
+        &GC_DISABLE,
+        &GC_ENABLE,
+    ] {
         object.store(ptr::null_mut(), Ordering::Relaxed);
-    }
-    GC_STOPPED.store(false, Ordering::Relaxed);
-}
-
-/// Starts the collector again, if a worker has stopped it: this one is done, is stuck, or was a
-/// forked child's parent's.
-///
-/// # Safety
-/// Holding the GIL, no exception set.
-pub unsafe fn restore_collector(python: &Python) {
-    if GC_STOPPED.swap(false, Ordering::Relaxed) {
-        // SAFETY: the caller's.
-        unsafe { call(python, &GC_ENABLE) };
-    }
-}
-
-/// Has the program's main thread start the collector again, if a worker that is stuck has
-/// stopped it. Any thread, interrupted or not: `Py_AddPendingCall` is made for that.
-pub fn restart_collector_soon(python: &Python) {
-    unsafe extern "C-unwind" fn restart(_: *mut c_void) -> c_int {
-        if let Some(python) = python::found() {
-            // SAFETY: a pending call: holding the GIL, between two bytecodes.
-            unsafe { restore_collector(python) };
-        }
-        0
-    }
-    if GC_STOPPED.load(Ordering::Relaxed) {
-        // SAFETY: `restart` stays mapped. If there is no room for it, the worker itself, or
-        // the next question, restores.
-        unsafe { (python.Py_AddPendingCall)(restart, ptr::null_mut()) };
     }
 }
 
@@ -91,38 +86,24 @@ pub fn restart_collector_soon(python: &Python) {
 pub unsafe fn run(python: &Python) -> Result<*const c_char, Failure> {
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
     unsafe {
-        if COLLECT.load(Ordering::Relaxed).is_null() {
-            prepare(python)?;
-        }
-        // A collection that our allocations set off would run the program's finalizers on our
-        // thread; a program with one thread, or with a user interface, never expects that.
-        stop_collector(python);
-        let result = answer(python);
-        restore_collector(python);
-        result
-    }
-}
-
-/// # Safety
-/// As for [`run`].
-unsafe fn answer(python: &Python) -> Result<*const c_char, Failure> {
-    // SAFETY: the caller's.
-    unsafe {
+        prepare(python)?;
         let frames = if threads::has_dead() {
             live_frames(python)?
         } else {
             ptr::null_mut()
         };
-        // Nobody else's bytecode runs while it is taken down who is where: the counter that
-        // makes the interpreter hand over the GIL is set far away, and to "at once" after.
-        // (A signal that arrives meanwhile sets it to "at once" too, and that is fine.)
-        python._Py_Ticker.write_volatile(c_int::MAX);
-        let collected = call_with(python, &COLLECT, frames);
-        python._Py_Ticker.write_volatile(0);
+        let collected = alone(python, || call(python, &COLLECT, [frames, ptr::null_mut()]));
         if collected.is_null() {
             return Err(raised(python));
         }
-        let text = call_with(python, &FORMAT, collected);
+        (python.Py_IncRef)(collected);
+        let sources =
+            keeping_exc_info(python, || call(python, &READ, [collected, ptr::null_mut()]));
+        if sources.is_null() {
+            (python.Py_DecRef)(collected);
+            return Err(raised(python));
+        }
+        let text = alone(python, || call(python, &COMPOSE, [collected, sources]));
         if text.is_null() {
             return Err(raised(python));
         }
@@ -133,6 +114,80 @@ unsafe fn answer(python: &Python) -> Result<*const c_char, Failure> {
             Some(copy) => Ok(copy),
             None => Err(raised(python)),
         }
+    }
+}
+
+/// Runs a part of the snippet that does no input or output, so that nobody else's bytecode and
+/// no garbage collection runs meanwhile.
+///
+/// The counter that makes the interpreter hand over the GIL is set far away, and to "at once"
+/// after. (A signal that arrives meanwhile sets it to "at once" too, and that is fine.) A
+/// collection that our allocations set off would run the program's finalizers on our thread: a
+/// program with one thread, or with a user interface, never expects that. Since the GIL is not
+/// let go of, the program never sees its collector stopped.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn alone(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *mut PyObject {
+    // SAFETY: the caller's. The counter is a plain int that only the GIL's holder minds.
+    unsafe {
+        python._Py_Ticker.write_volatile(c_int::MAX);
+        let stopped = is_true(python, call(python, &GC_ENABLED, [ptr::null_mut(); 2]));
+        if stopped {
+            is_true(python, call(python, &GC_DISABLE, [ptr::null_mut(); 2]));
+        }
+        let result = part();
+        if stopped {
+            // An exception, if there is one, has to survive the call.
+            let mut exception = [ptr::null_mut(); 3];
+            let [kind, value, traceback] = &mut exception;
+            (python.PyErr_Fetch)(kind, value, traceback);
+            is_true(python, call(python, &GC_ENABLE, [ptr::null_mut(); 2]));
+            (python.PyErr_Restore)(*kind, *value, *traceback);
+        }
+        python._Py_Ticker.write_volatile(0);
+        result
+    }
+}
+
+/// Runs a part of the snippet, and puts `sys.exc_type` and its like back if that has wiped them.
+///
+/// Every `except` clause of every thread writes them (Python/ceval.c, `set_exc_info` and
+/// `reset_exc_info`, 2.6 and 2.7), linecache's for a file that is not there among them; and old
+/// programs read them.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn keeping_exc_info(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *mut PyObject {
+    const NAMES: [&CStr; 3] = [c"exc_type", c"exc_value", c"exc_traceback"];
+    // SAFETY: the caller's. What `PySys_GetObject` gives is borrowed, so a reference is held.
+    // Setting to null deletes.
+    unsafe {
+        let before = NAMES.map(|name| (python.PySys_GetObject)(name.as_ptr().cast_mut()));
+        for object in before {
+            if !object.is_null() {
+                (python.Py_IncRef)(object);
+            }
+        }
+        let result = part();
+        let kind = (python.PySys_GetObject)(NAMES[0].as_ptr().cast_mut());
+        let value = (python.PySys_GetObject)(NAMES[1].as_ptr().cast_mut());
+        // As our own reset leaves them; anything else is another thread's doing.
+        if kind != before[0] && value.is_null() {
+            let mut exception = [ptr::null_mut(); 3];
+            let [kind, value, traceback] = &mut exception;
+            (python.PyErr_Fetch)(kind, value, traceback);
+            for (name, object) in NAMES.iter().zip(before) {
+                (python.PySys_SetObject)(name.as_ptr().cast_mut(), object);
+            }
+            (python.PyErr_Restore)(*kind, *value, *traceback);
+        }
+        for object in before {
+            if !object.is_null() {
+                (python.Py_DecRef)(object);
+            }
+        }
+        result
     }
 }
 
@@ -150,7 +205,7 @@ unsafe fn live_frames(python: &Python) -> Result<*mut PyObject, Failure> {
         }
         let mut failed = false;
         threads::for_each(python, &mut |thread| {
-            if thread.frame != 0 && !failed {
+            if !failed && walk::is_frame(python, thread.frame) {
                 let ident = (python.PyInt_FromLong)(thread.ident as c_long);
                 failed = ident.is_null()
                     || (python.PyDict_SetItem)(frames, ident, thread.frame as *mut PyObject) != 0;
@@ -158,6 +213,7 @@ unsafe fn live_frames(python: &Python) -> Result<*mut PyObject, Failure> {
                     (python.Py_DecRef)(ident);
                 }
             }
+            !failed
         });
         if failed {
             (python.Py_DecRef)(frames);
@@ -167,13 +223,17 @@ unsafe fn live_frames(python: &Python) -> Result<*mut PyObject, Failure> {
     }
 }
 
-/// Compiles the snippet, in a namespace of its own that no module list knows.
+/// Compiles the snippet, once, in a namespace of its own that no module list knows.
 ///
 /// # Safety
 /// As for [`run`].
 unsafe fn prepare(python: &Python) -> Result<(), Failure> {
     // SAFETY: the caller's; references are given back, but for the functions that are kept.
     unsafe {
+        find_collector(python);
+        if !COLLECT.load(Ordering::Relaxed).is_null() {
+            return Ok(());
+        }
         let namespace = (python.PyDict_New)();
         if namespace.is_null() {
             return Err(raised(python));
@@ -197,7 +257,11 @@ unsafe fn prepare(python: &Python) -> Result<(), Failure> {
             Ok(())
         });
         if result.is_ok() {
-            for (name, place) in [(c"_format", &FORMAT), (c"_collect", &COLLECT)] {
+            for (name, place) in [
+                (c"_read", &READ),
+                (c"_compose", &COMPOSE),
+                (c"_collect", &COLLECT),
+            ] {
                 let function = (python.PyDict_GetItemString)(namespace, name.as_ptr());
                 (python.Py_IncRef)(function);
                 place.store(function, Ordering::Relaxed);
@@ -229,29 +293,41 @@ unsafe fn fill(python: &Python, namespace: *mut PyObject) -> Result<(), Failure>
             (python.PyDict_SetItemString)(namespace, name.as_ptr(), module);
             (python.Py_DecRef)(module);
         }
-        let collector = module(python, c"gc", namespace)?;
-        for (name, place) in [
-            (c"isenabled", &GC_ENABLED),
-            (c"disable", &GC_DISABLE),
-            (c"enable", &GC_ENABLE),
-        ] {
-            let function = (python.PyObject_GetAttrString)(collector, name.as_ptr());
-            let former = place.swap(function, Ordering::Relaxed);
-            if !former.is_null() {
-                (python.Py_DecRef)(former);
-            }
-        }
-        (python.Py_DecRef)(collector);
-        (python.PyErr_Clear)();
         Ok(())
+    }
+}
+
+/// Finds the garbage collector's switches, unless that is done, or another thread is importing:
+/// the next question tries again.
+///
+/// # Safety
+/// As for [`run`].
+unsafe fn find_collector(python: &Python) {
+    if !GC_ENABLE.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    // SAFETY: the caller's; the functions' references are kept, and keep the module's.
+    unsafe {
+        if let Ok(collector) = module(python, c"gc", ptr::null_mut()) {
+            for (name, place) in [
+                (c"isenabled", &GC_ENABLED),
+                (c"disable", &GC_DISABLE),
+                (c"enable", &GC_ENABLE),
+            ] {
+                let function = (python.PyObject_GetAttrString)(collector, name.as_ptr());
+                place.store(function, Ordering::Relaxed);
+            }
+            (python.Py_DecRef)(collector);
+            (python.PyErr_Clear)();
+        }
     }
 }
 
 /// Imports a module (a new reference) without waiting for the import lock, and without leaving
 /// anything in `sys.modules` that was not there.
 ///
-/// What had to be imported is kept in `keep`: a module that is let go of takes its functions'
-/// globals with it.
+/// What had to be imported is kept in `keep`, if that is not null: a module that is let go of
+/// takes its functions' globals with it.
 ///
 /// # Safety
 /// As for [`run`].
@@ -272,16 +348,20 @@ unsafe fn module(
         if before.is_null() {
             return Err(raised(python));
         }
-        // Fails at once if another thread is importing (Python/import.c, 2.6 and 2.7). If not,
-        // this thread has the import lock until it is done, so all that is new is ours.
+        // Fails at once if another thread is importing (Python/import.c, 2.6 and 2.7).
         let module = (python.PyImport_ImportModuleNoBlock)(name.as_ptr());
         let names = (python.PyDict_Keys)(modules);
         if !names.is_null() {
             for index in 0..(python.PyList_Size)(names) {
                 let name = (python.PyList_GetItem)(names, index);
                 let module = (python.PyDict_GetItem)(modules, name);
-                if (python.PyDict_GetItem)(before, name).is_null() && !module.is_null() {
-                    (python.PyDict_SetItem)(keep, name, module);
+                if (python.PyDict_GetItem)(before, name).is_null()
+                    && !module.is_null()
+                    && bytes(python, name).is_some_and(|name| OURS.contains(&name))
+                {
+                    if !keep.is_null() {
+                        (python.PyDict_SetItem)(keep, name, module);
+                    }
                     (python.PyDict_DelItem)(modules, name);
                 }
             }
@@ -296,68 +376,51 @@ unsafe fn module(
     }
 }
 
-/// Calls one of the snippet's functions with one argument, whose reference it takes over; with
-/// null, without arguments.
+/// Calls a function with the arguments that are not null, whose references it takes over. Null
+/// if the function is not there, or raises.
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn call_with(
+unsafe fn call(
     python: &Python,
     function: &AtomicPtr<PyObject>,
-    argument: *mut PyObject,
+    arguments: [*mut PyObject; 2],
 ) -> *mut PyObject {
-    // SAFETY: the caller's.
+    let function = function.load(Ordering::Relaxed);
+    let given = arguments.iter().take_while(|argument| !argument.is_null());
+    // SAFETY: the caller's; a tuple's item takes over the reference.
     unsafe {
-        let mut arguments = ptr::null_mut();
-        if !argument.is_null() {
-            arguments = (python.PyTuple_New)(1);
-            if arguments.is_null() {
-                (python.Py_DecRef)(argument);
-                return ptr::null_mut();
+        let tuple = (python.PyTuple_New)(given.clone().count() as isize);
+        if function.is_null() || tuple.is_null() {
+            given.for_each(|&argument| (python.Py_DecRef)(argument));
+            if !tuple.is_null() {
+                (python.Py_DecRef)(tuple);
             }
-            (python.PyTuple_SetItem)(arguments, 0, argument);
+            return ptr::null_mut();
         }
-        let result = (python.PyObject_CallObject)(function.load(Ordering::Relaxed), arguments);
-        if !arguments.is_null() {
-            (python.Py_DecRef)(arguments);
+        for (index, &argument) in given.enumerate() {
+            (python.PyTuple_SetItem)(tuple, index as isize, argument);
         }
+        let result = (python.PyObject_CallObject)(function, tuple);
+        (python.Py_DecRef)(tuple);
         result
     }
 }
 
-/// Calls a function without arguments; whether it returned something true.
-///
-/// # Safety
-/// Holding the GIL.
-unsafe fn call(python: &Python, function: &AtomicPtr<PyObject>) -> bool {
-    let function = function.load(Ordering::Relaxed);
-    if function.is_null() {
-        return false;
-    }
-    // SAFETY: the caller's; an exception is cleared.
-    unsafe {
-        let result = (python.PyObject_CallObject)(function, ptr::null_mut());
-        if result.is_null() {
-            (python.PyErr_Clear)();
-            return false;
-        }
-        let truth = (python.PyObject_IsTrue)(result) == 1;
-        (python.Py_DecRef)(result);
-        truth
-    }
-}
-
-/// Stops the garbage collector, if it is running.
+/// Whether an object, whose reference it takes over, is true. Clears the exception, if it is null.
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn stop_collector(python: &Python) {
+unsafe fn is_true(python: &Python, object: *mut PyObject) -> bool {
     // SAFETY: the caller's.
     unsafe {
-        if call(python, &GC_ENABLED) {
-            GC_STOPPED.store(true, Ordering::Relaxed);
-            call(python, &GC_DISABLE);
+        if object.is_null() {
+            (python.PyErr_Clear)();
+            return false;
         }
+        let truth = (python.PyObject_IsTrue)(object) == 1;
+        (python.Py_DecRef)(object);
+        truth
     }
 }
 

@@ -28,13 +28,17 @@ const THREAD_NEXT: usize = 0;
 const THREAD_FRAME: usize = 2 * WORD;
 const THREAD_IDENT: usize = 18 * WORD;
 
-/// In a forked child: the first thread state of the list that was the parent's alone. New ones
-/// are put in front, and this one is never freed, so all from here on are the parent's, but for
-/// the one of the thread that forked. 0: there are none.
-static FIRST_DEAD: AtomicUsize = AtomicUsize::new(0);
+/// How many interpreters' lists are remembered over a fork.
+const MOST_REMEMBERED: usize = 16;
 
-/// In a forked child: the identifier of the thread that forked.
-static SURVIVOR: AtomicUsize = AtomicUsize::new(0);
+/// In a forked child: for each interpreter, the first thread state of its list that was the
+/// parent's alone. New ones are put in front, and CPython never frees this one, so all from here
+/// on are the parent's, but for the survivor's. 0: unused.
+static FIRST_DEAD: [AtomicUsize; MOST_REMEMBERED] =
+    [const { AtomicUsize::new(0) }; MOST_REMEMBERED];
+
+/// In a forked child: the thread states of the thread that forked. 0: unused.
+static SURVIVORS: [AtomicUsize; MOST_REMEMBERED] = [const { AtomicUsize::new(0) }; MOST_REMEMBERED];
 
 /// A thread state, as it was when it was read.
 #[derive(Clone, Copy)]
@@ -52,40 +56,51 @@ pub fn ident(thread: usize) -> Option<usize> {
 
 /// Whether this process is a forked child whose list of threads holds the parent's.
 pub fn has_dead() -> bool {
-    FIRST_DEAD.load(Ordering::Relaxed) != 0
+    FIRST_DEAD[0].load(Ordering::Relaxed) != 0
 }
 
-/// Calls `each` for every live thread of every interpreter.
+/// Calls `each` for every live thread of every interpreter, until that returns false.
 ///
 /// Any thread, interrupted or not: every read is one that fails instead of faulting. The list
 /// may be changing meanwhile, unless the caller holds the GIL.
-pub fn for_each(python: &Python, each: &mut dyn FnMut(Thread)) {
-    let mut dead = false;
-    for_each_state(python, &mut |state, thread| {
-        dead |= state == FIRST_DEAD.load(Ordering::Relaxed);
-        if !dead || thread.ident == SURVIVOR.load(Ordering::Relaxed) {
-            each(thread);
-        }
-    });
+pub fn for_each(python: &Python, each: &mut dyn FnMut(Thread) -> bool) {
+    for_each_state(python, &mut |state| !state.live || each(state.thread));
 }
 
-fn for_each_state(python: &Python, each: &mut dyn FnMut(usize, Thread)) {
+/// A thread state where it stands in its list.
+struct State {
+    address: usize,
+    interpreter: usize,
+    live: bool,
+    thread: Thread,
+}
+
+fn for_each_state(python: &Python, each: &mut dyn FnMut(State) -> bool) {
     // SAFETY: returns a static variable (Python/pystate.c); takes no lock.
     let mut interpreter = unsafe { (python.PyInterpreterState_Head)() } as usize;
     for _ in 0..MOST_INTERPRETERS {
-        let Some(mut state) = read::<usize>(interpreter.wrapping_add(INTERPRETER_THREADS)) else {
+        let Some(mut address) = read::<usize>(interpreter.wrapping_add(INTERPRETER_THREADS)) else {
             return;
         };
+        let mut live = true;
         for _ in 0..MOST_THREADS {
             let (Some(next), Some(frame), Some(ident)) = (
-                read::<usize>(state.wrapping_add(THREAD_NEXT)),
-                read::<usize>(state.wrapping_add(THREAD_FRAME)),
-                ident(state),
+                read::<usize>(address.wrapping_add(THREAD_NEXT)),
+                read::<usize>(address.wrapping_add(THREAD_FRAME)),
+                ident(address),
             ) else {
                 break;
             };
-            each(state, Thread { ident, frame });
-            state = next;
+            live &= !holds(&FIRST_DEAD, address);
+            if !each(State {
+                address,
+                interpreter,
+                live: live || holds(&SURVIVORS, address),
+                thread: Thread { ident, frame },
+            }) {
+                return;
+            }
+            address = next;
         }
         match read::<usize>(interpreter.wrapping_add(INTERPRETER_NEXT)) {
             Some(next) if next != 0 => interpreter = next,
@@ -97,18 +112,42 @@ fn for_each_state(python: &Python, each: &mut dyn FnMut(usize, Thread)) {
 /// In a forked child, on its only thread, before any other is started: takes down which thread
 /// states are the dead parent's. Only reads memory.
 pub fn note_fork(python: &Python) {
-    let survivor = Python::this_thread_ident() as usize;
-    let mut first = 0;
-    for_each_state(python, &mut |state, thread| {
-        if first == 0 && thread.ident != survivor {
-            first = state;
+    let this_thread = Python::this_thread_ident() as usize;
+    let mut first_dead = [0; MOST_REMEMBERED];
+    let mut survivors = [0; MOST_REMEMBERED];
+    let (mut dead, mut alive, mut seen) = (0, 0, 0);
+    for_each_state(python, &mut |state| {
+        if state.live && state.thread.ident == this_thread {
+            if let Some(place) = survivors.get_mut(alive) {
+                *place = state.address;
+                alive += 1;
+            }
+        } else if state.interpreter != seen
+            && let Some(place) = first_dead.get_mut(dead)
+        {
+            *place = state.address;
+            dead += 1;
+            seen = state.interpreter;
         }
+        true
     });
-    SURVIVOR.store(survivor, Ordering::Relaxed);
-    FIRST_DEAD.store(first, Ordering::Relaxed);
+    for (place, address) in FIRST_DEAD.iter().zip(first_dead) {
+        place.store(address, Ordering::Relaxed);
+    }
+    for (place, address) in SURVIVORS.iter().zip(survivors) {
+        place.store(address, Ordering::Relaxed);
+    }
 }
 
 /// After `Py_Finalize`: the list is gone.
 pub fn forget() {
-    FIRST_DEAD.store(0, Ordering::Relaxed);
+    for place in FIRST_DEAD.iter().chain(&SURVIVORS) {
+        place.store(0, Ordering::Relaxed);
+    }
+}
+
+fn holds(places: &[AtomicUsize; MOST_REMEMBERED], address: usize) -> bool {
+    places
+        .iter()
+        .any(|place| place.load(Ordering::Relaxed) == address)
 }

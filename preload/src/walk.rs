@@ -16,12 +16,15 @@ use crate::answer::Page;
 use crate::interface::THREAD_HEADING;
 use crate::memory::{read, read_bytes};
 use crate::python::Python;
+use crate::wait::Instant;
 use crate::{threads, worker};
 
 const WORD: usize = size_of::<usize>();
 
 /// A bound, so that the walk of a torn stack ends.
 const MOST_FRAMES: usize = 200_000;
+/// A walk that has taken longer, in nanoseconds, stops after the thread it is at.
+const LONGEST: u64 = 2_000_000_000;
 /// Frames shown of one stack: so many innermost, and half of them outermost where it is deeper.
 const MOST_SHOWN: usize = 512;
 const OUTERMOST_SHOWN: usize = 256;
@@ -72,13 +75,19 @@ pub fn this_thread_holds_gil(python: &Python) -> bool {
 /// The caller has claimed the desk.
 pub unsafe fn write_state(python: &Python, page: &mut Page, reason: fmt::Arguments<'_>) -> usize {
     let mut written = 0;
+    let end = Instant::now().after(LONGEST);
     let _ = writeln!(page, "### Read from memory, without the GIL: {reason}");
     threads::for_each(python, &mut |thread| {
-        if thread.frame != 0 && !worker::is_worker(thread.ident) && !page.is_cut() {
+        if thread.frame != 0 && !worker::is_worker(thread.ident) {
             let _ = write!(page, "\n\n{THREAD_HEADING}{}:\n", thread.ident);
             write_stack(python, page, thread.frame);
             written += 1;
         }
+        if Instant::now() > end {
+            page.push(b"\n\n... cut here: reading memory takes too long\n");
+            return false;
+        }
+        !page.is_cut()
     });
     written
 }
@@ -181,6 +190,11 @@ fn body(type_object: usize, object: usize, variable: bool) -> Option<usize> {
         }
     }
     None
+}
+
+/// Whether this is the address of a frame. Any thread, interrupted or not.
+pub fn is_frame(python: &Python, address: usize) -> bool {
+    body(python.frame_type, address, true).is_some()
 }
 
 /// The bytes of the string that the pointer at `pointer` points to: address and length.

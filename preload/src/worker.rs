@@ -13,7 +13,7 @@ use crate::answer::Heap;
 use crate::interface::WORKER_THREAD;
 use crate::python::{self, Python};
 use crate::snippet::{self, Failure};
-use crate::{park, request};
+use crate::{boot, park, request};
 
 /// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
 /// gives the source of a line.
@@ -59,17 +59,19 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoThread(error) => write!(
-                out,
-                "the agent could not start its worker: {}",
-                park::describe(*error, &mut [0; 128])
-            ),
+            Self::NoThread(error) => {
+                write!(
+                    out,
+                    "the agent could not start its worker ({})",
+                    park::Why(*error)
+                )
+            }
             Self::NoMemory => write!(out, "there was no memory for the answer"),
             Self::ShuttingDown => write!(out, "the interpreter is shutting down"),
             Self::Raised(what) => write!(out, "the agent's snippet failed: {what}"),
             Self::NoModules => write!(
                 out,
-                "the modules sys and linecache could not be had (another thread is importing)"
+                "linecache is not imported, and cannot be while another thread is importing"
             ),
         }
     }
@@ -191,6 +193,10 @@ unsafe fn serve(python: &'static Python) -> bool {
             return false;
         };
         HAS_GIL.store(true, Ordering::SeqCst);
+        // What the snippet keeps must not outlive the interpreter.
+        if !boot::hook_exit(python) {
+            snippet::forget();
+        }
         let thread = (python.PyThreadState_New)(interpreter);
         if thread.is_null() {
             (python.PyEval_ReleaseLock)();
