@@ -3,7 +3,7 @@
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_long};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::answer::Heap;
 use crate::python::{Py_file_input, PyObject, Python};
@@ -20,6 +20,9 @@ static COMPOSE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static GC_ENABLED: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static GC_DISABLE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static GC_ENABLE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+
+/// Whether the program's garbage collector is stopped by us.
+static GC_STOPPED: AtomicBool = AtomicBool::new(false);
 
 /// Why there is no text.
 pub enum Failure {
@@ -124,7 +127,7 @@ pub unsafe fn run(python: &Python) -> Result<*const c_char, Failure> {
 /// after. (A signal that arrives meanwhile sets it to "at once" too, and that is fine.) A
 /// collection that our allocations set off would run the program's finalizers on our thread: a
 /// program with one thread, or with a user interface, never expects that. Since the GIL is not
-/// let go of, the program never sees its collector stopped.
+/// let go of (but for such a signal), the program never sees its collector stopped.
 ///
 /// # Safety
 /// As for [`run`].
@@ -134,19 +137,31 @@ unsafe fn alone(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *mut P
         python._Py_Ticker.write_volatile(c_int::MAX);
         let stopped = is_true(python, call(python, &GC_ENABLED, [ptr::null_mut(); 2]));
         if stopped {
+            GC_STOPPED.store(true, Ordering::Relaxed);
             is_true(python, call(python, &GC_DISABLE, [ptr::null_mut(); 2]));
         }
         let result = part();
-        if stopped {
-            // An exception, if there is one, has to survive the call.
+        restart_collector(python);
+        python._Py_Ticker.write_volatile(0);
+        result
+    }
+}
+
+/// Starts the collector again, if [`alone`] has stopped it: it is done, or a forked child has
+/// been left with it stopped. An exception that is set stays set.
+///
+/// # Safety
+/// Holding the GIL.
+pub unsafe fn restart_collector(python: &Python) {
+    if GC_STOPPED.swap(false, Ordering::Relaxed) {
+        // SAFETY: the caller's.
+        unsafe {
             let mut exception = [ptr::null_mut(); 3];
             let [kind, value, traceback] = &mut exception;
             (python.PyErr_Fetch)(kind, value, traceback);
             is_true(python, call(python, &GC_ENABLE, [ptr::null_mut(); 2]));
             (python.PyErr_Restore)(*kind, *value, *traceback);
         }
-        python._Py_Ticker.write_volatile(0);
-        result
     }
 }
 
