@@ -1,0 +1,84 @@
+# What there is to do here: `make help`.
+
+SHELL = /bin/bash
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+PYTHON ?=
+
+TARGET = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+BUILT = $(TARGET)/release
+
+.PHONY: help demo test bench install shim lint clean build gdb pythons
+
+help:
+	@echo 'make demo                wake a threaded Python 2.7 program and see what it is doing'
+	@echo 'make test                run all tests on every Python 2.6 and 2.7 found here'
+	@echo 'make bench               time and hold-up, beside plain gdb and py-spy'
+	@echo 'make install             into PREFIX (now $(PREFIX)), below DESTDIR if that is set'
+	@echo 'make shim PYTHON=...     the optional `import sleeper_agent`, for that Python 2.6 or 2.7'
+	@echo 'make lint                formatting and clippy'
+	@echo 'make clean               remove what was built and fetched here'
+
+build:
+	@tests/tools.sh cargo cc
+	@$(CARGO) build --release --quiet -p preload -p launcher
+
+gdb:
+	@tests/tools.sh gdb
+
+pythons:
+	@tests/interpreters/debian.sh
+
+demo: build gdb
+	@tests/demo.sh '$(BUILT)'
+
+# The trials on real interpreters come last: their summary is the last word.
+test: build gdb pythons
+	@$(CARGO) test --quiet --workspace --exclude tests
+	@$(CARGO) test -p tests --test agent
+
+bench: build gdb pythons
+	@tests/bench/py-spy.sh
+	@$(CARGO) bench --quiet -p tests --bench stopped
+
+install: build
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/share/sleeper-agent'
+	install -m 755 '$(BUILT)/sa-run' '$(BUILT)/sleeper_agent_activate' '$(DESTDIR)$(PREFIX)/bin/'
+	install -m 644 '$(BUILT)/libsleeper.so' '$(DESTDIR)$(PREFIX)/lib/'
+	install -m 644 py-shim/sleeper_agent.py '$(DESTDIR)$(PREFIX)/share/sleeper-agent/'
+
+# Asks the Python itself where it imports from, and how its extension modules are called
+# (a debug build looks for _d.so).
+define ASK_PYTHON
+import imp, sys
+from distutils.sysconfig import get_python_lib
+assert sys.version_info[:2] in ((2, 6), (2, 7))
+suffixes = [s for s, _, kind in imp.get_suffixes() if kind == imp.C_EXTENSION]
+suffix = [s for s in suffixes if not s.startswith('module')][0]
+place = [p for p in (get_python_lib(plat_specific=True), get_python_lib()) if p in sys.path]
+sys.stdout.write('%s %s' % (suffix, (place or [get_python_lib()])[0]))
+endef
+export ASK_PYTHON
+
+shim: build
+	@if [ -z '$(PYTHON)' ]; then \
+	    echo 'say for which Python: make shim PYTHON=/usr/bin/python2.7' >&2; exit 1; \
+	fi; \
+	told=$$('$(PYTHON)' -c "$$ASK_PYTHON" 2>/dev/null) || told=; \
+	if [[ $$told != ?*' /'* ]]; then \
+	    echo '$(PYTHON) is no Python 2.6 or 2.7 that runs here and has distutils' >&2; exit 1; \
+	fi; \
+	suffix=$${told%% *}; place='$(DESTDIR)'$${told#* }; \
+	install -d "$$place" && \
+	install -m 644 py-shim/sleeper_agent.py "$$place/" && \
+	install -m 755 '$(BUILT)/libsleeper.so' "$$place/_sleeper_agent_activation$$suffix" && \
+	echo "import sleeper_agent: installed in $$place"
+
+lint:
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+
+clean:
+	@$(CARGO) clean --quiet
+	rm -rf .tools

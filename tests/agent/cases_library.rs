@@ -1,0 +1,120 @@
+//! Where `sa-run` finds the library, and what it says where the loader would not take it.
+
+use crate::Need::{Compiler, Nothing, Root};
+use crate::PlainCase;
+use crate::cases_sa_run::{refused, sa_run, shell};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use tests::compile::compile;
+use tests::process::{command, run};
+use tests::product::product;
+use tests::scratch::Scratch;
+
+pub const PLAIN_CASES: &[PlainCase] = &[
+    ("finds_the_library", Nothing, finds_the_library),
+    ("names_the_library", Nothing, names_the_library),
+    ("unloadable_paths", Nothing, unloadable_paths),
+    ("static_program", Compiler, static_program),
+    ("other_word_size", Nothing, other_word_size),
+    ("set_user_id", Root, set_user_id),
+];
+
+fn finds_the_library() {
+    let folder = Scratch::new();
+    for name in ["bin", "lib", "alone"] {
+        fs::create_dir(folder.join(name)).unwrap();
+    }
+    let question = ["sh", "-c", "echo \"$LD_PRELOAD\""];
+    for name in ["bin", "alone"] {
+        fs::copy(&product().sa_run, folder.join(name).join("sa-run")).unwrap();
+    }
+    fs::copy(&product().library, folder.join("lib/libsleeper.so")).unwrap();
+    let ended = run(command(folder.join("bin/sa-run")).args(question));
+    ended.expect_code(0);
+    let found = ended.out();
+    let real = fs::canonicalize(found.trim()).unwrap();
+    assert_eq!(
+        real,
+        fs::canonicalize(folder.join("lib/libsleeper.so")).unwrap()
+    );
+    assert!(!found.contains(' '));
+
+    // Through a link, as from a folder on the PATH.
+    std::os::unix::fs::symlink(folder.join("bin/sa-run"), folder.join("link")).unwrap();
+    run(command(folder.join("link")).arg("true")).expect_code(0);
+
+    fs::copy(&product().library, folder.join("bin/libsleeper.so")).unwrap();
+    let ended = run(command(folder.join("bin/sa-run")).args(question));
+    assert!(
+        ended.out().contains("/bin/libsleeper.so"),
+        "beside it comes first"
+    );
+
+    fs::create_dir(folder.join("no")).unwrap();
+    let alone = folder.join("no/sub");
+    fs::create_dir(&alone).unwrap();
+    fs::copy(&product().sa_run, alone.join("sa-run")).unwrap();
+    let ended = run(command(alone.join("sa-run")).args(question));
+    refused(&ended, 125, &["libsleeper.so", "SLEEPER_AGENT_LIB"]);
+}
+
+fn names_the_library() {
+    let folder = Scratch::new();
+    let copy = folder.join("another-name.so");
+    fs::copy(&product().library, &copy).unwrap();
+    let ended = run(shell("echo $LD_PRELOAD").env("SLEEPER_AGENT_LIB", &copy));
+    ended.expect_code(0);
+    assert_eq!(ended.out().trim(), copy.display().to_string());
+    let ended = run(sa_run().arg("true").env("SLEEPER_AGENT_LIB", "/no/such.so"));
+    refused(&ended, 125, &["/no/such.so", "SLEEPER_AGENT_LIB"]);
+}
+
+fn unloadable_paths() {
+    let folder = Scratch::new();
+    for (name, word) in [("a b", "space"), ("a:b", "colon")] {
+        let copy = folder.join(name).join("libsleeper.so");
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::copy(&product().library, &copy).unwrap();
+        let ended = run(sa_run().arg("true").env("SLEEPER_AGENT_LIB", &copy));
+        refused(&ended, 125, &[word]);
+    }
+}
+
+fn static_program() {
+    let folder = Scratch::new();
+    let program = compile("static.c", &folder, &["-static"]);
+    let ended = run(sa_run().arg(&program));
+    refused(&ended, 125, &["static"]);
+}
+
+/// The head of a 32-bit program is enough to see that the loader would not take us.
+fn other_word_size() {
+    let folder = Scratch::new();
+    let loader = b"/lib/ld-linux.so.2\0";
+    let mut head = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let mut push = |numbers: &[u32]| {
+        head.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    };
+    // Executable for an Intel 80386, version 1; entry, program headers at 52, no sections.
+    push(&[2 | 3 << 16, 1, 0, 52, 0, 0]);
+    // Sizes: this header 52, a program header 32 (one of them).
+    push(&[52 | 32 << 16, 1, 0]);
+    // That one: the loader's name, behind it.
+    let length = loader.len() as u32;
+    push(&[3, 84, 84, 84, length, length, 4, 1]);
+    head.extend(loader);
+    let path = folder.write("thirty-two", head);
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    let ended = run(sa_run().arg(&path));
+    refused(&ended, 125, &["32"]);
+}
+
+fn set_user_id() {
+    let folder = Scratch::new();
+    let copy = folder.join("true");
+    fs::copy("/bin/true", &copy).unwrap();
+    chown(&copy, Some(65534), None).unwrap();
+    fs::set_permissions(&copy, Permissions::from_mode(0o4755)).unwrap();
+    let ended = run(sa_run().arg(&copy));
+    refused(&ended, 125, &["set-user-ID"]);
+}

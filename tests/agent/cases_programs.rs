@@ -1,0 +1,271 @@
+//! Programs of every kind go on and end as they would have, and their children answer too.
+
+use crate::Case;
+use crate::Need::{Compiler, Nothing};
+use tests::ask::{
+    WALK_HEADING, manual_gdb, manual_state, state, target, threads_told, woken_target,
+};
+use tests::compile::compile;
+use tests::interpreters::Interpreter;
+use tests::process::{Program, run, wait_until};
+use tests::procfs::{agents, descriptors, settle, thread_names, wait_agent};
+use tests::scratch::Scratch;
+
+pub const CASES: &[Case] = &[
+    ("fifty_threads", Nothing, fifty_threads),
+    ("single_sleeping", Nothing, single_sleeping),
+    ("single_busy", Nothing, single_busy),
+    ("single_allocating", Nothing, single_allocating),
+    ("single_raising", Nothing, single_raising),
+    ("busy_threads", Nothing, busy_threads),
+    ("busy_by_manual_gdb", Nothing, busy_by_manual_gdb),
+    (
+        "signals_reach_the_main_thread",
+        Nothing,
+        signals_reach_the_main_thread,
+    ),
+    ("asleep_holds_nothing", Nothing, asleep_holds_nothing),
+    ("fork", Nothing, fork),
+    ("fork_from_a_thread", Nothing, fork_from_a_thread),
+    ("multiprocessing", Nothing, multiprocessing),
+    ("daemon", Nothing, daemon),
+    ("subprocess", Nothing, subprocess),
+    ("shell_command", Nothing, shell_command),
+    ("exec", Nothing, exec),
+    ("short_lived", Nothing, short_lived),
+    ("exit_while_asked", Compiler, exit_while_asked),
+];
+
+fn fifty_threads(python: &Interpreter) {
+    let mut program = woken_target(python, "threads.py", &["50", "20"]);
+    for text in [state(program.pid()), manual_state(program.pid())] {
+        assert_eq!(threads_told(&text), 51, "{text}");
+        assert_eq!(text.matches(", in deep_down\n").count(), 50 * 20);
+        assert_eq!(text.matches("    gate.acquire()\n").count(), 50);
+        let idents: Vec<u64> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("### Thread ")?.strip_suffix(':'))
+            .map(|ident| ident.parse().unwrap())
+            .collect();
+        assert!(idents.is_sorted(), "{idents:?}");
+    }
+    program.say("");
+    let ended = program.end();
+    ended.expect_code(7);
+    assert_eq!(ended.out(), "ready\n50 threads joined\n");
+}
+
+/// Activates a single-threaded program over and over, then ends it by a signal that only its
+/// main thread handles.
+fn single(python: &Interpreter, what: &str, times: usize) {
+    let program = woken_target(python, "single.py", &[what]);
+    for _ in 0..times {
+        let text = state(program.pid());
+        assert_eq!(threads_told(&text), 1, "{text}");
+        assert!(text.contains(&format!(", in {what}\n")), "{text}");
+    }
+    program.signal(libc::SIGTERM);
+    let ended = program.end();
+    ended.expect_code(7);
+    assert_eq!(ended.out(), "ready\nhandled\n");
+    assert_eq!(ended.err(), "");
+}
+
+fn single_sleeping(python: &Interpreter) {
+    single(python, "sleeping", 5);
+}
+
+fn single_busy(python: &Interpreter) {
+    single(python, "busy", 10);
+}
+
+fn single_allocating(python: &Interpreter) {
+    single(python, "allocating", 50);
+}
+
+fn single_raising(python: &Interpreter) {
+    single(python, "raising", 20);
+}
+
+fn busy_threads(python: &Interpreter) {
+    let mut program = woken_target(python, "busy_threads.py", &[]);
+    for _ in 0..5 {
+        let text = state(program.pid());
+        assert_eq!(threads_told(&text), 4, "{text}");
+        assert_eq!(text.matches(", in count_up\n").count(), 3, "{text}");
+    }
+    program.say("");
+    let ended = program.end();
+    ended.expect_code(7);
+    assert_eq!(ended.out(), "ready\nall stopped\n");
+}
+
+/// gdb by hand stops the program where it is, mostly with the GIL held on the very thread it
+/// calls on. The answer comes all the same, and says how it was come by.
+fn busy_by_manual_gdb(python: &Interpreter) {
+    let program = woken_target(python, "single.py", &["allocating"]);
+    let mut walks = 0;
+    for _ in 0..10 {
+        let text = manual_gdb(program.pid());
+        assert!(text.contains(", in allocating\n"), "{text}");
+        if let Some(start) = text.find(WALK_HEADING) {
+            walks += 1;
+            let line = text[start..].lines().next().unwrap();
+            // Stopped right between giving up its thread state and letting go of the GIL, the
+            // thread can't be told for its holder: then the deadline passes.
+            assert!(
+                line.contains("holds the GIL") || line.contains("the GIL was not released"),
+                "{text}"
+            );
+            assert!(text.contains("single.py\", line "), "{text}");
+        }
+    }
+    assert!(walks > 0, "the GIL was never held: the case tests nothing");
+    program.signal(libc::SIGTERM);
+    program.end().expect_code(7);
+}
+
+fn signals_reach_the_main_thread(python: &Interpreter) {
+    for what in ["sleeping", "busy"] {
+        for _ in 0..3 {
+            let program = woken_target(python, "single.py", &[what]);
+            state(program.pid());
+            program.signal(libc::SIGTERM);
+            let ended = program.end();
+            ended.expect_code(7);
+            assert_eq!(ended.out(), "ready\nhandled\n");
+        }
+    }
+}
+
+/// The same program with and without the agent differs in one thread and nothing else.
+fn asleep_holds_nothing(python: &Interpreter) {
+    let mut plain = python.command();
+    plain.arg(tests::product::product().target("threads.py"));
+    let plain = Program::start(plain.args(["1", "1"])).ready();
+    let agent = woken_target(python, "threads.py", &["1", "1"]);
+    settle(plain.pid());
+    state(agent.pid());
+    settle(agent.pid());
+    let numbers = |pid: i32| -> Vec<String> {
+        let list = descriptors(pid).into_iter();
+        list.map(|one| one.split(" -> ").next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(numbers(agent.pid()), numbers(plain.pid()));
+    assert_eq!(
+        thread_names(agent.pid()).len(),
+        thread_names(plain.pid()).len() + 1
+    );
+    for set in ["SigBlk", "SigIgn", "SigCgt"] {
+        let (one, other) = (agent.pid(), plain.pid());
+        let status = tests::procfs::status;
+        assert_eq!(status(one, set), status(other, set), "{set}");
+    }
+}
+
+/// Starts a program with children and asks them, each more than once, and the parent as well.
+fn children(python: &Interpreter, how: &str, count: usize) -> Program {
+    let program = Program::start(target(python, "forking.py").arg(how)).ready();
+    for line in program.wait_lines("child ", count) {
+        let child: i32 = line.parse().unwrap();
+        wait_agent(child);
+        for _ in 0..2 {
+            let text = state(child);
+            assert!(text.contains(", in in_the_child\n"), "{text}");
+            // Python 2 itself would go on counting the threads that only the parent has.
+            assert_eq!(threads_told(&text), 1, "{text}");
+            assert_eq!(agents(child), 1);
+        }
+        let text = manual_state(child);
+        assert!(text.contains(", in in_the_child\n"), "{text}");
+    }
+    program
+}
+
+fn with_children(python: &Interpreter, how: &str, count: usize) {
+    let mut program = children(python, how, count);
+    let text = state(program.pid());
+    assert!(text.contains(", in main\n"), "{text}");
+    program.say("");
+    let ended = program.end();
+    ended.expect_code(7);
+    assert!(ended.out().ends_with("the parent went on\n"), "{ended:?}");
+    assert_eq!(ended.err(), "");
+}
+
+fn fork(python: &Interpreter) {
+    with_children(python, "fork", 1);
+}
+
+fn fork_from_a_thread(python: &Interpreter) {
+    with_children(python, "thread", 1);
+}
+
+fn multiprocessing(python: &Interpreter) {
+    with_children(python, "pool", 2);
+}
+
+fn daemon(python: &Interpreter) {
+    let program = Program::start(target(python, "forking.py").arg("daemon")).ready();
+    // The listing itself has one open, the report another; the first three are its own.
+    let open = &program.wait_lines("descriptors ", 1)[0];
+    assert_eq!(open.split(' ').count(), 5, "descriptors: {open}");
+    drop(program);
+    with_children(python, "daemon", 1);
+}
+
+fn subprocess(python: &Interpreter) {
+    with_children(python, "spawn", 1);
+}
+
+fn shell_command(python: &Interpreter) {
+    with_children(python, "command", 1);
+}
+
+/// A program that becomes another is a fresh sleeper under the same PID.
+fn exec(python: &Interpreter) {
+    let program = Program::start(target(python, "forking.py").arg("exec"));
+    let pid = program.wait_number("child");
+    assert_eq!(pid, program.pid());
+    wait_agent(pid);
+    let text = state(pid);
+    assert!(text.contains(", in in_the_child\n"), "{text}");
+    wait_until("one agent", || agents(pid) == 1);
+}
+
+/// Two hundred programs that are over before the agent is quite there.
+fn short_lived(python: &Interpreter) {
+    for turn in 0..200 {
+        let mut command = tests::ask::preloaded(&python.path);
+        python.equip(&mut command);
+        let code = [
+            "pass",
+            "print 'hello'",
+            "import threading; threading.Thread().start()",
+        ];
+        let ended = run(command.args(["-c", code[turn % 3]]));
+        ended.expect_code(0);
+        let expected = if turn % 3 == 1 { "hello\n" } else { "" };
+        assert_eq!(ended.out(), expected, "turn {turn}");
+        assert_eq!(ended.err(), "", "turn {turn}");
+    }
+    for _ in 0..20 {
+        let ended = run(target(python, "asking.py").arg("short"));
+        ended.expect_code(0);
+        assert_eq!(ended.out(), "1\n");
+        assert_eq!(ended.err(), "");
+    }
+}
+
+/// Threads ask without end while the main thread leaves.
+fn exit_while_asked(python: &Interpreter) {
+    let folder = Scratch::new();
+    let library = compile("foreign.c", &folder, &["-shared", "-fPIC"]);
+    for _ in 0..50 {
+        let ended = run(target(python, "asking.py").arg("exit").arg(&library));
+        ended.expect_code(7);
+        assert_eq!(ended.out(), "leaving\n");
+        assert_eq!(ended.err(), "");
+    }
+}

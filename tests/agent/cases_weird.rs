@@ -1,0 +1,279 @@
+//! Stacks that are hard to read, and programs that are hard on an agent.
+
+use crate::Case;
+use crate::Need::{Compiler, Nothing};
+use std::time::{Duration, Instant};
+use tests::ask::{WALK_HEADING, activate, manual_gdb, state, target, threads_told, woken_target};
+use tests::compile::compile;
+use tests::interpreters::Interpreter;
+use tests::process::{Program, run};
+use tests::procfs::{settle, thread_names, wait_agent, wait_no_worker};
+use tests::scratch::Scratch;
+
+pub const CASES: &[Case] = &[
+    (
+        "recursion_just_told_whole",
+        Nothing,
+        recursion_just_told_whole,
+    ),
+    (
+        "recursion_cut_in_the_middle",
+        Nothing,
+        recursion_cut_in_the_middle,
+    ),
+    ("odd_names", Nothing, odd_names),
+    ("source_in_a_zip", Nothing, source_in_a_zip),
+    ("source_changed", Nothing, source_changed),
+    ("threads_started_by_c", Compiler, threads_started_by_c),
+    ("gil_held_by_another", Nothing, gil_held_by_another),
+    (
+        "gil_held_by_the_main_thread",
+        Nothing,
+        gil_held_by_the_main_thread,
+    ),
+    (
+        "asked_while_holding_the_gil",
+        Nothing,
+        asked_while_holding_the_gil,
+    ),
+    ("poor_program", Nothing, poor_program),
+    ("traced_program", Nothing, traced_program),
+    (
+        "deadline_that_is_no_number",
+        Nothing,
+        deadline_that_is_no_number,
+    ),
+];
+
+fn goes_on(mut program: Program) {
+    program.say("");
+    let ended = program.end();
+    ended.expect_code(7);
+    assert!(ended.out().ends_with("went on\n"), "{ended:?}");
+    assert_eq!(ended.err(), "");
+}
+
+fn recursion_just_told_whole(python: &Interpreter) {
+    let program = woken_target(python, "weird.py", &["recursion", "9000"]);
+    settle(program.pid());
+    let text = state(program.pid());
+    assert_eq!(text.matches(", in descend\n").count(), 9000);
+    assert!(!text.contains("left out"), "nothing is to be cut");
+    goes_on(program);
+}
+
+fn recursion_cut_in_the_middle(python: &Interpreter) {
+    let program = woken_target(python, "weird.py", &["recursion", "15000"]);
+    settle(program.pid());
+    let text = state(program.pid());
+    let frames = text.matches(", in descend\n").count();
+    assert!((9_900..=10_000).contains(&frames), "{frames} frames told");
+    let cut = text
+        .lines()
+        .find(|line| line.contains("frames left out"))
+        .expect("a line that says what is left out");
+    let left_out: usize = cut
+        .split(|c: char| !c.is_ascii_digit())
+        .find(|word| !word.is_empty())
+        .unwrap()
+        .parse()
+        .unwrap();
+    // Three more frames are threading's own.
+    assert_eq!(left_out + frames, 15000 + 3 - 3, "{cut}");
+    // Both ends are told: where it began, and where it waits.
+    assert!(text.contains(", in run\n") && text.contains("    gate.acquire()\n"));
+    let manual = manual_gdb(program.pid());
+    assert!(manual.contains("frames left out"));
+    goes_on(program);
+}
+
+fn odd_names(python: &Interpreter) {
+    let program = woken_target(python, "weird.py", &["names"]);
+    settle(program.pid());
+    let ended = activate([program.pid()]);
+    ended.expect_code(0);
+    let bytes = ended.stdout.clone();
+    let text = ended.out();
+    assert_eq!(threads_told(&text), 10, "{text}");
+    assert!(
+        text.contains("File \"new\\x0aline.py\", line 2, in odd_0\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("File \"bell\\x07 and \\x1b[31mred.py\""),
+        "{text}"
+    );
+    assert!(text.contains("File \"caf\u{e9}.py\""), "{text}");
+    assert!(text.contains("File \"quo\"te.py\""), "{text}");
+    assert!(text.contains("File \"\", line 2, in odd_5"), "{text}");
+    assert!(
+        text.contains("File \"nul\\x00file.py\", line 7, in nul\\x00name\n"),
+        "{text}"
+    );
+    let odd = b"undecodable \xff\xfe.py";
+    assert!(bytes.windows(odd.len()).any(|part| part == odd), "{text}");
+    let control = |byte: &u8| (*byte < 32 && *byte != b'\n' && *byte != b'\t') || *byte == 127;
+    assert!(!bytes.iter().any(control), "control characters get through");
+    assert!(manual_gdb(program.pid()).contains("nul\\x00name"));
+    goes_on(program);
+}
+
+fn source_in_a_zip(python: &Interpreter) {
+    let folder = Scratch::new();
+    let source = "def in_the_zip(gate):\n    gate.acquire()  # zipped line\n";
+    let module = folder.write("zipped_module.py", source);
+    let zip = folder.join("modules.zip");
+    let code = "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w').write(sys.argv[2], 'zipped_module.py')";
+    run(python.command().args(["-c", code]).arg(&zip).arg(&module)).expect_code(0);
+    std::fs::remove_file(module).unwrap();
+    let program = woken_target(python, "weird.py", &["zipped", zip.to_str().unwrap()]);
+    settle(program.pid());
+    let text = state(program.pid());
+    assert!(
+        text.contains("modules.zip/zipped_module.py\", line 2, in in_the_zip\n    gate.acquire()  # zipped line\n"),
+        "{text}"
+    );
+    goes_on(program);
+}
+
+fn source_changed(python: &Interpreter) {
+    let folder = Scratch::new();
+    let name = "changing_module.py";
+    folder.write(
+        name,
+        "def wait_here(gate):\n    gate.acquire()  # as it was\n",
+    );
+    let place = folder.to_str().unwrap().to_owned();
+    let program = woken_target(python, "weird.py", &["changed", &place]);
+    settle(program.pid());
+    assert!(state(program.pid()).contains("    gate.acquire()  # as it was\n"));
+    folder.write(
+        name,
+        "def wait_here(gate):\n    gate.acquire()  # as it is by now\n",
+    );
+    let text = state(program.pid());
+    assert!(
+        text.contains("    gate.acquire()  # as it is by now\n"),
+        "{text}"
+    );
+    std::fs::remove_file(folder.join(name)).unwrap();
+    let text = state(program.pid());
+    assert!(
+        text.contains("changing_module.py\", line 2, in wait_here\n"),
+        "{text}"
+    );
+    assert!(!text.contains("# as it"), "{text}");
+    goes_on(program);
+}
+
+fn threads_started_by_c(python: &Interpreter) {
+    let folder = Scratch::new();
+    let library = compile("foreign.c", &folder, &["-shared", "-fPIC"]);
+    let library = library.to_str().unwrap();
+    let program = woken_target(python, "weird.py", &["foreign", library]);
+    settle(program.pid());
+    let text = state(program.pid());
+    assert!(text.contains(", in wait\n"), "{text}");
+    assert_eq!(threads_told(&text), 1, "{text}");
+    goes_on(program);
+}
+
+/// The answer of a program whose GIL is held comes by the deadline, read from memory.
+fn held(python: &Interpreter, kind: &str, function: &str) {
+    let mut command = target(python, "weird.py");
+    command.args([kind, "6"]).env("SLEEPER_AGENT_DEADLINE", "1");
+    let program = Program::start(&mut command).ready();
+    wait_agent(program.pid());
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    let ended = activate([program.pid()]);
+    let text = ended.out();
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
+    ended.expect_code(0);
+    let first = text.lines().next().unwrap_or_default();
+    assert!(first.starts_with(WALK_HEADING), "{text}");
+    assert!(
+        first.contains("the GIL was not released within 1 s"),
+        "{text}"
+    );
+    assert!(text.contains(&format!(", in {function}\n")), "{text}");
+    assert!(text.contains("weird.py\", line "), "{text}");
+    // The request that came too late is withdrawn, and the next is answered as usual.
+    wait_no_worker(program.pid());
+    settle(program.pid());
+    std::thread::sleep(Duration::from_secs(5));
+    let text = state(program.pid());
+    assert!(!text.contains(WALK_HEADING), "{text}");
+    assert_eq!(thread_names(program.pid()).len(), 2);
+    goes_on(program);
+}
+
+fn gil_held_by_another(python: &Interpreter) {
+    held(python, "holding", "hold_the_gil");
+}
+
+fn gil_held_by_the_main_thread(python: &Interpreter) {
+    held(python, "holding_main", "holding_main");
+}
+
+fn asked_while_holding_the_gil(python: &Interpreter) {
+    let begun = Instant::now();
+    let ended = run(target(python, "asking.py").arg("held"));
+    ended.expect_code(0);
+    let text = ended.out();
+    assert!(text.starts_with(WALK_HEADING), "{text}");
+    assert!(
+        text.lines()
+            .next()
+            .unwrap()
+            .contains("the calling thread holds the GIL"),
+        "{text}"
+    );
+    assert!(text.contains("asking.py\", line "), "{text}");
+    assert!(text.contains(", in held\n"), "{text}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "it must not wait for itself"
+    );
+}
+
+fn poor_program(python: &Interpreter) {
+    let program = woken_target(python, "weird.py", &["poor"]);
+    settle(program.pid());
+    let ended = activate([program.pid()]);
+    let said = ended.out() + &ended.err();
+    assert!(
+        said.contains(", in poor\n") || ended.status.code() == Some(1),
+        "{said}"
+    );
+    assert_ne!(said.trim(), "");
+    goes_on(program);
+}
+
+fn traced_program(python: &Interpreter) {
+    let mut program = woken_target(python, "weird.py", &["traced"]);
+    for _ in 0..3 {
+        assert!(state(program.pid()).contains(", in traced\n"));
+    }
+    program.say("");
+    let ended = program.end();
+    ended.expect_code(7);
+    assert!(ended.out().ends_with("traced []\n"), "{}", ended.out());
+}
+
+fn deadline_that_is_no_number(python: &Interpreter) {
+    for value in ["", "abc", "-1", "1e999", "nan", "100000"] {
+        let mut command = target(python, "single.py");
+        command.arg("sleeping").env("SLEEPER_AGENT_DEADLINE", value);
+        let program = Program::start(&mut command).ready();
+        wait_agent(program.pid());
+        assert!(state(program.pid()).contains(", in sleeping\n"), "{value}");
+        program.signal(libc::SIGTERM);
+        let ended = program.end();
+        ended.expect_code(7);
+    }
+}

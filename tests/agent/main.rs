@@ -1,0 +1,156 @@
+//! The agent on every real interpreter of this machine: one trial for each case and interpreter.
+
+mod cases_activator;
+mod cases_embedded;
+mod cases_endurance;
+mod cases_format;
+mod cases_import;
+mod cases_install;
+mod cases_library;
+mod cases_meanwhile;
+mod cases_programs;
+mod cases_sa_run;
+mod cases_weird;
+
+use libtest_mimic::{Arguments, Trial};
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+use tests::compile::have_compiler;
+use tests::interpreters::{self, Interpreter, MORE_VARIABLE};
+use tests::product;
+
+/// What a case can't do without, and what to say where it is missing.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Need {
+    /// Nothing but the interpreter.
+    Nothing,
+    /// The right to become another user.
+    Root,
+    /// A C compiler.
+    Compiler,
+    /// A C compiler, and an interpreter with a shared libpython.
+    SharedLibrary,
+    /// A case for one interpreter that stands for all.
+    OnlyOne,
+}
+
+thread_local! {
+    /// What the panic of a case said, and where: shown once, with the failed trial.
+    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// A case for each interpreter.
+type Case = (&'static str, Need, fn(&Interpreter));
+
+/// A case that needs none.
+type PlainCase = (&'static str, Need, fn());
+
+const CASES: &[(&str, &[Case])] = &[
+    ("format", cases_format::CASES),
+    ("import", cases_import::CASES),
+    ("programs", cases_programs::CASES),
+    ("activator", cases_activator::CASES),
+    ("meanwhile", cases_meanwhile::CASES),
+    ("sa_run", cases_sa_run::CASES),
+    ("embedded", cases_embedded::CASES),
+    ("weird", cases_weird::CASES),
+    ("endurance", cases_endurance::CASES),
+];
+
+const PLAIN_CASES: &[(&str, &[PlainCase])] = &[
+    ("activator", cases_activator::PLAIN_CASES),
+    ("sa_run", cases_sa_run::PLAIN_CASES),
+    ("library", cases_library::PLAIN_CASES),
+    ("install", cases_install::PLAIN_CASES),
+];
+
+/// Why the case can't be run, if it can't.
+fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
+    // SAFETY: geteuid has no conditions.
+    let root = unsafe { libc::geteuid() } == 0;
+    match need {
+        Need::Root if !root => Some("not root"),
+        Need::Compiler | Need::SharedLibrary if !have_compiler() => Some("no C compiler cc"),
+        Need::SharedLibrary if python.is_some_and(|one| one.embeddable.is_none()) => {
+            Some("no shared libpython")
+        }
+        _ => None,
+    }
+}
+
+/// A trial that only tells, by its name, what was not run and why.
+fn ignored(name: String) -> Trial {
+    Trial::test(name, || Err("it can't be run here".into())).with_ignored_flag(true)
+}
+
+fn trial(name: String, lacking: Option<&str>, case: impl FnOnce() + Send + 'static) -> Trial {
+    match lacking {
+        Some(why) => ignored(format!("{name} (skipped: {why})")),
+        None => Trial::test(name, move || {
+            let result = panic::catch_unwind(AssertUnwindSafe(case));
+            result.map_err(|_| LAST_PANIC.take().into())
+        }),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    panic::set_hook(Box::new(|info| LAST_PANIC.set(info.to_string())));
+    if let Err(why) = product::find() {
+        eprintln!("cannot test: {why}");
+        return ExitCode::FAILURE;
+    }
+    let found = interpreters::find();
+    println!("interpreters:");
+    for one in &found.interpreters {
+        println!(
+            "  {:<22} {}  ({})",
+            one.label,
+            one.path.display(),
+            one.full_version
+        );
+    }
+    for line in found.missing.iter().chain(&found.unusable) {
+        println!("  missing: {line}");
+    }
+    if !found.unusable.is_empty() {
+        eprintln!("cannot test: {MORE_VARIABLE} names what is no usable CPython 2.6 or 2.7");
+        return ExitCode::FAILURE;
+    }
+    if !found.interpreters.iter().any(|one| one.version == (2, 7)) {
+        eprintln!(
+            "cannot test: there is no CPython 2.7 on this machine. Put one on the PATH, \
+             install one with pyenv, or name it in {MORE_VARIABLE}."
+        );
+        return ExitCode::FAILURE;
+    }
+
+    let mut trials = Vec::new();
+    for (subject, cases) in PLAIN_CASES {
+        for &(name, need, case) in *cases {
+            trials.push(trial(
+                format!("{subject}::{name}"),
+                lacking(need, None),
+                case,
+            ));
+        }
+    }
+    for (index, python) in found.interpreters.iter().enumerate() {
+        for (subject, cases) in CASES {
+            for &(name, need, case) in *cases {
+                if need == Need::OnlyOne && index > 0 {
+                    continue;
+                }
+                let name = format!("{}::{subject}::{name}", python.label);
+                let why = lacking(need, Some(python));
+                let python = python.clone();
+                trials.push(trial(name, why, move || case(&python)));
+            }
+        }
+    }
+    for line in &found.missing {
+        trials.push(ignored(line.clone()));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,97 @@
+/* A program with an interpreter of its own. It does what its arguments say, one after another:
+ *
+ *   load-global, load-local   dlopen the libpython named by LIBPYTHON
+ *   init, finalize            Py_Initialize, Py_Finalize
+ *   init-bare                 Py_Initialize without site: hardly any bytecode runs
+ *   run:CODE                  PyRun_SimpleString
+ *   ask                       call sleeper_agent_state() and print "[" TEXT "]"
+ *   ask-thread                the same on another thread, which knows nothing of Python
+ *   pause                     print "ready", read a line
+ *
+ * Built with -DLINKED and libpython on the command line, the interpreter is there from the
+ * start; without, it comes by dlopen.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void *library = RTLD_DEFAULT;
+
+static void *symbol(const char *name)
+{
+    void *found = dlsym(library, name);
+    if (!found) {
+        fprintf(stderr, "no symbol %s: %s\n", name, dlerror());
+        exit(99);
+    }
+    return found;
+}
+
+static void load(int how)
+{
+    library = dlopen(getenv("LIBPYTHON"), RTLD_NOW | how);
+    if (!library) {
+        fprintf(stderr, "cannot load: %s\n", dlerror());
+        exit(98);
+    }
+}
+
+static void *ask(void *unused)
+{
+    const char *(*state)(void) = dlsym(RTLD_DEFAULT, "sleeper_agent_state");
+    if (!state) {
+        fprintf(stderr, "no agent in this process\n");
+        exit(97);
+    }
+    printf("[%s]\n", state());
+    fflush(stdout);
+    return unused;
+}
+
+static void step(const char *what)
+{
+    pthread_t thread;
+    char line[100];
+
+    if (!strcmp(what, "load-global")) {
+        load(RTLD_GLOBAL);
+    } else if (!strcmp(what, "load-local")) {
+        load(RTLD_LOCAL);
+    } else if (!strcmp(what, "init")) {
+        ((void (*)(void))symbol("Py_Initialize"))();
+    } else if (!strcmp(what, "init-bare")) {
+        *(int *)symbol("Py_NoSiteFlag") = 1;
+        ((void (*)(void))symbol("Py_Initialize"))();
+    } else if (!strcmp(what, "finalize")) {
+        ((void (*)(void))symbol("Py_Finalize"))();
+    } else if (!strncmp(what, "run:", 4)) {
+        int failed = ((int (*)(const char *, void *))symbol("PyRun_SimpleStringFlags"))(what + 4, NULL);
+        if (failed)
+            exit(96);
+    } else if (!strcmp(what, "ask")) {
+        ask(NULL);
+    } else if (!strcmp(what, "ask-thread")) {
+        pthread_create(&thread, NULL, ask, NULL);
+        pthread_join(thread, NULL);
+    } else if (!strcmp(what, "pause")) {
+        puts("ready");
+        fflush(stdout);
+        if (!fgets(line, sizeof line, stdin))
+            exit(95);
+    } else {
+        fprintf(stderr, "unknown step %s\n", what);
+        exit(94);
+    }
+}
+
+int main(int count, char **steps)
+{
+    for (int i = 1; i < count; i++)
+        step(steps[i]);
+    puts("done");
+    return 7;
+}

@@ -1,0 +1,30 @@
+//! Small C programs, built on the spot with the system's compiler.
+
+use crate::process::{command, run};
+use crate::product::product;
+use std::path::{Path, PathBuf};
+
+/// Whether there is a C compiler.
+pub fn have_compiler() -> bool {
+    std::process::Command::new("cc")
+        .arg("--version")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Builds `tests/embedded/SOURCE` into `folder` and returns the program's path.
+#[track_caller]
+pub fn compile(source: &str, folder: &Path, more: &[&str]) -> PathBuf {
+    let source = product().root.join("tests/embedded").join(source);
+    let program = folder.join(source.file_stem().unwrap());
+    let mut cc = command("cc");
+    cc.args(["-O1", "-g", "-Wall", "-Werror", "-pthread", "-o"])
+        .arg(&program)
+        .arg(&source)
+        .args(more)
+        .arg("-ldl");
+    run(&mut cc).expect_code(0);
+    program
+}

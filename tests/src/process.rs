@@ -1,0 +1,361 @@
+//! Processes that tests start. Each has one owner, and when the owner is dropped (at the end of
+//! the trial, or when it panics) the process, its group and all its descendants are killed
+//! and reaped. Should the runner itself be killed, the kernel kills its direct children.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that should take a moment: generous, because a loaded machine
+/// is no failure, and bounded, because no test may hang.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Environment variable by which all descendants of a program are found again, wherever they
+/// have daemonized to.
+const MARK: &str = "SLEEPER_TEST_MARK";
+
+/// A command whose environment carries nothing that would disturb what is tested.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text == "LD_PRELOAD" || text.starts_with("PYTHON") || text.starts_with("SLEEPER_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// What a stream has delivered so far, filled by a thread of its own.
+#[derive(Default)]
+struct Stream {
+    state: Mutex<(Vec<u8>, bool)>,
+    changed: Condvar,
+}
+
+impl Stream {
+    fn follow(mut source: impl Read + Send + 'static) -> Arc<Stream> {
+        let stream = Arc::new(Stream::default());
+        let filled = Arc::clone(&stream);
+        thread::spawn(move || {
+            let mut block = [0; 65536];
+            loop {
+                let got = source.read(&mut block).unwrap_or(0);
+                let mut state = filled.state.lock().unwrap();
+                state.0.extend_from_slice(&block[..got]);
+                state.1 = got == 0;
+                filled.changed.notify_all();
+                if got == 0 {
+                    return;
+                }
+            }
+        });
+        stream
+    }
+
+    fn so_far(&self) -> Vec<u8> {
+        self.state.lock().unwrap().0.clone()
+    }
+
+    /// Waits until `found` finds something in the text, the stream ends, or the time is up.
+    fn wait<T>(&self, limit: Duration, found: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+        let until = Instant::now() + limit;
+        let mut state = self.state.lock().unwrap();
+        loop {
+            if let Some(result) = found(&state.0) {
+                return Some(result);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if state.1 || left.is_zero() {
+                return None;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap().0;
+        }
+    }
+
+    fn wait_end(&self, limit: Duration) {
+        self.wait(limit, |_| None::<()>);
+    }
+}
+
+/// A program under test, or a tool that asks one.
+pub struct Program {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Arc<Stream>,
+    errors: Arc<Stream>,
+    mark: String,
+    what: String,
+    ended: Option<ExitStatus>,
+}
+
+/// How a program ended and what it wrote.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its wait status.
+    pub status: ExitStatus,
+    /// All it wrote to standard output.
+    pub stdout: Vec<u8>,
+    /// All it wrote to standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl Ended {
+    /// Standard output as text.
+    pub fn out(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Standard error as text.
+    pub fn err(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// Panics, showing everything, unless the exit status is this one.
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) -> &Ended {
+        assert_eq!(
+            self.status.code(),
+            Some(code),
+            "ended with {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.status,
+            self.out(),
+            self.err()
+        );
+        self
+    }
+
+    /// Panics unless this signal ended the program.
+    #[track_caller]
+    pub fn expect_signal(&self, signal: i32) -> &Ended {
+        assert_eq!(self.status.signal(), Some(signal), "{self:?}");
+        self
+    }
+}
+
+impl Program {
+    /// Starts the command in a process group of its own, all three streams ours.
+    pub fn start(command: &mut Command) -> Program {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let runner = std::process::id();
+        let mark = format!("{runner}-{count}");
+        let parent = runner as libc::pid_t;
+        command
+            .env(MARK, &mark)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        // SAFETY: both are plain system calls, which a forked child may make.
+        unsafe {
+            command.pre_exec(move || {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                if libc::getppid() == parent {
+                    Ok(())
+                } else {
+                    Err(std::io::Error::from_raw_os_error(libc::ESRCH))
+                }
+            });
+        }
+        let what = format!("{command:?}");
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
+        let output = Stream::follow(child.stdout.take().unwrap());
+        let errors = Stream::follow(child.stderr.take().unwrap());
+        let input = child.stdin.take();
+        let ended = None;
+        Program {
+            child,
+            input,
+            output,
+            errors,
+            mark,
+            what,
+            ended,
+        }
+    }
+
+    /// Process ID.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// What it has written to standard output so far.
+    pub fn out(&self) -> String {
+        String::from_utf8_lossy(&self.output.so_far()).into_owned()
+    }
+
+    #[track_caller]
+    fn wait_output<T>(&self, wanted: &str, found: impl Fn(&[u8]) -> Option<T>) -> T {
+        self.output.wait(PATIENCE, found).unwrap_or_else(|| {
+            panic!(
+                "waited for {wanted} from {}\n--- stdout\n{}\n--- stderr\n{}",
+                self.what,
+                self.out(),
+                String::from_utf8_lossy(&self.errors.so_far())
+            )
+        })
+    }
+
+    /// Waits until it has printed this line.
+    #[track_caller]
+    pub fn wait_line(&self, line: &str) -> &Program {
+        self.wait_output(&format!("the line {line:?}"), |text| {
+            text.split_inclusive(|&byte| byte == b'\n')
+                .any(|one| one.strip_suffix(b"\n") == Some(line.as_bytes()))
+                .then_some(())
+        });
+        self
+    }
+
+    /// Waits until it has printed `count` whole lines that begin so, and returns what follows.
+    #[track_caller]
+    pub fn wait_lines(&self, start: &str, count: usize) -> Vec<String> {
+        self.wait_output(&format!("{count} lines {start:?}"), |text| {
+            let rest: Vec<String> = text
+                .split_inclusive(|&byte| byte == b'\n')
+                .filter_map(|one| one.strip_suffix(b"\n"))
+                .filter_map(|one| one.strip_prefix(start.as_bytes()))
+                .map(|one| String::from_utf8_lossy(one).into_owned())
+                .collect();
+            (rest.len() >= count).then_some(rest)
+        })
+    }
+
+    /// Waits for one line `name NUMBER`.
+    #[track_caller]
+    pub fn wait_number(&self, name: &str) -> i32 {
+        self.wait_lines(&format!("{name} "), 1)[0].parse().unwrap()
+    }
+
+    /// Waits until it has said that it is ready.
+    #[track_caller]
+    pub fn ready(self) -> Program {
+        self.wait_line("ready");
+        self
+    }
+
+    /// Writes a line to its standard input.
+    #[track_caller]
+    pub fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("its input is open");
+        input.write_all(line.as_bytes()).unwrap();
+        input.write_all(b"\n").unwrap();
+        input.flush().unwrap();
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: the process is our child and not reaped, so the number is still its own.
+        unsafe { libc::kill(self.pid(), signal) };
+    }
+
+    /// Whether it has ended; it stays a zombie, not reaped.
+    pub fn has_ended(&self) -> bool {
+        // SAFETY: an all-zero siginfo_t is a valid one, and waitid fills it.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            let id = self.child.id();
+            libc::waitid(libc::P_PID, id, &mut info, flags) != 0 || info.si_pid() != 0
+        }
+    }
+
+    /// Closes its input and waits for its own end.
+    #[track_caller]
+    pub fn end(mut self) -> Ended {
+        self.end_within(PATIENCE)
+    }
+
+    /// As [`Program::end`], with another limit.
+    #[track_caller]
+    pub fn end_within(&mut self, limit: Duration) -> Ended {
+        self.input = None;
+        let until = Instant::now() + limit;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > until {
+                panic!(
+                    "not ended within {limit:?}: {}\n--- stdout\n{}\n--- stderr\n{}",
+                    self.what,
+                    self.out(),
+                    String::from_utf8_lossy(&self.errors.so_far())
+                );
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        self.ended = Some(status);
+        // A child that lives on may hold the streams open; what was written by now counts.
+        self.output.wait_end(Duration::from_millis(500));
+        self.errors.wait_end(Duration::from_millis(500));
+        Ended {
+            status,
+            stdout: self.output.so_far(),
+            stderr: self.errors.so_far(),
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            let group = -self.pid();
+            // SAFETY: the child is not reaped yet, so its group's number is not used anew.
+            unsafe { libc::kill(group, libc::SIGKILL) };
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        kill_marked(&self.mark);
+    }
+}
+
+/// Kills every process whose environment carries the mark.
+fn kill_marked(mark: &str) {
+    let mark = format!("{MARK}={mark}");
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environment
+            .split(|&byte| byte == 0)
+            .any(|one| one == mark.as_bytes())
+        {
+            // SAFETY: a plain system call; the process was one of ours a moment ago.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+    }
+}
+
+/// Runs a command to its end within the limit.
+#[track_caller]
+pub fn run_within(command: &mut Command, limit: Duration) -> Ended {
+    Program::start(command).end_within(limit)
+}
+
+/// Runs a command to its end.
+#[track_caller]
+pub fn run(command: &mut Command) -> Ended {
+    run_within(command, PATIENCE)
+}
+
+/// Waits until a condition holds.
+#[track_caller]
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < until, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}

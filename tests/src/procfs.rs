@@ -1,0 +1,104 @@
+//! What the kernel says of a process.
+
+use crate::interface::{PARKED_THREAD, WORKER_THREAD};
+use crate::process::wait_until;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A file of /proc/PID as text; empty when the process is gone.
+pub fn read(pid: i32, file: &str) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// One value of /proc/PID/status.
+pub fn status(pid: i32, key: &str) -> String {
+    let text = read(pid, "status");
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+/// The state letter: `S`, `R`, `T`, `t`, `Z`; a space when the process is gone.
+pub fn state(pid: i32) -> char {
+    status(pid, "State").chars().next().unwrap_or(' ')
+}
+
+fn tasks(pid: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let names = entries.flatten().map(|entry| entry.file_name());
+    names
+        .filter_map(|name| name.to_str()?.parse().ok())
+        .collect()
+}
+
+/// Names of all its threads.
+pub fn thread_names(pid: i32) -> Vec<String> {
+    let names = tasks(pid).into_iter();
+    names
+        .map(|task| read(pid, &format!("task/{task}/comm")).trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// How many parked agents the process has.
+pub fn agents(pid: i32) -> usize {
+    let names = thread_names(pid);
+    names.iter().filter(|name| *name == PARKED_THREAD).count()
+}
+
+/// Waits until the agent has booted and parked.
+#[track_caller]
+pub fn wait_agent(pid: i32) {
+    wait_until(
+        &format!("process {pid} has a thread {PARKED_THREAD}"),
+        || agents(pid) > 0,
+    );
+}
+
+/// Waits until no worker of the agent is left.
+#[track_caller]
+pub fn wait_no_worker(pid: i32) {
+    wait_until(&format!("process {pid} has no {WORKER_THREAD}"), || {
+        thread_names(pid).iter().all(|name| name != WORKER_THREAD)
+    });
+}
+
+/// Waits until every thread has been asleep for a while: whatever it was about to do before
+/// it blocks, it has done.
+#[track_caller]
+pub fn settle(pid: i32) {
+    let until = Instant::now() + crate::process::PATIENCE;
+    let mut asleep = 0;
+    while asleep < 10 {
+        let all = tasks(pid).iter().all(|task| {
+            let stat = read(pid, &format!("task/{task}/stat"));
+            let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+            rest.starts_with('S')
+        });
+        asleep = if all { asleep + 1 } else { 0 };
+        assert!(Instant::now() < until, "process {pid} does not settle");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What each of its open descriptors is, as `NUMBER -> TARGET`, sorted.
+pub fn descriptors(pid: i32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    let mut list: Vec<String> = entries
+        .flatten()
+        .map(|entry| {
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            format!("{:?} -> {}", entry.file_name(), target.display())
+        })
+        .collect();
+    list.sort();
+    list
+}
