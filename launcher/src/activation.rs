@@ -20,7 +20,7 @@ pub fn ask(target: &Target, way: &mut dyn WayIn) -> Result<Answer, Trouble> {
 
 /// Whether the process has ended or become another program meanwhile, which then explains
 /// whatever went wrong.
-fn vanished(target: &Target) -> Option<Trouble> {
+pub fn vanished(target: &Target) -> Option<Trouble> {
     let alive = target
         .process
         .status()

@@ -4,8 +4,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::answer;
 use crate::elf;
-use crate::interface::{PARKED_THREAD, STATE_FUNCTION};
+use crate::interface::{PARKED_THREAD, READY_MAGIC, READY_SECTION, STATE_FUNCTION};
 use crate::maps::{self, MappedFile};
 use crate::process::Process;
 
@@ -16,6 +17,8 @@ pub struct Agent {
     pub library: PathBuf,
     /// Where its function [`STATE_FUNCTION`] is in the process's memory.
     pub state_function: u64,
+    /// Where it has [`READY_SECTION`]; none in a library of another version.
+    pub ready: Option<u64>,
     /// The thread it has parked; none if it has not booted.
     pub parked_thread: Option<i32>,
 }
@@ -29,11 +32,17 @@ impl Agent {
         // other name is looked at last, for SLEEPER_AGENT_LIB may name any file.
         files.sort_by_key(likelihood);
         for file in files {
-            match function_offset(process, &file) {
+            match in_file(process, &file, |path| {
+                elf::symbol_offset(path, STATE_FUNCTION)
+            }) {
                 Ok(Some(offset)) => {
+                    let ready = in_file(process, &file, |path| {
+                        elf::section_offset(path, READY_SECTION)
+                    })?;
                     return Ok(Some(Agent {
                         library: file.path,
                         state_function: file.start + offset,
+                        ready: ready.map(|offset| file.start + offset),
                         parked_thread: process.thread_named(PARKED_THREAD)?,
                     }));
                 }
@@ -43,6 +52,17 @@ impl Agent {
             }
         }
         Ok(None)
+    }
+}
+
+impl Agent {
+    /// Whether the library has been bound in the process and may be called: in a program's very
+    /// first moments a call would fault.
+    pub fn is_ready(&self, process: Process) -> bool {
+        self.ready.is_some_and(|address| {
+            answer::read_memory(process.pid, address, READY_MAGIC.len())
+                .is_ok_and(|bytes| bytes == READY_MAGIC)
+        })
     }
 }
 
@@ -58,18 +78,21 @@ fn likelihood(file: &MappedFile) -> u8 {
     }
 }
 
-/// Where the file has our function. The process may live in another mount namespace, and the
+/// Looks into the file. The process may live in another mount namespace, and the
 /// file may have been replaced since: then the kernel still has the mapped one for root.
-fn function_offset(process: Process, file: &MappedFile) -> io::Result<Option<u64>> {
+fn in_file(
+    process: Process,
+    file: &MappedFile,
+    look: impl Fn(&Path) -> io::Result<Option<u64>>,
+) -> io::Result<Option<u64>> {
     let mapped = process.path(&format!("map_files/{:x}-{:x}", file.start, file.end));
     if file.deleted {
-        return elf::symbol_offset(&mapped, STATE_FUNCTION);
+        return look(&mapped);
     }
     let named = process
         .path("root")
         .join(file.path.strip_prefix("/").unwrap_or(Path::new("")));
-    elf::symbol_offset(&named, STATE_FUNCTION)
-        .or_else(|error| elf::symbol_offset(&mapped, STATE_FUNCTION).map_err(|_| error))
+    look(&named).or_else(|error| look(&mapped).map_err(|_| error))
 }
 
 #[cfg(test)]

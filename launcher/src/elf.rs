@@ -6,7 +6,7 @@ use std::path::Path;
 
 use object::Endianness;
 use object::elf::{self, FileHeader32, FileHeader64};
-use object::read::elf::{FileHeader, ProgramHeader, Sym};
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::read::{ReadCache, ReadRef};
 
 /// The parts of an ELF file that decide whether our library can go into it.
@@ -80,6 +80,18 @@ pub fn symbol_offset(path: &Path, name: &str) -> std::io::Result<Option<u64>> {
     found.map_err(std::io::Error::other)
 }
 
+/// Where the named section is, counted likewise; `None` if the file has none.
+pub fn section_offset(path: &Path, name: &str) -> std::io::Result<Option<u64>> {
+    let file = File::open(path)?;
+    let data = ReadCache::new(&file);
+    let found = match word_size(&data) {
+        Some(32) => find_section::<FileHeader32<Endianness>, _>(&data, name),
+        Some(64) => find_section::<FileHeader64<Endianness>, _>(&data, name),
+        _ => return Ok(None),
+    };
+    found.map_err(std::io::Error::other)
+}
+
 fn word_size<'data, R: ReadRef<'data>>(data: R) -> Option<u8> {
     let ident = data.read_bytes_at(0, 16).ok()?;
     match elf::FileClass(*ident.strip_prefix(&elf::ELFMAG)?.first()?) {
@@ -114,15 +126,15 @@ where
     })
 }
 
-fn find_symbol<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<u64>>
+/// The address that the file's first byte has in the file's own terms: its mapping is at the
+/// load bias plus this.
+fn first_address<'data, H, R>(header: &H, data: R) -> object::read::Result<u64>
 where
     H: FileHeader<Endian = Endianness>,
     R: ReadRef<'data>,
 {
-    let header = H::parse(data)?;
     let endian = header.endian()?;
-    // The mapping of the file's first byte is at the load bias plus that segment's address.
-    let first = header
+    Ok(header
         .program_headers(endian, data)?
         .iter()
         .filter(|segment| segment.p_type(endian) == elf::PT_LOAD)
@@ -132,7 +144,32 @@ where
             address.wrapping_sub(offset)
         })
         .min()
-        .unwrap_or(0);
+        .unwrap_or(0))
+}
+
+fn find_section<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<u64>>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let header = H::parse(data)?;
+    let endian = header.endian()?;
+    let sections = header.sections(endian, data)?;
+    let Some((_, section)) = sections.section_by_name(endian, name.as_bytes()) else {
+        return Ok(None);
+    };
+    let address: u64 = section.sh_addr(endian).into();
+    Ok(Some(address.wrapping_sub(first_address(header, data)?)))
+}
+
+fn find_symbol<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<u64>>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let header = H::parse(data)?;
+    let endian = header.endian()?;
+    let first = first_address(header, data)?;
     let symbols = header
         .sections(endian, data)?
         .symbols(endian, data, elf::SHT_DYNSYM)?;

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::activation::WayIn;
+use crate::activation::{self, WayIn};
 use crate::answer;
 use crate::checks::Target;
 use crate::gdb::{Failure, Gdb, Patience};
@@ -55,6 +55,9 @@ const SETTINGS: &[&str] = &[
     "set unwind-on-signal on",
     "handle all nostop noprint pass",
     "handle SIGSTOP stop print nopass",
+    // A fault in the call itself: gdb takes the call back. One of the program's own happens
+    // again, and is then its own affair, when it is let go.
+    "handle SIGSEGV SIGBUS SIGILL SIGFPE stop print nopass",
 ];
 
 /// For the answer that comes after the agent's own deadline.
@@ -109,8 +112,18 @@ impl ThroughGdb {
                 failure => self.not_ready(failure),
             });
         }
+        // What was found before may be another program's by now, or not bound yet; now that it
+        // is held, it stays as it is for the call.
         let answer = if crate::interrupt::asked_to_stop().is_some() {
             Ok(Err(stopped_by_us()))
+        } else if let Some(trouble) = activation::vanished(target) {
+            Ok(Err(trouble))
+        } else if !target.agent.is_ready(target.process) {
+            Ok(Err(Trouble::new(
+                "its program has only just started, and its libsleeper.so is not in place yet \
+                 (or is of another version than this command)",
+                "ask again",
+            )))
         } else {
             self.call(&mut gdb, target)
         };

@@ -17,7 +17,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::python::{self, Python};
-use crate::{load, park, request, snippet, threads, walk, worker};
+use crate::{load, park, request, snippet, threads, walk};
 
 /// The process the agent has booted in; 0: none. A child made by a bare `fork` system call,
 /// which runs no handler of ours, is told by it.
@@ -144,7 +144,6 @@ fn start_thread() {
 unsafe extern "C" fn after_fork() {
     let booted = BOOTED_IN.swap(0, Ordering::AcqRel) != 0;
     request::forget();
-    worker::forget();
     park::forget();
     let Some(python) = python::found() else {
         return;

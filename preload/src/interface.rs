@@ -12,8 +12,15 @@ pub const STATE_FUNCTION: &str = "sleeper_agent_state";
 /// 15 bytes as Linux has it. This is the thread a debugger should call on: it holds nothing.
 pub const PARKED_THREAD: &str = "sleeper-agent";
 
-/// Name (`comm`) of the short-lived thread that takes the GIL for one answer.
+/// Name (`comm`) of the thread that takes the GIL for an answer. Never call on this one.
 pub const WORKER_THREAD: &str = "sleeper-worker";
+
+/// The library's section, eight bytes long, that holds [`READY_MAGIC`] once it has been loaded.
+/// Until then [`STATE_FUNCTION`] must not be called.
+pub const READY_SECTION: &str = ".sleeper_agent";
+
+/// See [`READY_SECTION`].
+pub const READY_MAGIC: [u8; 8] = *b"CALLABLE";
 
 /// Environment variable: for how many seconds (a decimal number, 0.1 to 60) a request may
 /// wait for the GIL before it is answered without it.

@@ -7,11 +7,11 @@
 use std::env;
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use libloading::os::unix::Library;
 
-use crate::interface::ONLY_PID_VARIABLE;
+use crate::interface::{ONLY_PID_VARIABLE, READY_MAGIC};
 use crate::python::{self, Interpreter};
 use crate::{boot, late, request};
 
@@ -24,6 +24,13 @@ static ELDER: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The one process that this agent may serve (`sa-run --no-children`); 0: any.
 static ONLY_PID: AtomicI32 = AtomicI32::new(0);
+
+/// In a section of its own, for the activator to find: whether this copy of the library has been
+/// bound and may be called. Before that, in a program's very first moments, a call would fault.
+struct Ready(AtomicU64);
+#[unsafe(link_section = ".sleeper_agent")]
+#[used]
+static READY: Ready = Ready(AtomicU64::new(0));
 
 /// Why the interpreter in this process cannot be served.
 static UNUSABLE: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
@@ -41,18 +48,26 @@ fn load() {
                 .ok()
                 .map(|symbol| *symbol as usize)
         };
-        // The first one in the program's own scope: this copy if it is preloaded, one that
-        // was if this one is imported, none if it is imported and no other is there.
-        let first = find(c"sleeper_agent_state");
+        // In the program's own scope there is the one that was preloaded, if one was.
         let own = crate::sleeper_agent_state as StateFunction as usize;
+        let preloaded = find(c"sleeper_agent_state");
+        let first = preloaded.or_else(|| {
+            late::object_defining(c"sleeper_agent_state")?.address_of(c"sleeper_agent_state")
+        });
         if let Some(elder) = first
             && elder != own
         {
             ELDER.store(elder as *mut (), Ordering::Release);
+            READY
+                .0
+                .store(u64::from_ne_bytes(READY_MAGIC), Ordering::Release);
             return;
         }
+        READY
+            .0
+            .store(u64::from_ne_bytes(READY_MAGIC), Ordering::Release);
         // Before `main` the environment is ours to change; in an import it is not.
-        if first == Some(own) && !may_stay() {
+        if preloaded.is_some() && !may_stay() {
             return;
         }
         if find(c"Py_GetVersion").is_none() {

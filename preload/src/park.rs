@@ -1,14 +1,18 @@
-//! Park: the one thread that the agent keeps, and how its threads are started.
+//! Park: the two threads that the agent keeps, and how they are started.
 //!
-//! The parked thread waits in one system call and holds nothing: no descriptor, no lock, no
-//! signal handler. It is where a debugger calls `sleeper_agent_state()`, because whatever that
-//! function does there, no thread of the program's was interrupted in the middle of something.
+//! One, `sleeper-agent`, only ever waits. It is where a debugger calls `sleeper_agent_state()`:
+//! whatever that function does there, no thread of the program's was interrupted in the middle
+//! of something. The other is the worker (`worker.rs`). Both are started at the boot and none at
+//! a question: a thread that is born inside a debugger's call is traced and stopped from its
+//! birth, and would take the GIL in that state.
+//!
+//! Asleep, each is in one system call and holds nothing: no descriptor, no lock, no signal.
 
 use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::interface::PARKED_THREAD;
 use crate::{wait, worker};
@@ -32,82 +36,38 @@ const FAULTS: [c_int; 5] = [
 /// The parked thread (`pthread_t`); 0: none in this process.
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether the parked thread is in (or on its way to) its wait, where it holds nothing.
-static AT_REST: AtomicBool = AtomicBool::new(false);
-
-/// Counts what the parked thread was woken for; it waits on this word.
-static BELL: AtomicU32 = AtomicU32::new(0);
-
-/// What a thread is to the agent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    /// The parked thread, waiting.
-    ParkedAtRest,
-    /// The parked thread, interrupted while it was doing something.
-    ParkedAtWork,
-    /// Any other.
-    Another,
-}
-
-/// What the calling thread is to the agent. Any thread, interrupted or not.
-pub fn who_calls() -> Who {
-    // SAFETY: reads a register.
-    if PARKED.load(Ordering::Acquire) != unsafe { libc::pthread_self() } as usize {
-        Who::Another
-    } else if AT_REST.load(Ordering::SeqCst) {
-        Who::ParkedAtRest
-    } else {
-        Who::ParkedAtWork
-    }
-}
-
-/// Wakes the parked thread, which then sees to it that a worker is there. Any thread.
-pub fn ring() {
-    BELL.fetch_add(1, Ordering::SeqCst);
-    wait::wake(&BELL);
-}
-
-/// Starts the parked thread, unless there is one; the error is an errno.
+/// Starts both threads, unless they are there; the error is an errno.
 ///
-/// Called by the boot, on the interpreter's main thread between two bytecodes: it allocates.
+/// Called by the boot, on the interpreter's main thread between two bytecodes, or in a child
+/// that was just forked: it allocates.
 pub fn start() -> Result<(), c_int> {
-    if PARKED.load(Ordering::Acquire) != 0 {
-        return Ok(());
+    worker::start()?;
+    if PARKED.load(Ordering::Acquire) == 0 {
+        let thread = spawn(park, &STACK_SIZES)?;
+        PARKED.store(thread as usize, Ordering::Release);
     }
-    BELL.store(0, Ordering::SeqCst);
-    let thread = spawn(park, &STACK_SIZES)?;
-    PARKED.store(thread as usize, Ordering::Release);
     Ok(())
 }
 
-/// In a forked child: the thread was the parent's.
+/// In a forked child: the threads were the parent's.
 pub fn forget() {
     PARKED.store(0, Ordering::Release);
-    AT_REST.store(false, Ordering::SeqCst);
+    worker::forget();
 }
 
 /// The parked thread's life.
 extern "C" fn park(_: *mut c_void) -> *mut c_void {
+    static NEVER: AtomicU32 = AtomicU32::new(0);
     name_this_thread(PARKED_THREAD);
-    let mut heard = 0;
     loop {
-        AT_REST.store(true, Ordering::SeqCst);
-        wait::wait_while(&BELL, heard, None);
-        AT_REST.store(false, Ordering::SeqCst);
-        // Compared with what was heard last, not with the word as it was before the wait: a
-        // request may have come while the last one was being seen to.
-        let rung = BELL.load(Ordering::SeqCst);
-        if rung != heard {
-            heard = rung;
-            let _ = std::panic::catch_unwind(worker::call);
-        }
+        wait::wait_while(&NEVER, 0, None);
     }
 }
 
 /// Starts a detached thread with all signals blocked but its own faults, with the first of these stack sizes that
 /// the system grants; the error is an errno.
 ///
-/// It allocates: only between two bytecodes of the main thread, or on the parked thread.
+/// It allocates: see [`start`].
 pub fn spawn(
     entry: extern "C" fn(*mut c_void) -> *mut c_void,
     stack_sizes: &[usize],

@@ -2,7 +2,7 @@
 //!
 //! It may be called on any thread in any state, by a debugger in the midst of `malloc` or while
 //! holding the GIL. So the asking thread takes no lock and allocates nothing: it claims the
-//! desk, lays down its request, rings for the parked thread, and waits until the deadline. What
+//! desk, lays down its request, wakes the worker, and waits until the deadline. What
 //! it is not brought by then it reads from memory itself.
 
 use std::ffi::c_char;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::answer::{self, Constant, Page};
 use crate::boot::{self, Stage};
 use crate::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
-use crate::park::{self, Who};
+use crate::park;
 use crate::python::{self, Interpreter, Python};
 use crate::wait::{self, Instant};
 use crate::worker::{self, Progress};
@@ -138,22 +138,17 @@ fn ask_worker(python: &'static Python, claim: u64) -> *const c_char {
     if walk::this_thread_holds_gil(python) {
         return walk(python, format_args!("the calling thread holds the GIL"));
     }
-    let who = park::who_calls();
-    if who == Who::ParkedAtWork || worker::is_worker(Python::this_thread_ident() as usize) {
+    if worker::is_worker(Python::this_thread_ident() as usize) {
         return walk(
             python,
-            format_args!("it was asked on the agent's own thread, while that was at work"),
+            format_args!("it was asked on the agent's own worker, while that was at work"),
         );
     }
     let deadline = deadline();
     let number = (REQUEST.load(Ordering::SeqCst) | STATE).wrapping_add(1);
     let asked = number | ASKED;
     REQUEST.store(asked, Ordering::SeqCst);
-    if who == Who::ParkedAtRest {
-        worker::call();
-    } else {
-        park::ring();
-    }
+    worker::call();
     while REQUEST.load(Ordering::SeqCst) == asked
         && wait::wait_while(&REQUEST, asked, Some(deadline))
     {}
@@ -178,7 +173,7 @@ fn ask_worker(python: &'static Python, claim: u64) -> *const c_char {
     }
     let seconds = DEADLINE.load(Ordering::Relaxed) as f64 / 1e9;
     match worker::progress() {
-        Progress::NotStarted => walk(
+        Progress::Resting => walk(
             python,
             format_args!("the agent's own thread did not get to work within {seconds} s"),
         ),
@@ -217,7 +212,7 @@ pub fn wanted() -> Option<u32> {
 }
 
 /// Tells the asking thread that `worker::answer` is ready; false if it has given up by now.
-/// On the worker, or on the thread that failed to start one.
+/// On the worker.
 pub fn deliver(request: u32) -> bool {
     let answered = request & !STATE | ANSWERED;
     let delivered = REQUEST

@@ -1,42 +1,43 @@
-//! The worker: a short-lived thread that takes the GIL for an answer.
+//! The worker: the thread that takes the GIL for an answer.
 //!
-//! There is at most one. It may wait for the GIL for ever: the thread that asked does not wait
-//! for it beyond the deadline, and a worker that gets the GIL too late finds its request
-//! withdrawn, or another one to serve, and leaves.
+//! It may wait for the GIL for ever: the thread that asked does not wait for it beyond the
+//! deadline, and a worker that gets the GIL too late finds its request withdrawn, or another one
+//! to serve, and goes back to sleep.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use crate::answer::Heap;
 use crate::interface::WORKER_THREAD;
 use crate::python::{self, Python};
 use crate::snippet::{self, Failure};
-use crate::{boot, park, request};
+use crate::{boot, park, request, wait};
 
 /// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
 /// gives the source of a line.
 const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 
-/// Whether there is a worker.
-static PRESENT: AtomicBool = AtomicBool::new(false);
-
-/// The worker (`pthread_t`), while it is there.
+/// The worker (`pthread_t`); 0: none in this process.
 static WORKER: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether the worker has got the GIL for the present request.
-static HAS_GIL: AtomicBool = AtomicBool::new(false);
+/// Counts the times the worker was called; it waits on this word.
+static BELL: AtomicU32 = AtomicU32::new(0);
+
+/// What the worker is at: one of these.
+static AT: AtomicU32 = AtomicU32::new(RESTING);
+const RESTING: u32 = 0;
+const WAITING: u32 = 1;
+const HOLDING: u32 = 2;
 
 /// The last answer: its text, or null and why there is none.
 static TEXT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 static FAILURE: AtomicU32 = AtomicU32::new(0);
-static ERRNO: AtomicI32 = AtomicI32::new(0);
 
 /// The answer before, kept until the next one: somebody may still be copying it.
 static FORMER: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
-const NO_THREAD: u32 = 1;
 const NO_MEMORY: u32 = 2;
 const SHUTTING_DOWN: u32 = 3;
 const RAISED: u32 = 4;
@@ -44,8 +45,6 @@ const NO_MODULES: u32 = 5;
 
 /// Why the worker has no answer.
 pub enum Error {
-    /// The thread could not be started: an errno.
-    NoThread(c_int),
     /// `malloc` failed.
     NoMemory,
     /// The interpreter is being taken apart.
@@ -59,13 +58,6 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoThread(error) => {
-                write!(
-                    out,
-                    "the agent could not start its worker ({})",
-                    park::Why(*error)
-                )
-            }
             Self::NoMemory => write!(out, "there was no memory for the answer"),
             Self::ShuttingDown => write!(out, "the interpreter is shutting down"),
             Self::Raised(what) => write!(out, "the agent's snippet failed: {what}"),
@@ -77,21 +69,20 @@ impl fmt::Display for Error {
     }
 }
 
-/// Sees to it that a worker is there to serve the request on the desk.
-///
-/// On the parked thread only: it allocates.
+/// Starts the worker, unless it is there; the error is an errno. See `park::start`.
+pub fn start() -> Result<(), c_int> {
+    if WORKER.load(Ordering::SeqCst) == 0 {
+        BELL.store(0, Ordering::SeqCst);
+        let thread = park::spawn(work, &STACK_SIZES)?;
+        WORKER.store(thread as usize, Ordering::SeqCst);
+    }
+    Ok(())
+}
+
+/// Wakes the worker for the request on the desk. Any thread, interrupted or not.
 pub fn call() {
-    if PRESENT.swap(true, Ordering::SeqCst) {
-        // It looks at the desk once more before it leaves.
-        return;
-    }
-    if let Err(error) = park::spawn(work, &STACK_SIZES) {
-        PRESENT.store(false, Ordering::SeqCst);
-        if let Some(request) = request::wanted() {
-            ERRNO.store(error, Ordering::SeqCst);
-            publish(request, Err(NO_THREAD));
-        }
-    }
+    BELL.fetch_add(1, Ordering::SeqCst);
+    wait::wake(&BELL);
 }
 
 /// Whether a thread identifier is the worker's. Any thread, interrupted or not.
@@ -101,8 +92,8 @@ pub fn is_worker(ident: usize) -> bool {
 
 /// How far the worker has got with the present request.
 pub enum Progress {
-    /// There is none, or it has not run yet.
-    NotStarted,
+    /// It has not woken yet.
+    Resting,
     /// It waits for the GIL.
     WaitsForGil,
     /// It has, or had, the GIL: the snippet lets go of it while it reads files.
@@ -111,12 +102,10 @@ pub enum Progress {
 
 /// How far the worker has got. Any thread, interrupted or not.
 pub fn progress() -> Progress {
-    if HAS_GIL.load(Ordering::SeqCst) {
-        Progress::HasGil
-    } else if WORKER.load(Ordering::SeqCst) != 0 {
-        Progress::WaitsForGil
-    } else {
-        Progress::NotStarted
+    match AT.load(Ordering::SeqCst) {
+        HOLDING => Progress::HasGil,
+        WAITING => Progress::WaitsForGil,
+        _ => Progress::Resting,
     }
 }
 
@@ -127,7 +116,6 @@ pub fn answer() -> Result<*const c_char, Error> {
         return Ok(text);
     }
     Err(match FAILURE.load(Ordering::SeqCst) {
-        NO_THREAD => Error::NoThread(ERRNO.load(Ordering::SeqCst)),
         SHUTTING_DOWN => Error::ShuttingDown,
         RAISED => Error::Raised(snippet::last_exception()),
         NO_MODULES => Error::NoModules,
@@ -137,29 +125,25 @@ pub fn answer() -> Result<*const c_char, Error> {
 
 /// In a forked child: the worker was the parent's.
 pub fn forget() {
-    PRESENT.store(false, Ordering::SeqCst);
     WORKER.store(0, Ordering::SeqCst);
-    HAS_GIL.store(false, Ordering::SeqCst);
+    AT.store(RESTING, Ordering::SeqCst);
 }
 
 /// The worker's life.
 extern "C" fn work(_: *mut c_void) -> *mut c_void {
     park::name_this_thread(WORKER_THREAD);
-    WORKER.store(Python::this_thread_ident() as usize, Ordering::SeqCst);
+    let mut heard = 0;
     loop {
+        wait::wait_while(&BELL, heard, None);
+        // Before the desk is looked at: a request that comes after that look rings once more.
+        heard = BELL.load(Ordering::SeqCst);
         if let Some(python) = python::found() {
             let _ = std::panic::catch_unwind(|| {
                 // SAFETY: a thread of ours that has no thread state and holds nothing.
                 while unsafe { serve(python) } {}
             });
         }
-        WORKER.store(0, Ordering::SeqCst);
-        PRESENT.store(false, Ordering::SeqCst);
-        // A request that came while we were leaving found us present, and nobody else comes.
-        if request::wanted().is_none() || PRESENT.swap(true, Ordering::SeqCst) {
-            return ptr::null_mut();
-        }
-        WORKER.store(Python::this_thread_ident() as usize, Ordering::SeqCst);
+        AT.store(RESTING, Ordering::SeqCst);
     }
 }
 
@@ -175,6 +159,7 @@ unsafe fn serve(python: &'static Python) -> bool {
     if request::wanted().is_none() {
         return false;
     }
+    AT.store(WAITING, Ordering::SeqCst);
     // SAFETY: the boot has made the lock. Every call below is made holding the GIL, which is
     // released exactly once. If the process forks meanwhile, the child has no such thread, and
     // CPython gives it a new GIL; if it exits, this thread ends wherever it is.
@@ -192,7 +177,7 @@ unsafe fn serve(python: &'static Python) -> bool {
             }
             return false;
         };
-        HAS_GIL.store(true, Ordering::SeqCst);
+        AT.store(HOLDING, Ordering::SeqCst);
         // What the snippet keeps must not outlive the interpreter.
         if !boot::hook_exit(python) {
             snippet::forget();
@@ -200,7 +185,7 @@ unsafe fn serve(python: &'static Python) -> bool {
         let thread = (python.PyThreadState_New)(interpreter);
         if thread.is_null() {
             (python.PyEval_ReleaseLock)();
-            HAS_GIL.store(false, Ordering::SeqCst);
+            AT.store(RESTING, Ordering::SeqCst);
             publish(request, Err(NO_MEMORY));
             return true;
         }
@@ -220,7 +205,7 @@ unsafe fn serve(python: &'static Python) -> bool {
             (python.PyThreadState_Swap)(former);
         }
         (python.PyEval_ReleaseLock)();
-        HAS_GIL.store(false, Ordering::SeqCst);
+        AT.store(RESTING, Ordering::SeqCst);
         publish(
             request,
             result.map_err(|failure| match failure {
@@ -235,7 +220,7 @@ unsafe fn serve(python: &'static Python) -> bool {
 
 /// Lays down an answer and tells who asked; throws it away if they have given up.
 ///
-/// On the worker, or where there is none.
+/// On the worker.
 fn publish(request: u32, result: Result<*const c_char, u32>) {
     let text = result.unwrap_or(ptr::null());
     FAILURE.store(result.err().unwrap_or(0), Ordering::SeqCst);
