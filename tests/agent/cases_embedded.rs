@@ -17,6 +17,11 @@ pub const CASES: &[Case] = &[
         linked_single_threaded,
     ),
     (
+        "linked_with_other_threads",
+        SharedLibrary,
+        linked_with_other_threads,
+    ),
+    (
         "linked_asked_before_and_after",
         SharedLibrary,
         linked_asked_before_and_after,
@@ -133,6 +138,23 @@ fn linked(python: &Interpreter) {
         assert!(text.contains(", in waiting\n"), "{text}");
     }
     ends_well(&program.end());
+}
+
+/// A program whose main thread goes on in C, with or without a GIL of its own making, is not
+/// locked out of its interpreter by one that the agent made.
+fn linked_with_other_threads(python: &Interpreter) {
+    let embedder = Embedder::linked(python);
+    let code = "thread:import sys; sys.stdout.write('called back\\n'); sys.stdout.flush()";
+    for before in [&["init", "run:x = 1", "let-go"][..], &["init", "run:x = 1"]] {
+        // 2.6 has no GIL made by PyGILState_Ensure, and crashes, agent or not.
+        if python.version == (2, 6) && !before.contains(&"let-go") {
+            continue;
+        }
+        let steps: Vec<&str> = before.iter().copied().chain([code]).collect();
+        let ended = embedder.start(python, &steps).end();
+        ends_well(&ended);
+        assert_eq!(ended.out(), "called back\ndone\n");
+    }
 }
 
 /// A program that keeps to one thread is read from memory, however often it is asked, and is

@@ -10,6 +10,7 @@ mod cases_library;
 mod cases_meanwhile;
 mod cases_programs;
 mod cases_sa_run;
+mod cases_unharmed;
 mod cases_weird;
 
 use libtest_mimic::{Arguments, Trial};
@@ -54,6 +55,7 @@ const CASES: &[(&str, &[Case])] = &[
     ("meanwhile", cases_meanwhile::CASES),
     ("sa_run", cases_sa_run::CASES),
     ("embedded", cases_embedded::CASES),
+    ("unharmed", cases_unharmed::CASES),
     ("weird", cases_weird::CASES),
     ("endurance", cases_endurance::CASES),
 ];

@@ -4,6 +4,8 @@
  *   init, finalize            Py_Initialize, Py_Finalize
  *   init-bare                 Py_Initialize without site: hardly any bytecode runs
  *   run:CODE                  PyRun_SimpleString
+ *   let-go                    make a GIL if there is none, and let go of it, as embedders do
+ *   thread:CODE               run it on another thread, under PyGILState_Ensure
  *   ask                       call sleeper_agent_state() and print "[" TEXT "]"
  *   ask-thread                the same on another thread, which knows nothing of Python
  *   pause                     print "ready", read a line
@@ -52,6 +54,14 @@ static void *ask(void *unused)
     return unused;
 }
 
+static void *call_back(void *code)
+{
+    int held = ((int (*)(void))symbol("PyGILState_Ensure"))();
+    int failed = ((int (*)(const char *, void *))symbol("PyRun_SimpleStringFlags"))(code, NULL);
+    ((void (*)(int))symbol("PyGILState_Release"))(held);
+    return failed ? code : NULL;
+}
+
 static void step(const char *what)
 {
     pthread_t thread;
@@ -72,6 +82,17 @@ static void step(const char *what)
         int failed = ((int (*)(const char *, void *))symbol("PyRun_SimpleStringFlags"))(what + 4, NULL);
         if (failed)
             exit(96);
+    } else if (!strcmp(what, "let-go")) {
+        if (!((int (*)(void))symbol("PyEval_ThreadsInitialized"))()) {
+            ((void (*)(void))symbol("PyEval_InitThreads"))();
+            ((void *(*)(void))symbol("PyEval_SaveThread"))();
+        }
+    } else if (!strncmp(what, "thread:", 7)) {
+        void *failed;
+        pthread_create(&thread, NULL, call_back, (void *)(what + 7));
+        pthread_join(thread, &failed);
+        if (failed)
+            exit(95);
     } else if (!strcmp(what, "ask")) {
         ask(NULL);
     } else if (!strcmp(what, "ask-thread")) {

@@ -1,6 +1,6 @@
 //! What the kernel says of a process.
 
-use crate::interface::{PARKED_THREAD, WORKER_THREAD};
+use crate::interface::PARKED_THREAD;
 use crate::process::wait_until;
 use std::fs;
 use std::thread;
@@ -59,14 +59,6 @@ pub fn wait_agent(pid: i32) {
         &format!("process {pid} has a thread {PARKED_THREAD}"),
         || agents(pid) > 0,
     );
-}
-
-/// Waits until no worker of the agent is left.
-#[track_caller]
-pub fn wait_no_worker(pid: i32) {
-    wait_until(&format!("process {pid} has no {WORKER_THREAD}"), || {
-        thread_names(pid).iter().all(|name| name != WORKER_THREAD)
-    });
 }
 
 /// Waits until every thread has been asleep for a while: whatever it was about to do before

@@ -1,0 +1,67 @@
+//! What an agent could disturb in the program, and must not.
+
+use crate::{Case, Need::Nothing};
+use std::time::Duration;
+use tests::ask::{place_shim, state, target, woken_target};
+use tests::interpreters::Interpreter;
+use tests::process::run_within;
+use tests::procfs::status;
+use tests::scratch::Scratch;
+
+pub const CASES: &[Case] = &[
+    ("finished_threads_are_let_go", Nothing, |python| {
+        unharmed(python, "finished")
+    }),
+    ("exceptions_stay", Nothing, |python| {
+        unharmed(python, "exceptions")
+    }),
+    ("a_crowd_is_answered", Nothing, |python| {
+        unharmed(python, "crowd")
+    }),
+    ("a_crowd_is_answered_by_walks", Nothing, |python| {
+        unharmed(python, "walks")
+    }),
+    ("forks_and_signals", Nothing, |python| {
+        unharmed(python, "forks")
+    }),
+    ("threads_left_behind_by_fork", Nothing, |python| {
+        unharmed(python, "left_behind")
+    }),
+    ("fork_in_a_signal_handler", Nothing, |python| {
+        unharmed(python, "handler")
+    }),
+    ("another_thread_imports", Nothing, |python| {
+        unharmed(python, "importing")
+    }),
+    ("signal_handlers_stay", Nothing, signal_handlers_stay),
+];
+
+fn unharmed(python: &Interpreter, what: &str) {
+    let folder = Scratch::new();
+    place_shim(python, &folder);
+    let mut command = target(python, "unharmed.py");
+    let ended = run_within(
+        command.arg(what).arg(folder.as_os_str()),
+        Duration::from_secs(120),
+    );
+    assert_eq!(ended.err(), "");
+    assert_eq!(ended.out(), "unharmed\n");
+    ended.expect_code(0);
+}
+
+/// gdb's call ends in a fault on the agent's thread, which must not cost the program its handler.
+fn signal_handlers_stay(python: &Interpreter) {
+    let program = woken_target(python, "faults.py", &[]);
+    let pid = program.pid();
+    let before = status(pid, "SigCgt");
+    let caught = u64::from_str_radix(&before, 16).expect("a mask");
+    assert_ne!(
+        caught & 1 << (11 - 1),
+        0,
+        "SIGSEGV is not handled: {before}"
+    );
+    for _ in 0..3 {
+        state(pid);
+        assert_eq!(status(pid, "SigCgt"), before);
+    }
+}

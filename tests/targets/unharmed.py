@@ -1,0 +1,227 @@
+"""Does what an agent could disturb while it is asked, and says `unharmed` if it was not.
+
+usage: unharmed.py finished | exceptions | crowd | walks | forks | left_behind | handler | importing
+"""
+import ctypes
+import gc
+import imp
+import os
+import signal
+import sys
+import threading
+import time
+import weakref
+
+ask = ctypes.CDLL(None).sleeper_agent_state
+ask.restype = ctypes.c_char_p
+
+
+def start(work, *arguments):
+    one = threading.Thread(target=work, args=arguments)
+    one.setDaemon(True)
+    one.start()
+    return one
+
+
+def told(text):
+    return text.count('### Thread ')
+
+
+def status_of(child):
+    while True:
+        try:
+            return os.waitpid(child, 0)[1]
+        except OSError:
+            pass  # Interrupted by the alarm.
+
+
+class Thing(object):
+    pass
+
+
+def finished():
+    """What a thread leaves behind dies with it, without a garbage collection."""
+    gc.collect()
+    gc.disable()
+    left = []
+
+    def work(begun, end):
+        thing = Thing()
+        left.append(weakref.ref(thing))
+        begun.set()
+        end.wait()
+
+    for _ in range(50):
+        begun, end = threading.Event(), threading.Event()
+        one = start(work, begun, end)
+        begun.wait()
+        assert told(ask()) == 2
+        end.set()
+        one.join()
+    alive = [ref for ref in left if ref() is not None]
+    assert not alive, '%d things of finished threads are alive' % len(alive)
+    assert not gc.isenabled()
+
+
+def exceptions():
+    """sys.exc_type and its like are as the program's own except clause has them."""
+    def legacy():
+        try:
+            raise ValueError('mine')
+        except ValueError:
+            for _ in range(3):
+                ask()
+            return sys.exc_type, str(sys.exc_value), sys.exc_info()[0]
+
+    # A file that is not there makes linecache catch an exception.
+    names = {'sys': sys, 'ask': ask, 'legacy': legacy}
+    eval(compile('def gone():\n    return legacy()\n', 'gone-%d.py' % os.getpid(), 'exec'), names)
+    assert names['gone']() == (ValueError, 'mine', ValueError), names['gone']()
+
+
+def module():
+    sys.path.insert(0, sys.argv[2])
+    import sleeper_agent
+    return sleeper_agent._sleeper_agent_activation.sleeper_agent_state
+
+
+def crowd():
+    """Many ask at once, and none goes without an answer."""
+    state = module()
+    found = []
+
+    def asking():
+        for _ in range(300):
+            found.append(state())
+
+    asking_threads = [start(asking) for _ in range(4)]
+    for one in asking_threads:
+        one.join()
+    assert len(found) == 1200
+    walks = [text for text in found if not text.startswith('### Thread ')]
+    assert not walks, '%d of them: %s' % (len(walks), walks[0])
+
+
+def walks():
+    """The same, where the text is read from memory."""
+    state = module()
+    sys._current_frames = None
+    found = []
+
+    def asking():
+        for _ in range(200):
+            text = state()
+            found.append(text.startswith('### Read from memory') and text.endswith('\n'))
+
+    asking_threads = [start(asking) for _ in range(4)]
+    for one in asking_threads:
+        one.join()
+    assert found == [True] * 800, found.count(False)
+
+
+def forks():
+    """Signals and forks in the midst of it: each child has its collector and its agent."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    stop = []
+
+    def asking():
+        while not stop:
+            ask()
+
+    one = start(asking)
+    if hasattr(signal, 'setitimer'):
+        signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+    try:
+        for _ in range(150):
+            child = os.fork()
+            if child == 0:
+                if hasattr(signal, 'setitimer'):
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                text = ask()
+                os._exit((not gc.isenabled()) + 2 * (not text.startswith('### Thread ')))
+            status = status_of(child)
+            assert status == 0, 'a child ended with %#x' % status
+    finally:
+        if hasattr(signal, 'setitimer'):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        stop.append(True)
+        one.join()
+    assert gc.isenabled()
+
+
+def left_behind():
+    """The parent's threads are not told as the child's."""
+    def parents():
+        time.sleep(60)
+
+    def childs():
+        time.sleep(60)
+
+    def expect(text, number):
+        assert text.startswith('### Thread '), text
+        assert told(text) == number and text.count('in childs') == number - 1, text
+        assert 'in parents' not in text, text
+
+    for _ in range(3):
+        start(parents)
+    time.sleep(0.2)
+    assert told(ask()) == 4
+    child = os.fork()
+    if child:
+        assert status_of(child) == 0
+        return
+    try:
+        for _ in range(3):
+            start(childs)
+        time.sleep(0.2)
+        expect(ask(), 4)
+        grandchild = os.fork()
+        if grandchild == 0:
+            start(childs)
+            time.sleep(0.2)
+            expect(ask(), 2)
+            os._exit(0)
+        os._exit(status_of(grandchild) and 1)
+    finally:
+        sys.excepthook(*sys.exc_info())
+        os._exit(2)
+
+
+def handler():
+    """A child that is forked in a signal handler, and stays there, has its agent too."""
+    found = []
+
+    def fork(*_):
+        child = os.fork()
+        if child == 0:
+            time.sleep(0.2)
+            os._exit(not ask().startswith('### Thread '))
+        found.append(status_of(child))
+
+    signal.signal(signal.SIGUSR1, fork)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    while not found:
+        time.sleep(0.01)
+    assert found == [0], found
+
+
+def importing():
+    """Another thread imports, and may do so for ever."""
+    begun, end = threading.Event(), threading.Event()
+
+    def work():
+        imp.acquire_lock()
+        begun.set()
+        end.wait()
+        imp.release_lock()
+
+    one = start(work)
+    begun.wait()
+    text = ask()
+    end.set()
+    one.join()
+    assert text.startswith('### Thread '), text
+
+
+globals()[sys.argv[1]]()
+sys.stdout.write('unharmed\n')
