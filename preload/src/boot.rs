@@ -17,7 +17,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::python::{self, Python};
-use crate::{load, park, request, snippet, threads, walk};
+use crate::{load, park, request, snippet, threads, undisturbed, walk};
 
 /// The process the agent has booted in; 0: none. A child made by a bare `fork` system call,
 /// which runs no handler of ours, is told by it.
@@ -151,7 +151,7 @@ unsafe extern "C" fn after_fork() {
     threads::note_fork(python);
     if walk::this_thread_holds_gil(python) {
         // SAFETY: forked by Python itself, inside a C function of its, holding the GIL.
-        unsafe { snippet::restart_collector(python) };
+        unsafe { undisturbed::restart_collector(python) };
     }
     if booted && python.initialized() && !load::is_left_alone() {
         let _ = std::panic::catch_unwind(start_thread);

@@ -14,6 +14,7 @@ use std::ffi::c_char;
 
 mod answer;
 mod boot;
+mod imports;
 #[allow(dead_code)] // The commands' half of it.
 mod interface;
 mod late;
@@ -25,6 +26,7 @@ mod python;
 mod request;
 mod snippet;
 mod threads;
+mod undisturbed;
 mod wait;
 mod walk;
 mod worker;

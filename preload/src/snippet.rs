@@ -1,29 +1,22 @@
 //! The snippet: `py-shim/sleeper_agent.py`, carried in the library, run under the GIL.
 
 use std::cell::UnsafeCell;
-use std::ffi::{CStr, c_char, c_int, c_long};
+use std::ffi::{c_char, c_long};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::answer::Heap;
 use crate::python::{Py_file_input, PyObject, Python};
-use crate::{threads, walk};
+use crate::{imports, threads, undisturbed, walk};
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
 
-/// The snippet's functions, and the collector's; null until first needed in an interpreter's
-/// life. Read and written only by who holds the GIL.
+/// The snippet's functions; null until first needed in an interpreter's life. Read and written only
+/// by who holds the GIL.
 static COLLECT: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static READ: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static COMPOSE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
-static GC_ENABLED: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
-static GC_DISABLE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
-static GC_ENABLE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
-
-/// Whether the program's garbage collector is stopped by us.
-static GC_STOPPED: AtomicBool = AtomicBool::new(false);
-
 /// Why there is no text.
 pub enum Failure {
     /// No memory for the copy.
@@ -33,26 +26,6 @@ pub enum Failure {
     /// It raised: see [`last_exception`].
     Raised,
 }
-
-/// What importing linecache may bring along, in a program that has not even `site`.
-const OURS: [&[u8]; 16] = [
-    b"linecache",
-    b"gc",
-    b"os",
-    b"os.path",
-    b"posix",
-    b"posixpath",
-    b"genericpath",
-    b"stat",
-    b"errno",
-    b"warnings",
-    b"types",
-    b"UserDict",
-    b"_abcoll",
-    b"abc",
-    b"_weakrefset",
-    b"copy_reg",
-];
 
 /// The text of the last exception.
 struct Exception(UnsafeCell<[u8; 256]>, AtomicUsize);
@@ -70,16 +43,10 @@ pub fn last_exception() -> &'static str {
 
 /// After `Py_Finalize`: the objects are gone.
 pub fn forget() {
-    for object in [
-        &COLLECT,
-        &READ,
-        &COMPOSE,
-        &GC_ENABLED,
-        &GC_DISABLE,
-        &GC_ENABLE,
-    ] {
-        object.store(ptr::null_mut(), Ordering::Relaxed);
+    for function in [&COLLECT, &READ, &COMPOSE] {
+        function.store(ptr::null_mut(), Ordering::Relaxed);
     }
+    undisturbed::forget();
 }
 
 /// Runs the snippet; the text is on the heap.
@@ -95,18 +62,20 @@ pub unsafe fn run(python: &Python) -> Result<*const c_char, Failure> {
         } else {
             ptr::null_mut()
         };
-        let collected = alone(python, || call(python, &COLLECT, [frames, ptr::null_mut()]));
+        let collected =
+            undisturbed::alone(python, || call(python, &COLLECT, [frames, ptr::null_mut()]));
         if collected.is_null() {
             return Err(raised(python));
         }
         (python.Py_IncRef)(collected);
-        let sources =
-            keeping_exc_info(python, || call(python, &READ, [collected, ptr::null_mut()]));
+        let sources = undisturbed::keeping_exc_info(python, || {
+            call(python, &READ, [collected, ptr::null_mut()])
+        });
         if sources.is_null() {
             (python.Py_DecRef)(collected);
             return Err(raised(python));
         }
-        let text = alone(python, || call(python, &COMPOSE, [collected, sources]));
+        let text = undisturbed::alone(python, || call(python, &COMPOSE, [collected, sources]));
         if text.is_null() {
             return Err(raised(python));
         }
@@ -117,92 +86,6 @@ pub unsafe fn run(python: &Python) -> Result<*const c_char, Failure> {
             Some(copy) => Ok(copy),
             None => Err(raised(python)),
         }
-    }
-}
-
-/// Runs a part of the snippet that does no input or output, so that nobody else's bytecode and
-/// no garbage collection runs meanwhile.
-///
-/// The counter that makes the interpreter hand over the GIL is set far away, and to "at once"
-/// after. (A signal that arrives meanwhile sets it to "at once" too, and that is fine.) A
-/// collection that our allocations set off would run the program's finalizers on our thread: a
-/// program with one thread, or with a user interface, never expects that. Since the GIL is not
-/// let go of (but for such a signal), the program never sees its collector stopped.
-///
-/// # Safety
-/// As for [`run`].
-unsafe fn alone(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *mut PyObject {
-    // SAFETY: the caller's. The counter is a plain int that only the GIL's holder minds.
-    unsafe {
-        python._Py_Ticker.write_volatile(c_int::MAX);
-        let stopped = is_true(python, call(python, &GC_ENABLED, [ptr::null_mut(); 2]));
-        if stopped {
-            GC_STOPPED.store(true, Ordering::Relaxed);
-            is_true(python, call(python, &GC_DISABLE, [ptr::null_mut(); 2]));
-        }
-        let result = part();
-        restart_collector(python);
-        python._Py_Ticker.write_volatile(0);
-        result
-    }
-}
-
-/// Starts the collector again, if [`alone`] has stopped it: it is done, or a forked child has
-/// been left with it stopped. An exception that is set stays set.
-///
-/// # Safety
-/// Holding the GIL.
-pub unsafe fn restart_collector(python: &Python) {
-    if GC_STOPPED.swap(false, Ordering::Relaxed) {
-        // SAFETY: the caller's.
-        unsafe {
-            let mut exception = [ptr::null_mut(); 3];
-            let [kind, value, traceback] = &mut exception;
-            (python.PyErr_Fetch)(kind, value, traceback);
-            is_true(python, call(python, &GC_ENABLE, [ptr::null_mut(); 2]));
-            (python.PyErr_Restore)(*kind, *value, *traceback);
-        }
-    }
-}
-
-/// Runs a part of the snippet, and puts `sys.exc_type` and its like back if that has wiped them.
-///
-/// Every `except` clause of every thread writes them (Python/ceval.c, `set_exc_info` and
-/// `reset_exc_info`, 2.6 and 2.7), linecache's for a file that is not there among them; and old
-/// programs read them.
-///
-/// # Safety
-/// As for [`run`].
-unsafe fn keeping_exc_info(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *mut PyObject {
-    const NAMES: [&CStr; 3] = [c"exc_type", c"exc_value", c"exc_traceback"];
-    // SAFETY: the caller's. What `PySys_GetObject` gives is borrowed, so a reference is held.
-    // Setting to null deletes.
-    unsafe {
-        let before = NAMES.map(|name| (python.PySys_GetObject)(name.as_ptr().cast_mut()));
-        for object in before {
-            if !object.is_null() {
-                (python.Py_IncRef)(object);
-            }
-        }
-        let result = part();
-        let kind = (python.PySys_GetObject)(NAMES[0].as_ptr().cast_mut());
-        let value = (python.PySys_GetObject)(NAMES[1].as_ptr().cast_mut());
-        // As our own reset leaves them; anything else is another thread's doing.
-        if kind != before[0] && value.is_null() {
-            let mut exception = [ptr::null_mut(); 3];
-            let [kind, value, traceback] = &mut exception;
-            (python.PyErr_Fetch)(kind, value, traceback);
-            for (name, object) in NAMES.iter().zip(before) {
-                (python.PySys_SetObject)(name.as_ptr().cast_mut(), object);
-            }
-            (python.PyErr_Restore)(*kind, *value, *traceback);
-        }
-        for object in before {
-            if !object.is_null() {
-                (python.Py_DecRef)(object);
-            }
-        }
-        result
     }
 }
 
@@ -245,7 +128,7 @@ unsafe fn live_frames(python: &Python) -> Result<*mut PyObject, Failure> {
 unsafe fn prepare(python: &Python) -> Result<(), Failure> {
     // SAFETY: the caller's; references are given back, but for the functions that are kept.
     unsafe {
-        find_collector(python);
+        undisturbed::find_collector(python);
         if !COLLECT.load(Ordering::Relaxed).is_null() {
             return Ok(());
         }
@@ -304,90 +187,11 @@ unsafe fn fill(python: &Python, namespace: *mut PyObject) -> Result<(), Failure>
         let builtins = (python.PyEval_GetBuiltins)();
         (python.PyDict_SetItemString)(namespace, c"__builtins__".as_ptr(), builtins);
         for name in [c"sys", c"linecache"] {
-            let module = module(python, name, namespace)?;
+            let module = imports::module(python, name, namespace)?;
             (python.PyDict_SetItemString)(namespace, name.as_ptr(), module);
             (python.Py_DecRef)(module);
         }
         Ok(())
-    }
-}
-
-/// Finds the garbage collector's switches, unless that is done, or another thread is importing:
-/// the next question tries again.
-///
-/// # Safety
-/// As for [`run`].
-unsafe fn find_collector(python: &Python) {
-    if !GC_ENABLE.load(Ordering::Relaxed).is_null() {
-        return;
-    }
-    // SAFETY: the caller's; the functions' references are kept, and keep the module's.
-    unsafe {
-        if let Ok(collector) = module(python, c"gc", ptr::null_mut()) {
-            for (name, place) in [
-                (c"isenabled", &GC_ENABLED),
-                (c"disable", &GC_DISABLE),
-                (c"enable", &GC_ENABLE),
-            ] {
-                let function = (python.PyObject_GetAttrString)(collector, name.as_ptr());
-                place.store(function, Ordering::Relaxed);
-            }
-            (python.Py_DecRef)(collector);
-            (python.PyErr_Clear)();
-        }
-    }
-}
-
-/// Imports a module (a new reference) without waiting for the import lock, and without leaving
-/// anything in `sys.modules` that was not there.
-///
-/// What had to be imported is kept in `keep`, if that is not null: a module that is let go of
-/// takes its functions' globals with it.
-///
-/// # Safety
-/// As for [`run`].
-unsafe fn module(
-    python: &Python,
-    name: &CStr,
-    keep: *mut PyObject,
-) -> Result<*mut PyObject, Failure> {
-    // SAFETY: the caller's; items of a list and of a dictionary are borrowed.
-    unsafe {
-        let modules = (python.PyImport_GetModuleDict)();
-        let known = (python.PyDict_GetItemString)(modules, name.as_ptr());
-        if !known.is_null() {
-            (python.Py_IncRef)(known);
-            return Ok(known);
-        }
-        let before = (python.PyDict_Copy)(modules);
-        if before.is_null() {
-            return Err(raised(python));
-        }
-        // Fails at once if another thread is importing (Python/import.c, 2.6 and 2.7).
-        let module = (python.PyImport_ImportModuleNoBlock)(name.as_ptr());
-        let names = (python.PyDict_Keys)(modules);
-        if !names.is_null() {
-            for index in 0..(python.PyList_Size)(names) {
-                let name = (python.PyList_GetItem)(names, index);
-                let module = (python.PyDict_GetItem)(modules, name);
-                if (python.PyDict_GetItem)(before, name).is_null()
-                    && !module.is_null()
-                    && bytes(python, name).is_some_and(|name| OURS.contains(&name))
-                {
-                    if !keep.is_null() {
-                        (python.PyDict_SetItem)(keep, name, module);
-                    }
-                    (python.PyDict_DelItem)(modules, name);
-                }
-            }
-            (python.Py_DecRef)(names);
-        }
-        (python.Py_DecRef)(before);
-        (python.PyErr_Clear)();
-        if module.is_null() {
-            return Err(Failure::NoModules);
-        }
-        Ok(module)
     }
 }
 
@@ -396,7 +200,7 @@ unsafe fn module(
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn call(
+pub unsafe fn call(
     python: &Python,
     function: &AtomicPtr<PyObject>,
     arguments: [*mut PyObject; 2],
@@ -422,29 +226,12 @@ unsafe fn call(
     }
 }
 
-/// Whether an object, whose reference it takes over, is true. Clears the exception, if it is null.
-///
-/// # Safety
-/// As for [`run`].
-unsafe fn is_true(python: &Python, object: *mut PyObject) -> bool {
-    // SAFETY: the caller's.
-    unsafe {
-        if object.is_null() {
-            (python.PyErr_Clear)();
-            return false;
-        }
-        let truth = (python.PyObject_IsTrue)(object) == 1;
-        (python.Py_DecRef)(object);
-        truth
-    }
-}
-
 /// The bytes of a `str`, for as long as the object lives; `None`, with an exception set, if it
 /// is none.
 ///
 /// # Safety
 /// Holding the GIL.
-unsafe fn bytes<'a>(python: &Python, text: *mut PyObject) -> Option<&'a [u8]> {
+pub unsafe fn bytes<'a>(python: &Python, text: *mut PyObject) -> Option<&'a [u8]> {
     let mut start: *mut c_char = ptr::null_mut();
     let mut length = 0;
     // SAFETY: the caller's; on success the pointer is to `length` bytes inside the object.
@@ -458,7 +245,7 @@ unsafe fn bytes<'a>(python: &Python, text: *mut PyObject) -> Option<&'a [u8]> {
 ///
 /// # Safety
 /// As for [`run`].
-unsafe fn raised(python: &Python) -> Failure {
+pub unsafe fn raised(python: &Python) -> Failure {
     // SAFETY: the caller's; the three references that Fetch gives are given back.
     unsafe {
         let mut parts = [ptr::null_mut(); 3];

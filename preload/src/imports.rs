@@ -1,0 +1,79 @@
+//! Getting at a module without waiting for the import lock, and without a trace.
+
+use std::ffi::CStr;
+
+use crate::python::{PyObject, Python};
+use crate::snippet::{Failure, bytes, raised};
+
+/// What importing linecache may bring along, in a program that has not even `site`.
+const OURS: [&[u8]; 16] = [
+    b"linecache",
+    b"gc",
+    b"os",
+    b"os.path",
+    b"posix",
+    b"posixpath",
+    b"genericpath",
+    b"stat",
+    b"errno",
+    b"warnings",
+    b"types",
+    b"UserDict",
+    b"_abcoll",
+    b"abc",
+    b"_weakrefset",
+    b"copy_reg",
+];
+
+/// Imports a module (a new reference) without waiting for the import lock, and without leaving
+/// anything in `sys.modules` that was not there.
+///
+/// What had to be imported is kept in `keep`, if that is not null: a module that is let go of
+/// takes its functions' globals with it.
+///
+/// # Safety
+/// As for `snippet::run`.
+pub unsafe fn module(
+    python: &Python,
+    name: &CStr,
+    keep: *mut PyObject,
+) -> Result<*mut PyObject, Failure> {
+    // SAFETY: the caller's; items of a list and of a dictionary are borrowed.
+    unsafe {
+        let modules = (python.PyImport_GetModuleDict)();
+        let known = (python.PyDict_GetItemString)(modules, name.as_ptr());
+        if !known.is_null() {
+            (python.Py_IncRef)(known);
+            return Ok(known);
+        }
+        let before = (python.PyDict_Copy)(modules);
+        if before.is_null() {
+            return Err(raised(python));
+        }
+        // Fails at once if another thread is importing (Python/import.c, 2.6 and 2.7).
+        let module = (python.PyImport_ImportModuleNoBlock)(name.as_ptr());
+        let names = (python.PyDict_Keys)(modules);
+        if !names.is_null() {
+            for index in 0..(python.PyList_Size)(names) {
+                let name = (python.PyList_GetItem)(names, index);
+                let module = (python.PyDict_GetItem)(modules, name);
+                if (python.PyDict_GetItem)(before, name).is_null()
+                    && !module.is_null()
+                    && bytes(python, name).is_some_and(|name| OURS.contains(&name))
+                {
+                    if !keep.is_null() {
+                        (python.PyDict_SetItem)(keep, name, module);
+                    }
+                    (python.PyDict_DelItem)(modules, name);
+                }
+            }
+            (python.Py_DecRef)(names);
+        }
+        (python.Py_DecRef)(before);
+        (python.PyErr_Clear)();
+        if module.is_null() {
+            return Err(Failure::NoModules);
+        }
+        Ok(module)
+    }
+}

@@ -1,0 +1,159 @@
+//! What keeps the program's interpreter as it was while the snippet runs: its other threads, its
+//! garbage collector, its `sys.exc_type`.
+
+use std::ffi::{CStr, c_int};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use crate::imports;
+use crate::python::{PyObject, Python};
+use crate::snippet::call;
+
+/// The collector's switches; null until first needed in an interpreter's life. Read and written
+/// only by who holds the GIL.
+static GC_ENABLED: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+static GC_DISABLE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+static GC_ENABLE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+
+/// Whether the program's garbage collector is stopped by us.
+static GC_STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// After `Py_Finalize`: the objects are gone.
+pub fn forget() {
+    for function in [&GC_ENABLED, &GC_DISABLE, &GC_ENABLE] {
+        function.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+    GC_STOPPED.store(false, Ordering::Relaxed);
+}
+
+/// Runs a part of the snippet that does no input or output, so that nobody else's bytecode and
+/// no garbage collection runs meanwhile.
+///
+/// The counter that makes the interpreter hand over the GIL is set far away, and to "at once"
+/// after. (A signal that arrives meanwhile sets it to "at once" too, and that is fine.) A
+/// collection that our allocations set off would run the program's finalizers on our thread: a
+/// program with one thread, or with a user interface, never expects that. Since the GIL is not
+/// let go of (but for such a signal), the program never sees its collector stopped.
+///
+/// # Safety
+/// As for `snippet::run`.
+pub unsafe fn alone(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *mut PyObject {
+    // SAFETY: the caller's. The counter is a plain int that only the GIL's holder minds.
+    unsafe {
+        python._Py_Ticker.write_volatile(c_int::MAX);
+        let stopped = is_true(python, call(python, &GC_ENABLED, [ptr::null_mut(); 2]));
+        if stopped {
+            GC_STOPPED.store(true, Ordering::Relaxed);
+            is_true(python, call(python, &GC_DISABLE, [ptr::null_mut(); 2]));
+        }
+        let result = part();
+        restart_collector(python);
+        python._Py_Ticker.write_volatile(0);
+        result
+    }
+}
+
+/// Starts the collector again, if [`alone`] has stopped it: it is done, or a forked child has
+/// been left with it stopped. An exception that is set stays set.
+///
+/// # Safety
+/// Holding the GIL.
+pub unsafe fn restart_collector(python: &Python) {
+    if GC_STOPPED.swap(false, Ordering::Relaxed) {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut exception = [ptr::null_mut(); 3];
+            let [kind, value, traceback] = &mut exception;
+            (python.PyErr_Fetch)(kind, value, traceback);
+            is_true(python, call(python, &GC_ENABLE, [ptr::null_mut(); 2]));
+            (python.PyErr_Restore)(*kind, *value, *traceback);
+        }
+    }
+}
+
+/// Runs a part of the snippet, and puts `sys.exc_type` and its like back if that has wiped them.
+///
+/// Every `except` clause of every thread writes them (Python/ceval.c, `set_exc_info` and
+/// `reset_exc_info`, 2.6 and 2.7), linecache's for a file that is not there among them; and old
+/// programs read them.
+///
+/// # Safety
+/// As for `snippet::run`.
+pub unsafe fn keeping_exc_info(
+    python: &Python,
+    part: impl FnOnce() -> *mut PyObject,
+) -> *mut PyObject {
+    const NAMES: [&CStr; 3] = [c"exc_type", c"exc_value", c"exc_traceback"];
+    // SAFETY: the caller's. What `PySys_GetObject` gives is borrowed, so a reference is held.
+    // Setting to null deletes.
+    unsafe {
+        let before = NAMES.map(|name| (python.PySys_GetObject)(name.as_ptr().cast_mut()));
+        for object in before {
+            if !object.is_null() {
+                (python.Py_IncRef)(object);
+            }
+        }
+        let result = part();
+        let kind = (python.PySys_GetObject)(NAMES[0].as_ptr().cast_mut());
+        let value = (python.PySys_GetObject)(NAMES[1].as_ptr().cast_mut());
+        // As our own reset leaves them; anything else is another thread's doing.
+        if kind != before[0] && value.is_null() {
+            let mut exception = [ptr::null_mut(); 3];
+            let [kind, value, traceback] = &mut exception;
+            (python.PyErr_Fetch)(kind, value, traceback);
+            for (name, object) in NAMES.iter().zip(before) {
+                (python.PySys_SetObject)(name.as_ptr().cast_mut(), object);
+            }
+            (python.PyErr_Restore)(*kind, *value, *traceback);
+        }
+        for object in before {
+            if !object.is_null() {
+                (python.Py_DecRef)(object);
+            }
+        }
+        result
+    }
+}
+
+/// Finds the garbage collector's switches, unless that is done, or another thread is importing:
+/// the next question tries again.
+///
+/// # Safety
+/// As for `snippet::run`.
+pub unsafe fn find_collector(python: &Python) {
+    if !GC_ENABLE.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    // SAFETY: the caller's; the functions' references are kept, and keep the module's.
+    unsafe {
+        if let Ok(collector) = imports::module(python, c"gc", ptr::null_mut()) {
+            for (name, place) in [
+                (c"isenabled", &GC_ENABLED),
+                (c"disable", &GC_DISABLE),
+                (c"enable", &GC_ENABLE),
+            ] {
+                let function = (python.PyObject_GetAttrString)(collector, name.as_ptr());
+                place.store(function, Ordering::Relaxed);
+            }
+            (python.Py_DecRef)(collector);
+            (python.PyErr_Clear)();
+        }
+    }
+}
+
+/// Whether an object, whose reference it takes over, is true. Clears the exception, if it is null.
+///
+/// # Safety
+/// As for `snippet::run`.
+unsafe fn is_true(python: &Python, object: *mut PyObject) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        if object.is_null() {
+            (python.PyErr_Clear)();
+            return false;
+        }
+        let truth = (python.PyObject_IsTrue)(object) == 1;
+        (python.Py_DecRef)(object);
+        truth
+    }
+}
