@@ -124,21 +124,37 @@ def forks():
     signal.signal(signal.SIGALRM, lambda *_: None)
     stop = []
 
+    def deep(frames, gate):
+        if frames:
+            deep(frames - 1, gate)
+        else:
+            gate.acquire()
+
     def asking():
         while not stop:
             ask()
 
+    # So many frames that signals and forks fall into the middle of taking them down.
+    gate = threading.Lock()
+    gate.acquire()
+    threading.stack_size(256 * 1024)
+    for _ in range(60):
+        start(deep, 30, gate)
+
     one = start(asking)
     if hasattr(signal, 'setitimer'):
-        signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
     try:
         for _ in range(150):
+            # Waits for the GIL while it is taken down who is where, unless a signal comes.
+            for number in range(3000):
+                str(number)
             child = os.fork()
             if child == 0:
                 if hasattr(signal, 'setitimer'):
                     signal.setitimer(signal.ITIMER_REAL, 0)
-                text = ask()
-                os._exit((not gc.isenabled()) + 2 * (not text.startswith('### Thread ')))
+                stopped = not gc.isenabled()
+                os._exit(stopped + 2 * (not ask().startswith('### Thread ')))
             status = status_of(child)
             assert status == 0, 'a child ended with %#x' % status
     finally:
