@@ -64,8 +64,8 @@ extern "C" fn park(_: *mut c_void) -> *mut c_void {
     }
 }
 
-/// Starts a detached thread with all signals blocked but its own faults, with the first of these stack sizes that
-/// the system grants; the error is an errno.
+/// Starts a detached thread with all signals blocked but its own faults, with the first of these
+/// stack sizes that the system grants; the error is an errno.
 ///
 /// It allocates: see [`start`].
 pub fn spawn(

@@ -2,6 +2,7 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_long};
+use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -18,6 +19,7 @@ static COLLECT: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static READ: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static COMPOSE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 /// Why there is no text.
+#[derive(Clone, Copy)]
 pub enum Failure {
     /// No memory for the copy.
     NoMemory,
@@ -25,6 +27,32 @@ pub enum Failure {
     NoModules,
     /// It raised: see [`last_exception`].
     Raised,
+    /// The interpreter is being taken apart.
+    ShuttingDown,
+}
+
+impl Failure {
+    /// From the number that `as` gives.
+    pub fn from_code(code: u32) -> Self {
+        [Self::NoModules, Self::Raised, Self::ShuttingDown]
+            .into_iter()
+            .find(|failure| *failure as u32 == code)
+            .unwrap_or(Self::NoMemory)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMemory => write!(out, "there was no memory for the answer"),
+            Self::NoModules => write!(
+                out,
+                "linecache is not imported, and cannot be while another thread is importing"
+            ),
+            Self::Raised => write!(out, "the agent's snippet failed: {}", last_exception()),
+            Self::ShuttingDown => write!(out, "the interpreter is shutting down"),
+        }
+    }
 }
 
 /// The text of the last exception.
@@ -34,7 +62,7 @@ unsafe impl Sync for Exception {}
 static EXCEPTION: Exception = Exception(UnsafeCell::new([0; 256]), AtomicUsize::new(0));
 
 /// What the snippet last raised, cut to a line. On the thread that was told of it.
-pub fn last_exception() -> &'static str {
+fn last_exception() -> &'static str {
     // SAFETY: only the next request's worker writes again, and the desk is still claimed.
     let bytes = unsafe { &*EXCEPTION.0.get() };
     let length = EXCEPTION.1.load(Ordering::SeqCst).min(bytes.len());

@@ -5,7 +5,6 @@
 //! to serve, and goes back to sleep.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
@@ -31,43 +30,12 @@ const RESTING: u32 = 0;
 const WAITING: u32 = 1;
 const HOLDING: u32 = 2;
 
-/// The last answer: its text, or null and why there is none.
+/// The last answer: its text, or null and why there is none (a [`Failure`]).
 static TEXT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
-static FAILURE: AtomicU32 = AtomicU32::new(0);
+static FAILURE: AtomicU32 = AtomicU32::new(Failure::NoMemory as u32);
 
 /// The answer before, kept until the next one: somebody may still be copying it.
 static FORMER: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
-
-const NO_MEMORY: u32 = 2;
-const SHUTTING_DOWN: u32 = 3;
-const RAISED: u32 = 4;
-const NO_MODULES: u32 = 5;
-
-/// Why the worker has no answer.
-pub enum Error {
-    /// `malloc` failed.
-    NoMemory,
-    /// The interpreter is being taken apart.
-    ShuttingDown,
-    /// The snippet raised an exception; its text.
-    Raised(&'static str),
-    /// What the snippet needs cannot be imported now.
-    NoModules,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoMemory => write!(out, "there was no memory for the answer"),
-            Self::ShuttingDown => write!(out, "the interpreter is shutting down"),
-            Self::Raised(what) => write!(out, "the agent's snippet failed: {what}"),
-            Self::NoModules => write!(
-                out,
-                "linecache is not imported, and cannot be while another thread is importing"
-            ),
-        }
-    }
-}
 
 /// Starts the worker, unless it is there; the error is an errno. See `park::start`.
 pub fn start() -> Result<(), c_int> {
@@ -110,17 +78,13 @@ pub fn progress() -> Progress {
 }
 
 /// The answer to a request that was delivered. On the thread that asked.
-pub fn answer() -> Result<*const c_char, Error> {
+pub fn answer() -> Result<*const c_char, Failure> {
     let text = TEXT.load(Ordering::SeqCst);
-    if !text.is_null() {
-        return Ok(text);
+    if text.is_null() {
+        Err(Failure::from_code(FAILURE.load(Ordering::SeqCst)))
+    } else {
+        Ok(text)
     }
-    Err(match FAILURE.load(Ordering::SeqCst) {
-        SHUTTING_DOWN => Error::ShuttingDown,
-        RAISED => Error::Raised(snippet::last_exception()),
-        NO_MODULES => Error::NoModules,
-        _ => Error::NoMemory,
-    })
 }
 
 /// In a forked child: the worker was the parent's.
@@ -173,7 +137,7 @@ unsafe fn serve(python: &'static Python) -> bool {
         else {
             (python.PyEval_ReleaseLock)();
             if let Some(request) = request {
-                publish(request, Err(SHUTTING_DOWN));
+                publish(request, Err(Failure::ShuttingDown));
             }
             return false;
         };
@@ -186,7 +150,7 @@ unsafe fn serve(python: &'static Python) -> bool {
         if thread.is_null() {
             (python.PyEval_ReleaseLock)();
             AT.store(RESTING, Ordering::SeqCst);
-            publish(request, Err(NO_MEMORY));
+            publish(request, Err(Failure::NoMemory));
             return true;
         }
         // Programs that use PyEval_ReleaseLock themselves leave a thread state in place.
@@ -206,14 +170,7 @@ unsafe fn serve(python: &'static Python) -> bool {
         }
         (python.PyEval_ReleaseLock)();
         AT.store(RESTING, Ordering::SeqCst);
-        publish(
-            request,
-            result.map_err(|failure| match failure {
-                Failure::NoMemory => NO_MEMORY,
-                Failure::NoModules => NO_MODULES,
-                Failure::Raised => RAISED,
-            }),
-        );
+        publish(request, result);
     }
     true
 }
@@ -221,9 +178,11 @@ unsafe fn serve(python: &'static Python) -> bool {
 /// Lays down an answer and tells who asked; throws it away if they have given up.
 ///
 /// On the worker.
-fn publish(request: u32, result: Result<*const c_char, u32>) {
-    let text = result.unwrap_or(ptr::null());
-    FAILURE.store(result.err().unwrap_or(0), Ordering::SeqCst);
+fn publish(request: u32, result: Result<*const c_char, Failure>) {
+    let text = result.unwrap_or_else(|failure| {
+        FAILURE.store(failure as u32, Ordering::SeqCst);
+        ptr::null()
+    });
     let before = TEXT.swap(text.cast_mut(), Ordering::SeqCst);
     if request::deliver(request) {
         let former = FORMER.swap(before, Ordering::SeqCst);

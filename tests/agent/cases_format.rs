@@ -1,7 +1,7 @@
 //! The text, byte by byte, by every way of asking.
 
 use crate::{Case, Need::Nothing};
-use tests::ask::{manual_state, preloaded, state, target};
+use tests::ask::{manual_state, state, target};
 use tests::interpreters::Interpreter;
 use tests::process::Program;
 use tests::procfs::{settle, wait_agent};
@@ -68,13 +68,8 @@ fn documented_session(python: &Interpreter) {
     let folder = Scratch::new();
     tests::ask::place_shim(python, &folder);
     for preload in [false, true] {
-        let mut command = if preload {
-            preloaded(&python.path)
-        } else {
-            python.command()
-        };
-        python.equip(&mut command);
-        let mut program = Program::start(command.arg("-i").env("PYTHONPATH", folder.as_os_str()));
+        let mut command = tests::ask::importing(python, preload, &folder);
+        let mut program = Program::start(command.arg("-i"));
         program.say("import sleeper_agent");
         program.say("sleeper_agent._get_state_info()");
         program.say("sleeper_agent._sleeper_agent_activation.sleeper_agent_state()");

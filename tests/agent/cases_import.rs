@@ -1,7 +1,7 @@
 //! The optional import: alone, and in a program that has the agent already.
 
 use crate::{Case, Need::Nothing};
-use tests::ask::{manual_state, place_shim, preloaded, state};
+use tests::ask::{importing, manual_state, place_shim, preloaded, state};
 use tests::interpreters::Interpreter;
 use tests::process::{Program, run};
 use tests::procfs::{agents, settle, wait_agent};
@@ -35,13 +35,7 @@ fn equal_on_one_line(python: &Interpreter) {
     let folder = Scratch::new();
     place_shim(python, &folder);
     for preload in [false, true] {
-        let mut command = if preload {
-            preloaded(&python.path)
-        } else {
-            python.command()
-        };
-        python.equip(&mut command);
-        command.env("PYTHONPATH", folder.as_os_str());
+        let mut command = importing(python, preload, &folder);
         let ended = run(command.arg(product().target("one_line.py")));
         ended.expect_code(0);
         assert_eq!(ended.out(), "compared\nTrue\n", "preload {preload}");
@@ -52,13 +46,7 @@ fn equal_on_one_line(python: &Interpreter) {
 fn waiting(python: &Interpreter, preload: bool, ask: impl Fn(i32) -> String) {
     let folder = Scratch::new();
     place_shim(python, &folder);
-    let mut command = if preload {
-        preloaded(&python.path)
-    } else {
-        python.command()
-    };
-    python.equip(&mut command);
-    command.env("PYTHONPATH", folder.as_os_str());
+    let mut command = importing(python, preload, &folder);
     let program = Program::start(command.args(["-c", WAITING])).ready();
     wait_agent(program.pid());
     settle(program.pid());

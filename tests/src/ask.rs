@@ -102,3 +102,16 @@ pub fn place_shim(python: &Interpreter, folder: &Path) {
         .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
     std::fs::copy(&product().library, folder.join(module)).unwrap();
 }
+
+/// `python`, with the library preloaded or not, where the import that [`place_shim`] has put into
+/// `folder` is found.
+pub fn importing(python: &Interpreter, preload: bool, folder: &Path) -> Command {
+    let mut command = if preload {
+        preloaded(&python.path)
+    } else {
+        python.command()
+    };
+    python.equip(&mut command);
+    command.env("PYTHONPATH", folder);
+    command
+}
