@@ -4,9 +4,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::answer;
+use crate::bell;
 use crate::elf;
-use crate::interface::{PARKED_THREAD, READY_MAGIC, READY_SECTION, STATE_FUNCTION};
+use crate::interface::{BELL_SECTION, PARKED_THREAD, STATE_FUNCTION};
 use crate::maps::{self, MappedFile};
 use crate::process::Process;
 
@@ -17,51 +17,56 @@ pub struct Agent {
     pub library: PathBuf,
     /// Where its function [`STATE_FUNCTION`] is in the process's memory.
     pub state_function: u64,
-    /// Where it has [`READY_SECTION`]; none in a library of another version.
-    pub ready: Option<u64>,
+    /// Where it has its bell; none in a library of another version.
+    pub bell: Option<u64>,
     /// The thread it has parked; none if it has not booted.
     pub parked_thread: Option<i32>,
 }
 
 impl Agent {
     /// Looks for an agent in the files that are mapped into the process.
+    ///
+    /// Of several copies of the library one serves, and the others pass questions on to it.
     pub fn find(process: Process) -> io::Result<Option<Agent>> {
         let text = std::fs::read(process.path("maps"))?;
         let mut files = maps::mapped_files(&text);
         // The preloaded library goes before an extension module of the same process; any
         // other name is looked at last, for SLEEPER_AGENT_LIB may name any file.
         files.sort_by_key(likelihood);
+        let parked_thread = process.thread_named(PARKED_THREAD)?;
+        let mut first = None;
         for file in files {
-            match in_file(process, &file, |path| {
+            let found = in_file(process, &file, |path| {
                 elf::symbol_offset(path, STATE_FUNCTION)
-            }) {
+            });
+            match found {
                 Ok(Some(offset)) => {
-                    let ready = in_file(process, &file, |path| {
-                        elf::section_offset(path, READY_SECTION)
+                    let bell = in_file(process, &file, |path| {
+                        elf::section_offset(path, BELL_SECTION)
                     })?;
-                    return Ok(Some(Agent {
-                        library: file.path,
+                    let agent = Agent {
                         state_function: file.start + offset,
-                        ready: ready.map(|offset| file.start + offset),
-                        parked_thread: process.thread_named(PARKED_THREAD)?,
-                    }));
+                        bell: bell.map(|offset| file.start + offset),
+                        library: file.path,
+                        parked_thread,
+                    };
+                    if parked_thread.is_none() || agent.may_listen(process) {
+                        return Ok(Some(agent));
+                    }
+                    first = first.or(Some(agent));
                 }
                 // By its name it is our library, so not being let in is no "there is none".
                 Err(error) if likelihood(&file) <= NAMED_AS_OURS => return Err(error),
                 _ => {}
             }
         }
-        Ok(None)
+        Ok(first)
     }
-}
 
-impl Agent {
-    /// Whether the library has been bound in the process and may be called: in a program's very
-    /// first moments a call would fault.
-    pub fn is_ready(&self, process: Process) -> bool {
-        self.ready.is_some_and(|address| {
-            answer::read_memory(process.pid, address, READY_MAGIC.len())
-                .is_ok_and(|bytes| bytes == READY_MAGIC)
+    /// Whether this copy of the library listens, as far as we may look.
+    fn may_listen(&self, process: Process) -> bool {
+        self.bell.is_some_and(|address| {
+            !matches!(bell::look(process, address), Ok(seen) if !seen.is_some_and(|seen| seen.listens))
         })
     }
 }

@@ -1,8 +1,13 @@
 //! What an agent answered, and how it stands in the memory of its process.
 
+use std::fs::File;
 use std::io;
+use std::mem::offset_of;
+use std::os::unix::fs::FileExt;
 
+use crate::bell::Seen;
 use crate::interface::{ANSWER_MAGIC, AnswerHeader, THREAD_HEADING};
+use crate::process::Process;
 use crate::trouble::Trouble;
 
 /// What an agent said.
@@ -32,8 +37,32 @@ impl Answer {
 /// No state is longer: a length beyond this is not a length.
 const LONGEST: u64 = 1 << 32;
 
-/// Fetches the answer that stands at `address`, header first, by means of `read`, which gets
-/// an address and a length.
+/// An answer that may be replaced while it is fetched.
+pub enum Fetched {
+    /// All of it.
+    Text(Vec<u8>),
+    /// It is not there any more.
+    Replaced,
+}
+
+/// Fetches the answer that a bell tells of, from a process that runs and may answer others.
+pub fn fetch_numbered(process: Process, seen: Seen) -> Fetched {
+    let read = |address, length| read_memory(process.pid, address, length);
+    let header = || {
+        let address = seen.text.checked_sub(size_of::<AnswerHeader>() as u64)?;
+        let header = parse_header(&read(address, size_of::<AnswerHeader>()).ok()?)?;
+        (header.number == seen.number).then_some(header)
+    };
+    let text = || {
+        let text = read(seen.text, length_of(&header()?)).ok()?;
+        // The library takes a header back before it writes over the text.
+        header().map(|_| text)
+    };
+    text().map_or(Fetched::Replaced, Fetched::Text)
+}
+
+/// Fetches the answer that stands at `address` in a process that is held, header first, by means
+/// of `read`, which gets an address and a length.
 pub fn fetch(
     address: u64,
     mut read: impl FnMut(u64, usize) -> Result<Vec<u8>, Trouble>,
@@ -42,28 +71,50 @@ pub fn fetch(
     let Some(header_at) = address.checked_sub(header_size as u64).filter(|at| *at > 0) else {
         return Err(Trouble::plain("its agent gave no answer at all"));
     };
-    let header = parse_header(&read(header_at, header_size)?).ok_or_else(|| {
-        Trouble::new(
-            "the library in this process is of another version than this command",
-            "use the sleeper_agent_activate that was installed with that library, or restart the program with this one",
-        )
-    })?;
-    // It fits into usize: it is below LONGEST, and 32-bit processes are not larger than that.
-    let length = usize::try_from(header.length).unwrap_or(usize::MAX);
-    read(address, length)
+    let header = parse_header(&read(header_at, header_size)?).ok_or_else(of_another_version)?;
+    read(address, length_of(&header))
+}
+
+/// The trouble of a library that this command does not understand.
+pub fn of_another_version() -> Trouble {
+    Trouble::new(
+        "the library in this process is of another version than this command",
+        "use the sleeper_agent_activate that was installed with that library, or restart the program with this one",
+    )
+}
+
+/// It fits into usize: it is below LONGEST, and 32-bit processes are not larger than that.
+fn length_of(header: &AnswerHeader) -> usize {
+    usize::try_from(header.length).unwrap_or(usize::MAX)
 }
 
 fn parse_header(bytes: &[u8]) -> Option<AnswerHeader> {
-    let (magic, length) = bytes.split_first_chunk::<8>()?;
+    let number = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
     let header = AnswerHeader {
-        magic: *magic,
-        length: u64::from_ne_bytes(length.try_into().ok()?),
+        magic: *bytes.first_chunk()?,
+        length: number(offset_of!(AnswerHeader, length))?,
+        number: number(offset_of!(AnswerHeader, number))?,
+        padding: 0,
     };
     (header.magic == ANSWER_MAGIC && header.length < LONGEST).then_some(header)
 }
 
 /// Reads another process's memory; the kernel asks of us the same right that a debugger needs.
 pub fn read_memory(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
+    let error = match copy_memory(pid, address, length) {
+        // A filter for system calls may forbid this one and not that one.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => error,
+        result => return result,
+    };
+    let memory = File::open(format!("/proc/{pid}/mem")).map_err(|_| error)?;
+    let mut bytes: Vec<u8> = Vec::new();
+    bytes.try_reserve_exact(length)?;
+    bytes.resize(length, 0);
+    memory.read_exact_at(&mut bytes, address)?;
+    Ok(bytes)
+}
+
+fn copy_memory(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes: Vec<u8> = Vec::new();
     bytes.try_reserve_exact(length)?;
     while bytes.len() < length {
@@ -91,16 +142,25 @@ pub fn read_memory(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>>
     Ok(bytes)
 }
 
+/// The trouble of an answer, or a bell, that cannot be read.
+pub fn unreadable(error: &io::Error) -> Trouble {
+    Trouble::plain(format!(
+        "its answer could not be read from memory ({error})"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn in_memory(magic: &[u8; 8], length: u64, text: &[u8]) -> Vec<u8> {
-        [magic, &length.to_ne_bytes()[..], text].concat()
+        let number = 7_u64;
+        let rest = [length, number, 0].map(u64::to_ne_bytes).concat();
+        [magic, &rest[..], text].concat()
     }
 
     fn fetch_from(memory: &[u8]) -> Result<Vec<u8>, Trouble> {
-        fetch(0x1000 + 16, |address, length| {
+        fetch(0x1000 + 32, |address, length| {
             let from = (address - 0x1000) as usize;
             Ok(memory[from..from + length].to_vec())
         })
@@ -120,6 +180,25 @@ mod tests {
         let memory = in_memory(&ANSWER_MAGIC, u64::MAX, b"hello\0");
         assert!(fetch_from(&memory).is_err());
         assert!(fetch(0, |_, _| Ok(Vec::new())).is_err());
+    }
+
+    #[test]
+    fn notices_that_an_answer_was_replaced() {
+        let memory = in_memory(&ANSWER_MAGIC, 5, b"hello\0");
+        let seen = |number| Seen {
+            listens: true,
+            rung: 1,
+            answered: 1,
+            text: memory.as_ptr() as u64 + 32,
+            number,
+        };
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        assert!(matches!(fetch_numbered(us, seen(7)), Fetched::Text(text) if text == b"hello"));
+        assert!(matches!(fetch_numbered(us, seen(8)), Fetched::Replaced));
+        let nowhere = Seen { text: 8, ..seen(7) };
+        assert!(matches!(fetch_numbered(us, nowhere), Fetched::Replaced));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::agent::Agent;
 use crate::permission;
 use crate::process::{Process, Status};
 use crate::trouble::Trouble;
+use crate::turn::Turn;
 
 /// A process that can be asked, with all that is needed to do so.
 #[derive(Clone, Debug)]
@@ -78,40 +80,53 @@ pub fn examine(process: Process) -> Result<Target, Trouble> {
         started,
         agent,
     };
-    let thread = Process {
-        pid: target.thread(),
-    };
-    let held = thread.status().map_err(|error| absent(process, &error))?;
     if status.state == 'T' && status.tracer == 0 {
-        return Err(Trouble::new(
-            "it is stopped",
-            format!("let it run (`kill -CONT {}`) and ask again", process.pid),
-        ));
-    }
-    if let Some(tracer) = [status.tracer, held.tracer]
-        .into_iter()
-        .find(|pid| *pid != 0)
-    {
-        return Err(traced(tracer));
+        return Err(stopped(process));
     }
     Ok(target)
 }
 
-/// Looks whether a debugger may attach, by trying it harmlessly.
-pub fn may_attach(target: &Target) -> Result<(), Trouble> {
+fn stopped(process: Process) -> Trouble {
+    Trouble::new(
+        "it is stopped",
+        format!("let it run (`kill -CONT {}`) and ask again", process.pid),
+    )
+}
+
+/// Looks whether a process that is being asked still can answer: it may have been stopped
+/// meanwhile, or somebody else's debugger may have come.
+pub fn still_runs(target: &Target) -> Result<(), Trouble> {
+    let status = target.process.status().map_err(|_| exited())?;
+    if status.state == 'T' && status.tracer == 0 {
+        return Err(stopped(target.process));
+    }
+    Ok(())
+}
+
+/// Looks whether somebody else's debugger is at the process.
+pub fn is_untraced(target: &Target) -> Result<(), Trouble> {
+    let thread = Process {
+        pid: target.thread(),
+    };
+    let tracer = [target.process, thread]
+        .iter()
+        .filter_map(|task| task.status().ok())
+        .map(|status| status.tracer)
+        .find(|tracer| *tracer != 0);
+    tracer.map_or(Ok(()), |tracer| Err(traced(tracer)))
+}
+
+/// Looks whether a debugger may attach, by trying it harmlessly, when it is our turn.
+pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
+    let _turn = Turn::take(target.process, until);
+    is_untraced(target)?;
     match permission::probe(target.thread()) {
         Ok(()) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(exited()),
+        // Somebody may have come first.
         Err(_) => {
-            // Somebody else may have come first.
-            let thread = Process {
-                pid: target.thread(),
-            };
-            match thread.status() {
-                Ok(status) if status.tracer != 0 => Err(traced(status.tracer)),
-                Ok(_) => Err(permission::explain(target.process)),
-                Err(_) => Err(exited()),
-            }
+            is_untraced(target)?;
+            Err(permission::explain(target.process))
         }
     }
 }

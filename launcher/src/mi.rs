@@ -121,21 +121,6 @@ fn c_string(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// Bytes written as hexadecimal digits.
-pub fn hex_bytes(digits: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs
-        .iter()
-        .map(|pair| {
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,13 +177,5 @@ mod tests {
         );
         assert_eq!(c_string(r#""dangling\"#), None);
         assert_eq!(c_string("no quote"), None);
-    }
-
-    #[test]
-    fn reads_hexadecimal() {
-        assert_eq!(hex_bytes("00ff4a"), Some(vec![0, 255, 0x4a]));
-        assert_eq!(hex_bytes(""), Some(vec![]));
-        assert_eq!(hex_bytes("0"), None);
-        assert_eq!(hex_bytes("0g"), None);
     }
 }

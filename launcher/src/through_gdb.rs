@@ -1,12 +1,16 @@
-//! The way in by a debugger: gdb stops one thread, calls the agent on it, and lets go.
+//! The way in by a debugger: gdb stops one thread, rings the agent's bell, and lets go.
 //!
 //! gdb is given the *thread's* number where it usually gets the process's: it then attaches to
 //! that thread alone, the one that the agent has parked, and the program's own threads run on
-//! undisturbed. Only where there is no parked thread (the agent has not booted) it attaches to
-//! the whole process and calls on its first thread.
+//! undisturbed. It changes one word that this thread waits on, and detaches. The thread then calls
+//! `sleeper_agent_state()` itself, and the answer is read from memory when it is there. So nothing
+//! holds the program while it answers, and a gdb that is killed at any moment leaves no half-made
+//! call behind. (Were it to call the function by itself, as people do by hand, and killed
+//! meanwhile, the call would return into a breakpoint that nobody handles, and the program would
+//! die.)
 //!
-//! A call that is under way must come to its end: were gdb killed meanwhile, the call would
-//! return into a breakpoint that nobody handles any more, and the program would die.
+//! Only where there is no parked thread, as the agent has not booted, it attaches to the whole
+//! process and calls on its first thread; what is answered then never waits for anything.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,26 +18,27 @@ use std::time::{Duration, Instant};
 
 use crate::activation::{self, WayIn};
 use crate::answer;
-use crate::checks::Target;
+use crate::bell::{self, Seen, Waited};
+use crate::checks::{self, Target};
 use crate::gdb::{Failure, Gdb, Patience};
 use crate::interface::DEADLINE_LONGEST_SECONDS;
 use crate::mi;
 use crate::process::Process;
 use crate::trouble::Trouble;
+use crate::turn::Turn;
 
 /// Asks through a gdb of its own for each process.
 pub struct ThroughGdb {
     /// The debugger.
     pub gdb: PathBuf,
-    /// How long all may take that comes before the call.
+    /// How long all may take that comes before the agent is reached.
     pub timeout: Duration,
     /// Whether to report every step on standard error.
     pub verbose: bool,
 }
 
 /// No init files, no symbols, no scripts, no thread library, no questions; the program's
-/// signals go to the program, except SIGSTOP, by which we take back a call that never ends.
-/// Each gdb ignores what it does not know.
+/// signals go to the program. Each gdb ignores what it does not know.
 const SETTINGS: &[&str] = &[
     "set confirm off",
     "set pagination off",
@@ -54,7 +59,6 @@ const SETTINGS: &[&str] = &[
     "set unwindonsignal on",
     "set unwind-on-signal on",
     "handle all nostop noprint pass",
-    "handle SIGSTOP stop print nopass",
     // A fault in the call itself: gdb takes the call back. One of the program's own happens
     // again, and is then its own affair, when it is let go.
     "handle SIGSEGV SIGBUS SIGILL SIGFPE stop print nopass",
@@ -63,9 +67,47 @@ const SETTINGS: &[&str] = &[
 /// For the answer that comes after the agent's own deadline.
 const SLACK: Duration = Duration::from_secs(5);
 
+/// How often to ask again where others' questions overtake ours.
+const TRIES: usize = 5;
+
+/// What was had while the process was held.
+enum Held {
+    /// The bell has been rung, so many times by now.
+    Rung(u32),
+    /// The answer itself.
+    Answer(Vec<u8>),
+}
+
+/// The call is still under way.
+struct InTheCall;
+
 impl WayIn for ThroughGdb {
     fn fetch(&mut self, target: &Target) -> Result<Vec<u8>, Trouble> {
-        let before_call = Patience {
+        for _ in 0..TRIES {
+            let ticket = match self.hold(target)? {
+                Held::Answer(text) => return Ok(text),
+                Held::Rung(ticket) => ticket,
+            };
+            let rung = Instant::now();
+            let bell = target.agent.bell.unwrap_or_default();
+            // Once the deadline for those who asked before, once for us.
+            let longest = 2 * target.process.agent_deadline() + SLACK;
+            if let Waited::Answer(text) = bell::wait(target, bell, ticket, longest)? {
+                self.say(target, &format!("the agent answered after {}", since(rung)));
+                return Ok(text);
+            }
+        }
+        Err(Trouble::new(
+            "others ask it so often that its answer to us was replaced every time",
+            "ask again",
+        ))
+    }
+}
+
+impl ThroughGdb {
+    /// Starts gdb, has it do what must be done while the process is held, and ends it.
+    fn hold(&self, target: &Target) -> Result<Held, Trouble> {
+        let before = Patience {
             until: Instant::now() + self.timeout,
             interruptible: true,
         };
@@ -77,30 +119,28 @@ impl WayIn for ThroughGdb {
             )
         })?;
         let prepared = gdb
-            .ready(before_call)
-            .and_then(|()| gdb.settings(SETTINGS, before_call));
+            .ready(before)
+            .and_then(|()| gdb.settings(SETTINGS, before));
         if let Err(failure) = prepared {
             gdb.end(false);
             return Err(self.not_ready(failure));
         }
         self.say(target, &format!("gdb is ready after {}", since(began)));
-        self.attached(gdb, target, before_call)
+        let _turn = Turn::take(target.process, before.until);
+        if let Err(trouble) = checks::is_untraced(target) {
+            gdb.end(true);
+            return Err(trouble);
+        }
+        self.attached(gdb, target, before)
     }
-}
 
-impl ThroughGdb {
-    fn attached(
-        &self,
-        mut gdb: Gdb,
-        target: &Target,
-        before_call: Patience,
-    ) -> Result<Vec<u8>, Trouble> {
+    fn attached(&self, mut gdb: Gdb, target: &Target, before: Patience) -> Result<Held, Trouble> {
         let thread = target.thread();
         let held = Instant::now();
         // Attaching is never left half done on Ctrl-C: it is a matter of milliseconds.
         let whole = Patience {
             interruptible: false,
-            ..before_call
+            ..before
         };
         if let Err(failure) = gdb.command(&format!("-target-attach {thread}"), whole) {
             gdb.end(false);
@@ -112,24 +152,9 @@ impl ThroughGdb {
                 failure => self.not_ready(failure),
             });
         }
-        // What was found before may be another program's by now, or not bound yet; now that it
-        // is held, it stays as it is for the call.
-        let answer = if crate::interrupt::asked_to_stop().is_some() {
-            Ok(Err(stopped_by_us()))
-        } else if let Some(trouble) = activation::vanished(target) {
-            Ok(Err(trouble))
-        } else if !target.agent.is_ready(target.process) {
-            Ok(Err(Trouble::new(
-                "its program has only just started, and its libsleeper.so is not in place yet \
-                 (or is of another version than this command)",
-                "ask again",
-            )))
-        } else {
-            self.call(&mut gdb, target)
-        };
-        let Ok(answer) = answer else {
+        let Ok(had) = self.while_held(&mut gdb, target) else {
             let trouble = Trouble::new(
-                "the agent does not come back from the call, and cannot be taken out of it",
+                "the agent does not come back from the call",
                 format!(
                     "gdb (PID {}) stays with it and lets go when it does; don't kill that gdb",
                     gdb.pid()
@@ -145,74 +170,85 @@ impl ThroughGdb {
         };
         self.say(target, &format!("gdb held {scope} for {}", since(held)));
         gdb.end(detached.is_ok());
-        self.set_going(target);
-        answer
+        if detached.is_err() {
+            self.set_going(target);
+        }
+        had
     }
 
-    /// Calls the agent and fetches what it returns. Fails if the call is still under way.
-    fn call(&self, gdb: &mut Gdb, target: &Target) -> Result<Result<Vec<u8>, Trouble>, ()> {
+    fn while_held(
+        &self,
+        gdb: &mut Gdb,
+        target: &Target,
+    ) -> Result<Result<Held, Trouble>, InTheCall> {
+        if crate::interrupt::asked_to_stop().is_some() {
+            return Ok(Err(stopped_by_us()));
+        }
+        // What was found before may be another program's by now, or not bound yet; now that it
+        // is held, it stays as it is.
+        if let Some(trouble) = activation::vanished(target) {
+            return Ok(Err(trouble));
+        }
+        let Some(bell) = target.agent.bell else {
+            return Ok(Err(answer::of_another_version()));
+        };
+        match bell::look(target.process, bell) {
+            Err(error) => Ok(Err(answer::unreadable(&error))),
+            Ok(None) => Ok(Err(Trouble::new(
+                "its program has only just started, and its libsleeper.so is not in place yet \
+                 (or is of another version than this command)",
+                "ask again",
+            ))),
+            Ok(Some(seen)) if target.agent.parked_thread.is_some() => {
+                Ok(self.ring(gdb, bell, seen).map(Held::Rung))
+            }
+            Ok(Some(_)) => Ok(self.call(gdb, target)?.map(Held::Answer)),
+        }
+    }
+
+    /// Rings the bell of the parked thread, which gdb holds; gives the count of rings.
+    fn ring(&self, gdb: &mut Gdb, bell: u64, seen: Seen) -> Result<u32, Trouble> {
+        if !seen.listens {
+            return Err(answer::of_another_version());
+        }
+        let ticket = seen.rung.wrapping_add(1);
+        let digits: String = ticket
+            .to_ne_bytes()
+            .map(|byte| format!("{byte:02x}"))
+            .concat();
+        let command = format!("-data-write-memory-bytes {:#x} {digits}", bell + bell::RUNG);
+        gdb.command(&command, soon(Duration::from_secs(5)))
+            .map(|_| ticket)
+            .map_err(|failure| match failure {
+                Failure::Refused(message) => {
+                    Trouble::plain(format!("gdb could not ring the agent's bell: {message}"))
+                }
+                failure => self.not_ready(failure),
+            })
+    }
+
+    /// Calls the agent on the first thread and fetches what it returns. No thread of the agent's
+    /// is there that could be waited for, so this returns at once.
+    fn call(&self, gdb: &mut Gdb, target: &Target) -> Result<Result<Vec<u8>, Trouble>, InTheCall> {
         let function = target.agent.state_function;
         let command = format!(
             "-data-evaluate-expression \"(unsigned long)((char *(*)(void)) {function:#x})()\""
         );
-        let called = Instant::now();
-        // Once the deadline for those who asked before, once for us.
         let longest = 2 * target.process.agent_deadline() + SLACK;
-        let token = match gdb.send(&command) {
-            Ok(token) => token,
-            Err(failure) => return Ok(Err(self.call_failed(failure))),
-        };
-        let result = match gdb.result_of(token, soon(longest)) {
-            Err(Failure::Late) => return self.take_back(gdb, target, token, longest),
+        let fields = match gdb.command(&command, soon(longest)) {
+            Err(Failure::Late) => return Err(InTheCall),
             Err(failure) => return Ok(Err(self.call_failed(failure))),
             Ok(fields) => fields,
         };
-        self.say(
-            target,
-            &format!("the agent answered after {}", since(called)),
-        );
-        let Some(address) = mi::field(&result, "value").and_then(|value| value.parse().ok()) else {
+        let Some(address) = mi::field(&fields, "value").and_then(|value| value.parse().ok()) else {
             return Ok(Err(Trouble::plain(format!(
-                "gdb gave no address for the answer: {result}"
+                "gdb gave no address for the answer: {fields}"
             ))));
         };
         Ok(answer::fetch(address, |address, length| {
-            read(gdb, target, address, length)
+            answer::read_memory(target.process.pid, address, length)
+                .map_err(|error| answer::unreadable(&error))
         }))
-    }
-
-    /// The last resort: a SIGSTOP for that one thread makes gdb stop it and put it back to
-    /// where it was before the call. (A SIGINT to gdb would do too, but gdb passes it to the
-    /// whole process, and so to the program itself.)
-    fn take_back(
-        &self,
-        gdb: &mut Gdb,
-        target: &Target,
-        token: u64,
-        waited: Duration,
-    ) -> Result<Result<Vec<u8>, Trouble>, ()> {
-        self.say(target, "taking the call back");
-        // SAFETY: the system call takes three numbers and touches no memory. The thread is
-        // traced by our gdb, so its number cannot have been given to another.
-        let sent = unsafe {
-            libc::syscall(
-                libc::SYS_tgkill,
-                target.process.pid,
-                target.thread(),
-                libc::SIGSTOP,
-            )
-        };
-        match gdb.result_of(token, soon(Duration::from_secs(5))) {
-            Err(Failure::Late) => Err(()),
-            _ if sent != 0 => Ok(Err(self.call_failed(Failure::Late))),
-            _ => Ok(Err(Trouble::new(
-                format!(
-                    "its agent gave no answer within {:.0} s, and was taken out of the call",
-                    waited.as_secs_f64()
-                ),
-                "look at the process by other means (`ps`, `gdb -p`)",
-            ))),
-        }
     }
 
     fn call_failed(&self, failure: Failure) -> Trouble {
@@ -276,26 +312,6 @@ impl ThroughGdb {
             );
         }
     }
-}
-
-/// Reads memory in one piece ourselves, or has gdb do it where only gdb may.
-fn read(gdb: &mut Gdb, target: &Target, address: u64, length: usize) -> Result<Vec<u8>, Trouble> {
-    let error = match answer::read_memory(target.process.pid, address, length) {
-        Ok(bytes) => return Ok(bytes),
-        Err(error) => error,
-    };
-    let command = format!("-data-read-memory-bytes {address:#x} {length}");
-    gdb.command(&command, soon(Duration::from_secs(60)))
-        .ok()
-        .and_then(|fields| mi::hex_bytes(&mi::field(&fields, "contents")?))
-        .filter(|bytes| bytes.len() == length)
-        .ok_or_else(|| unreadable(error))
-}
-
-fn unreadable(error: std::io::Error) -> Trouble {
-    Trouble::plain(format!(
-        "its answer could not be read from memory ({error})"
-    ))
 }
 
 fn stopped_by_us() -> Trouble {

@@ -9,7 +9,7 @@
 use std::ffi::c_char;
 use std::fmt;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use crate::interface::{ANSWER_MAGIC, AnswerHeader};
 
@@ -48,8 +48,12 @@ impl Page {
     /// The caller has claimed the desk: nobody else writes, and the text of the answer
     /// before this one is given up.
     pub unsafe fn small() -> Self {
+        let start = SPARE.0.get().cast::<u8>();
+        // Whoever still reads the answer before this one from outside shall see that it is gone.
+        // SAFETY: the page begins with room for a header, and is the caller's.
+        unsafe { start.cast::<AnswerHeader>().write_bytes(0, 1) };
         Self {
-            start: SPARE.0.get().cast(),
+            start,
             size: size_of::<Spare>(),
             length: 0,
             cut: false,
@@ -168,6 +172,9 @@ impl fmt::Write for Page {
     }
 }
 
+/// The number of the next answer; 0 is that of the constant ones.
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
 /// Writes header and NUL around a text of `length` bytes that stands behind the header's place.
 ///
 /// # Safety
@@ -178,25 +185,21 @@ unsafe fn seal(start: *mut u8, length: usize) -> *const c_char {
         start.cast::<AnswerHeader>().write(AnswerHeader {
             magic: ANSWER_MAGIC,
             length: length as u64,
+            number: NUMBER.fetch_add(1, Ordering::SeqCst),
+            padding: 0,
         });
         start.add(HEADER + length).write(0);
         start.add(HEADER).cast_const().cast()
     }
 }
 
-/// The length of an answer's text in bytes.
+/// The header of an answer.
 ///
 /// # Safety
 /// `text` came from this module and is still good.
-pub unsafe fn length(text: *const c_char) -> usize {
+pub unsafe fn header(text: *const c_char) -> AnswerHeader {
     // SAFETY: the header stands directly before the text.
-    unsafe {
-        text.cast::<u8>()
-            .sub(HEADER)
-            .cast::<AnswerHeader>()
-            .read()
-            .length as usize
-    }
+    unsafe { text.cast::<u8>().sub(HEADER).cast::<AnswerHeader>().read() }
 }
 
 /// An answer on the heap, made by the worker.
@@ -244,6 +247,8 @@ impl<const LENGTH: usize> Constant<LENGTH> {
             header: AnswerHeader {
                 magic: ANSWER_MAGIC,
                 length: LENGTH as u64 - 1,
+                number: 0,
+                padding: 0,
             },
             text: [0; LENGTH],
         };
@@ -275,7 +280,7 @@ mod tests {
                 CStr::from_ptr(text).to_bytes(),
                 b"line 7: a\\x00\\x1b[1m\tz"
             );
-            assert_eq!(length(text), CStr::from_ptr(text).to_bytes().len());
+            assert_eq!(header(text).length, 22);
             Page::give_back();
 
             let mut page = Page::small();
@@ -284,7 +289,10 @@ mod tests {
             }
             let text = page.finish();
             assert!(CStr::from_ptr(text).to_bytes().ends_with(CUT));
-            assert_eq!(length(text), size_of::<Spare>() - HEADER - 1);
+            assert_eq!(
+                header(text).length as usize,
+                size_of::<Spare>() - HEADER - 1
+            );
         }
     }
 }

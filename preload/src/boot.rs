@@ -17,7 +17,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::python::{self, Python};
-use crate::{load, park, request, snippet, threads, undisturbed, walk};
+use crate::{desk, load, park, snippet, threads, undisturbed, walk};
 
 /// The process the agent has booted in; 0: none. A child made by a bare `fork` system call,
 /// which runs no handler of ours, is told by it.
@@ -128,10 +128,15 @@ pub unsafe fn hook_exit(python: &Python) -> bool {
     HOOKED_EXIT.load(Ordering::Relaxed)
 }
 
+/// The parked thread is there. Told by itself, before anyone can ask it.
+pub fn is_parked() {
+    BOOTED_IN.store(process(), Ordering::Release);
+}
+
 /// Parks a thread; where that fails, questions are answered without it, and say so.
 fn start_thread() {
     match park::start() {
-        Ok(()) => BOOTED_IN.store(process(), Ordering::Release),
+        Ok(()) => is_parked(),
         Err(error) => THREAD_ERROR.store(error, Ordering::Relaxed),
     }
 }
@@ -143,7 +148,7 @@ fn start_thread() {
 /// interpreter runs none before that handler returns, which may be never.
 unsafe extern "C" fn after_fork() {
     let booted = BOOTED_IN.swap(0, Ordering::AcqRel) != 0;
-    request::forget();
+    desk::forget();
     park::forget();
     let Some(python) = python::found() else {
         return;

@@ -5,6 +5,8 @@
 //! an older command then says that it cannot read a newer library's answer, instead of
 //! printing a wrong one.
 
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
 /// The C function that answers: `const char *sleeper_agent_state(void)`.
 pub const STATE_FUNCTION: &str = "sleeper_agent_state";
 
@@ -15,12 +17,37 @@ pub const PARKED_THREAD: &str = "sleeper-agent";
 /// Name (`comm`) of the thread that takes the GIL for an answer. Never call on this one.
 pub const WORKER_THREAD: &str = "sleeper-worker";
 
-/// The library's section, eight bytes long, that holds [`READY_MAGIC`] once it has been loaded.
-/// Until then [`STATE_FUNCTION`] must not be called.
-pub const READY_SECTION: &str = ".sleeper_agent";
+/// The library's section that holds its [`Bell`], and nothing else.
+pub const BELL_SECTION: &str = ".sleeper_agent";
 
-/// See [`READY_SECTION`].
-pub const READY_MAGIC: [u8; 8] = *b"CALLABLE";
+/// [`Bell::magic`] of a library that has been loaded and bound. Change it whenever [`Bell`] or the
+/// meaning of its fields changes.
+pub const BELL_MAGIC: [u8; 8] = *b"SLEEPER2";
+
+/// What a command sees of an agent in the memory of its process, and how a debugger wakes it.
+///
+/// To ring: hold the parked thread, and it alone, add one to `rung`, let the thread go. Its wait
+/// ends, and it answers. Nothing is called and no register is changed, so a debugger that is
+/// killed at any moment leaves nothing behind that the program could fall over.
+#[repr(C)]
+pub struct Bell {
+    /// [`BELL_MAGIC`] in native byte order; zero until the library has been bound, and before
+    /// that [`STATE_FUNCTION`] must not be called.
+    pub magic: AtomicU64,
+    /// How many threads of this process listen: 1, or 0 in a library that has none (yet), or
+    /// that passes questions on to another copy of itself.
+    pub listens: AtomicU32,
+    /// How often the bell was rung.
+    pub rung: AtomicU32,
+    /// `rung` as it was when the answer below was begun. Stored last, so to be read first.
+    pub answered: AtomicU32,
+    /// Unused.
+    pub padding: AtomicU32,
+    /// Address of the answer's text.
+    pub text: AtomicU64,
+    /// [`AnswerHeader::number`] of that answer, for as long as it is still there.
+    pub number: AtomicU64,
+}
 
 /// Environment variable: for how many seconds (a decimal number, 0.1 to 60) a request may
 /// wait for the GIL before it is answered without it.
@@ -42,10 +69,11 @@ pub const ONLY_PID_VARIABLE: &str = "SLEEPER_AGENT_ONLY_PID";
 pub const THREAD_HEADING: &str = "### Thread ";
 
 /// First eight bytes of [`AnswerHeader`].
-pub const ANSWER_MAGIC: [u8; 8] = *b"SLEEPER1";
+pub const ANSWER_MAGIC: [u8; 8] = *b"SLEEPER2";
 
 /// Stands in memory directly before the text whose address [`STATE_FUNCTION`] returns, so
-/// that a reader can fetch the text in one piece.
+/// that a reader can fetch the text in one piece, and can tell whether it has been replaced
+/// meanwhile.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerHeader {
@@ -53,4 +81,8 @@ pub struct AnswerHeader {
     pub magic: [u8; 8],
     /// Length of the text in bytes, without the NUL that ends it.
     pub length: u64,
+    /// Counts the answers of this process.
+    pub number: u64,
+    /// Unused; keeps the text at a multiple of 16.
+    pub padding: u64,
 }

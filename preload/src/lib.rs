@@ -14,6 +14,7 @@ use std::ffi::c_char;
 
 mod answer;
 mod boot;
+mod desk;
 mod imports;
 #[allow(dead_code)] // The commands' half of it.
 mod interface;
@@ -41,14 +42,20 @@ mod worker;
 /// [`interface::AnswerHeader`] stands before it.
 #[unsafe(no_mangle)]
 pub extern "C" fn sleeper_agent_state() -> *const c_char {
+    answer_with(|text| text)
+}
+
+/// As [`sleeper_agent_state`], and lets `with` use the text while nobody else can ask.
+fn answer_with<R>(with: impl Fn(*const c_char) -> R) -> R {
     // SAFETY: the address of this thread's own errno. A debugger that calls in between a system
     // call and the look at its errno restores registers, but not this.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above; it stays where it is for the life of the thread.
     let before = unsafe { *errno };
-    let text = std::panic::catch_unwind(|| request::state_with(|text| text))
-        .unwrap_or(request::FAILED.text());
+    let result =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| request::state_with(&with)))
+            .unwrap_or_else(|_| with(request::FAILED.text()));
     // SAFETY: as above.
     unsafe { *errno = before };
-    text
+    result
 }

@@ -7,11 +7,11 @@
 use std::env;
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use libloading::os::unix::Library;
 
-use crate::interface::{ONLY_PID_VARIABLE, READY_MAGIC};
+use crate::interface::{BELL_MAGIC, Bell, ONLY_PID_VARIABLE};
 use crate::python::{self, Interpreter};
 use crate::{boot, late, request};
 
@@ -25,19 +25,26 @@ static ELDER: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 /// The one process that this agent may serve (`sa-run --no-children`); 0: any.
 static ONLY_PID: AtomicI32 = AtomicI32::new(0);
 
-/// In a section of its own, for the activator to find: whether this copy of the library has been
-/// bound and may be called. Before that, in a program's very first moments, a call would fault.
-struct Ready(AtomicU64);
+/// In a section of its own, for the commands to find.
 #[unsafe(link_section = ".sleeper_agent")]
 #[used]
-static READY: Ready = Ready(AtomicU64::new(0));
+pub static BELL: Bell = Bell {
+    magic: AtomicU64::new(0),
+    listens: AtomicU32::new(0),
+    rung: AtomicU32::new(0),
+    answered: AtomicU32::new(0),
+    padding: AtomicU32::new(0),
+    text: AtomicU64::new(0),
+    number: AtomicU64::new(0),
+};
 
 /// Why the interpreter in this process cannot be served.
 static UNUSABLE: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
 
 /// Runs on the thread that loads the library: before `main` in a preloaded process, inside
 /// `import` in one that imports it. It may hold the loader's locks, which are recursive.
-#[ctor::ctor(unsafe)]
+#[cfg_attr(not(miri), ctor::ctor(unsafe))]
+#[cfg_attr(miri, allow(dead_code))]
 fn load() {
     // No panic may leave: there is nobody to catch it.
     let _ = std::panic::catch_unwind(|| {
@@ -58,14 +65,12 @@ fn load() {
             && elder != own
         {
             ELDER.store(elder as *mut (), Ordering::Release);
-            READY
-                .0
-                .store(u64::from_ne_bytes(READY_MAGIC), Ordering::Release);
+        }
+        let magic = u64::from_ne_bytes(BELL_MAGIC);
+        BELL.magic.store(magic, Ordering::Release);
+        if self::elder().is_some() {
             return;
         }
-        READY
-            .0
-            .store(u64::from_ne_bytes(READY_MAGIC), Ordering::Release);
         // Before `main` the environment is ours to change; in an import it is not.
         if preloaded.is_some() && !may_stay() {
             return;

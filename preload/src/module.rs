@@ -83,7 +83,10 @@ unsafe extern "C-unwind" fn state(_: *mut PyObject, _: *mut PyObject) -> *mut Py
 /// `text` is a fresh answer.
 unsafe fn copy(text: *const c_char) -> Option<Vec<u8>> {
     // SAFETY: the caller's.
-    let bytes = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), answer::length(text)) };
+    let bytes = unsafe {
+        let length = answer::header(text).length as usize;
+        std::slice::from_raw_parts(text.cast::<u8>(), length)
+    };
     let mut copy = Vec::new();
     copy.try_reserve_exact(bytes.len()).ok()?;
     copy.extend_from_slice(bytes);

@@ -1,10 +1,10 @@
 //! Park: the two threads that the agent keeps, and how they are started.
 //!
-//! One, `sleeper-agent`, only ever waits. It is where a debugger calls `sleeper_agent_state()`:
-//! whatever that function does there, no thread of the program's was interrupted in the middle
-//! of something. The other is the worker (`worker.rs`). Both are started at the boot and none at
-//! a question: a thread that is born inside a debugger's call is traced and stopped from its
-//! birth, and would take the GIL in that state.
+//! One, `sleeper-agent`, waits for its bell to be rung, and then asks as anyone may: whatever
+//! that does, no thread of the program's was interrupted in the middle of something. (A debugger
+//! by hand may also call `sleeper_agent_state()` on it.) The other is the worker (`worker.rs`).
+//! Both are started at the boot and not at a question: a thread that is born inside a debugger's
+//! call is traced and stopped from its birth, and would take the GIL in that state.
 //!
 //! Asleep, each is in one system call and holds nothing: no descriptor, no lock, no signal.
 
@@ -12,10 +12,11 @@ use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::interface::PARKED_THREAD;
-use crate::{wait, worker};
+use crate::load::BELL;
+use crate::{answer, boot, wait, worker};
 
 /// Stack sizes tried, in bytes; only what is touched costs memory. The static TLS of the
 /// program's libraries comes out of it, so there is room for that.
@@ -55,12 +56,41 @@ pub fn forget() {
     worker::forget();
 }
 
-/// The parked thread's life.
+/// Has the parked thread look after the worker. Any thread, interrupted or not.
+pub fn revive_worker() {
+    wait::wake(&BELL.rung);
+}
+
+/// The parked thread's life: asleep until the bell is rung.
+///
+/// A debugger rings by changing the word that this thread waits on, while it holds the thread:
+/// let go, the kernel starts the wait anew (`futex_wait`, kernel/futex), which ends at once.
 extern "C" fn park(_: *mut c_void) -> *mut c_void {
-    static NEVER: AtomicU32 = AtomicU32::new(0);
+    let mut heard = BELL.rung.load(Ordering::SeqCst);
+    BELL.answered.store(heard, Ordering::SeqCst);
+    BELL.listens.store(1, Ordering::SeqCst);
+    boot::is_parked();
+    // Found by its name, so this comes last.
     name_this_thread(PARKED_THREAD);
     loop {
-        wait::wait_while(&NEVER, 0, None);
+        wait::wait_while(&BELL.rung, heard, None);
+        if !worker::is_alive() {
+            // On our own thread, which nobody holds: it may allocate.
+            worker::forget();
+            let _ = worker::start();
+        }
+        let rung = BELL.rung.load(Ordering::SeqCst);
+        if rung == heard {
+            continue;
+        }
+        heard = rung;
+        crate::answer_with(|text| {
+            // SAFETY: an answer that nobody can replace meanwhile.
+            let number = unsafe { answer::header(text) }.number;
+            BELL.text.store(text as u64, Ordering::SeqCst);
+            BELL.number.store(number, Ordering::SeqCst);
+            BELL.answered.store(rung, Ordering::SeqCst);
+        });
     }
 }
 

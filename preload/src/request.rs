@@ -7,33 +7,20 @@
 
 use std::ffi::c_char;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::answer::{self, Constant, Page};
 use crate::boot::{self, Stage};
+use crate::desk::Claim;
 use crate::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
-use crate::park;
 use crate::python::{self, Interpreter, Python};
-use crate::wait::{self, Instant};
+use crate::snippet::Failure;
+use crate::wait::Instant;
 use crate::worker::{self, Progress};
-use crate::{load, threads, walk};
+use crate::{load, park, threads, walk};
 
 /// How long a request may wait, in nanoseconds.
 static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
-
-/// When the desk was claimed, in nanoseconds ([`Instant`]); 0: it is free.
-static CLAIMED: AtomicU64 = AtomicU64::new(0);
-
-/// The futex that those wait on who find the desk claimed: counts the times it became free.
-static FREED: AtomicU32 = AtomicU32::new(0);
-
-/// The request on the desk: its number times four, plus one of these. The thread that asks and
-/// the worker agree by comparing and swapping this one word.
-static REQUEST: AtomicU32 = AtomicU32::new(0);
-const NOTHING: u32 = 0;
-const ASKED: u32 = 1;
-const ANSWERED: u32 = 2;
-const STATE: u32 = 3;
 
 /// For when the desk is taken for longer than anyone may wait.
 const BUSY: &[u8] = b"another request has not been answered within the deadline; ask again\n\0";
@@ -50,30 +37,29 @@ pub static FAILED: Constant<{ FAILURE.len() }> = Constant::new(FAILURE);
 /// the deadline, if others asked first), and the time it takes to read memory. Where `with`
 /// returns the text itself, that is good until the next call.
 pub fn state_with<R>(with: impl FnOnce(*const c_char) -> R) -> R {
-    let Some(claim) = claim(deadline()) else {
+    // A claim that is much older than any answer may take is taken over.
+    let stale = 2 * DEADLINE.load(Ordering::Relaxed) + 5_000_000_000;
+    let Some(claim) = Claim::take(deadline(), stale) else {
         return with(BUSY_ANSWER.text());
     };
+    if claim.taken_over {
+        // Its former holder may come back and go on writing.
+        Page::abandon();
+    }
     let text = match load::elder() {
         Some(elder) => elder(),
         None => {
             // SAFETY: the desk is claimed, and with it the pages.
             unsafe { Page::give_back() };
-            answer(claim)
+            answer(&claim)
         }
     };
     let result = with(text);
-    // Whoever took over from us because we were too late has a claim of its own.
-    if CLAIMED
-        .compare_exchange(claim, 0, Ordering::SeqCst, Ordering::SeqCst)
-        .is_ok()
-    {
-        FREED.fetch_add(1, Ordering::SeqCst);
-        wait::wake(&FREED);
-    }
+    claim.give_back();
     result
 }
 
-fn answer(claim: u64) -> *const c_char {
+fn answer(claim: &Claim) -> *const c_char {
     let python = match python::found() {
         Some(python) => python,
         None => match load::find_late() {
@@ -128,7 +114,7 @@ fn answer(claim: u64) -> *const c_char {
     }
 }
 
-fn ask_worker(python: &'static Python, claim: u64) -> *const c_char {
+fn ask_worker(python: &'static Python, claim: &Claim) -> *const c_char {
     if !python.has_gil() {
         return walk(
             python,
@@ -144,32 +130,27 @@ fn ask_worker(python: &'static Python, claim: u64) -> *const c_char {
             format_args!("it was asked on the agent's own worker, while that was at work"),
         );
     }
-    let deadline = deadline();
-    let number = (REQUEST.load(Ordering::SeqCst) | STATE).wrapping_add(1);
-    let asked = number | ASKED;
-    REQUEST.store(asked, Ordering::SeqCst);
-    worker::call();
-    while REQUEST.load(Ordering::SeqCst) == asked
-        && wait::wait_while(&REQUEST, asked, Some(deadline))
-    {}
-    if !is_ours(claim) {
+    if !worker::is_alive() {
+        park::revive_worker();
+        return walk(
+            python,
+            format_args!("the agent's worker thread has been ended; a new one is being started"),
+        );
+    }
+    let result = claim.ask(deadline(), worker::call);
+    if !claim.holds() {
         return BUSY_ANSWER.text();
     }
-    // Too late from here on: either the answer has just come, or it will be thrown away.
-    let withdrawn = REQUEST
-        .compare_exchange(asked, number | NOTHING, Ordering::SeqCst, Ordering::SeqCst)
-        .is_ok();
-    if !withdrawn {
-        match worker::answer() {
-            // SAFETY: a fresh answer.
-            Ok(text) if unsafe { answer::length(text) } == 0 => {
-                return refuse(format_args!(
-                    "no thread is running Python code at the moment"
-                ));
-            }
-            Ok(text) => return text,
-            Err(error) => return walk(python, format_args!("{error}")),
+    match result {
+        // SAFETY: a fresh answer.
+        Some(Ok(text)) if unsafe { answer::header(text) }.length == 0 => {
+            return refuse(format_args!(
+                "no thread is running Python code at the moment"
+            ));
         }
+        Some(Ok(text)) => return text,
+        Some(Err(code)) => return walk(python, format_args!("{}", Failure::from_code(code))),
+        None => {}
     }
     let seconds = DEADLINE.load(Ordering::Relaxed) as f64 / 1e9;
     match worker::progress() {
@@ -205,29 +186,6 @@ fn deadline() -> Instant {
     Instant::now().after(DEADLINE.load(Ordering::Relaxed))
 }
 
-/// The request that waits for a worker, if there is one. On the worker.
-pub fn wanted() -> Option<u32> {
-    let request = REQUEST.load(Ordering::SeqCst);
-    (request & STATE == ASKED).then_some(request)
-}
-
-/// Tells the asking thread that `worker::answer` is ready; false if it has given up by now.
-/// On the worker.
-pub fn deliver(request: u32) -> bool {
-    let answered = request & !STATE | ANSWERED;
-    let delivered = REQUEST
-        .compare_exchange(request, answered, Ordering::SeqCst, Ordering::SeqCst)
-        .is_ok();
-    wait::wake(&REQUEST);
-    delivered
-}
-
-/// In a forked child: whatever was asked, was asked of the parent.
-pub fn forget() {
-    CLAIMED.store(0, Ordering::SeqCst);
-    REQUEST.fetch_and(!STATE, Ordering::SeqCst);
-}
-
 /// Takes the deadline from the environment. Before `main`, or when first asked.
 pub fn read_deadline() {
     // SAFETY: getenv only reads; nobody but the program's own threads could be changing the
@@ -250,37 +208,6 @@ pub fn read_deadline() {
         let seconds = seconds.clamp(0.1, DEADLINE_LONGEST_SECONDS);
         DEADLINE.store((seconds * 1e9) as u64, Ordering::Relaxed);
     }
-}
-
-/// Makes the desk ours until the answer is given; `None` if it is not free by the deadline.
-///
-/// A claim that is much older than any answer may take is taken over: its thread was taken out
-/// of the function by a debugger, or is stopped.
-fn claim(deadline: Instant) -> Option<u64> {
-    let stale = 2 * DEADLINE.load(Ordering::Relaxed) + 5_000_000_000;
-    loop {
-        let freed = FREED.load(Ordering::SeqCst);
-        let holder = CLAIMED.load(Ordering::SeqCst);
-        let now = Instant::now();
-        if (holder == 0 || now.0.saturating_sub(holder) > stale)
-            && CLAIMED
-                .compare_exchange(holder, now.0, Ordering::SeqCst, Ordering::SeqCst)
-                .is_ok()
-        {
-            if holder != 0 {
-                // It may come back and go on writing.
-                Page::abandon();
-            }
-            return Some(now.0);
-        }
-        if holder != 0 && !wait::wait_while(&FREED, freed, Some(deadline)) {
-            return None;
-        }
-    }
-}
-
-fn is_ours(claim: u64) -> bool {
-    CLAIMED.load(Ordering::SeqCst) == claim
 }
 
 /// One line that says why there is no state.

@@ -6,13 +6,12 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
-use crate::answer::Heap;
 use crate::interface::WORKER_THREAD;
 use crate::python::{self, Python};
 use crate::snippet::{self, Failure};
-use crate::{boot, park, request, wait};
+use crate::{boot, desk, park, wait};
 
 /// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
 /// gives the source of a line.
@@ -20,6 +19,9 @@ const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 
 /// The worker (`pthread_t`); 0: none in this process.
 static WORKER: AtomicUsize = AtomicUsize::new(0);
+
+/// Its thread ID; 0: it has not got as far as telling.
+static THREAD_ID: AtomicI32 = AtomicI32::new(0);
 
 /// Counts the times the worker was called; it waits on this word.
 static BELL: AtomicU32 = AtomicU32::new(0);
@@ -30,17 +32,11 @@ const RESTING: u32 = 0;
 const WAITING: u32 = 1;
 const HOLDING: u32 = 2;
 
-/// The last answer: its text, or null and why there is none (a [`Failure`]).
-static TEXT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
-static FAILURE: AtomicU32 = AtomicU32::new(Failure::NoMemory as u32);
-
-/// The answer before, kept until the next one: somebody may still be copying it.
-static FORMER: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
-
 /// Starts the worker, unless it is there; the error is an errno. See `park::start`.
 pub fn start() -> Result<(), c_int> {
     if WORKER.load(Ordering::SeqCst) == 0 {
         BELL.store(0, Ordering::SeqCst);
+        THREAD_ID.store(0, Ordering::SeqCst);
         let thread = park::spawn(work, &STACK_SIZES)?;
         WORKER.store(thread as usize, Ordering::SeqCst);
     }
@@ -77,14 +73,14 @@ pub fn progress() -> Progress {
     }
 }
 
-/// The answer to a request that was delivered. On the thread that asked.
-pub fn answer() -> Result<*const c_char, Failure> {
-    let text = TEXT.load(Ordering::SeqCst);
-    if text.is_null() {
-        Err(Failure::from_code(FAILURE.load(Ordering::SeqCst)))
-    } else {
-        Ok(text)
-    }
+/// Whether the worker is still there: code of the program's that runs on it, such as a module's
+/// loader that is asked for source lines, may end any thread it runs on.
+///
+/// Any thread, interrupted or not.
+pub fn is_alive() -> bool {
+    let thread = THREAD_ID.load(Ordering::SeqCst);
+    // SAFETY: signal 0 is never sent, it only asks whether there is such a thread in this process.
+    thread == 0 || unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) } == 0
 }
 
 /// In a forked child: the worker was the parent's.
@@ -95,6 +91,8 @@ pub fn forget() {
 
 /// The worker's life.
 extern "C" fn work(_: *mut c_void) -> *mut c_void {
+    // SAFETY: has no conditions.
+    THREAD_ID.store(unsafe { libc::gettid() }, Ordering::SeqCst);
     park::name_this_thread(WORKER_THREAD);
     let mut heard = 0;
     loop {
@@ -120,7 +118,7 @@ extern "C" fn work(_: *mut c_void) -> *mut c_void {
 /// # Safety
 /// On the worker, holding nothing.
 unsafe fn serve(python: &'static Python) -> bool {
-    if request::wanted().is_none() {
+    if desk::wanted().is_none() {
         return false;
     }
     AT.store(WAITING, Ordering::SeqCst);
@@ -131,7 +129,7 @@ unsafe fn serve(python: &'static Python) -> bool {
         (python.PyEval_AcquireLock)();
         // Looked at only now: it may have waited long. Once `Py_Finalize` has begun, the lists
         // of thread states must be left alone.
-        let request = request::wanted();
+        let request = desk::wanted();
         let interpreter = python.main_interpreter();
         let (Some(request), true, false) = (request, python.initialized(), interpreter.is_null())
         else {
@@ -175,22 +173,6 @@ unsafe fn serve(python: &'static Python) -> bool {
     true
 }
 
-/// Lays down an answer and tells who asked; throws it away if they have given up.
-///
-/// On the worker.
 fn publish(request: u32, result: Result<*const c_char, Failure>) {
-    let text = result.unwrap_or_else(|failure| {
-        FAILURE.store(failure as u32, Ordering::SeqCst);
-        ptr::null()
-    });
-    let before = TEXT.swap(text.cast_mut(), Ordering::SeqCst);
-    if request::deliver(request) {
-        let former = FORMER.swap(before, Ordering::SeqCst);
-        // SAFETY: two answers old, so given up; it came from `Heap`, or is null.
-        unsafe { Heap::free(former) };
-    } else {
-        TEXT.store(before, Ordering::SeqCst);
-        // SAFETY: nobody was told of it.
-        unsafe { Heap::free(text) };
-    }
+    desk::publish(request, result.map_err(|failure| failure as u32));
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use launcher::activation;
@@ -84,8 +84,8 @@ fn main() -> ExitCode {
 
 fn state_of(typed: &str, arguments: &Arguments) -> Result<Vec<u8>, Trouble> {
     let target = checks::examine(checks::parse_pid(typed)?)?;
+    checks::may_attach(&target, Instant::now() + arguments.timeout)?;
     let gdb = checks::find_gdb(arguments.gdb.as_deref())?;
-    checks::may_attach(&target)?;
     let mut way = ThroughGdb {
         gdb,
         timeout: arguments.timeout,

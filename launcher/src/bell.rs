@@ -1,0 +1,155 @@
+//! The agent's bell, seen from outside: whether it can be rung, and what was answered.
+
+use std::io;
+use std::mem::offset_of;
+use std::time::{Duration, Instant};
+
+use crate::activation;
+use crate::answer::{self, Fetched};
+use crate::checks::{self, Target};
+use crate::interface::{BELL_MAGIC, Bell};
+use crate::interrupt;
+use crate::process::Process;
+use crate::trouble::Trouble;
+
+/// The bell as it was at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Whether a thread waits for it to be rung.
+    pub listens: bool,
+    /// How often it was rung.
+    pub rung: u32,
+    /// Which ring the last answer is for.
+    pub answered: u32,
+    /// Address of that answer.
+    pub text: u64,
+    /// The answer's number.
+    pub number: u64,
+}
+
+/// Looks at the bell at this address of a process; `None` if the library has not been bound yet,
+/// or is of another version.
+pub fn look(process: Process, address: u64) -> io::Result<Option<Seen>> {
+    let bytes = answer::read_memory(process.pid, address, size_of::<Bell>())?;
+    Ok(parse(&bytes))
+}
+
+/// Reads a bell's bytes.
+pub fn parse(bytes: &[u8]) -> Option<Seen> {
+    let half = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+    let whole = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+    (whole(offset_of!(Bell, magic))? == u64::from_ne_bytes(BELL_MAGIC)).then_some(())?;
+    Some(Seen {
+        listens: half(offset_of!(Bell, listens))? == 1,
+        rung: half(offset_of!(Bell, rung))?,
+        answered: half(offset_of!(Bell, answered))?,
+        text: whole(offset_of!(Bell, text))?,
+        number: whole(offset_of!(Bell, number))?,
+    })
+}
+
+/// Where the word is that rings, counted from the bell's own address.
+pub const RUNG: u64 = offset_of!(Bell, rung) as u64;
+
+/// How an answer was waited for.
+pub enum Waited {
+    /// It came.
+    Answer(Vec<u8>),
+    /// It came, and was replaced by another one's before it could be fetched.
+    Overtaken,
+}
+
+/// Waits for the answer to the ring that made the count `ticket`, and fetches it. The process
+/// runs meanwhile, and nothing holds it: this wait may end at any time.
+pub fn wait(
+    target: &Target,
+    address: u64,
+    ticket: u32,
+    patience: Duration,
+) -> Result<Waited, Trouble> {
+    let began = Instant::now();
+    let mut ran = began;
+    let mut pause = Duration::from_micros(100);
+    loop {
+        let late = began.elapsed() > patience;
+        let seen = look(target.process, address).map_err(|error| gone_or(target, &error))?;
+        // A later ring's answer is as good: it was begun after ours.
+        if let Some(seen) = seen
+            && seen.answered.wrapping_sub(ticket) as i32 >= 0
+        {
+            // Once more, for what was stored before `answered`.
+            let seen = look(target.process, address).map_err(|error| gone_or(target, &error))?;
+            return match seen.map(|seen| answer::fetch_numbered(target.process, seen)) {
+                Some(Fetched::Text(text)) => Ok(Waited::Answer(text)),
+                Some(Fetched::Replaced) | None => Ok(Waited::Overtaken),
+            };
+        }
+        if interrupt::asked_to_stop().is_some() {
+            return Err(Trouble::plain(
+                "its answer was not waited for, because this command was told to stop",
+            ));
+        }
+        if late || pause == LONGEST_PAUSE {
+            match checks::still_runs(target) {
+                Ok(()) => ran = Instant::now(),
+                // Job control may let it go on in a moment.
+                Err(trouble) if late || ran.elapsed() > HALF_A_SECOND => return Err(trouble),
+                Err(_) => {}
+            }
+        }
+        if late {
+            return Err(activation::vanished(target).unwrap_or_else(|| {
+                Trouble::new(
+                    format!(
+                        "its agent gave no answer within {:.0} s",
+                        patience.as_secs_f64()
+                    ),
+                    "look at the process by other means (`ps`, `gdb -p`)",
+                )
+            }));
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+const HALF_A_SECOND: Duration = Duration::from_millis(500);
+
+fn gone_or(target: &Target, error: &io::Error) -> Trouble {
+    activation::vanished(target).unwrap_or_else(|| answer::unreadable(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn reads_what_the_library_writes() {
+        // SAFETY: a bell is numbers only, for which all zeroes are a value.
+        let bell: Bell = unsafe { std::mem::zeroed() };
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        let address = &raw const bell as u64;
+        assert_eq!(look(us, address).expect("our own memory"), None);
+        bell.rung.store(3, Ordering::SeqCst);
+        bell.answered.store(2, Ordering::SeqCst);
+        bell.listens.store(1, Ordering::SeqCst);
+        bell.text.store(4, Ordering::SeqCst);
+        bell.number.store(5, Ordering::SeqCst);
+        let magic = u64::from_ne_bytes(BELL_MAGIC);
+        bell.magic.store(magic, Ordering::SeqCst);
+        let seen = Seen {
+            listens: true,
+            rung: 3,
+            answered: 2,
+            text: 4,
+            number: 5,
+        };
+        assert_eq!(look(us, address).expect("our own memory"), Some(seen));
+        assert!(look(us, 8).is_err());
+        assert_eq!(parse(b"short"), None);
+    }
+}
