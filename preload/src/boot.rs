@@ -17,7 +17,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::python::{self, Python};
-use crate::{desk, load, park, snippet, threads, undisturbed, walk};
+use crate::{desk, layout, load, park, snippet, threads, undisturbed, walk};
 
 /// The process the agent has booted in; 0: none. A child made by a bare `fork` system call,
 /// which runs no handler of ours, is told by it.
@@ -105,7 +105,10 @@ unsafe fn boot_holding_gil(python: &'static Python) {
         unsafe { (python.PyEval_InitThreads)() };
     }
     // SAFETY: holding the GIL.
-    unsafe { hook_exit(python) };
+    unsafe {
+        hook_exit(python);
+        layout::learn(python);
+    }
     if !HOOKED_FORK.swap(true, Ordering::Relaxed) {
         // SAFETY: the handler stays mapped, and does what a handler may (see there).
         unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };

@@ -19,6 +19,7 @@ mod imports;
 #[allow(dead_code)] // The commands' half of it.
 mod interface;
 mod late;
+mod layout;
 mod load;
 mod memory;
 mod module;

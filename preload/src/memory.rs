@@ -92,6 +92,33 @@ fn read_through_proc(address: usize, bytes: &mut [u8]) -> bool {
     }
 }
 
+/// Notices that a linked list goes in a circle, as one may that is read while it changes.
+///
+/// Brent's method: one place is kept for twice as many steps each time, so a circle is noticed
+/// within three times the number of places that there are.
+#[derive(Default)]
+pub struct Lap {
+    mark: usize,
+    steps: usize,
+    length: usize,
+}
+
+impl Lap {
+    /// Takes down the next place in the list; true if it has been there before.
+    pub fn is_closed_by(&mut self, place: usize) -> bool {
+        if self.mark == place {
+            return true;
+        }
+        if self.steps == self.length {
+            self.mark = place;
+            self.steps = 0;
+            self.length = 2 * self.length + 1;
+        }
+        self.steps += 1;
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +134,25 @@ mod tests {
         assert!(read_through_proc(address, &mut bytes));
         assert_eq!(u64::from_ne_bytes(bytes), value);
         assert!(!read_through_proc(8, &mut bytes));
+    }
+
+    #[test]
+    fn notices_circles_and_nothing_else() {
+        // So many places on the way to the circle, and so many in it.
+        for (before, around) in [(0, 1), (0, 2), (1, 1), (5, 3), (100, 7), (3, 1000)] {
+            let mut lap = Lap::default();
+            let at = |step: usize| match step.checked_sub(before) {
+                Some(within) => 8 * (before + within % around + 1),
+                None => 8 * (step + 1),
+            };
+            let noticed = (0..).position(|step| lap.is_closed_by(at(step))).unwrap();
+            let places = before + around;
+            assert!(
+                (around..=3 * places + 2).contains(&noticed),
+                "{noticed} of {places}"
+            );
+        }
+        let mut lap = Lap::default();
+        assert!(!(1..100_000).any(|place| lap.is_closed_by(place)));
     }
 }

@@ -107,6 +107,7 @@ python_api! {
         PyEval_SaveThread: fn() -> *mut PyThreadState;
         PyEval_RestoreThread: fn(*mut PyThreadState);
         PyEval_GetBuiltins: fn() -> *mut PyObject;
+        PyEval_GetFrame: fn() -> *mut PyObject;
         PyEval_EvalCode: fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
         PyInterpreterState_Head: fn() -> *mut PyInterpreterState;
         PyInterpreterState_Next: fn(*mut PyInterpreterState) -> *mut PyInterpreterState;
@@ -134,6 +135,7 @@ python_api! {
         PyList_Size: fn(*mut PyObject) -> Py_ssize_t;
         PyList_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
         PyInt_FromLong: fn(c_long) -> *mut PyObject;
+        PyInt_AsLong: fn(*mut PyObject) -> c_long;
         PyTuple_New: fn(Py_ssize_t) -> *mut PyObject;
         PyTuple_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
         PyString_FromString: fn(*const c_char) -> *mut PyObject;

@@ -17,7 +17,7 @@ use crate::python::{self, Interpreter, Python};
 use crate::snippet::Failure;
 use crate::wait::Instant;
 use crate::worker::{self, Progress};
-use crate::{load, park, threads, walk};
+use crate::{layout, load, park, threads, walk};
 
 /// How long a request may wait, in nanoseconds.
 static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
@@ -220,6 +220,12 @@ fn refuse(reason: fmt::Arguments<'_>) -> *const c_char {
 
 /// The state as it can be read from memory, and why it had to be.
 fn walk(python: &Python, reason: fmt::Arguments<'_>) -> *const c_char {
+    if layout::is_other() {
+        return refuse(format_args!(
+            "this Python's frames are laid out otherwise than CPython's own, so they cannot be \
+             read from memory, and {reason}"
+        ));
+    }
     // SAFETY: the desk is claimed.
     let (page, threads) = unsafe {
         let mut page = Page::large();

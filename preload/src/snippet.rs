@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::answer::Heap;
 use crate::python::{Py_file_input, PyObject, Python};
-use crate::{imports, threads, undisturbed, walk};
+use crate::{imports, layout, threads, undisturbed};
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
@@ -131,7 +131,7 @@ unsafe fn live_frames(python: &Python) -> Result<*mut PyObject, Failure> {
         }
         let mut failed = false;
         threads::for_each(python, &mut |thread| {
-            if !failed && walk::is_frame(python, thread.frame) {
+            if !failed && layout::is_frame(python, thread.frame) {
                 let ident = (python.PyInt_FromLong)(thread.ident as c_long);
                 failed = ident.is_null()
                     || (python.PyDict_SetItem)(frames, ident, thread.frame as *mut PyObject) != 0;

@@ -9,13 +9,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::memory::read;
+use crate::memory::{Lap, read};
 use crate::python::Python;
 
 const WORD: usize = size_of::<usize>();
 
-/// Bounds, so that a torn list ends.
-const MOST_INTERPRETERS: usize = 1_000;
+/// A bound, so that lists end that change as fast as they are read.
 const MOST_THREADS: usize = 100_000;
 
 /// PyInterpreterState: next, tstate_head.
@@ -59,12 +58,13 @@ pub fn has_dead() -> bool {
     FIRST_DEAD[0].load(Ordering::Relaxed) != 0
 }
 
-/// Calls `each` for every live thread of every interpreter, until that returns false.
+/// Calls `each` for every live thread of every interpreter, until that returns false. Returns
+/// false if the lists could not be followed to their ends.
 ///
 /// Any thread, interrupted or not: every read is one that fails instead of faulting. The list
 /// may be changing meanwhile, unless the caller holds the GIL.
-pub fn for_each(python: &Python, each: &mut dyn FnMut(Thread) -> bool) {
-    for_each_state(python, &mut |state| !state.live || each(state.thread));
+pub fn for_each(python: &Python, each: &mut dyn FnMut(Thread) -> bool) -> bool {
+    for_each_state(python, &mut |state| !state.live || each(state.thread))
 }
 
 /// A thread state where it stands in its list.
@@ -75,20 +75,29 @@ struct State {
     thread: Thread,
 }
 
-fn for_each_state(python: &Python, each: &mut dyn FnMut(State) -> bool) {
+fn for_each_state(python: &Python, each: &mut dyn FnMut(State) -> bool) -> bool {
     // SAFETY: returns a static variable (Python/pystate.c); takes no lock.
     let mut interpreter = unsafe { (python.PyInterpreterState_Head)() } as usize;
-    for _ in 0..MOST_INTERPRETERS {
-        let Some(mut address) = read::<usize>(interpreter.wrapping_add(INTERPRETER_THREADS)) else {
-            return;
+    let mut interpreters = Lap::default();
+    let mut whole = true;
+    let mut count = 0;
+    while interpreter != 0 {
+        let head = read::<usize>(interpreter.wrapping_add(INTERPRETER_THREADS));
+        let Some(mut address) = head.filter(|_| !interpreters.is_closed_by(interpreter)) else {
+            return false;
         };
         let mut live = true;
-        for _ in 0..MOST_THREADS {
-            let (Some(next), Some(frame), Some(ident)) = (
+        let mut threads = Lap::default();
+        while address != 0 {
+            count += 1;
+            let (Some(next), Some(frame), Some(ident), false, false) = (
                 read::<usize>(address.wrapping_add(THREAD_NEXT)),
                 read::<usize>(address.wrapping_add(THREAD_FRAME)),
                 ident(address),
+                threads.is_closed_by(address),
+                count > MOST_THREADS,
             ) else {
+                whole = false;
                 break;
             };
             live &= !holds(&FIRST_DEAD, address);
@@ -98,15 +107,16 @@ fn for_each_state(python: &Python, each: &mut dyn FnMut(State) -> bool) {
                 live: live || holds(&SURVIVORS, address),
                 thread: Thread { ident, frame },
             }) {
-                return;
+                return whole;
             }
             address = next;
         }
         match read::<usize>(interpreter.wrapping_add(INTERPRETER_NEXT)) {
-            Some(next) if next != 0 => interpreter = next,
-            _ => return,
+            Some(next) => interpreter = next,
+            None => return false,
         }
     }
+    whole
 }
 
 /// In a forked child, on its only thread, before any other is started: takes down which thread

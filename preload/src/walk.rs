@@ -3,23 +3,19 @@
 //! Runs on the thread that asked, whatever that holds: no lock, no allocation, no Python, and
 //! every read is one that fails instead of faulting. What it meets is believed only where its
 //! type pointer says what it is, so that a list that changes meanwhile costs lines, not the
-//! program; and every loop is bounded, so that a torn list ends.
-//!
-//! Layouts: Include/frameobject.h, code.h, stringobject.h of CPython 2.6 and 2.7,
-//! the same in both. Debug builds (Py_TRACE_REFS) put two pointers in front of every object,
-//! which is found out per object by where its type pointer stands.
+//! program; a list that goes in a circle is noticed, and every loop is bounded, so that a torn
+//! list ends.
 
 use std::cell::UnsafeCell;
 use std::fmt::{self, Write};
 
 use crate::answer::Page;
 use crate::interface::THREAD_HEADING;
-use crate::memory::{read, read_bytes};
+use crate::layout::{self, Frame};
+use crate::memory::{Lap, read_bytes};
 use crate::python::Python;
 use crate::wait::Instant;
 use crate::{threads, worker};
-
-const WORD: usize = size_of::<usize>();
 
 /// A bound, so that the walk of a torn stack ends.
 const MOST_FRAMES: usize = 200_000;
@@ -36,26 +32,8 @@ struct Scratch(UnsafeCell<([usize; MOST_SHOWN], [usize; OUTERMOST_SHOWN])>);
 unsafe impl Sync for Scratch {}
 static SCRATCH: Scratch = Scratch(UnsafeCell::new(([0; MOST_SHOWN], [0; OUTERMOST_SHOWN])));
 
-/// PyFrameObject (frameobject.h), counted from the end of PyObject_VAR_HEAD.
-const FRAME_BACK: usize = 0;
-const FRAME_CODE: usize = WORD;
-const FRAME_LAST_INSTRUCTION: usize = 12 * WORD;
-
-/// PyCodeObject (code.h), counted from the end of PyObject_HEAD: four ints, then co_code,
-/// co_consts, co_names, co_varnames, co_freevars, co_cellvars, co_filename, co_name,
-/// co_firstlineno (an int and its padding), co_lnotab.
-const CODE_FILENAME: usize = 8 * WORD;
-const CODE_NAME: usize = 9 * WORD;
-const CODE_FIRST_LINE: usize = 10 * WORD;
-const CODE_LINE_TABLE: usize = 11 * WORD;
-
-/// PyStringObject (stringobject.h), counted from the end of PyObject_VAR_HEAD: the hash (a
-/// long), the state (an int), then the bytes.
-const STRING_BYTES: usize = WORD + 4;
 /// Longer names and file names are cut.
 const LONGEST_NAME: usize = 1024;
-/// Longer line tables are not followed to their end.
-const LONGEST_LINE_TABLE: usize = 1 << 20;
 
 /// Whether the calling thread holds the GIL.
 ///
@@ -77,7 +55,7 @@ pub unsafe fn write_state(python: &Python, page: &mut Page, reason: fmt::Argumen
     let mut written = 0;
     let end = Instant::now().after(LONGEST);
     let _ = writeln!(page, "### Read from memory, without the GIL: {reason}");
-    threads::for_each(python, &mut |thread| {
+    let whole = threads::for_each(python, &mut |thread| {
         if thread.frame != 0 && !worker::is_worker(thread.ident) {
             let _ = write!(page, "\n\n{THREAD_HEADING}{}:\n", thread.ident);
             write_stack(python, page, thread.frame);
@@ -89,6 +67,9 @@ pub unsafe fn write_state(python: &Python, page: &mut Page, reason: fmt::Argumen
         }
         !page.is_cut()
     });
+    if !whole {
+        page.push(b"\n\n... the list of threads could not be followed to its end ...\n");
+    }
     written
 }
 
@@ -100,14 +81,19 @@ fn write_stack(python: &Python, page: &mut Page, innermost: usize) {
     let (inner, outer) = unsafe { &mut *SCRATCH.0.get() };
     let mut depth = 0;
     let mut frame = innermost;
-    let mut torn = false;
+    let mut torn = None;
+    let mut lap = Lap::default();
     while frame != 0 {
         if depth == MOST_FRAMES {
-            torn = true;
+            torn = Some("too many frames to be a stack");
             break;
         }
-        let Some(body) = body(python.frame_type, frame, true) else {
-            torn = true;
+        if lap.is_closed_by(frame) {
+            torn = Some("frames that go in a circle");
+            break;
+        }
+        let Some(back) = layout::back(python, frame) else {
+            torn = Some("frames that could not be read");
             break;
         };
         if depth < MOST_SHOWN {
@@ -116,16 +102,10 @@ fn write_stack(python: &Python, page: &mut Page, innermost: usize) {
             outer[(depth - MOST_SHOWN) % OUTERMOST_SHOWN] = frame;
         }
         depth += 1;
-        match read::<usize>(body + FRAME_BACK) {
-            Some(back) => frame = back,
-            None => {
-                torn = true;
-                break;
-            }
-        }
+        frame = back;
     }
-    if torn {
-        page.push(b"  ... frames that could not be read ...\n");
+    if let Some(what) = torn {
+        let _ = writeln!(page, "  ... {what} ...");
     }
     let beyond = depth.saturating_sub(MOST_SHOWN);
     for index in (beyond.saturating_sub(OUTERMOST_SHOWN)..beyond).rev() {
@@ -148,65 +128,27 @@ fn write_frame(python: &Python, page: &mut Page, frame: usize) {
     if page.is_cut() {
         return;
     }
-    let place = body(python.frame_type, frame, true).and_then(|body| {
-        let code = self::body(
-            python.code_type,
-            read(body.checked_add(FRAME_CODE)?)?,
-            false,
-        )?;
-        let last = read::<i32>(body.checked_add(FRAME_LAST_INSTRUCTION)?)?;
-        Some((code, last))
-    });
-    let Some((code, last)) = place else {
+    let Some(frame) = Frame::read(python, frame) else {
         page.push(b"  ... a frame that could not be read ...\n");
         return;
     };
     page.push(b"  File \"");
-    write_string(python, page, code + CODE_FILENAME);
+    write_string(page, frame.file_name(python));
     page.push(b"\", line ");
-    match line(python, code, last) {
+    match frame.line(python) {
         Some(line) => {
             let _ = write!(page, "{line}");
         }
         None => page.push(b"?"),
     }
     page.push(b", in ");
-    write_string(python, page, code + CODE_NAME);
+    write_string(page, frame.name(python));
     page.push(b"\n");
 }
 
-/// Where an object's own fields begin, if it is an object of this very type.
-///
-/// `variable` objects have a size in their head (PyObject_VAR_HEAD).
-fn body(type_object: usize, object: usize, variable: bool) -> Option<usize> {
-    if !object.is_multiple_of(WORD) {
-        return None;
-    }
-    let tail = if variable { WORD } else { 0 };
-    // ob_refcnt, ob_type; in debug builds after _ob_next and _ob_prev.
-    for type_at in [WORD, 3 * WORD] {
-        if read::<usize>(object.checked_add(type_at)?)? == type_object {
-            return object.checked_add(type_at + WORD + tail);
-        }
-    }
-    None
-}
-
-/// Whether this is the address of a frame. Any thread, interrupted or not.
-pub fn is_frame(python: &Python, address: usize) -> bool {
-    body(python.frame_type, address, true).is_some()
-}
-
-/// The bytes of the string that the pointer at `pointer` points to: address and length.
-fn string(python: &Python, pointer: usize) -> Option<(usize, usize)> {
-    let body = body(python.string_type, read(pointer)?, true)?;
-    let length = read::<usize>(body - WORD)?;
-    Some((body + STRING_BYTES, length))
-}
-
-fn write_string(python: &Python, page: &mut Page, pointer: usize) {
+fn write_string(page: &mut Page, string: Option<(usize, usize)>) {
     let mut bytes = [0; LONGEST_NAME];
-    let text = string(python, pointer).and_then(|(address, length)| {
+    let text = string.and_then(|(address, length)| {
         let bytes = &mut bytes[..length.min(LONGEST_NAME)];
         read_bytes(address, bytes).then_some((&*bytes, length > LONGEST_NAME))
     });
@@ -219,29 +161,4 @@ fn write_string(python: &Python, page: &mut Page, pointer: usize) {
         }
         None => page.push(b"?"),
     }
-}
-
-/// The line of an instruction, as `PyCode_Addr2Line` has it (Objects/codeobject.c, 2.6 and 2.7;
-/// the table is described in Objects/lnotab_notes.txt).
-fn line(python: &Python, code: usize, last_instruction: i32) -> Option<i64> {
-    let mut line = i64::from(read::<i32>(code + CODE_FIRST_LINE)?);
-    let (table, length) = string(python, code + CODE_LINE_TABLE)?;
-    let mut address = 0;
-    let mut chunk = [0; 256];
-    let mut at = 0;
-    while at + 1 < length.min(LONGEST_LINE_TABLE) {
-        let count = (length - at).min(chunk.len()) & !1;
-        if !read_bytes(table.checked_add(at)?, &mut chunk[..count]) {
-            return None;
-        }
-        for pair in chunk[..count].chunks_exact(2) {
-            address += i64::from(pair[0]);
-            if address > i64::from(last_instruction) {
-                return Some(line);
-            }
-            line += i64::from(pair[1]);
-        }
-        at += count;
-    }
-    Some(line)
 }
