@@ -100,28 +100,32 @@ def _origin(namespace):
             '__loader__': dict.get(namespace, '__loader__')}
 
 
-def _read(collected):
-    """Return each place's line of source, '' where there is none to be had."""
+def _read(collected, known=()):
+    """Return each place's line of source, '' where there is none to be had.
+    known has those that are known already, by index."""
     threads, places, order = collected
     sources = [''] * len(places)
     current = None
-    known = True
+    cached = True
     for index in order:
+        if index in known:
+            sources[index] = known[index]
+            continue
         filename, name, line, origin = places[index]
         try:
             if filename != current:
                 # The cache is the program's: leave in it what was there.
-                if not known:
+                if not cached:
                     linecache.cache.pop(current, None)
                 current = filename
-                known = filename in linecache.cache
+                cached = filename in linecache.cache
                 linecache.checkcache(filename)
             sources[index] = linecache.getline(filename, line, origin)
         except (SystemExit, KeyboardInterrupt):
             raise
         except:  # A module's loader may raise whatever it likes.
             pass
-    if not known:
+    if not cached:
         linecache.cache.pop(current, None)
     return sources
 

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::activation;
 use crate::agent::Agent;
 use crate::permission;
 use crate::process::{Process, Status};
@@ -123,10 +124,12 @@ pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
     match permission::probe(target.thread()) {
         Ok(()) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(exited()),
-        // Somebody may have come first.
         Err(_) => {
+            // Somebody may have come first; and a thread that is just ending may not be traced
+            // either (`ptrace_attach`, kernel/ptrace.c).
             is_untraced(target)?;
-            Err(permission::explain(target.process))
+            std::thread::sleep(Duration::from_millis(20));
+            Err(activation::vanished(target).unwrap_or_else(|| permission::explain(target.process)))
         }
     }
 }
@@ -162,10 +165,14 @@ fn absent(process: Process, error: &io::Error) -> Trouble {
         );
     }
     // SAFETY: signal 0 is sent to nobody; it only asks whether it could be.
-    let hidden = unsafe { libc::kill(process.pid, 0) } == 0
-        || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM);
-    if !hidden {
+    let there = unsafe { libc::kill(process.pid, 0) } == 0;
+    let hidden = !there && io::Error::last_os_error().raw_os_error() == Some(libc::EPERM);
+    if !there && !hidden {
         return Trouble::new("no such process", "look the number up with `ps`");
+    }
+    // What is ours to signal, but not to be looked at any more, is on its way out.
+    if there && matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) {
+        return exited();
     }
     Trouble::new(
         format!("/proc does not let us look at it ({error})"),

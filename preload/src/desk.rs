@@ -148,3 +148,110 @@ pub fn forget() {
     CLAIMED.store(0, Ordering::SeqCst);
     REQUEST.fetch_and(!STATE, Ordering::SeqCst);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::{CStr, CString};
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn copy(text: &str) -> *const c_char {
+        Heap::copy(text.as_bytes())
+    }
+
+    /// One test, as there is one desk. Miri runs it with as many interleavings as it is asked for
+    /// (`make miri`), and would notice a text that is read after it was freed, or leaked.
+    #[test]
+    fn everyone_gets_an_answer_that_is_whole() {
+        static BELL: AtomicU32 = AtomicU32::new(0);
+        static CLOSED: AtomicBool = AtomicBool::new(false);
+        const ASKERS: usize = 3;
+        const QUESTIONS: usize = if cfg!(miri) { 4 } else { 2000 };
+
+        let worker = thread::spawn(|| {
+            let mut heard = 0;
+            let mut served = 0_u32;
+            while !CLOSED.load(Ordering::SeqCst) {
+                wait::wait_while(&BELL, heard, Some(Instant::now().after(SECOND / 100)));
+                heard = BELL.load(Ordering::SeqCst);
+                while let Some(request) = wanted() {
+                    served += 1;
+                    publish(
+                        request,
+                        if served.is_multiple_of(3) {
+                            Err(served)
+                        } else {
+                            Ok(copy(&format!("answer {served} ")))
+                        },
+                    );
+                }
+            }
+        });
+        let askers: Vec<_> = (0..ASKERS)
+            .map(|asker| {
+                thread::spawn(move || {
+                    for turn in 0..QUESTIONS {
+                        let claim = Claim::take(Instant::now().after(60 * SECOND), 3600 * SECOND)
+                            .expect("our turn comes");
+                        assert!(!claim.taken_over);
+                        // Now and then somebody has no patience at all.
+                        let patience = if (turn + asker) % 4 == 0 {
+                            0
+                        } else {
+                            60 * SECOND
+                        };
+                        let answer = claim.ask(Instant::now().after(patience), || {
+                            BELL.fetch_add(1, Ordering::SeqCst);
+                            wait::wake(&BELL);
+                        });
+                        assert!(claim.holds());
+                        match answer {
+                            Some(Ok(text)) => {
+                                // SAFETY: a fresh answer, and the desk is still claimed.
+                                let text = unsafe { CStr::from_ptr(text) };
+                                let text: CString = text.to_owned();
+                                assert!(text.to_bytes().ends_with(b" "), "{text:?}");
+                            }
+                            Some(Err(number)) => assert!(number.is_multiple_of(3)),
+                            None => assert_eq!(patience, 0),
+                        }
+                        claim.give_back();
+                    }
+                })
+            })
+            .collect();
+        for asker in askers {
+            asker.join().expect("it found all as it should be");
+        }
+        CLOSED.store(true, Ordering::SeqCst);
+        worker.join().expect("it served all");
+
+        // A claim that is too old is taken over, and its holder notices.
+        let lost = Claim::take(Instant::now(), 3600 * SECOND).expect("it is free");
+        assert!(Claim::take(Instant::now().after(SECOND / 100), 3600 * SECOND).is_none());
+        thread::sleep(std::time::Duration::from_millis(5));
+        let other = Claim::take(Instant::now(), SECOND / 1000).expect("it is stale");
+        assert!(other.taken_over && other.holds() && !lost.holds());
+        lost.give_back();
+        assert!(other.holds(), "what is not ours is not given back");
+        other.give_back();
+
+        // What was asked before a fork is nobody's after it.
+        let claim = Claim::take(Instant::now(), 3600 * SECOND).expect("it is free");
+        assert!(claim.ask(Instant::now(), || {}).is_none());
+        forget();
+        assert!(wanted().is_none());
+        assert!(Claim::take(Instant::now(), 3600 * SECOND).is_some());
+        forget();
+        for text in [
+            TEXT.swap(ptr::null_mut(), Ordering::SeqCst),
+            FORMER.swap(ptr::null_mut(), Ordering::SeqCst),
+        ] {
+            // SAFETY: nobody else is left; from `Heap`, or null.
+            unsafe { Heap::free(text) };
+        }
+    }
+}

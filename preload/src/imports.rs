@@ -2,8 +2,9 @@
 
 use std::ffi::CStr;
 
+use crate::failure::{Failure, raised};
 use crate::python::{PyObject, Python};
-use crate::snippet::{Failure, bytes, raised};
+use crate::snippet::bytes;
 
 /// What importing linecache may bring along, in a program that has not even `site`.
 const OURS: [&[u8]; 16] = [
@@ -32,7 +33,7 @@ const OURS: [&[u8]; 16] = [
 /// takes its functions' globals with it.
 ///
 /// # Safety
-/// As for `snippet::run`.
+/// As for `snippet::collect`.
 pub unsafe fn module(
     python: &Python,
     name: &CStr,

@@ -14,10 +14,13 @@ use std::ffi::c_char;
 
 mod answer;
 mod boot;
+mod descriptors;
 mod desk;
+mod failure;
 mod imports;
 #[allow(dead_code)] // The commands' half of it.
 mod interface;
+mod last_thread;
 mod late;
 mod layout;
 mod load;
@@ -27,6 +30,7 @@ mod park;
 mod python;
 mod request;
 mod snippet;
+mod sources;
 mod threads;
 mod undisturbed;
 mod wait;

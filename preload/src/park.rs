@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::interface::PARKED_THREAD;
 use crate::load::BELL;
-use crate::{answer, boot, wait, worker};
+use crate::wait::{self, Instant};
+use crate::{answer, boot, last_thread, worker};
 
 /// Stack sizes tried, in bytes; only what is touched costs memory. The static TLS of the
 /// program's libraries comes out of it, so there is room for that.
@@ -42,6 +43,7 @@ static PARKED: AtomicUsize = AtomicUsize::new(0);
 /// Called by the boot, on the interpreter's main thread between two bytecodes, or in a child
 /// that was just forked: it allocates.
 pub fn start() -> Result<(), c_int> {
+    last_thread::watch_this_one();
     worker::start()?;
     if PARKED.load(Ordering::Acquire) == 0 {
         let thread = spawn(park, &STACK_SIZES)?;
@@ -73,7 +75,11 @@ extern "C" fn park(_: *mut c_void) -> *mut c_void {
     // Found by its name, so this comes last.
     name_this_thread(PARKED_THREAD);
     loop {
-        wait::wait_while(&BELL.rung, heard, None);
+        let look_again = last_thread::has_ended().then(|| Instant::now().after(10_000_000));
+        wait::wait_while(&BELL.rung, heard, look_again);
+        if last_thread::has_ended() {
+            last_thread::end_if_alone();
+        }
         if !worker::is_alive() {
             // On our own thread, which nobody holds: it may allocate.
             worker::forget();

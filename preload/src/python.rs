@@ -137,6 +137,7 @@ python_api! {
         PyInt_FromLong: fn(c_long) -> *mut PyObject;
         PyInt_AsLong: fn(*mut PyObject) -> c_long;
         PyTuple_New: fn(Py_ssize_t) -> *mut PyObject;
+        PyTuple_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
         PyTuple_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
         PyString_FromString: fn(*const c_char) -> *mut PyObject;
         PyString_FromStringAndSize: fn(*const c_char, Py_ssize_t) -> *mut PyObject;

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::answer::{self, Constant, Page};
 use crate::boot::{self, Stage};
 use crate::desk::Claim;
+use crate::failure::Failure;
 use crate::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 use crate::python::{self, Interpreter, Python};
-use crate::snippet::Failure;
 use crate::wait::Instant;
 use crate::worker::{self, Progress};
 use crate::{layout, load, park, threads, walk};
@@ -161,8 +161,12 @@ fn ask_worker(python: &'static Python, claim: &Claim) -> *const c_char {
         Progress::HasGil => walk(
             python,
             format_args!(
-                "the agent got the GIL, but was not done within {seconds} s (reading source files?)"
+                "the agent got the GIL, but was not done within {seconds} s (asking a module's loader?)"
             ),
+        ),
+        Progress::ReadsFiles => walk(
+            python,
+            format_args!("the agent was still reading source files after {seconds} s"),
         ),
         Progress::WaitsForGil => match threads::ident(python.current_thread_state()) {
             Some(holder) => walk(

@@ -1,73 +1,26 @@
 //! The snippet: `py-shim/sleeper_agent.py`, carried in the library, run under the GIL.
 
-use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_long};
-use std::fmt;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::answer::Heap;
+use crate::failure::{Failure, raised};
 use crate::python::{Py_file_input, PyObject, Python};
+use crate::sources::{Lines, Place};
 use crate::{imports, layout, threads, undisturbed};
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
+
+/// More than it takes to compile the snippet, in bytes.
+const MEMORY_TO_COMPILE: usize = 1 << 20;
 
 /// The snippet's functions; null until first needed in an interpreter's life. Read and written only
 /// by who holds the GIL.
 static COLLECT: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static READ: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static COMPOSE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
-/// Why there is no text.
-#[derive(Clone, Copy)]
-pub enum Failure {
-    /// No memory for the copy.
-    NoMemory,
-    /// The modules it needs cannot be had without waiting.
-    NoModules,
-    /// It raised: see [`last_exception`].
-    Raised,
-    /// The interpreter is being taken apart.
-    ShuttingDown,
-}
-
-impl Failure {
-    /// From the number that `as` gives.
-    pub fn from_code(code: u32) -> Self {
-        [Self::NoModules, Self::Raised, Self::ShuttingDown]
-            .into_iter()
-            .find(|failure| *failure as u32 == code)
-            .unwrap_or(Self::NoMemory)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoMemory => write!(out, "there was no memory for the answer"),
-            Self::NoModules => write!(
-                out,
-                "linecache is not imported, and cannot be while another thread is importing"
-            ),
-            Self::Raised => write!(out, "the agent's snippet failed: {}", last_exception()),
-            Self::ShuttingDown => write!(out, "the interpreter is shutting down"),
-        }
-    }
-}
-
-/// The text of the last exception.
-struct Exception(UnsafeCell<[u8; 256]>, AtomicUsize);
-// SAFETY: written by the worker only, before it publishes the failure; read after that.
-unsafe impl Sync for Exception {}
-static EXCEPTION: Exception = Exception(UnsafeCell::new([0; 256]), AtomicUsize::new(0));
-
-/// What the snippet last raised, cut to a line. On the thread that was told of it.
-fn last_exception() -> &'static str {
-    // SAFETY: only the next request's worker writes again, and the desk is still claimed.
-    let bytes = unsafe { &*EXCEPTION.0.get() };
-    let length = EXCEPTION.1.load(Ordering::SeqCst).min(bytes.len());
-    std::str::from_utf8(&bytes[..length]).unwrap_or("an exception that is not text")
-}
 
 /// After `Py_Finalize`: the objects are gone.
 pub fn forget() {
@@ -77,11 +30,21 @@ pub fn forget() {
     undisturbed::forget();
 }
 
-/// Runs the snippet; the text is on the heap.
+/// What was taken down of all threads.
+pub struct Collected {
+    /// What the snippet made; the reference is ours.
+    object: *mut PyObject,
+    /// The places whose lines of source are wanted, file by file; fewer, where there is no
+    /// memory. The names of files stay where they are in the interpreter's objects: they never
+    /// change, and live as long as the object above, also while the GIL is not held.
+    pub places: Vec<Place<'static>>,
+}
+
+/// Takes down where every thread is.
 ///
 /// # Safety
 /// On the worker, holding the GIL with a thread state of its own, no exception set.
-pub unsafe fn run(python: &Python) -> Result<*const c_char, Failure> {
+pub unsafe fn collect(python: &Python) -> Result<Collected, Failure> {
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
     unsafe {
         prepare(python)?;
@@ -90,15 +53,68 @@ pub unsafe fn run(python: &Python) -> Result<*const c_char, Failure> {
         } else {
             ptr::null_mut()
         };
-        let collected =
-            undisturbed::alone(python, || call(python, &COLLECT, [frames, ptr::null_mut()]));
-        if collected.is_null() {
+        let none = ptr::null_mut();
+        let object = undisturbed::alone(python, || call(python, &COLLECT, [frames, none]));
+        if object.is_null() {
+            return Err(raised(python));
+        }
+        let places = places(python, object);
+        Ok(Collected { object, places })
+    }
+}
+
+/// See [`Collected::places`].
+///
+/// # Safety
+/// As for [`collect`]; `collected` outlives what is returned.
+unsafe fn places(python: &Python, collected: *mut PyObject) -> Vec<Place<'static>> {
+    let mut places = Vec::new();
+    // SAFETY: the caller's; all that is got here is borrowed from `collected`, a tuple of lists of
+    // tuples that nobody else knows of.
+    unsafe {
+        let list = (python.PyTuple_GetItem)(collected, 1);
+        let order = (python.PyTuple_GetItem)(collected, 2);
+        let count = (python.PyList_Size)(order);
+        if places.try_reserve_exact(count.max(0) as usize).is_ok() {
+            for position in 0..count {
+                let index = (python.PyInt_AsLong)((python.PyList_GetItem)(order, position));
+                let place = (python.PyList_GetItem)(list, index as isize);
+                if let Some(file) = bytes(python, (python.PyTuple_GetItem)(place, 0)) {
+                    places.push(Place {
+                        file,
+                        line: (python.PyInt_AsLong)((python.PyTuple_GetItem)(place, 2)),
+                        index: index as usize,
+                        has_loader: (python.PyObject_IsTrue)((python.PyTuple_GetItem)(place, 3))
+                            != 0,
+                    });
+                }
+            }
+        }
+        (python.PyErr_Clear)();
+    }
+    places
+}
+
+/// Finds the lines of source that are missing, and makes the text; it is on the heap.
+///
+/// # Safety
+/// As for [`collect`].
+pub unsafe fn compose(
+    python: &Python,
+    collected: Collected,
+    lines: &Lines,
+) -> Result<*const c_char, Failure> {
+    let collected = collected.object;
+    // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
+    unsafe {
+        let known = dictionary(python, lines);
+        if known.is_null() {
+            (python.Py_DecRef)(collected);
             return Err(raised(python));
         }
         (python.Py_IncRef)(collected);
-        let sources = undisturbed::keeping_exc_info(python, || {
-            call(python, &READ, [collected, ptr::null_mut()])
-        });
+        let sources =
+            undisturbed::keeping_exc_info(python, || call(python, &READ, [collected, known]));
         if sources.is_null() {
             (python.Py_DecRef)(collected);
             return Err(raised(python));
@@ -117,10 +133,49 @@ pub unsafe fn run(python: &Python) -> Result<*const c_char, Failure> {
     }
 }
 
+/// Gives back what was taken down, where nobody waits for it any more.
+///
+/// # Safety
+/// As for [`collect`].
+pub unsafe fn discard(python: &Python, collected: Collected) {
+    // SAFETY: the caller's.
+    unsafe { (python.Py_DecRef)(collected.object) };
+}
+
+/// The lines that were found, by their places' numbers; null, with an exception set, if there is
+/// no memory.
+///
+/// # Safety
+/// As for [`collect`].
+unsafe fn dictionary(python: &Python, lines: &Lines) -> *mut PyObject {
+    // SAFETY: the caller's; the dictionary takes references of its own.
+    unsafe {
+        let known = (python.PyDict_New)();
+        for (index, line) in lines.iter().take_while(|_| !known.is_null()) {
+            let number = (python.PyInt_FromLong)(index as c_long);
+            let line =
+                (python.PyString_FromStringAndSize)(line.as_ptr().cast(), line.len() as isize);
+            let failed = number.is_null()
+                || line.is_null()
+                || (python.PyDict_SetItem)(known, number, line) != 0;
+            for object in [number, line] {
+                if !object.is_null() {
+                    (python.Py_DecRef)(object);
+                }
+            }
+            if failed {
+                (python.Py_DecRef)(known);
+                return ptr::null_mut();
+            }
+        }
+        known
+    }
+}
+
 /// What `sys._current_frames()` would be, but for the threads that a fork has left behind.
 ///
 /// # Safety
-/// As for [`run`].
+/// As for [`collect`].
 unsafe fn live_frames(python: &Python) -> Result<*mut PyObject, Failure> {
     // SAFETY: the caller's; it holds the GIL, so the frames found are alive. The dictionary
     // takes references of its own.
@@ -152,13 +207,20 @@ unsafe fn live_frames(python: &Python) -> Result<*mut PyObject, Failure> {
 /// Compiles the snippet, once, in a namespace of its own that no module list knows.
 ///
 /// # Safety
-/// As for [`run`].
+/// As for [`collect`].
 unsafe fn prepare(python: &Python) -> Result<(), Failure> {
     // SAFETY: the caller's; references are given back, but for the functions that are kept.
     unsafe {
         undisturbed::find_collector(python);
         if !COLLECT.load(Ordering::Relaxed).is_null() {
             return Ok(());
+        }
+        // Out of memory the parser would write to the program's standard error
+        // (Parser/parser.c, `PyParser_New`, 2.6 and 2.7).
+        let probe = libc::malloc(MEMORY_TO_COMPILE);
+        libc::free(probe);
+        if probe.is_null() {
+            return Err(Failure::NoMemory);
         }
         let namespace = (python.PyDict_New)();
         if namespace.is_null() {
@@ -201,7 +263,7 @@ unsafe fn prepare(python: &Python) -> Result<(), Failure> {
 /// Puts into the namespace what the snippet would import.
 ///
 /// # Safety
-/// As for [`run`].
+/// As for [`collect`].
 unsafe fn fill(python: &Python, namespace: *mut PyObject) -> Result<(), Failure> {
     // SAFETY: the caller's; references are given back, but for the functions that are kept.
     unsafe {
@@ -227,7 +289,7 @@ unsafe fn fill(python: &Python, namespace: *mut PyObject) -> Result<(), Failure>
 /// if the function is not there, or raises.
 ///
 /// # Safety
-/// As for [`run`].
+/// As for [`collect`].
 pub unsafe fn call(
     python: &Python,
     function: &AtomicPtr<PyObject>,
@@ -266,53 +328,5 @@ pub unsafe fn bytes<'a>(python: &Python, text: *mut PyObject) -> Option<&'a [u8]
     unsafe {
         ((python.PyString_AsStringAndSize)(text, &mut start, &mut length) == 0)
             .then(|| std::slice::from_raw_parts(start.cast(), length as usize))
-    }
-}
-
-/// Takes down and clears the exception that is set.
-///
-/// # Safety
-/// As for [`run`].
-pub unsafe fn raised(python: &Python) -> Failure {
-    // SAFETY: the caller's; the three references that Fetch gives are given back.
-    unsafe {
-        let mut parts = [ptr::null_mut(); 3];
-        let [kind, value, traceback] = &mut parts;
-        (python.PyErr_Fetch)(kind, value, traceback);
-        (python.PyErr_NormalizeException)(kind, value, traceback);
-        let mut length = 0;
-        for part in [*kind, *value] {
-            let text = if part.is_null() {
-                ptr::null_mut()
-            } else {
-                (python.PyObject_Str)(part)
-            };
-            if text.is_null() {
-                (python.PyErr_Clear)();
-                continue;
-            }
-            if let Some(bytes) = bytes(python, text) {
-                let room = &mut (&mut (*EXCEPTION.0.get()))[length..];
-                for (place, &byte) in room.iter_mut().zip(bytes.iter().chain(b" ")) {
-                    *place = if (32..127).contains(&byte) {
-                        byte
-                    } else {
-                        b'?'
-                    };
-                    length += 1;
-                }
-            }
-            (python.Py_DecRef)(text);
-        }
-        EXCEPTION
-            .1
-            .store(length.saturating_sub(1), Ordering::SeqCst);
-        for part in parts {
-            if !part.is_null() {
-                (python.Py_DecRef)(part);
-            }
-        }
-        (python.PyErr_Clear)();
-        Failure::Raised
     }
 }

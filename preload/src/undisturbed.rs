@@ -36,7 +36,7 @@ pub fn forget() {
 /// let go of (but for such a signal), the program never sees its collector stopped.
 ///
 /// # Safety
-/// As for `snippet::run`.
+/// As for `snippet::collect`.
 pub unsafe fn alone(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *mut PyObject {
     // SAFETY: the caller's. The counter is a plain int that only the GIL's holder minds.
     unsafe {
@@ -78,7 +78,7 @@ pub unsafe fn restart_collector(python: &Python) {
 /// programs read them.
 ///
 /// # Safety
-/// As for `snippet::run`.
+/// As for `snippet::collect`.
 pub unsafe fn keeping_exc_info(
     python: &Python,
     part: impl FnOnce() -> *mut PyObject,
@@ -119,7 +119,7 @@ pub unsafe fn keeping_exc_info(
 /// the next question tries again.
 ///
 /// # Safety
-/// As for `snippet::run`.
+/// As for `snippet::collect`.
 pub unsafe fn find_collector(python: &Python) {
     if !GC_ENABLE.load(Ordering::Relaxed).is_null() {
         return;
@@ -144,7 +144,7 @@ pub unsafe fn find_collector(python: &Python) {
 /// Whether an object, whose reference it takes over, is true. Clears the exception, if it is null.
 ///
 /// # Safety
-/// As for `snippet::run`.
+/// As for `snippet::collect`.
 unsafe fn is_true(python: &Python, object: *mut PyObject) -> bool {
     // SAFETY: the caller's.
     unsafe {

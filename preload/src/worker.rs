@@ -4,14 +4,16 @@
 //! deadline, and a worker that gets the GIL too late finds its request withdrawn, or another one
 //! to serve, and goes back to sleep.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
+use crate::failure::Failure;
 use crate::interface::WORKER_THREAD;
 use crate::python::{self, Python};
-use crate::snippet::{self, Failure};
-use crate::{boot, desk, park, wait};
+use crate::snippet;
+use crate::sources::Lines;
+use crate::{boot, descriptors, desk, park, wait};
 
 /// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
 /// gives the source of a line.
@@ -31,6 +33,7 @@ static AT: AtomicU32 = AtomicU32::new(RESTING);
 const RESTING: u32 = 0;
 const WAITING: u32 = 1;
 const HOLDING: u32 = 2;
+const READING: u32 = 3;
 
 /// Starts the worker, unless it is there; the error is an errno. See `park::start`.
 pub fn start() -> Result<(), c_int> {
@@ -60,8 +63,10 @@ pub enum Progress {
     Resting,
     /// It waits for the GIL.
     WaitsForGil,
-    /// It has, or had, the GIL: the snippet lets go of it while it reads files.
+    /// It has the GIL, or had it: a module's loader that is asked for source may let go of it.
     HasGil,
+    /// It reads source files, holding nothing.
+    ReadsFiles,
 }
 
 /// How far the worker has got. Any thread, interrupted or not.
@@ -69,6 +74,7 @@ pub fn progress() -> Progress {
     match AT.load(Ordering::SeqCst) {
         HOLDING => Progress::HasGil,
         WAITING => Progress::WaitsForGil,
+        READING => Progress::ReadsFiles,
         _ => Progress::Resting,
     }
 }
@@ -109,11 +115,9 @@ extern "C" fn work(_: *mut c_void) -> *mut c_void {
     }
 }
 
-/// Takes the GIL and serves the request that is on the desk by then; false if there is none.
-///
-/// The bare lock is taken first, without a thread state. While it waits, which may be until the
-/// process ends, the interpreter's lists hold nothing of ours that `Py_Finalize` could free under
-/// us; and the thread state is allocated with the GIL held, as debug builds need it.
+/// Serves the request that is on the desk, in three steps: under the GIL it takes down where every
+/// thread is; holding nothing it reads lines of source; under the GIL again it makes the text.
+/// Returns false if there is no request.
 ///
 /// # Safety
 /// On the worker, holding nothing.
@@ -121,39 +125,82 @@ unsafe fn serve(python: &'static Python) -> bool {
     if desk::wanted().is_none() {
         return false;
     }
+    descriptors::have_own();
+    let mut request = None;
+    // SAFETY: passed on. What was collected is used and given back under the GIL only, but for the
+    // names of files, which stay where they are.
+    let result = unsafe {
+        let collected = holding_gil(python, || {
+            // Looked at only now: it may have waited long.
+            request = desk::wanted();
+            request.map(|_| {
+                // What the snippet keeps must not outlive the interpreter.
+                if !boot::hook_exit(python) {
+                    snippet::forget();
+                }
+                snippet::collect(python)
+            })
+        });
+        match collected {
+            Ok(None) => return false,
+            Ok(Some(Ok(mut collected))) => {
+                AT.store(READING, Ordering::SeqCst);
+                let lines = Lines::read(&mut collected.places);
+                holding_gil(python, || {
+                    if desk::wanted() == request {
+                        snippet::compose(python, collected, &lines)
+                    } else {
+                        snippet::discard(python, collected);
+                        Err(Failure::NoMemory)
+                    }
+                })
+                .and_then(|result| result)
+            }
+            Ok(Some(Err(failure))) | Err(failure) => Err(failure),
+        }
+    };
+    // In an interpreter that is being taken apart nothing is as the snippet expects it.
+    let result = match result {
+        Err(Failure::Raised) if !python.initialized() => Err(Failure::ShuttingDown),
+        result => result,
+    };
+    AT.store(RESTING, Ordering::SeqCst);
+    if let Some(request) = request.or_else(desk::wanted) {
+        desk::publish(request, result.map_err(|failure| failure as u32));
+    }
+    true
+}
+
+/// Runs `work` with the GIL and a thread state of its own; an error if the interpreter is ending.
+///
+/// The bare lock is taken first, without a thread state. While it waits, which may be until the
+/// process ends, the interpreter's lists hold nothing of ours that `Py_Finalize` could free under
+/// us; and the thread state is allocated with the GIL held, as debug builds need it.
+///
+/// # Safety
+/// On the worker, holding nothing.
+unsafe fn holding_gil<R>(python: &'static Python, work: impl FnOnce() -> R) -> Result<R, Failure> {
     AT.store(WAITING, Ordering::SeqCst);
     // SAFETY: the boot has made the lock. Every call below is made holding the GIL, which is
     // released exactly once. If the process forks meanwhile, the child has no such thread, and
     // CPython gives it a new GIL; if it exits, this thread ends wherever it is.
     unsafe {
         (python.PyEval_AcquireLock)();
-        // Looked at only now: it may have waited long. Once `Py_Finalize` has begun, the lists
-        // of thread states must be left alone.
-        let request = desk::wanted();
+        // Once `Py_Finalize` has begun, the lists of thread states must be left alone.
         let interpreter = python.main_interpreter();
-        let (Some(request), true, false) = (request, python.initialized(), interpreter.is_null())
-        else {
+        if !python.initialized() || interpreter.is_null() {
             (python.PyEval_ReleaseLock)();
-            if let Some(request) = request {
-                publish(request, Err(Failure::ShuttingDown));
-            }
-            return false;
-        };
-        AT.store(HOLDING, Ordering::SeqCst);
-        // What the snippet keeps must not outlive the interpreter.
-        if !boot::hook_exit(python) {
-            snippet::forget();
+            return Err(Failure::ShuttingDown);
         }
+        AT.store(HOLDING, Ordering::SeqCst);
         let thread = (python.PyThreadState_New)(interpreter);
         if thread.is_null() {
             (python.PyEval_ReleaseLock)();
-            AT.store(RESTING, Ordering::SeqCst);
-            publish(request, Err(Failure::NoMemory));
-            return true;
+            return Err(Failure::NoMemory);
         }
         // Programs that use PyEval_ReleaseLock themselves leave a thread state in place.
         let former = (python.PyThreadState_Swap)(thread);
-        let result = snippet::run(python);
+        let result = work();
         if python.initialized() {
             (python.PyThreadState_Clear)(thread);
             (python.PyThreadState_Swap)(ptr::null_mut());
@@ -162,17 +209,11 @@ unsafe fn serve(python: &'static Python) -> bool {
                 (python.PyThreadState_Swap)(former);
             }
         } else {
-            // `Py_Finalize` began while the snippet let go of the GIL, and may hold the lock of
-            // the list of thread states while it waits for the GIL: it frees this one itself.
+            // `Py_Finalize` began while a module's loader let go of the GIL, and may hold the lock
+            // of the list of thread states while it waits for the GIL: it frees this one itself.
             (python.PyThreadState_Swap)(former);
         }
         (python.PyEval_ReleaseLock)();
-        AT.store(RESTING, Ordering::SeqCst);
-        publish(request, result);
+        Ok(result)
     }
-    true
-}
-
-fn publish(request: u32, result: Result<*const c_char, Failure>) {
-    desk::publish(request, result.map_err(|failure| failure as u32));
 }
