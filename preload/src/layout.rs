@@ -35,7 +35,7 @@ const CODE_LINE_TABLE: usize = 11 * WORD;
 /// long), the state (an int), then the bytes.
 const STRING_BYTES: usize = WORD + 4;
 /// Longer line tables are not followed to their end.
-const LONGEST_LINE_TABLE: usize = 1 << 20;
+const LONGEST_LINE_TABLE: usize = 256 << 10;
 
 /// Whether the boot has met a frame that is laid out otherwise.
 static OTHER: AtomicBool = AtomicBool::new(false);
@@ -199,7 +199,7 @@ fn line(python: &Python, code: usize, last_instruction: i32) -> Option<i64> {
     let mut line = i64::from(read::<i32>(code + CODE_FIRST_LINE)?);
     let (table, length) = string(python, code + CODE_LINE_TABLE)?;
     let mut address = 0;
-    let mut chunk = [0; 256];
+    let mut chunk = [0; 1024];
     let mut at = 0;
     while at + 1 < length.min(LONGEST_LINE_TABLE) {
         let count = (length - at).min(chunk.len()) & !1;
@@ -215,5 +215,5 @@ fn line(python: &Python, code: usize, last_instruction: i32) -> Option<i64> {
         }
         at += count;
     }
-    Some(line)
+    (length <= LONGEST_LINE_TABLE).then_some(line)
 }

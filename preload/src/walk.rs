@@ -19,7 +19,7 @@ use crate::{threads, worker};
 
 /// A bound, so that the walk of a torn stack ends.
 const MOST_FRAMES: usize = 200_000;
-/// A walk that has taken longer, in nanoseconds, stops after the thread it is at.
+/// A walk that has taken longer, in nanoseconds, stops where it is.
 const LONGEST: u64 = 2_000_000_000;
 /// Frames shown of one stack: so many innermost, and half of them outermost where it is deeper.
 const MOST_SHOWN: usize = 512;
@@ -58,11 +58,11 @@ pub unsafe fn write_state(python: &Python, page: &mut Page, reason: fmt::Argumen
     let whole = threads::for_each(python, &mut |thread| {
         if thread.frame != 0 && !worker::is_worker(thread.ident) {
             let _ = write!(page, "\n\n{THREAD_HEADING}{}:\n", thread.ident);
-            write_stack(python, page, thread.frame);
+            write_stack(python, page, thread.frame, end);
             written += 1;
         }
         if Instant::now() > end {
-            page.push(b"\n\n... cut here: reading memory takes too long\n");
+            page.push(b"\n\n... cut here: reading memory takes too long ...\n");
             return false;
         }
         !page.is_cut()
@@ -74,7 +74,7 @@ pub unsafe fn write_state(python: &Python, page: &mut Page, reason: fmt::Argumen
 }
 
 /// Writes one stack, outermost frame first.
-fn write_stack(python: &Python, page: &mut Page, innermost: usize) {
+fn write_stack(python: &Python, page: &mut Page, innermost: usize, end: Instant) {
     // Frames point outwards only. A ring holds the last of them seen, that is the outermost,
     // once it is known how many there are; the innermost are kept as they are met.
     // SAFETY: the desk is claimed, so nobody else walks; no reference outlives this call.
@@ -109,7 +109,7 @@ fn write_stack(python: &Python, page: &mut Page, innermost: usize) {
     }
     let beyond = depth.saturating_sub(MOST_SHOWN);
     for index in (beyond.saturating_sub(OUTERMOST_SHOWN)..beyond).rev() {
-        write_frame(python, page, outer[index % OUTERMOST_SHOWN]);
+        write_frame(python, page, outer[index % OUTERMOST_SHOWN], end);
     }
     if beyond > OUTERMOST_SHOWN {
         let _ = writeln!(
@@ -119,13 +119,14 @@ fn write_stack(python: &Python, page: &mut Page, innermost: usize) {
         );
     }
     for index in (0..depth.min(MOST_SHOWN)).rev() {
-        write_frame(python, page, inner[index]);
+        write_frame(python, page, inner[index], end);
     }
 }
 
 /// Writes one frame as `traceback.format_stack` does, without the source line.
-fn write_frame(python: &Python, page: &mut Page, frame: usize) {
-    if page.is_cut() {
+fn write_frame(python: &Python, page: &mut Page, frame: usize, end: Instant) {
+    // Whoever called says that it took too long.
+    if page.is_cut() || Instant::now() > end {
         return;
     }
     let Some(frame) = Frame::read(python, frame) else {
