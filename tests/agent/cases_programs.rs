@@ -3,7 +3,7 @@
 use crate::Case;
 use crate::Need::{Compiler, Nothing};
 use tests::ask::{
-    WALK_HEADING, manual_gdb, manual_state, state, target, threads_told, woken_target,
+    WALK_HEADING, manual_gdb, manual_state, preloaded, state, target, threads_told, woken_target,
 };
 use tests::compile::compile;
 use tests::interpreters::Interpreter;
@@ -27,6 +27,11 @@ pub const CASES: &[Case] = &[
     ("asleep_holds_nothing", Nothing, asleep_holds_nothing),
     ("fork", Nothing, fork),
     ("fork_from_a_thread", Nothing, fork_from_a_thread),
+    (
+        "child_of_a_thread_ends_with_it",
+        Nothing,
+        child_of_a_thread_ends_with_it,
+    ),
     ("multiprocessing", Nothing, multiprocessing),
     ("daemon", Nothing, daemon),
     ("subprocess", Nothing, subprocess),
@@ -200,6 +205,32 @@ fn fork(python: &Interpreter) {
 
 fn fork_from_a_thread(python: &Interpreter) {
     with_children(python, "thread", 1);
+}
+
+/// In the child the thread that forked is the only one of the program's, and its end is the
+/// child's; unless it has started another.
+fn child_of_a_thread_ends_with_it(python: &Interpreter) {
+    let folder = Scratch::new();
+    let code = "
+import os, sys, threading, time
+def last():
+    time.sleep(0.2)
+    os.write(1, 'the last one\\n')
+def forker():
+    child = os.fork()
+    if child:
+        os._exit(os.waitpid(child, 0)[1] and 1 or 7)
+    if len(sys.argv) > 1:
+        threading.Thread(target=last).start()
+threading.Thread(target=forker).start()
+";
+    let script = folder.write("forker.py", code);
+    for (arguments, said) in [(&[][..], ""), (&["more"], "the last one\n")] {
+        let mut command = preloaded(&python.path);
+        let ended = run(python.equip(&mut command).arg(&script).args(arguments));
+        ended.expect_code(7);
+        assert_eq!((ended.out().as_str(), ended.err().as_str()), (said, ""));
+    }
 }
 
 fn multiprocessing(python: &Interpreter) {

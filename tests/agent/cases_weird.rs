@@ -24,6 +24,8 @@ pub const CASES: &[Case] = &[
     ("odd_names", Nothing, odd_names),
     ("source_in_a_zip", Nothing, source_in_a_zip),
     ("source_changed", Nothing, source_changed),
+    ("source_is_a_pipe", Nothing, source_is_a_pipe),
+    ("descriptors_apart", Nothing, descriptors_apart),
     ("threads_started_by_c", Compiler, threads_started_by_c),
     ("gil_held_by_another", Nothing, gil_held_by_another),
     (
@@ -163,6 +165,47 @@ fn source_changed(python: &Interpreter) {
         "{text}"
     );
     assert!(!text.contains("# as it"), "{text}");
+    goes_on(program);
+}
+
+/// Where the source was there is a pipe: nobody writes to it, and nobody shall wait for that.
+fn source_is_a_pipe(python: &Interpreter) {
+    let folder = Scratch::new();
+    let name = "changing_module.py";
+    let path = folder.write(name, "def wait_here(gate):\n    gate.acquire()\n");
+    let place = folder.to_str().unwrap().to_owned();
+    let program = woken_target(python, "weird.py", &["changed", &place]);
+    settle(program.pid());
+    std::fs::remove_file(&path).unwrap();
+    run(tests::process::command("mkfifo").arg(&path)).expect_code(0);
+    let begun = Instant::now();
+    let text = state(program.pid());
+    assert!(begun.elapsed() < Duration::from_secs(2), "{text}");
+    assert!(!text.contains(WALK_HEADING), "{text}");
+    let told = text
+        .split("changing_module.py\", line 2, in wait_here\n")
+        .nth(1);
+    // The next line is the next thread's, or there is none.
+    assert!(told.is_some_and(|rest| !rest.starts_with("    ")), "{text}");
+    goes_on(program);
+}
+
+/// What the worker opens is never in the table of the program, and what the program has open is
+/// not kept open by the worker.
+fn descriptors_apart(python: &Interpreter) {
+    let program = woken_target(python, "weird.py", &["recursion", "3"]);
+    settle(program.pid());
+    state(program.pid());
+    let tasks = tests::procfs::tasks(program.pid());
+    let of = |task: i32| {
+        let folder = format!("/proc/{}/task/{task}/fd", program.pid());
+        std::fs::read_dir(folder).unwrap().count()
+    };
+    let worker = tasks.iter().find(|&&task| {
+        tests::procfs::read(program.pid(), &format!("task/{task}/comm")) == "sleeper-worker\n"
+    });
+    assert_eq!(of(*worker.expect("a worker")), 0);
+    assert!(of(program.pid()) >= 3);
     goes_on(program);
 }
 

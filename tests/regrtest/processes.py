@@ -1,0 +1,84 @@
+"""What /proc tells of the processes of a test."""
+import errno
+import os
+import signal
+import sys
+
+# Stands in the environment of a test and of all that descends from it, wherever that daemonizes.
+MARK = 'SLEEPER_REGRTEST_MARK'
+
+
+def read(pid, name):
+    """A file of /proc/PID; empty if there is no such process (any more)."""
+    try:
+        opened = open('/proc/%d/%s' % (pid, name), 'rb')
+    except IOError:
+        return ''
+    try:
+        return opened.read()
+    except IOError:
+        return ''
+    finally:
+        opened.close()
+
+
+def state_and_parent(pid):
+    """The state letter and the parent's PID; None if there is no such process."""
+    fields = read(pid, 'stat').rpartition(')')[2].split()
+    if len(fields) < 2:
+        return None
+    return fields[0], int(fields[1])
+
+
+def of_a_living_thread(pid, name):
+    """A file of /proc/PID that a process loses when its main thread ends: from another thread."""
+    text = read(pid, name)
+    if not text:
+        try:
+            threads = os.listdir('/proc/%d/task' % pid)
+        except OSError:
+            threads = []
+        for thread in threads:
+            text = text or read(pid, 'task/%s/%s' % (thread, name))
+    return text
+
+
+def has_ended(pid, state):
+    """Whether it is a zombie; not one whose main thread alone has ended."""
+    return state in 'ZX' and not of_a_living_thread(pid, 'maps')
+
+
+def family(pid, mark):
+    """A process and its descendants, by parentage and by the mark; zombies left out."""
+    entry = '%s=%s' % (MARK, mark)
+    parents, members = {}, set([pid])
+    for name in os.listdir('/proc'):
+        if not name.isdigit():
+            continue
+        one = int(name)
+        told = state_and_parent(one)
+        if told and not has_ended(one, told[0]):
+            parents[one] = told[1]
+            if entry in of_a_living_thread(one, 'environ').split('\0'):
+                members.add(one)
+    grown = True
+    while grown:
+        more = set(one for one in parents if parents[one] in members)
+        grown = not more <= members
+        members |= more
+    return [one for one in members if one in parents]
+
+
+def carries(pid, library):
+    """Whether the library is mapped into the process."""
+    return library in of_a_living_thread(pid, 'maps')
+
+
+def kill(pids):
+    """Kills them, by their numbers."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            if sys.exc_info()[1].errno != errno.ESRCH:
+                raise
