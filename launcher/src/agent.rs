@@ -45,8 +45,8 @@ impl Agent {
                         elf::section_offset(path, BELL_SECTION)
                     })?;
                     let agent = Agent {
-                        state_function: file.start + offset,
-                        bell: bell.map(|offset| file.start + offset),
+                        state_function: file.start.wrapping_add(offset),
+                        bell: bell.map(|offset| file.start.wrapping_add(offset)),
                         library: file.path,
                         parked_thread,
                     };

@@ -107,13 +107,14 @@ pub fn check(path: &Path, search_path: Option<&OsStr>) -> Result<(), Refusal> {
 }
 
 fn check_at_depth(path: &Path, search_path: Option<&OsStr>, depth: usize) -> Result<(), Refusal> {
-    // What may be executed but not read is left to the kernel; so are endless scripts.
+    // What may be executed but not read is left to the kernel; so are endless scripts, and pipes,
+    // which to open would be to wait.
+    if depth > DEEPEST || !path.is_file() {
+        return Ok(());
+    }
     let Ok(file) = File::open(path) else {
         return Ok(());
     };
-    if depth > DEEPEST {
-        return Ok(());
-    }
     match elf::read(&file) {
         Ok(Some(program)) => return check_program(path, &file, &program),
         Ok(None) => {}

@@ -79,6 +79,9 @@ fn check_file(path: &Path) -> Result<(), Trouble> {
     let name = path.display();
     let next = format!("set {LIBRARY_VARIABLE} to the path of libsleeper.so");
     let trouble = |what: String| Trouble::new(what, next.clone());
+    if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
+        return Err(trouble(format!("{name} is no shared library")));
+    }
     let file = File::open(path)
         .map_err(|error| trouble(format!("the library {name} cannot be opened ({error})")))?;
     let executable = match elf::read(&file) {

@@ -98,7 +98,8 @@ impl fmt::Display for Process {
     }
 }
 
-fn parse_status(text: &str) -> Option<Status> {
+/// Reads the text of `/proc/PID/status`.
+pub fn parse_status(text: &str) -> Option<Status> {
     let field = |name: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -121,12 +122,13 @@ fn parse_status(text: &str) -> Option<Status> {
 
 /// Field 22 of `/proc/PID/stat`. The second is the name in parentheses, which may hold
 /// anything, also spaces and parentheses.
-fn parse_start(text: &str) -> Option<u64> {
+pub fn parse_start(text: &str) -> Option<u64> {
     let (_, after_name) = text.rsplit_once(')')?;
     after_name.split_whitespace().nth(19)?.parse().ok()
 }
 
-fn parse_deadline(environment: &[u8]) -> f64 {
+/// What `/proc/PID/environ` says of the agent's deadline, in seconds; never less than usual.
+pub fn parse_deadline(environment: &[u8]) -> f64 {
     let value = environment
         .split(|byte| *byte == 0)
         .find_map(|entry| {

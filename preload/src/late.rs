@@ -7,7 +7,7 @@
 
 use std::ffi::CStr;
 
-use crate::memory::{read, read_bytes};
+use crate::memory::{Lap, read, read_bytes};
 
 /// No process has more objects, no list of symbols a longer chain.
 const MOST_OBJECTS: usize = 20_000;
@@ -56,8 +56,9 @@ pub struct Object {
 /// meanwhile; an object that is being loaded may be missed, and is found when asked again.
 pub fn object_defining(symbol: &CStr) -> Option<Object> {
     let mut entry = read::<usize>(&raw const _r_debug.first_object as usize)?;
+    let mut lap = Lap::default();
     for _ in 0..MOST_OBJECTS {
-        if entry == 0 {
+        if entry == 0 || lap.is_closed_by(entry) {
             return None;
         }
         if let Some(object) = Object::new(entry)
@@ -80,7 +81,11 @@ impl Object {
             let value = read::<usize>(dynamic.checked_add(8)?)?;
             // The loader has made these addresses absolute, but for read-only dynamic sections
             // such as the vDSO's.
-            let address = if value < base { base + value } else { value };
+            let address = if value < base {
+                base.wrapping_add(value)
+            } else {
+                value
+            };
             match tag {
                 0 => break,
                 DT_STRTAB => strings = address,

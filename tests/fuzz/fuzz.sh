@@ -1,0 +1,46 @@
+#!/bin/bash
+# Feeds every parser with anything, each for some seconds. usage: fuzz.sh FOLDER SECONDS [NAME…]
+#
+# What was built, and the inputs by which more was reached, stay in FOLDER for the next time.
+set -u
+cd "$(dirname "$0")" || exit 1
+folder=$1 seconds=$2
+shift 2
+
+missing() {
+    echo "fuzzing cannot be done here: $1" >&2
+    exit 1
+}
+cargo +nightly --version >/dev/null 2>&1 ||
+    missing 'the nightly compiler is missing: rustup toolchain install nightly'
+cargo fuzz --version >/dev/null 2>&1 ||
+    missing 'cargo-fuzz is missing: cargo install cargo-fuzz'
+
+names=("$@")
+if [ ${#names[@]} = 0 ]; then
+    for file in fuzz_targets/*.rs; do names+=("$(basename "$file" .rs)"); done
+fi
+host=$(rustc +nightly -vV | sed -n 's/^host: //p')
+failed=0
+for name in "${names[@]}"; do
+    if ! cargo +nightly fuzz build --fuzz-dir . --target-dir "$folder" "$name" 2>"$folder.log"; then
+        cat "$folder.log"
+        echo "$name: cannot be built" >&2
+        failed=1
+        continue
+    fi
+    mkdir -p "$folder/inputs/$name" "$folder/found"
+    # An answer may claim to be of 4 GB, which then are asked for, but not used.
+    if "$folder/$host/release/$name" -max_total_time="$seconds" -max_len=4096 -timeout=20 \
+        -malloc_limit_mb=5000 -rss_limit_mb=4000 -print_final_stats=1 \
+        -artifact_prefix="$folder/found/$name-" "$folder/inputs/$name" >"$folder/$name.log" 2>&1; then
+        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$folder/$name.log")
+        reached=$(grep -o 'cov: [0-9]*' "$folder/$name.log" | tail -n 1)
+        echo "$name: $runs inputs, ${reached#cov: } edges reached, nothing found"
+    else
+        tail -n 60 "$folder/$name.log"
+        echo "$name: found something; the input is in $folder/found" >&2
+        failed=1
+    fi
+done
+exit $failed

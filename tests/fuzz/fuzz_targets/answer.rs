@@ -1,0 +1,107 @@
+//! Answers and bells in a process's memory, which may hold anything.
+
+#![no_main]
+
+use launcher::answer::{Answer, Fetched, fetch, fetch_numbered};
+use launcher::bell::{self, Seen};
+use launcher::interface::{ANSWER_MAGIC, AnswerHeader, THREAD_HEADING};
+use launcher::process::Process;
+use launcher::trouble::Trouble;
+use libfuzzer_sys::fuzz_target;
+use std::mem::offset_of;
+
+const HEADER: usize = size_of::<AnswerHeader>();
+
+fuzz_target!(|data: &[u8]| {
+    bell::parse(data);
+    let reason = Answer::from_text(data.to_vec());
+    match &reason {
+        Answer::State(text) => {
+            assert_eq!(text, data);
+            assert!(String::from_utf8_lossy(text).contains(THREAD_HEADING));
+        }
+        Answer::Reason(line) => assert_eq!(line.trim(), line),
+    }
+    from_anywhere(data);
+    from_a_process(data);
+    whole(data);
+});
+
+/// Nothing is asked for that is not there to be asked for.
+fn from_anywhere(data: &[u8]) {
+    let base = 0x1000_u64;
+    let mut asked = Vec::new();
+    let fetched = fetch(base + HEADER as u64, |address, length| {
+        asked.push((address, length));
+        let from = usize::try_from(address - base).unwrap();
+        let bytes = data.get(from..from.saturating_add(length));
+        bytes
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| Trouble::plain("not there"))
+    });
+    assert_eq!(asked[0], (base, HEADER));
+    assert!(asked.len() <= 2);
+    if let Ok(text) = fetched {
+        assert!(data[..HEADER].starts_with(&ANSWER_MAGIC));
+        assert!(data[HEADER..].starts_with(&text));
+    }
+}
+
+/// Our own memory, at an address that `data` names, or where `data` itself stands.
+fn from_a_process(data: &[u8]) {
+    let process = Process {
+        pid: std::process::id() as i32,
+    };
+    // So that there always is a whole header.
+    let memory = [data, &[0; HEADER]].concat();
+    let word = |at: usize| u64::from_ne_bytes(*memory[at..].first_chunk().unwrap());
+    let own = memory.as_ptr() as u64 + HEADER as u64;
+    for text in [word(0), own] {
+        let number = word(offset_of!(AnswerHeader, number));
+        let seen = Seen {
+            listens: true,
+            rung: 0,
+            answered: 0,
+            text,
+            number,
+        };
+        if let Fetched::Text(text) = fetch_numbered(process, seen) {
+            assert!(memory.starts_with(&ANSWER_MAGIC));
+            assert_eq!(text.len() as u64, word(offset_of!(AnswerHeader, length)));
+        }
+    }
+}
+
+/// An answer that is whole is fetched whole, from ourselves as from elsewhere.
+fn whole(data: &[u8]) {
+    let mut memory = vec![0; HEADER];
+    let length_at = offset_of!(AnswerHeader, length);
+    let number_at = offset_of!(AnswerHeader, number);
+    memory[..8].copy_from_slice(&ANSWER_MAGIC);
+    memory[length_at..length_at + 8].copy_from_slice(&data.len().to_ne_bytes());
+    memory[number_at..number_at + 8].copy_from_slice(&5_u64.to_ne_bytes());
+    memory.extend_from_slice(data);
+    memory.push(0);
+    let start = memory.as_ptr() as u64;
+    let fetched = fetch(start + HEADER as u64, |address, length| {
+        let from = (address - start) as usize;
+        Ok(memory[from..from + length].to_vec())
+    });
+    assert_eq!(fetched.as_deref(), Ok(data));
+    for number in [5, 6] {
+        let seen = Seen {
+            listens: true,
+            rung: 1,
+            answered: 1,
+            text: start + HEADER as u64,
+            number,
+        };
+        let process = Process {
+            pid: std::process::id() as i32,
+        };
+        match fetch_numbered(process, seen) {
+            Fetched::Text(text) => assert!(number == 5 && text == data),
+            Fetched::Replaced => assert_eq!(number, 6),
+        }
+    }
+}

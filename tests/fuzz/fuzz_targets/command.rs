@@ -1,0 +1,57 @@
+//! What sa-run reads before it becomes the command: `#!` lines, and LD_PRELOAD.
+
+#![no_main]
+
+#[path = "../memory_file.rs"]
+mod memory_file;
+
+use launcher::{command, library, script};
+use libfuzzer_sys::fuzz_target;
+use memory_file::MemoryFile;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+fuzz_target!(|data: &[u8]| {
+    if let Some(line) = script::first_line(data) {
+        assert!(data.starts_with(b"#!"));
+        assert!(!line.program.is_empty());
+        assert!(!line.program.contains([' ', '\t', '\n', '\0']));
+        if let Some(argument) = &line.argument {
+            assert_eq!(argument.trim_matches([' ', '\t']), argument);
+        }
+        if let Some(name) = line.through_env() {
+            assert!(
+                line.argument
+                    .as_ref()
+                    .is_some_and(|argument| argument.contains(name))
+            );
+            assert!(!name.starts_with('-') && !name.contains('='));
+        }
+    }
+    // As a whole file, with /bin for what `env` looks for.
+    let file = MemoryFile::new(data);
+    let _ = command::check(&file.path(), Some(OsStr::new("/bin")));
+    let _ = command::find(OsStr::from_bytes(data), Some(OsStr::from_bytes(data)));
+    let _ = library::find(Some(file.path().as_os_str()), Path::new("/bin/sa-run"));
+    preload(data);
+});
+
+/// The library is in LD_PRELOAD once, and nothing else in it is changed.
+fn preload(present: &[u8]) {
+    let library = b"/opt/libsleeper.so";
+    let value = library::preload_value(
+        Path::new(OsStr::from_bytes(library)),
+        Some(OsStr::from_bytes(present)),
+    );
+    let count = |bytes: &[u8]| {
+        let entries = bytes.split(|byte| b" :".contains(byte));
+        entries.filter(|entry| *entry == library).count()
+    };
+    let value = value.as_bytes();
+    assert_eq!(count(value), count(present).max(1));
+    assert!(value.ends_with(present));
+    if count(present) > 0 {
+        assert_eq!(value, present);
+    }
+}

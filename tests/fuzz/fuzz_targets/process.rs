@@ -1,0 +1,44 @@
+//! `/proc/PID/status`, `stat` and `environ`.
+
+#![no_main]
+
+use launcher::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
+use launcher::process::{parse_deadline, parse_start, parse_status};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let text = String::from_utf8_lossy(data);
+    parse_status(&text);
+    parse_start(&text);
+    allowed(parse_deadline(data));
+
+    // A name may hold anything but a newline, which the kernel escapes.
+    let name: String = text
+        .chars()
+        .filter(|character| !"\n\r".contains(*character))
+        .collect();
+    let status = format!(
+        "Name:\t{name}\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t41\nNgid:\t0\nPid:\t42\nPPid:\t7\n\
+         TracerPid:\t9\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n"
+    );
+    let found = parse_status(&status).expect("it is whole");
+    assert_eq!(found.name, name.trim());
+    assert_eq!((found.state, found.process), ('S', 41));
+    assert_eq!((found.parent, found.tracer), (7, 9));
+    assert_eq!(found.users, [1, 2, 3]);
+    let rest: Vec<String> = (3..53).map(|field| field.to_string()).collect();
+    let stat = format!("42 ({text}) {}\n", rest.join(" "));
+    assert_eq!(parse_start(&stat), Some(22));
+
+    // The last of the environment's entries but for what is fuzzed before it.
+    if !text.contains(DEADLINE_VARIABLE) {
+        let environment = [data, b"\0", DEADLINE_VARIABLE.as_bytes(), b"=7.5\0X=1\0"].concat();
+        assert_eq!(parse_deadline(&environment), 7.5);
+    }
+    let environment = [DEADLINE_VARIABLE.as_bytes(), b"=", data].concat();
+    allowed(parse_deadline(&environment));
+});
+
+fn allowed(seconds: f64) {
+    assert!((DEADLINE_SECONDS..=DEADLINE_LONGEST_SECONDS).contains(&seconds));
+}

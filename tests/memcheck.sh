@@ -1,0 +1,95 @@
+#!/bin/bash
+# Runs a program that asks itself under valgrind, without and with the library, and fails if
+# anything is reported that has the library in its stack. Then runs it with a library that
+# AddressSanitizer checks. usage: memcheck.sh LIBRARY FOLDER [PYTHON]
+#
+# FOLDER is where that library is built.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+library=$1 built=$2
+asked=200
+
+if ! command -v valgrind >/dev/null; then
+    echo 'valgrind is missing: install it (package valgrind)' >&2
+    exit 1
+fi
+python=${3:-}
+for one in python2.7 "$HOME"/.pyenv/versions/2.7*/bin/python2.7; do
+    if [ -z "$python" ] && "$one" -c '' 2>/dev/null; then python=$one; fi
+done
+if [ -z "$python" ]; then
+    echo 'there is no python2.7: name one, as in make memcheck PYTHON=/usr/bin/python2.7' >&2
+    exit 1
+fi
+# A wrapper may stand for it, such as pyenv's.
+python=$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# Leaves its logs, one for each process, in $folder/$1. The deadline is long because valgrind runs
+# one thread at a time, slowly.
+run() {
+    mkdir -p "$folder/$1"
+    SECONDS=0
+    LD_PRELOAD=$2 SLEEPER_AGENT_DEADLINE=60 valgrind --tool=memcheck --trace-children=no \
+        --leak-check=full --show-leak-kinds=definite --num-callers=50 --fullpath-after= \
+        --suppressions=tests/memcheck.supp --log-file="$folder/$1/%p" \
+        "$python" -B tests/targets/memcheck.py $asked >"$folder/$1.out" 2>&1
+    status=$?
+    echo "$1: ended with $status, $(tail -n 1 "$folder/$1.out"); $SECONDS s"
+}
+
+# The reports in a run's logs, each a paragraph, that have the library in their stack. By its
+# sources: valgrind names an object only where it knows no line.
+ours() {
+    cat "$folder/$1"/* | sed 's/^==[0-9]*== \{0,1\}//' |
+        awk 'BEGIN { RS = ""; ORS = "\n\n" } /preload\/src\/|\/library\/(std|core|alloc)\/|libsleeper/ && / (at|by) 0x/'
+}
+
+# By the first function in each stack: what the library leads Python into is Python's own.
+kinds() {
+    cat "$folder/$1"/* | sed 's/^==[0-9]*== \{0,1\}//' | awk 'BEGIN { RS = ""; FS = "\n" }
+        { for (line = 2; line <= NF; line++) if ($line ~ /^   at 0x/) {
+              sub(/.*0x[0-9A-F]*: /, "", $line); sub(/ \(.*/, "", $line)
+              print $line; next } }' | sort | uniq -c | sort -rn
+}
+
+failed=0
+run without ''
+[ $status = 7 ] || failed=1
+run with "$library"
+[ $status = 7 ] || failed=1
+grep -q "^told $((asked / 2)), child 5$" "$folder/with.out" || failed=1
+[ $failed = 0 ] || cat "$folder"/*.out
+echo "reported without the library, by function:"; kinds without | sed 's/^/  /'
+echo "reported with it:"; kinds with | sed 's/^/  /'
+found=$(ours with)
+if [ -n "$found" ]; then
+    echo "$found"
+    echo "valgrind reports the above with the library in the stack" >&2
+    failed=1
+fi
+[ $failed = 0 ] && echo 'nothing is reported that has the library in its stack'
+
+# The checked library has to find the sanitizer's own, and that has to come first. Leaks are
+# valgrind's: at its end a Python 2 leaves thousands.
+host=$(rustc +nightly -vV 2>/dev/null | sed -n 's/^host: //p')
+sanitizer=$(realpath -e "$(cc -print-file-name=libasan.so 2>/dev/null)" 2>/dev/null)
+if [ -z "$host" ] || [ -z "$sanitizer" ]; then
+    echo 'AddressSanitizer: not run; it needs a nightly Rust compiler, and gcc with libasan'
+    exit $failed
+fi
+RUSTFLAGS=-Zsanitizer=address cargo +nightly build --quiet -p preload \
+    --target "$host" --target-dir "$built" || exit 1
+ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$sanitizer $built/$host/debug/libsleeper.so" \
+    "$python" -B tests/targets/memcheck.py $asked >"$folder/asan.out" 2>&1
+status=$?
+if [ $status = 7 ] && [ "$(cat "$folder/asan.out")" = "told $((asked / 2)), child 5" ]; then
+    echo 'AddressSanitizer: nothing is reported'
+else
+    cat "$folder/asan.out"
+    echo "AddressSanitizer: ended with $status" >&2
+    failed=1
+fi
+exit $failed
