@@ -38,6 +38,10 @@ pub fn vanished(target: &Target) -> Option<Trouble> {
         {
             None
         }
+        // One that is ending gives its memory back first.
+        Ok(_) if std::fs::read(target.process.path("maps")).is_ok_and(|maps| maps.is_empty()) => {
+            Some(checks::exited())
+        }
         Ok(_) => Some(Trouble::new(
             "it replaced its program (exec) while it was being asked",
             "ask again for the state of the new one",

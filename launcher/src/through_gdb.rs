@@ -253,6 +253,9 @@ impl ThroughGdb {
 
     fn call_failed(&self, failure: Failure) -> Trouble {
         match failure {
+            Failure::Refused(message) if message.contains("signaled while in a function") => {
+                Trouble::new("it got a signal while it was being asked", "ask again")
+            }
             Failure::Refused(message) => {
                 let first = message.lines().next().unwrap_or_default().to_owned();
                 Trouble::new(

@@ -23,6 +23,9 @@ use crate::{desk, layout, load, park, snippet, threads, undisturbed, walk};
 /// which runs no handler of ours, is told by it.
 static BOOTED_IN: AtomicI32 = AtomicI32::new(0);
 
+/// The process in which the agent is starting its threads, or has; 0: none.
+static BOOTING_IN: AtomicI32 = AtomicI32::new(0);
+
 /// The process in which a pending call was left and has not run; 0: none. (A child forked
 /// meanwhile inherits the call.)
 static ARMED_IN: AtomicI32 = AtomicI32::new(0);
@@ -41,6 +44,8 @@ static THREAD_ERROR: AtomicI32 = AtomicI32::new(0);
 pub enum Stage {
     /// Not booted in this process (yet): 0, or the errno why its thread could not be started.
     Unborn(i32),
+    /// Its threads are being started.
+    Booting,
     /// Asleep, ready to be asked.
     Parked,
 }
@@ -48,9 +53,11 @@ pub enum Stage {
 /// Where the agent is in its life. Any thread, interrupted or not.
 pub fn stage() -> Stage {
     if BOOTED_IN.load(Ordering::Acquire) == process() {
-        Stage::Parked
-    } else {
-        Stage::Unborn(THREAD_ERROR.load(Ordering::Relaxed))
+        return Stage::Parked;
+    }
+    match THREAD_ERROR.load(Ordering::Relaxed) {
+        0 if BOOTING_IN.load(Ordering::Acquire) == process() => Stage::Booting,
+        error => Stage::Unborn(error),
     }
 }
 
@@ -100,6 +107,7 @@ unsafe fn boot_holding_gil(python: &'static Python) {
     if load::is_left_alone() || BOOTED_IN.load(Ordering::Acquire) == process() {
         return;
     }
+    BOOTING_IN.store(process(), Ordering::Release);
     if python.runs_main() {
         // SAFETY: on the thread that holds the interpreter; does nothing if called before.
         unsafe { (python.PyEval_InitThreads)() };
@@ -162,6 +170,7 @@ unsafe extern "C" fn after_fork() {
         unsafe { undisturbed::restart_collector(python) };
     }
     if booted && python.initialized() && !load::is_left_alone() {
+        BOOTING_IN.store(process(), Ordering::Release);
         let _ = std::panic::catch_unwind(start_thread);
     }
 }

@@ -87,12 +87,15 @@ fn answer(claim: &Claim) -> *const c_char {
     if !python.initialized() {
         return refuse(match stage {
             _ if boot::has_ended() => format_args!("the interpreter has been shut down"),
-            Stage::Unborn(_) => format_args!("the interpreter is not initialised yet"),
+            Stage::Unborn(_) | Stage::Booting => {
+                format_args!("the interpreter is not initialised yet")
+            }
             _ => format_args!("the interpreter is shutting down"),
         });
     }
     match stage {
         Stage::Parked => ask_worker(python, claim),
+        Stage::Booting => walk(python, format_args!("the agent is just starting")),
         Stage::Unborn(0) if !python.has_gil() => {
             boot::arm(python);
             walk(

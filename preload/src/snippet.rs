@@ -13,9 +13,6 @@ use crate::{imports, layout, threads, undisturbed};
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
 
-/// More than it takes to compile the snippet, in bytes.
-const MEMORY_TO_COMPILE: usize = 1 << 20;
-
 /// The snippet's functions; null until first needed in an interpreter's life. Read and written only
 /// by who holds the GIL.
 static COLLECT: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
@@ -214,13 +211,6 @@ unsafe fn prepare(python: &Python) -> Result<(), Failure> {
         undisturbed::find_collector(python);
         if !COLLECT.load(Ordering::Relaxed).is_null() {
             return Ok(());
-        }
-        // Out of memory the parser would write to the program's standard error
-        // (Parser/parser.c, `PyParser_New`, 2.6 and 2.7).
-        let probe = libc::malloc(MEMORY_TO_COMPILE);
-        libc::free(probe);
-        if probe.is_null() {
-            return Err(Failure::NoMemory);
         }
         let namespace = (python.PyDict_New)();
         if namespace.is_null() {

@@ -5,8 +5,8 @@
 //! to serve, and goes back to sleep.
 
 use std::ffi::{c_int, c_void};
-use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use std::{hint, ptr};
 
 use crate::failure::Failure;
 use crate::interface::WORKER_THREAD;
@@ -18,6 +18,9 @@ use crate::{boot, descriptors, desk, park, wait};
 /// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
 /// gives the source of a line.
 const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
+
+/// With less memory to be had, in bytes, it is not tried at all.
+const MEMORY_TO_ANSWER: usize = 1 << 20;
 
 /// The worker (`pthread_t`); 0: none in this process.
 static WORKER: AtomicUsize = AtomicUsize::new(0);
@@ -193,7 +196,16 @@ unsafe fn holding_gil<R>(python: &'static Python, work: impl FnOnce() -> R) -> R
             return Err(Failure::ShuttingDown);
         }
         AT.store(HOLDING, Ordering::SeqCst);
-        let thread = (python.PyThreadState_New)(interpreter);
+        // Out of memory, making a thread state ends the process ("Couldn't create autoTLSkey
+        // mapping", Python/pystate.c), and the parser writes to the program's standard error.
+        // (Hidden from the compiler, which may otherwise do without asking.)
+        let enough = hint::black_box(libc::malloc(MEMORY_TO_ANSWER));
+        libc::free(enough);
+        let thread = if enough.is_null() {
+            ptr::null_mut()
+        } else {
+            (python.PyThreadState_New)(interpreter)
+        };
         if thread.is_null() {
             (python.PyEval_ReleaseLock)();
             return Err(Failure::NoMemory);
