@@ -5,15 +5,22 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 PYTHON ?=
+FUZZ_SECONDS ?= 30
+SEEDS ?= 16
 
 TARGET = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 BUILT = $(TARGET)/release
 
-.PHONY: help demo test bench install shim lint clean build gdb pythons
+.PHONY: help demo test torture regrtest fuzz memcheck miri bench install shim lint clean build gdb pythons
 
 help:
 	@echo 'make demo                wake a threaded Python 2.7 program and see what it is doing'
 	@echo 'make test                run all tests on every Python 2.6 and 2.7 found here'
+	@echo 'make torture             many thousand activations of programs that are hard to ask: an hour'
+	@echo 'make regrtest            CPython 2.7'\''s own tests under the agent, activated all the time: an hour'
+	@echo 'make fuzz                every parser, fed with anything for FUZZ_SECONDS (now $(FUZZ_SECONDS)) each'
+	@echo 'make memcheck            the library under valgrind, and under AddressSanitizer'
+	@echo 'make miri                the hand-over between threads, under Miri with SEEDS (now $(SEEDS)) schedules'
 	@echo 'make bench               time and hold-up, beside plain gdb and py-spy'
 	@echo 'make install             into PREFIX (now $(PREFIX)), below DESTDIR if that is set'
 	@echo 'make shim PYTHON=...     the optional `import sleeper_agent`, for that Python 2.6 or 2.7'
@@ -36,7 +43,30 @@ demo: build gdb
 # The trials on real interpreters come last: their summary is the last word.
 test: build gdb pythons
 	@$(CARGO) test --quiet --workspace --exclude tests
+	@$(CARGO) test --quiet -p tests --test torture
 	@$(CARGO) test -p tests --test agent
+
+# The short form of it is a part of `make test`; see tests/torture/README.md.
+torture: build gdb pythons
+	@SLEEPER_TORTURE=full $(CARGO) test --quiet -p tests --test torture
+
+# TESTS names some of them, or options (run.py --help); PYTHON names the interpreter.
+regrtest: build gdb
+	@PYTHON='$(PYTHON)' tests/regrtest/run.sh '$(BUILT)' --list '$(TARGET)/regrtest.txt' $(TESTS)
+
+# Needs a nightly compiler and cargo-fuzz. FUZZ names some of the targets.
+fuzz:
+	@mkdir -p '$(TARGET)'
+	@tests/fuzz/fuzz.sh '$(abspath $(TARGET))/fuzz' '$(FUZZ_SECONDS)' $(FUZZ)
+
+memcheck: build
+	@tests/memcheck.sh '$(BUILT)/libsleeper.so' '$(abspath $(TARGET))/asan' $(PYTHON)
+
+miri:
+	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { \
+	    echo 'Miri is missing: rustup toolchain install nightly --component miri rust-src' >&2; exit 1; }
+	@MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-many-seeds=0..$(SEEDS)' \
+	    $(CARGO) +nightly miri test --quiet -p preload --lib desk
 
 bench: build gdb pythons
 	@tests/bench/py-spy.sh

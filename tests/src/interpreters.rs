@@ -61,6 +61,36 @@ pub struct Found {
     pub unusable: Vec<String>,
 }
 
+impl Found {
+    /// Prints what there is and what there is not.
+    pub fn announce(&self) {
+        println!("interpreters:");
+        for one in &self.interpreters {
+            let path = one.path.display();
+            println!("  {:<22} {path}  ({})", one.label, one.full_version);
+        }
+        for line in self.missing.iter().chain(&self.unusable) {
+            println!("  missing: {line}");
+        }
+    }
+
+    /// Why nothing can be tested with these.
+    pub fn trouble(&self) -> Option<String> {
+        if !self.unusable.is_empty() {
+            return Some(format!(
+                "{MORE_VARIABLE} names what is no usable CPython 2.6 or 2.7"
+            ));
+        }
+        let seven = self.interpreters.iter().any(|one| one.version == (2, 7));
+        (!seven).then(|| {
+            format!(
+                "there is no CPython 2.7 on this machine. Put one on the PATH, install one with \
+                 pyenv, or name it in {MORE_VARIABLE}."
+            )
+        })
+    }
+}
+
 /// Environment variable with more interpreters to use, separated by colons.
 pub const MORE_VARIABLE: &str = "SLEEPER_TEST_PYTHONS";
 

@@ -142,6 +142,15 @@ impl Ended {
 impl Program {
     /// Starts the command in a process group of its own, all three streams ours.
     pub fn start(command: &mut Command) -> Program {
+        Program::start_reading(command, Stdio::piped())
+    }
+
+    /// As [`Program::start`], with /dev/null for standard input.
+    pub fn start_without_input(command: &mut Command) -> Program {
+        Program::start_reading(command, Stdio::null())
+    }
+
+    fn start_reading(command: &mut Command, input: Stdio) -> Program {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let runner = std::process::id();
@@ -149,7 +158,7 @@ impl Program {
         let parent = runner as libc::pid_t;
         command
             .env(MARK, &mark)
-            .stdin(Stdio::piped())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
@@ -191,6 +200,11 @@ impl Program {
     /// What it has written to standard output so far.
     pub fn out(&self) -> String {
         String::from_utf8_lossy(&self.output.so_far()).into_owned()
+    }
+
+    /// What it has written to standard error so far.
+    pub fn err(&self) -> String {
+        String::from_utf8_lossy(&self.errors.so_far()).into_owned()
     }
 
     #[track_caller]
@@ -260,12 +274,26 @@ impl Program {
 
     /// Whether it has ended; it stays a zombie, not reaped.
     pub fn has_ended(&self) -> bool {
-        // SAFETY: an all-zero siginfo_t is a valid one, and waitid fills it.
+        self.ended.is_some() || self.status().is_some()
+    }
+
+    /// How it has ended, if it has; it stays a zombie, not reaped.
+    pub fn status(&self) -> Option<ExitStatus> {
+        // SAFETY: an all-zero siginfo_t is a valid one, and waitid fills it; what is read of it
+        // afterwards it sets for every child that has ended.
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
             let id = self.child.id();
-            libc::waitid(libc::P_PID, id, &mut info, flags) != 0 || info.si_pid() != 0
+            if libc::waitid(libc::P_PID, id, &mut info, flags) != 0 || info.si_pid() == 0 {
+                return None;
+            }
+            let number = info.si_status();
+            Some(ExitStatus::from_raw(match info.si_code {
+                libc::CLD_EXITED => number << 8,
+                libc::CLD_DUMPED => number | 0x80,
+                _ => number,
+            }))
         }
     }
 

@@ -27,7 +27,8 @@ pub fn state(pid: i32) -> char {
     status(pid, "State").chars().next().unwrap_or(' ')
 }
 
-fn tasks(pid: i32) -> Vec<i32> {
+/// All its threads.
+pub fn tasks(pid: i32) -> Vec<i32> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
     };
@@ -93,4 +94,15 @@ pub fn descriptors(pid: i32) -> Vec<String> {
         .collect();
     list.sort();
     list
+}
+
+/// Each of its threads as `NAME (STATE)`, where the state is the kernel's letter.
+pub fn threads_with_states(pid: i32) -> Vec<String> {
+    let tell = |task: i32| {
+        let stat = read(pid, &format!("task/{task}/stat"));
+        let (_, tail) = stat.split_once('(')?;
+        let (name, rest) = tail.rsplit_once(") ")?;
+        Some(format!("{name} ({})", rest.chars().next()?))
+    };
+    tasks(pid).into_iter().filter_map(tell).collect()
 }

@@ -1,0 +1,150 @@
+//! How much is done: the short form, the full one, or the comparison alone.
+
+use crate::header::Life;
+use crate::ways::Way;
+use std::path::{Path, PathBuf};
+use tests::product::product;
+
+/// Environment variable: `full`, `direct`, or nothing for the short form.
+const FORM: &str = "SLEEPER_TORTURE";
+
+/// Environment variable: how many activations the full form makes by each way in.
+const ACTIVATIONS: &str = "SLEEPER_TORTURE_ACTIVATIONS";
+
+/// Environment variable: the seed of another run, to have its moments again.
+const SEED: &str = "SLEEPER_TORTURE_SEED";
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Form {
+    /// A little of everything.
+    Short,
+    /// So many activations that losing one in thousands shows.
+    Full,
+    /// The direct way alone.
+    Direct,
+}
+
+/// How much a trial does.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// It is done after so many activations,
+    pub activations: u64,
+    /// or after so many starts.
+    pub starts: u64,
+}
+
+/// How much a run does.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// What it does.
+    pub form: Form,
+    /// Where random numbers begin.
+    pub seed: u64,
+    wanted: Option<u64>,
+}
+
+/// The short form runs each program on so many builds; on which, the seed says.
+const SHORT_BUILDS: usize = 2;
+
+/// What the short form does with a steady program, and with a brief one.
+const SHORT: [Share; 2] = [
+    Share {
+        activations: 5,
+        starts: 5,
+    },
+    Share {
+        activations: 18,
+        starts: 6,
+    },
+];
+
+fn number(variable: &str) -> Result<Option<u64>, String> {
+    match std::env::var(variable) {
+        Ok(text) => match text.parse() {
+            Ok(number) if number > 0 => Ok(Some(number)),
+            _ => Err(format!("{variable} is not a positive number: {text}")),
+        },
+        Err(_) => Ok(None),
+    }
+}
+
+impl Extent {
+    /// As the environment says.
+    pub fn from_environment() -> Result<Extent, String> {
+        let form = match std::env::var(FORM).as_deref() {
+            Err(_) | Ok("" | "short") => Form::Short,
+            Ok("full") => Form::Full,
+            Ok("direct") => Form::Direct,
+            Ok(other) => return Err(format!("{FORM} is none of short, full, direct: {other}")),
+        };
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
+        let now = now.unwrap_or_default().as_nanos() as u64 % 1_000_000;
+        Ok(Extent {
+            form,
+            seed: number(SEED)?.unwrap_or(now),
+            wanted: number(ACTIVATIONS)?,
+        })
+    }
+
+    /// What this form is called.
+    pub fn title(&self) -> &'static str {
+        match self.form {
+            Form::Short => "The torture suite, short form",
+            Form::Full => "The torture suite",
+            Form::Direct => "The torture suite, the direct way alone",
+        }
+    }
+
+    /// Where its table is written.
+    pub fn table(&self) -> PathBuf {
+        let name = match self.form {
+            Form::Short => "torture-short.md",
+            Form::Full => "torture.md",
+            Form::Direct => "torture-direct.md",
+        };
+        // The library is in TARGET/release.
+        let target = product().library.ancestors().nth(2);
+        target.unwrap_or(Path::new("")).join(name)
+    }
+
+    /// How many activations all trials together make by a way in at the least, if that is
+    /// promised.
+    pub fn wanted(&self, way: &Way) -> Option<u64> {
+        let wanted = self.wanted.unwrap_or(way.activations);
+        (self.form == Form::Full).then_some(wanted)
+    }
+
+    /// A trial's part, where so many trials share what is wanted.
+    pub fn share(&self, way: &Way, trials: usize, life: Life) -> Share {
+        match self.wanted(way) {
+            // A start of a brief program may be over before it is asked at all.
+            Some(wanted) => {
+                let activations = wanted.div_ceil(trials.max(1) as u64);
+                let starts = 5 * activations + 20;
+                Share {
+                    activations,
+                    starts,
+                }
+            }
+            None => SHORT[usize::from(life == Life::Brief)],
+        }
+    }
+
+    /// Whether a program is run on a build, both by their places in the lists.
+    pub fn includes(&self, program: usize, build: usize, builds: usize) -> bool {
+        let first = (program + self.seed as usize) % builds;
+        let turn = (build + builds - first) % builds;
+        self.form == Form::Full || turn < SHORT_BUILDS
+    }
+
+    /// What a run of this form leaves out, if anything.
+    pub fn leaves_out(&self, builds: usize) -> Option<String> {
+        (self.form == Form::Short && builds > SHORT_BUILDS).then(|| {
+            format!(
+                "each program is on {SHORT_BUILDS} of the {builds} builds, on others with \
+                 another seed; on all with {FORM}=full"
+            )
+        })
+    }
+}

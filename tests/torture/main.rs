@@ -1,0 +1,321 @@
+//! Programs that are hard to ask, asked over and over on every real interpreter of this machine:
+//! one trial for each program, build and way in. See README.md.
+
+mod cores;
+mod dice;
+mod direct;
+mod extent;
+mod header;
+mod noticing;
+mod said;
+mod start;
+mod table;
+mod tormenting;
+mod ways;
+
+use dice::Dice;
+use extent::{Extent, Form};
+use header::{Life, Need, Tortured};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::cell::RefCell;
+use std::fs;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex};
+use table::{DirectRow, Row};
+use tests::compile::have_compiler;
+use tests::interpreters::{self, Interpreter};
+use tests::product;
+use tormenting::Torment;
+use ways::{WAYS, Way};
+
+thread_local! {
+    /// What the panic of a trial said, and where: shown once, with the failed trial.
+    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// What the trials bring.
+#[derive(Default)]
+struct Results {
+    rows: Mutex<Vec<Row>>,
+    direct: Mutex<Vec<DirectRow>>,
+}
+
+/// Everything that a run is made of.
+struct Run {
+    extent: Extent,
+    interpreters: Vec<Interpreter>,
+    missing: Vec<String>,
+    /// The build that the direct way is shown on, if it is.
+    direct: Option<Interpreter>,
+    programs: Vec<Tortured>,
+    results: Results,
+}
+
+/// Why the program can't be run here, if it can't.
+fn lacking(tortured: &Tortured) -> Option<&'static str> {
+    // SAFETY: geteuid has no conditions.
+    let root = unsafe { libc::geteuid() } == 0;
+    let lacks = |need: &Need| match need {
+        Need::Root => (!root).then_some("not root"),
+        Need::Compiler => (!have_compiler()).then_some("no C compiler cc"),
+    };
+    tortured.needs.iter().find_map(lacks)
+}
+
+/// A trial to come, or one that can't be run here, which says why by its name.
+struct Planned {
+    name: String,
+    work: Option<Work>,
+}
+
+/// What a trial does.
+type Work = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
+
+impl Planned {
+    fn new(name: String, work: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Planned {
+        let work: Option<Work> = Some(Box::new(work));
+        Planned { name, work }
+    }
+
+    fn ignored(name: String) -> Planned {
+        Planned { name, work: None }
+    }
+
+    /// Makes it a trial. Those that are run are counted until they are done.
+    fn trial(self, arguments: &Arguments, left: &Arc<Left>) -> Trial {
+        let Some(work) = self.work else {
+            let work = || Err("it can't be run here".into());
+            return Trial::test(self.name, work).with_ignored_flag(true);
+        };
+        let probe = Trial::test(&self.name, || Ok(()));
+        if !arguments.is_filtered_out(&probe) {
+            left.change(1);
+        }
+        let left = Arc::clone(left);
+        Trial::test(self.name, move || {
+            let result = panic::catch_unwind(AssertUnwindSafe(work));
+            left.change(-1);
+            result.unwrap_or_else(|_| Err(LAST_PANIC.take().into()))
+        })
+    }
+}
+
+/// How many trials are not done yet.
+#[derive(Default)]
+struct Left(Mutex<isize>, Condvar);
+
+impl Left {
+    fn change(&self, by: isize) {
+        *self.0.lock().unwrap() += by;
+        self.1.notify_all();
+    }
+
+    /// Waits until there are no others.
+    fn wait_until_last(&self) {
+        let others = self.0.lock().unwrap();
+        drop(self.1.wait_while(others, |left| *left > 1).unwrap());
+    }
+}
+
+/// One program on one build by one way: the trial itself.
+fn torment(
+    run: &Run,
+    name: &str,
+    tortured: &Tortured,
+    python: &Interpreter,
+    way: &'static Way,
+    trials: usize,
+) -> Result<(), Failed> {
+    let mut torment = Torment {
+        tortured,
+        python,
+        way,
+        share: run.extent.share(way, trials, tortured.life),
+        limit: start::limit_of(python),
+        dice: Dice::new(run.extent.seed, name),
+        tally: said::Tally::default(),
+    };
+    let result = panic::catch_unwind(AssertUnwindSafe(|| torment.run()));
+    let failure = match result {
+        Ok(Ok(())) => None,
+        Ok(Err(lost)) => Some((lost.what, lost.details)),
+        Err(_) => {
+            let said = LAST_PANIC.take();
+            Some((said.lines().next().unwrap_or_default().to_owned(), said))
+        }
+    };
+    let activations = torment.tally.activations();
+    run.took(Row {
+        program: tortured.title(" "),
+        what: tortured.what.clone(),
+        build: python.label.clone(),
+        way: way.name,
+        tally: torment.tally,
+        lost: failure.as_ref().map(|one| one.0.clone()),
+    });
+    match failure {
+        None => Ok(()),
+        Some((what, details)) => Err(Failed::from(format!(
+            "LOST after {activations} activations: {what}\n{details}"
+        ))),
+    }
+}
+
+/// The trials of the ways in.
+fn planned(run: &Arc<Run>, arguments: &Arguments) -> Vec<Planned> {
+    let builds = run.interpreters.len();
+    let mut planned = Vec::new();
+    for way in WAYS {
+        let mut chosen = Vec::new();
+        for (place, build) in run.interpreters.iter().enumerate() {
+            for (number, program) in run.programs.iter().enumerate() {
+                let name = format!("{}::{}::{}", build.label, program.title("::"), way.name);
+                if !run.extent.includes(number, place, builds) {
+                    continue;
+                }
+                match lacking(program) {
+                    Some(why) => planned.push(Planned::ignored(format!("{name} (skipped: {why})"))),
+                    None => chosen.push((name, build.clone(), program.clone())),
+                }
+            }
+        }
+        // What is wanted is shared by those that are run at all.
+        let runs = |name: &str| !arguments.is_filtered_out(&Trial::test(name, || Ok(())));
+        let count = chosen.iter().filter(|one| runs(&one.0)).count();
+        for (name, build, program) in chosen {
+            let run = Arc::clone(run);
+            planned.push(Planned::new(name.clone(), move || {
+                torment(&run, &name, &program, &build, way, count)
+            }));
+        }
+    }
+    planned
+}
+
+/// The trials of the direct way. None of them fails.
+fn planned_direct(run: &Arc<Run>, build: &Interpreter) -> Vec<Planned> {
+    let steady = run.programs.iter().filter(|one| one.life == Life::Steady);
+    let plan = |program: &Tortured| {
+        let name = format!("direct::{}::{}", build.label, program.title("::"));
+        if let Some(why) = lacking(program) {
+            return Planned::ignored(format!("{name} (skipped: {why})"));
+        }
+        let (run, program, build) = (Arc::clone(run), program.clone(), build.clone());
+        Planned::new(name, move || {
+            let row = direct::torment(&program, &build);
+            run.results.direct.lock().unwrap().push(row);
+            run.write();
+            Ok(())
+        })
+    };
+    steady.map(plan).collect()
+}
+
+impl Run {
+    /// All that has come of it, as Markdown.
+    fn tables(&self) -> String {
+        let rows = self.results.rows.lock().unwrap();
+        let mut text = format!("# {}\n\n", self.extent.title());
+        text += &table::machine(&self.interpreters);
+        if !rows.is_empty() {
+            text += &table::of_rows(&rows);
+        }
+        if let Some(build) = &self.direct {
+            text += &table::of_direct(&self.results.direct.lock().unwrap(), &build.label);
+        }
+        text
+    }
+
+    /// Takes down what came of a trial.
+    fn took(&self, row: Row) {
+        self.results.rows.lock().unwrap().push(row);
+        self.write();
+    }
+
+    /// Writes the tables of what has come of it so far: a long run may be broken off.
+    fn write(&self) {
+        let path = self.extent.table();
+        fs::write(&path, self.tables()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+
+    /// Fails if fewer activations were made than is promised.
+    fn promised(&self) -> Result<(), Failed> {
+        for way in WAYS {
+            let rows = self.results.rows.lock().unwrap();
+            let same = rows.iter().filter(|row| row.way == way.name);
+            let made: u64 = same.map(|row| row.tally.activations()).sum();
+            let wanted = self.extent.wanted(way).unwrap_or(0);
+            if made < wanted {
+                return Err(format!("{made} activations by {}, not {wanted}", way.name).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds out what there is to run. Fails with what is wrong.
+fn prepare() -> Result<Run, String> {
+    product::find()?;
+    let extent = Extent::from_environment()?;
+    let found = interpreters::find();
+    found.announce();
+    if let Some(why) = found.trouble() {
+        return Err(why);
+    }
+    let programs = header::programs(&start::programs_folder())?;
+    let direct = match extent.form {
+        Form::Short => None,
+        Form::Full | Form::Direct => Some(direct::build(&found.interpreters)?.clone()),
+    };
+    println!("{}; SLEEPER_TORTURE_SEED={}", extent.title(), extent.seed);
+    if let Some(less) = extent.leaves_out(found.interpreters.len()) {
+        println!("  left out: {less}");
+    }
+    Ok(Run {
+        extent,
+        direct,
+        missing: found.missing,
+        interpreters: found.interpreters,
+        programs,
+        results: Results::default(),
+    })
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    panic::set_hook(Box::new(|info| LAST_PANIC.set(info.to_string())));
+    let fail = |why: String| {
+        eprintln!("cannot torment: {why}");
+        ExitCode::FAILURE
+    };
+    let run = match prepare() {
+        Ok(run) => Arc::new(run),
+        Err(why) => return fail(why),
+    };
+    let form = run.extent.form;
+    let mut list = Vec::new();
+    if form != Form::Direct {
+        list.extend(noticing::planned(&run.interpreters[0]));
+        list.extend(planned(&run, &arguments));
+        list.extend(run.missing.iter().cloned().map(Planned::ignored));
+    }
+    if let Some(build) = &run.direct {
+        list.extend(planned_direct(&run, build));
+    }
+    let left = Arc::new(Left::default());
+    // It comes last and shows what the others have brought; the runner's summary follows it.
+    let (of, others) = (Arc::clone(&run), Arc::clone(&left));
+    list.push(Planned::new("table".to_owned(), move || {
+        others.wait_until_last();
+        match form {
+            Form::Short => println!("\n{}", table::brief(&of.results.rows.lock().unwrap())),
+            Form::Full | Form::Direct => println!("\n{}", of.tables()),
+        }
+        println!("the table: {}\n", of.extent.table().display());
+        of.promised()
+    }));
+    let plans = list.into_iter();
+    let trials = plans.map(|one| one.trial(&arguments, &left)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

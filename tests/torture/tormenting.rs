@@ -1,0 +1,215 @@
+//! What is done to a program: it is started and asked, over and over.
+
+use crate::cores::Core;
+use crate::dice::Dice;
+use crate::extent::Share;
+use crate::header::{Ask, Ends, Life, Tortured};
+use crate::said::{Said, Tally};
+use crate::start::{Lost, Start};
+use crate::ways::Way;
+use std::thread;
+use std::time::Duration;
+use tests::interpreters::Interpreter;
+
+/// One program on one build, asked by one way.
+pub struct Torment<'a> {
+    /// The program.
+    pub tortured: &'a Tortured,
+    /// The build.
+    pub python: &'a Interpreter,
+    /// The way in.
+    pub way: &'a Way,
+    /// How much is done.
+    pub share: Share,
+    /// How long the program may take to end.
+    pub limit: Duration,
+    /// Where its random moments come from.
+    pub dice: Dice,
+    /// What has come of it so far.
+    pub tally: Tally,
+}
+
+/// About how long an activation takes from its begin to where it holds the program.
+const BEFORE_ATTACHING: Duration = Duration::from_millis(60);
+
+/// How many activations a start of a brief program is good for, unless it says otherwise.
+const BRIEF_ASKS: u64 = 3;
+
+/// Activations at the end may arrive so much too early or too late: how long it lives varies.
+const BEYOND: Duration = Duration::from_millis(15);
+
+/// For how long a program runs until the interpreter has started; a debug build takes several
+/// times as long.
+const BEGINNING: Duration = Duration::from_millis(15);
+
+/// Which part of a brief program's life is meant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    Beginning,
+    Anywhere,
+    End,
+}
+
+/// When to ask in one start of a brief program.
+struct Plan {
+    at: At,
+    /// In order.
+    moments: Vec<Duration>,
+    core: Option<Core>,
+}
+
+impl<'a> Torment<'a> {
+    /// Does all of it.
+    pub fn run(&mut self) -> Result<(), Lost> {
+        match self.tortured.life {
+            Life::Steady => self.steady(),
+            Life::Brief => self.brief(),
+        }
+    }
+
+    fn left(&self) -> u64 {
+        let done = self.tally.activations();
+        self.share.activations.saturating_sub(done)
+    }
+
+    fn start(&self, core: Option<Core>) -> Start<'a> {
+        Start::new(self.tortured, self.python, true, core)
+    }
+
+    fn steady(&mut self) -> Result<(), Lost> {
+        let mut starts = 0;
+        while self.left() > 0 && starts < self.share.starts {
+            starts += 1;
+            let start = self.start(None);
+            start.ready()?;
+            let most = self.tortured.per_start.unwrap_or(u64::MAX);
+            let enough = self.left().saturating_sub(most);
+            while self.left() > enough {
+                for pid in self.processes(&start) {
+                    self.ask(&start, pid, None)?;
+                }
+            }
+            start.stop();
+            start.finish(self.limit)?;
+        }
+        Ok(())
+    }
+
+    fn brief(&mut self) -> Result<(), Lost> {
+        // How long it lives when nobody asks; one that is killed is not killed here too.
+        let mut life = match self.tortured.killed_after {
+            Some(longest) => longest,
+            None => self.start(None).finish(self.limit)?,
+        };
+        let mut starts = 0;
+        while self.left() > 0 && starts < self.share.starts {
+            let asks = self.tortured.per_start.unwrap_or(BRIEF_ASKS);
+            let plan = self.plan(starts, life, asks.min(self.left()));
+            let death = self.tortured.killed_after;
+            let death = death.map(|longest| self.dice.moment(longest));
+            let start = self.start(plan.core);
+            self.live_through(&start, &plan, death)?;
+            let lived = start.finish(self.limit)?;
+            // How long it takes depends on what else the machine does; one activation at its
+            // end hardly adds to it.
+            if plan.at == At::End && death.is_none() {
+                life = (3 * life + lived) / 4;
+            }
+            starts += 1;
+        }
+        Ok(())
+    }
+
+    /// When to ask in the next start of a brief program.
+    fn plan(&mut self, turn: u64, life: Duration, asks: u64) -> Plan {
+        let core = Core::any(&mut self.dice);
+        match turn % 4 {
+            0 => {
+                let longest = BEGINNING * if self.python.debug { 4 } else { 1 };
+                Plan {
+                    at: At::Beginning,
+                    moments: vec![self.dice.moment(longest); asks as usize],
+                    core,
+                }
+            }
+            1 => {
+                let early = self.dice.moment(BEFORE_ATTACHING + 2 * BEYOND);
+                Plan {
+                    at: At::End,
+                    moments: vec![(life + BEYOND).saturating_sub(early)],
+                    core,
+                }
+            }
+            _ => {
+                let one = |_| self.dice.moment(life.mul_f64(1.1));
+                let mut moments: Vec<Duration> = (0..asks).map(one).collect();
+                moments.sort();
+                Plan {
+                    at: At::Anywhere,
+                    moments,
+                    core: None,
+                }
+            }
+        }
+    }
+
+    /// Asks as planned; meanwhile the program is killed, if it is to be.
+    fn live_through(
+        &mut self,
+        start: &Start,
+        plan: &Plan,
+        death: Option<Duration>,
+    ) -> Result<(), Lost> {
+        thread::scope(|scope| {
+            if let (Some(death), Ends::Signal(signal)) = (death, self.tortured.ends) {
+                scope.spawn(move || {
+                    thread::sleep(death.saturating_sub(start.age()));
+                    start.signal(signal);
+                });
+            }
+            for moment in &plan.moments {
+                // Its beginning takes so long on a core, however long it waits for one.
+                let age = || match plan.at {
+                    At::Beginning => start.ran(),
+                    At::Anywhere | At::End => start.age(),
+                };
+                while age() < *moment && !start.has_ended() {
+                    thread::sleep(Duration::from_micros(300));
+                }
+                let mut processes = self.processes(start);
+                if start.has_ended() {
+                    processes.retain(|&pid| pid != start.pid());
+                }
+                let Some(&pid) = processes.first() else {
+                    break;
+                };
+                self.ask(start, pid, plan.core)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The processes to be asked, in random order.
+    fn processes(&mut self, start: &Start) -> Vec<i32> {
+        let mut pids = vec![start.pid()];
+        if self.tortured.ask == Ask::Tree {
+            pids.extend(start.descendants());
+            self.dice.shuffle(&mut pids);
+        }
+        pids
+    }
+
+    fn ask(&mut self, start: &Start, pid: i32, core: Option<Core>) -> Result<(), Lost> {
+        let (said, took) = self.way.ask(pid, self.tortured.deadline, core);
+        let said = said.map_err(|what| start.lost(&what))?;
+        self.tally.take(&said, took);
+        if said.is_right(self.tortured, pid == start.pid()) {
+            return Ok(());
+        }
+        let reason = said.reason().unwrap_or_default();
+        Err(start.lost(&match said {
+            Said::FromMemory(_) => format!("read from memory: {reason}"),
+            _ => format!("refused: {reason}"),
+        }))
+    }
+}

@@ -1,0 +1,68 @@
+//! The ways in, and how a process is asked by one of them.
+
+use crate::cores::{self, Core};
+use crate::said::Said;
+use std::thread;
+use std::time::{Duration, Instant};
+use tests::process::{Program, command};
+use tests::product::product;
+
+/// A way in: how `sleeper_agent_activate` gets to a process.
+#[derive(Debug)]
+pub struct Way {
+    /// What the tables and the trials call it.
+    pub name: &'static str,
+    /// The arguments that choose it.
+    pub arguments: &'static [&'static str],
+    /// How much longer than the agent's deadline one may take.
+    pub patience: Duration,
+    /// How many activations by it the full form makes, unless it is told otherwise.
+    pub activations: u64,
+}
+
+/// Every program is asked by every one of these, on every build.
+pub const WAYS: &[Way] = &[Way {
+    name: "gdb",
+    arguments: &[],
+    patience: PATIENCE,
+    activations: 20_000,
+}];
+
+/// The deadline of an agent whose program sets none.
+const USUAL_DEADLINE: Duration = Duration::from_secs(3);
+
+/// How much longer than the agent's deadline an activation may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Way {
+    /// Asks a process once, on a core where that matters. Returns what it said, or what went
+    /// wrong, and how long it took.
+    pub fn ask(
+        &self,
+        pid: i32,
+        deadline: Option<Duration>,
+        core: Option<Core>,
+    ) -> (Result<Said, String>, Duration) {
+        let limit = deadline.unwrap_or(USUAL_DEADLINE) + self.patience;
+        let begun = Instant::now();
+        let mut command = command(&product().activate);
+        command.args(self.arguments).arg(pid.to_string());
+        if let Some(core) = core {
+            core.hold_foremost(&mut command);
+        }
+        let mut preferred = core.is_none();
+        let mut activator = Program::start_without_input(&mut command);
+        while !activator.has_ended() {
+            if begun.elapsed() > limit {
+                let (out, err) = (activator.out(), activator.err());
+                let what = format!("the activator hangs: not ended after {limit:?}");
+                let what = format!("{what}\n--- its stdout\n{out}\n--- its stderr\n{err}");
+                return (Err(what), begun.elapsed());
+            }
+            preferred = preferred || cores::prefer_gdb(activator.pid());
+            thread::sleep(Duration::from_millis(1));
+        }
+        let took = begun.elapsed();
+        (Said::of(&activator.end_within(PATIENCE)), took)
+    }
+}
