@@ -33,6 +33,7 @@ const COMES_AND_GOES: &[&str] = &[
     "the agent starts when this program next runs Python code",
     "it is being traced by PID",
     "it is stopped",
+    "the agent is just starting",
     // It has not got a thread of its own yet, and is called on the program's first one.
     "the calling thread holds the GIL",
 ];
