@@ -6,14 +6,20 @@
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
+/// The thread that has its own; or that cannot, negative.
+static DONE_BY: AtomicI32 = AtomicI32::new(0);
+
+/// Before a new worker is started, whose thread ID may have been another's.
+pub fn forget() {
+    DONE_BY.store(0, Ordering::Relaxed);
+}
+
 /// Gives the calling thread an empty table of descriptors of its own; false if that cannot be
 /// had, and it shares the program's.
 ///
 /// On a thread of ours, which from then on sees none of the program's descriptors. Not done under
 /// a filter for system calls: such a filter may kill the process for a call that it does not know.
 pub fn have_own() -> bool {
-    /// The thread that has its own; or that cannot, negative.
-    static DONE_BY: AtomicI32 = AtomicI32::new(0);
     // SAFETY: has no conditions.
     let thread = unsafe { libc::gettid() };
     let before = DONE_BY.load(Ordering::Relaxed);

@@ -74,11 +74,13 @@ extern "C" fn park(_: *mut c_void) -> *mut c_void {
     boot::is_parked();
     // Found by its name, so this comes last.
     name_this_thread(PARKED_THREAD);
+    let mut pause = 5_000_000;
     loop {
-        let look_again = last_thread::has_ended().then(|| Instant::now().after(10_000_000));
+        let look_again = last_thread::has_ended().then(|| Instant::now().after(pause));
         wait::wait_while(&BELL.rung, heard, look_again);
         if last_thread::has_ended() {
             last_thread::end_if_alone();
+            pause = (2 * pause).min(1_000_000_000);
         }
         if !worker::is_alive() {
             // On our own thread, which nobody holds: it may allocate.

@@ -43,6 +43,7 @@ pub fn start() -> Result<(), c_int> {
     if WORKER.load(Ordering::SeqCst) == 0 {
         BELL.store(0, Ordering::SeqCst);
         THREAD_ID.store(0, Ordering::SeqCst);
+        descriptors::forget();
         let thread = park::spawn(work, &STACK_SIZES)?;
         WORKER.store(thread as usize, Ordering::SeqCst);
     }

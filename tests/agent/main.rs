@@ -1,13 +1,17 @@
 //! The agent on every real interpreter of this machine: one trial for each case and interpreter.
 
 mod cases_activator;
+mod cases_company;
+mod cases_corrupt;
 mod cases_embedded;
 mod cases_endurance;
+mod cases_faults;
 mod cases_format;
 mod cases_import;
 mod cases_install;
 mod cases_library;
 mod cases_meanwhile;
+mod cases_mortal;
 mod cases_programs;
 mod cases_sa_run;
 mod cases_unharmed;
@@ -53,10 +57,14 @@ const CASES: &[(&str, &[Case])] = &[
     ("programs", cases_programs::CASES),
     ("activator", cases_activator::CASES),
     ("meanwhile", cases_meanwhile::CASES),
+    ("faults", cases_faults::CASES),
+    ("mortal", cases_mortal::CASES),
+    ("company", cases_company::CASES),
     ("sa_run", cases_sa_run::CASES),
     ("embedded", cases_embedded::CASES),
     ("unharmed", cases_unharmed::CASES),
     ("weird", cases_weird::CASES),
+    ("corrupt", cases_corrupt::CASES),
     ("endurance", cases_endurance::CASES),
 ];
 
@@ -65,6 +73,7 @@ const PLAIN_CASES: &[(&str, &[PlainCase])] = &[
     ("sa_run", cases_sa_run::PLAIN_CASES),
     ("library", cases_library::PLAIN_CASES),
     ("install", cases_install::PLAIN_CASES),
+    ("faults", cases_faults::PLAIN_CASES),
 ];
 
 /// Why the case can't be run, if it can't.
