@@ -104,6 +104,23 @@ pub fn still_runs(target: &Target) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Sets a process going that is stopped and that nobody traces; whether it was.
+pub fn set_going(target: &Target) -> bool {
+    let stopped = target
+        .process
+        .started()
+        .is_ok_and(|at| at == target.started)
+        && target
+            .process
+            .status()
+            .is_ok_and(|status| status.state == 'T' && status.tracer == 0);
+    if stopped {
+        // SAFETY: sends a signal, touches no memory; it is the process we were asked about.
+        unsafe { libc::kill(target.process.pid, libc::SIGCONT) };
+    }
+    stopped
+}
+
 /// Looks whether somebody else's debugger is at the process.
 pub fn is_untraced(target: &Target) -> Result<(), Trouble> {
     let thread = Process {

@@ -81,6 +81,14 @@ impl Gdb {
                 // Should we be killed while gdb holds a program, writing to our closed pipe
                 // must not kill gdb: it would leave the program inside the call.
                 libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+                // While gdb attaches it passes SIGINT on to the program's whole process group,
+                // and turns SIGTERM into the same (default_quit_handler, target_pass_ctrlc). It
+                // ends, and lets go, when its input does.
+                let mut blocked: libc::sigset_t = std::mem::zeroed();
+                for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP] {
+                    libc::sigaddset(&mut blocked, signal);
+                }
+                libc::sigprocmask(libc::SIG_BLOCK, &blocked, std::ptr::null_mut());
                 Ok(())
             });
         }
@@ -205,6 +213,10 @@ impl Gdb {
                     return Ok(record);
                 }
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Failure::Late),
+                // Killed, it may leave a child behind that holds its output open.
+                Err(RecvTimeoutError::Timeout) if self.has_ended() => {
+                    return Err(Failure::Ended(self.last_words.clone()));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Failure::Ended(self.last_words.clone()));
@@ -244,8 +256,6 @@ impl Gdb {
             return;
         }
         self.commands = None;
-        // SAFETY: the child has not been waited for, so its number is still its own.
-        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
         if !self.ends_within(2.0) {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -258,10 +268,27 @@ impl Gdb {
         self.commands = None;
     }
 
+    /// Whether it has ended. Killed while it tried out what the kernel can do, it leaves a stopped
+    /// child behind for ever, which is of its process group, and which we then end.
+    fn has_ended(&mut self) -> bool {
+        // SAFETY: all zeroes are a siginfo_t; it is our child, and stays unreaped, so that the
+        // number is still its own, and its group's.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            if libc::waitid(libc::P_PID, self.child.id(), &mut info, flags) == 0
+                && info.si_pid() != 0
+            {
+                libc::kill(-(self.child.id() as i32), libc::SIGKILL);
+            }
+        }
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     fn ends_within(&mut self, seconds: f64) -> bool {
         let until = Instant::now() + Duration::from_secs_f64(seconds);
         while Instant::now() < until {
-            if !matches!(self.child.try_wait(), Ok(None)) {
+            if self.has_ended() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(1));

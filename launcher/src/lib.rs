@@ -18,6 +18,7 @@ pub mod checks;
 pub mod command;
 pub mod elf;
 pub mod gdb;
+pub mod guardian;
 pub mod interrupt;
 pub mod library;
 pub mod maps;

@@ -21,9 +21,9 @@ use crate::answer;
 use crate::bell::{self, Seen, Waited};
 use crate::checks::{self, Target};
 use crate::gdb::{Failure, Gdb, Patience};
+use crate::guardian::Guardian;
 use crate::interface::DEADLINE_LONGEST_SECONDS;
 use crate::mi;
-use crate::process::Process;
 use crate::trouble::Trouble;
 use crate::turn::Turn;
 
@@ -131,7 +131,12 @@ impl ThroughGdb {
             gdb.end(true);
             return Err(trouble);
         }
-        self.attached(gdb, target, before)
+        let guardian = Guardian::post(target, gdb.pid());
+        let had = self.attached(gdb, target, before);
+        if let Some(guardian) = guardian {
+            guardian.dismiss();
+        }
+        had
     }
 
     fn attached(&self, mut gdb: Gdb, target: &Target, before: Patience) -> Result<Held, Trouble> {
@@ -290,19 +295,15 @@ impl ThroughGdb {
         }
     }
 
-    /// The process was running when we came. A gdb ended by force while it was attaching can
-    /// leave its SIGSTOP behind.
+    /// The process was running when we came. A gdb ended while it was attaching leaves its
+    /// SIGSTOP behind, which takes a moment to be delivered.
     fn set_going(&self, target: &Target) {
-        let stopped = |process: Process| {
-            process.started().is_ok_and(|at| at == target.started)
-                && process
-                    .status()
-                    .is_ok_and(|status| status.state == 'T' && status.tracer == 0)
-        };
-        if stopped(target.process) {
-            self.say(target, "it was left stopped; setting it going");
-            // SAFETY: sends a signal, touches no memory; it is the process we were asked about.
-            unsafe { libc::kill(target.process.pid, libc::SIGCONT) };
+        let until = Instant::now() + Duration::from_millis(100);
+        while Instant::now() < until {
+            if checks::set_going(target) {
+                return self.say(target, "it was left stopped; setting it going");
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -37,7 +37,8 @@ impl fmt::Display for Failure {
             Self::NoMemory => write!(out, "there was no memory for the answer"),
             Self::NoModules => write!(
                 out,
-                "linecache is not imported, and cannot be while another thread is importing"
+                "linecache is not imported, and could not be (another thread is importing, or \
+                 memory is out)"
             ),
             Self::Raised => write!(out, "the agent's snippet failed: {}", last_exception()),
             Self::ShuttingDown => write!(out, "the interpreter is shutting down"),

@@ -67,7 +67,7 @@ pub fn revive_worker() {
 ///
 /// A debugger rings by changing the word that this thread waits on, while it holds the thread:
 /// let go, the kernel starts the wait anew (`futex_wait`, kernel/futex), which ends at once.
-extern "C" fn park(_: *mut c_void) -> *mut c_void {
+extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
     let mut heard = BELL.rung.load(Ordering::SeqCst);
     BELL.answered.store(heard, Ordering::SeqCst);
     BELL.listens.store(1, Ordering::SeqCst);
@@ -107,10 +107,11 @@ extern "C" fn park(_: *mut c_void) -> *mut c_void {
 ///
 /// It allocates: see [`start`].
 pub fn spawn(
-    entry: extern "C" fn(*mut c_void) -> *mut c_void,
+    entry: extern "C-unwind" fn(*mut c_void) -> *mut c_void,
     stack_sizes: &[usize],
 ) -> Result<libc::pthread_t, c_int> {
     let mut result = libc::EAGAIN;
+    // A C function, but for its being unwound by `pthread_exit`, should that be called on it.
     // SAFETY: attributes and masks are locals, initialised before use and destroyed after. The
     // mask of the calling thread is restored before anything else runs on it. `entry` stays
     // mapped, takes no argument, and lets nothing unwind out of it.
@@ -135,7 +136,15 @@ pub fn spawn(
                 libc::PTHREAD_CREATE_DETACHED,
             );
             libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size);
-            result = libc::pthread_create(&mut thread, attributes.as_ptr(), entry, ptr::null_mut());
+            result = libc::pthread_create(
+                &mut thread,
+                attributes.as_ptr(),
+                std::mem::transmute::<
+                    extern "C-unwind" fn(*mut c_void) -> *mut c_void,
+                    extern "C" fn(*mut c_void) -> *mut c_void,
+                >(entry),
+                ptr::null_mut(),
+            );
             libc::pthread_attr_destroy(attributes.as_mut_ptr());
             if result == 0 {
                 libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());

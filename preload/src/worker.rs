@@ -5,6 +5,7 @@
 //! to serve, and goes back to sleep.
 
 use std::ffi::{c_int, c_void};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use std::{hint, ptr};
 
@@ -90,7 +91,9 @@ pub fn progress() -> Progress {
 pub fn is_alive() -> bool {
     let thread = THREAD_ID.load(Ordering::SeqCst);
     // SAFETY: signal 0 is never sent, it only asks whether there is such a thread in this process.
-    thread == 0 || unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) } == 0
+    WORKER.load(Ordering::SeqCst) != 0
+        && (thread == 0
+            || unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) } == 0)
 }
 
 /// In a forked child: the worker was the parent's.
@@ -100,7 +103,7 @@ pub fn forget() {
 }
 
 /// The worker's life.
-extern "C" fn work(_: *mut c_void) -> *mut c_void {
+extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
     // SAFETY: has no conditions.
     THREAD_ID.store(unsafe { libc::gettid() }, Ordering::SeqCst);
     park::name_this_thread(WORKER_THREAD);
@@ -110,10 +113,8 @@ extern "C" fn work(_: *mut c_void) -> *mut c_void {
         // Before the desk is looked at: a request that comes after that look rings once more.
         heard = BELL.load(Ordering::SeqCst);
         if let Some(python) = python::found() {
-            let _ = std::panic::catch_unwind(|| {
-                // SAFETY: a thread of ours that has no thread state and holds nothing.
-                while unsafe { serve(python) } {}
-            });
+            // SAFETY: a thread of ours that has no thread state and holds nothing.
+            while unsafe { serve(python) } {}
         }
         AT.store(RESTING, Ordering::SeqCst);
     }
@@ -149,7 +150,12 @@ unsafe fn serve(python: &'static Python) -> bool {
             Ok(None) => return false,
             Ok(Some(Ok(mut collected))) => {
                 AT.store(READING, Ordering::SeqCst);
-                let lines = Lines::read(&mut collected.places);
+                // The one part of this that is Rust alone. A panic is only caught here: where
+                // Python runs, code of the program's may end this thread (`pthread_exit`), and to
+                // catch that would end the process.
+                let lines =
+                    panic::catch_unwind(AssertUnwindSafe(|| Lines::read(&mut collected.places)))
+                        .unwrap_or_default();
                 holding_gil(python, || {
                     if desk::wanted() == request {
                         snippet::compose(python, collected, &lines)

@@ -36,6 +36,8 @@ pub enum Need {
     Compiler,
     /// A C compiler, and an interpreter with a shared libpython.
     SharedLibrary,
+    /// An interpreter that is no debug build.
+    NoDebug,
     /// A case for one interpreter that stands for all.
     OnlyOne,
 }
@@ -85,6 +87,9 @@ fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
         Need::Compiler | Need::SharedLibrary if !have_compiler() => Some("no C compiler cc"),
         Need::SharedLibrary if python.is_some_and(|one| one.embeddable.is_none()) => {
             Some("no shared libpython")
+        }
+        Need::NoDebug if python.is_some_and(|one| one.debug) => {
+            Some("a debug build does not bear pthread_exit there")
         }
         _ => None,
     }

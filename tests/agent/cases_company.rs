@@ -1,0 +1,164 @@
+//! Several at once: other commands, debuggers by hand and job control come in between while a
+//! program is asked.
+
+use crate::cases_mortal::{Mortal, Tally, activator, expect_outcome, is_whole, spread, times};
+use crate::{Case, Need::Nothing, Need::OnlyOne};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tests::ask::{WALK_HEADING, activate};
+use tests::interface::THREAD_HEADING;
+use tests::interpreters::Interpreter;
+use tests::process::{PATIENCE, Program, command, wait_until};
+
+pub const CASES: &[Case] = &[
+    ("many_at_once", Nothing, many_at_once),
+    ("beside_a_debugger", Nothing, beside_a_debugger),
+    ("beside_a_call_by_hand", OnlyOne, beside_a_call_by_hand),
+    ("stopped_meanwhile", Nothing, stopped_meanwhile),
+    ("continued_meanwhile", OnlyOne, continued_meanwhile),
+];
+
+fn many_at_once(python: &Interpreter) {
+    let mut mortal = Mortal::start(python);
+    for count in [2, 10] {
+        for _ in 0..times(1) {
+            let all: Vec<Program> = (0..count).map(|_| activator(mortal.pid)).collect();
+            for one in all {
+                let ended = one.end();
+                ended.expect_code(0);
+                assert!(is_whole(&ended.out()), "{}", ended.out());
+                assert_eq!(ended.err(), "");
+            }
+            mortal.goes_on("many questions at once");
+        }
+    }
+    mortal.ends_intact();
+}
+
+/// gdb by hand, as somebody has it open at a terminal.
+fn debugger(pid: i32) -> Program {
+    let mut gdb = command("gdb");
+    gdb.args([
+        "-nx",
+        "-q",
+        "-ex",
+        "set confirm off",
+        "-p",
+        &pid.to_string(),
+    ]);
+    Program::start(&mut gdb)
+}
+
+fn beside_a_debugger(python: &Interpreter) {
+    let mut mortal = Mortal::start(python);
+    let mut gdb = debugger(mortal.pid);
+    gdb.say("printf \"attached\\n\"");
+    wait_until("gdb has attached", || gdb.out().contains("attached\n"));
+    let refused = activate([mortal.pid]);
+    refused.expect_code(1);
+    assert_eq!(refused.out(), "");
+    let said = refused.err();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains(&format!("traced by PID {} (gdb)", gdb.pid())),
+        "{said}"
+    );
+    assert_eq!(mortal.tracer(), gdb.pid(), "it lost its debugger");
+    gdb.say("printf \"%s\", sleeper_agent_state()");
+    gdb.say("printf \"asked\\n\"");
+    wait_until("gdb has asked", || gdb.out().contains("asked\n"));
+    assert_eq!(
+        gdb.out().matches(THREAD_HEADING).count(),
+        6,
+        "{}",
+        gdb.out()
+    );
+    gdb.say("quit");
+    gdb.end().expect_code(0);
+    mortal.goes_on("a session of gdb");
+    mortal.answers();
+    mortal.ends_intact();
+}
+
+/// The documented line of gdb and the command at once: each gets its answer or a refusal, and
+/// neither harms the other.
+fn beside_a_call_by_hand(python: &Interpreter) {
+    let mut mortal = Mortal::start(python);
+    let pid = mortal.pid.to_string();
+    let mut tally = Tally::default();
+    for round in 0..times(4) {
+        let line = "printf \"%s\", sleeper_agent_state()";
+        let mut gdb = command("gdb");
+        let by_hand = Program::start(gdb.args(["-nx", "-p", &pid, "-batch", "-ex", line]));
+        let begun = Instant::now();
+        // The command is quicker, so several of them, to meet it somewhere.
+        while !by_hand.has_ended() {
+            assert!(begun.elapsed() < PATIENCE, "gdb does not end");
+            sleep(mortal.life.mul_f64(spread(round) / 2.0));
+            let outcome = expect_outcome(&activator(mortal.pid).end(), "beside gdb");
+            assert!(
+                outcome == "answered" || outcome.contains("traced"),
+                "{outcome}"
+            );
+            *tally.outcomes.entry(outcome).or_default() += 1;
+        }
+        let out = by_hand.end().out();
+        let told = out.matches(THREAD_HEADING).count();
+        assert!(told == 6 || out.contains(WALK_HEADING), "{out}");
+        mortal.goes_on("a call by hand");
+        mortal.answers();
+    }
+    tally.say("beside calls by hand", python);
+    mortal.ends_intact();
+}
+
+fn stopped_meanwhile(python: &Interpreter) {
+    let mut mortal = Mortal::start(python);
+    let mut tally = Tally::default();
+    for round in 0..times(8) {
+        let activator = activator(mortal.pid);
+        sleep(mortal.life.mul_f64(spread(round)));
+        mortal.program.signal(libc::SIGSTOP);
+        let begun = Instant::now();
+        let ended = activator.end();
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(6), "stopped: it took {took:?}");
+        let outcome = expect_outcome(&ended, "stopped");
+        assert!(
+            outcome == "answered" || outcome.contains("it is stopped"),
+            "{outcome}"
+        );
+        *tally.outcomes.entry(outcome).or_default() += 1;
+        wait_until("it is stopped", || mortal.is_stopped());
+        sleep(Duration::from_millis(50));
+        assert!(mortal.is_stopped(), "somebody else's stop was undone");
+        mortal.program.signal(libc::SIGCONT);
+        mortal.goes_on("a stop");
+        mortal.answers();
+    }
+    tally.say("stopped meanwhile", python);
+    mortal.ends_intact();
+}
+
+/// Stopped and set going again while it is asked, as by a shell's `fg`.
+fn continued_meanwhile(python: &Interpreter) {
+    let mut mortal = Mortal::start(python);
+    let mut tally = Tally::default();
+    for round in 0..times(8) {
+        let activator = activator(mortal.pid);
+        sleep(mortal.life.mul_f64(spread(round)));
+        mortal.program.signal(libc::SIGSTOP);
+        sleep(mortal.life.mul_f64(spread(round + 3) / 2.0));
+        mortal.program.signal(libc::SIGCONT);
+        let outcome = expect_outcome(&activator.end(), "continued");
+        assert!(
+            outcome == "answered" || outcome.contains("it is stopped"),
+            "{outcome}"
+        );
+        *tally.outcomes.entry(outcome).or_default() += 1;
+        mortal.goes_on("a stop and its end");
+        mortal.answers();
+    }
+    tally.say("continued meanwhile", python);
+    mortal.ends_intact();
+}

@@ -1,0 +1,24 @@
+/* Looks like a Python to whoever asks for its version, and is none: built with -DVERSION="…" and
+ * -rdynamic. It asks the agent and prints what that says, twice, then prints "ready" and waits
+ * for a line. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+
+const char *Py_GetVersion(void)
+{
+    return VERSION;
+}
+
+int main(void)
+{
+    const char *(*state)(void) = dlsym(RTLD_DEFAULT, "sleeper_agent_state");
+    char line[100];
+    if (!state)
+        return 1;
+    printf("%s", state());
+    printf("%s", state());
+    puts("ready");
+    fflush(stdout);
+    return fgets(line, sizeof line, stdin) ? 7 : 2;
+}

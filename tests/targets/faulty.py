@@ -1,0 +1,277 @@
+"""Brings the agent's own work to fail, asks it, and goes on. usage: faulty.py KIND
+
+What cannot be had is refused by embedded/refuse.c, preloaded. Each kind ends with "went on" and
+status 7, once it has read a line.
+"""
+import __builtin__
+import ctypes
+import os
+import linecache
+import sys
+import threading
+import time
+
+library = ctypes.CDLL(None)
+state = library.sleeper_agent_state
+state.restype = ctypes.c_char_p
+
+
+def refuse(kind, skip, times):
+    library.refuse(kind, skip, times)
+
+
+def expect(text, *parts):
+    for part in parts:
+        if part not in text:
+            raise AssertionError('no %r in %r' % (part, text[:2000]))
+
+
+def usual():
+    """Asked now, it answers as ever."""
+    text = state()
+    expect(text, ', in <module>\n    globals()[sys.argv[1]]()\n')
+    assert text.startswith('### Thread '), text[:300]
+    return text
+
+
+def walked(*why):
+    """Asked now, it reads memory, and says why."""
+    text = state()
+    assert text.startswith('### Read from memory'), text[:300]
+    expect(text.split('\n')[0], *why)
+    expect(text, '\n### Thread ', ', in <module>\n')
+    return text
+
+
+def one_line(*parts):
+    """Asked now, it says in a line why it has no answer."""
+    text = state()
+    assert text.count('\n') == 1 and text[-1] == '\n', text[:2000]
+    expect(text, *parts)
+
+
+def deep(frames, gate):
+    if frames > 1:
+        deep(frames - 1, gate)
+    else:
+        gate.acquire()
+
+
+def start_deep(count, frames):
+    gate = threading.Lock()
+    gate.acquire()
+    for _ in range(count):
+        one = threading.Thread(target=deep, args=(frames, gate))
+        one.setDaemon(True)
+        one.start()
+    time.sleep(0.2)
+
+
+def in_child(work):
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+NO_THREAD = 'the agent could not start its thread (EAGAIN'
+
+
+def no_thread():
+    # REFUSE has refused it from the start.
+    for _ in range(3):
+        walked(NO_THREAD)
+    in_child(lambda: walked(NO_THREAD))
+
+
+def no_thread_at_first():
+    usual()
+
+
+def no_thread_in_child():
+    usual()
+    for skip in (0, 1):
+        refuse('thread', skip, -1)
+        in_child(lambda: walked(NO_THREAD))
+        refuse('thread', 0, 0)
+        in_child(usual)
+        usual()
+
+
+def no_thread_for_real():
+    import resource
+    usual()
+    # The agent's three, the child's one.
+    resource.setrlimit(resource.RLIMIT_NPROC, (4, 4))
+    os.setuid(int(sys.argv[2]))
+    in_child(lambda: walked(NO_THREAD))
+    usual()
+
+
+def no_page():
+    start_deep(20, 30)
+    sys._current_frames = None
+    texts = []
+    # All that there is, the first two sizes that are tried, nothing.
+    for times in (-1, 2, 0):
+        refuse('page', 0, times)
+        texts.append(state())
+    cut, small, whole = texts
+    expect(whole.split('\n')[0], '### Read from memory', 'the agent\'s snippet failed: ')
+    assert whole.count('### Thread ') == 21 and small == whole, whole
+    end = '\n... cut here: no memory for more\n'
+    assert cut.endswith(end) and 3900 < len(cut) < 4096, cut
+    assert whole.startswith(cut[:-len(end)]), cut
+
+
+def no_copy():
+    start_deep(60, 30)
+    assert len(usual()) > 100000
+    for _ in range(2):
+        refuse('copy', 0, 1)
+        walked('there was no memory for the answer')
+        assert len(usual()) > 100000
+
+
+def no_readv():
+    # Asked while it holds the GIL, it has to read memory.
+    holding = ctypes.PyDLL(None).sleeper_agent_state
+    holding.restype = ctypes.c_char_p
+    texts = []
+    for kind, times in (('open', -1), ('readv', -1), ('open', 0)):
+        refuse(kind, 0, times)
+        texts.append(holding())
+    by_call, neither, by_file = texts
+    expect(by_call.split('\n')[0], '### Read from memory', 'the calling thread holds the GIL')
+    expect(by_call, ', in no_readv\n')
+    assert neither.count('\n') == 1, neither
+    expect(neither, 'no Python frames were found in memory; ')
+    assert by_file == by_call, by_file
+    usual()
+
+
+class Broken(object):
+    """In place of whatever the agent might lean on."""
+    def __call__(self, *_):
+        raise RuntimeError('this is broken')
+
+    def __getattr__(self, name):
+        raise RuntimeError('this is broken')
+
+
+def break_names():
+    names = ('sorted', 'map', 'list', 'zip', 'dict', 'len', 'range', 'id', 'isinstance', 'unicode')
+    before = dict([(name, getattr(__builtin__, name)) for name in names])
+    for name in names:
+        setattr(__builtin__, name, Broken())
+    text = state()
+    for name in before:
+        setattr(__builtin__, name, before[name])
+    expect(text, ', in break_names\n')
+    expect(text.split('\n')[0], '### Read from memory', 'the agent\'s snippet failed: ',
+           'RuntimeError', 'this is broken')
+
+
+def break_attribute(owner, name, value):
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    text = state()
+    setattr(owner, name, before)
+    expect(text, ', in break_attribute\n', '### Thread ')
+
+
+def break_all():
+    break_names()
+    for value in (None, Broken(), lambda: 7, lambda: {'a': 'b'}):
+        break_attribute(sys, '_current_frames', value)
+    for value in (None, Broken(), lambda *_: 7, lambda *_: sys.exit(3)):
+        break_attribute(linecache, 'getline', value)
+    for value in (None, Broken(), lambda *_: sys.exit(3)):
+        break_attribute(linecache, 'checkcache', value)
+    for value in (None, Broken(), [], 7):
+        break_attribute(linecache, 'cache', value)
+
+
+def broken_before():
+    break_all()
+    usual()
+
+
+def broken_between():
+    usual()
+    break_all()
+    usual()
+
+
+def nonsense_module():
+    before = sys.modules['linecache']
+    for value in (None, 7, Broken()):
+        sys.modules['linecache'] = value
+        expect(state(), ', in nonsense_module\n', '### Thread ')
+    sys.modules['linecache'] = before
+    usual()
+
+
+def dying(how):
+    """A module's loader ends the worker, on which it is asked for source."""
+    ended = []
+
+    class Loader(object):
+        def get_source(self, name):
+            if not ended:
+                ended.append(threading.currentThread())
+                how()
+            return ''
+
+    gate = threading.Lock()
+    gate.acquire()
+    names = {'__name__': 'deadly', '__loader__': Loader(), 'gate': gate}
+    eval(compile('def wait_here():\n    gate.acquire()\n', 'deadly.py', 'exec'), names)
+    one = threading.Thread(target=names['wait_here'])
+    one.setDaemon(True)
+    one.start()
+    time.sleep(0.2)
+    begun = time.time()
+    text = state()
+    assert time.time() - begun < 3, time.time() - begun
+    expect(text.split('\n')[0], '### Read from memory', 'was not done within 0.5 s')
+    expect(text, ', in wait_here\n')
+    assert ended
+    # From here on a new worker may be there at any time.
+    until = time.time() + 20
+    text = state()
+    expect(text.split('\n')[0], '### Read from memory', 'worker thread has been ended')
+    while not text.startswith('### Thread '):
+        expect(text.split('\n')[0], 'worker thread has been ended')
+        assert time.time() < until, text
+        time.sleep(0.01)
+        text = state()
+    expect(usual(), ', in wait_here\n')
+
+
+def worker_exits():
+    for _ in range(5):
+        dying(lambda: library.syscall(60, 0))
+
+
+def worker_exits_unrevived():
+    # No new one can be started at first.
+    refuse('thread', 0, 6)
+    dying(lambda: library.syscall(60, 0))
+
+
+def worker_ends_itself():
+    dying(lambda: library.pthread_exit(0))
+
+
+globals()[sys.argv[1]]()
+sys.stdout.write('ready\n')
+sys.stdout.flush()
+sys.stdin.readline()
+sys.stdout.write('went on\n')
+sys.exit(7)
