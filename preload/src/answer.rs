@@ -154,10 +154,13 @@ impl Page {
         // What is not needed goes back at once: address space may be limited.
         let used = (HEADER + self.length + 1).next_multiple_of(4096);
         if self.start == MAPPING.load(Ordering::Relaxed) && used < self.size {
+            // The size goes first: a child that is forked in between must not believe that what
+            // it maps there itself is ours.
+            MAPPING_SIZE.store(used, Ordering::Relaxed);
             // SAFETY: the tail of our own mapping, cut at a multiple of the page size, or, where
             // pages are larger, refused.
-            if unsafe { libc::munmap(self.start.add(used).cast(), self.size - used) } == 0 {
-                MAPPING_SIZE.store(used, Ordering::Relaxed);
+            if unsafe { libc::munmap(self.start.add(used).cast(), self.size - used) } != 0 {
+                MAPPING_SIZE.store(self.size, Ordering::Relaxed);
             }
         }
         // SAFETY: the page is larger than header, text and NUL together.

@@ -17,6 +17,9 @@ pub const PARKED_THREAD: &str = "sleeper-agent";
 /// Name (`comm`) of the thread that takes the GIL for an answer. Never call on this one.
 pub const WORKER_THREAD: &str = "sleeper-worker";
 
+/// Name (`comm`) of the thread that reads source files. Never call on this one either.
+pub const READER_THREAD: &str = "sleeper-reader";
+
 /// The library's section that holds its [`Bell`], and nothing else.
 pub const BELL_SECTION: &str = ".sleeper_agent";
 

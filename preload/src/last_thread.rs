@@ -6,12 +6,14 @@
 //! are gone, as glibc would. That thread is the one that survived a `fork`, in a child that a
 //! thread other than the main one has forked; or one that called `pthread_exit` in `main`.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
+use std::io::Write;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use crate::interface::{PARKED_THREAD, READER_THREAD, WORKER_THREAD};
 use crate::load::BELL;
-use crate::{wait, worker};
+use crate::{reader, wait, worker};
 
 /// A thread-specific value whose destructor runs when a thread ends, but not when the whole
 /// process does.
@@ -20,6 +22,9 @@ const NONE: u32 = u32::MAX;
 
 /// Whether the first thread has ended.
 static HAS_ENDED: AtomicBool = AtomicBool::new(false);
+
+/// Whether its end has rung the bell, for the parked thread to look.
+static RANG: AtomicBool = AtomicBool::new(false);
 
 /// Has the end of the calling thread noticed, if it is the first of its process.
 ///
@@ -47,9 +52,15 @@ pub fn watch_this_one() {
 /// On the thread that ends, with nothing of it left but its stack.
 unsafe extern "C" fn ended(_: *mut c_void) {
     HAS_ENDED.store(true, Ordering::SeqCst);
-    // For the parked thread to look; that it answers then does no harm.
+    // For the parked thread to look.
+    RANG.store(true, Ordering::SeqCst);
     BELL.rung.fetch_add(1, Ordering::SeqCst);
     wait::wake(&BELL.rung);
+}
+
+/// How many rings since it was last asked were none of a command's. On the parked thread.
+pub fn rings() -> u32 {
+    u32::from(RANG.swap(false, Ordering::SeqCst))
 }
 
 /// Whether the parked thread has to look after the others. Any thread.
@@ -58,31 +69,58 @@ pub fn has_ended() -> bool {
 }
 
 /// Ends the process if nobody is left but the agent's threads, and the first one, of which the
-/// kernel keeps the remains. On the parked thread.
+/// kernel keeps the remains. On the parked thread; true if it is so, and was when last asked.
 pub fn end_if_alone() {
-    let ours = if worker::is_alive() { 2 } else { 1 };
-    if state_and_threads() == Some((b'Z', 1 + ours)) {
+    static WAS_ALONE: AtomicBool = AtomicBool::new(false);
+    let alone = is_alone().unwrap_or(false);
+    if WAS_ALONE.swap(alone, Ordering::SeqCst) && alone {
         // SAFETY: as glibc does on the last thread; there is no other that could be in it.
         unsafe { libc::exit(0) };
+    }
+}
+
+/// Whether every thread there is, is the first one, which has ended, or bears the number and the
+/// name of one of ours: a number alone may by now be another's. `None` without `/proc`.
+fn is_alone() -> Option<bool> {
+    let (state, threads) = state_and_threads()?;
+    let mut known = 1;
+    // SAFETY: has no conditions.
+    let this_one = unsafe { libc::gettid() };
+    for thread in [this_one, worker::thread_id(), reader::thread_id()] {
+        known += usize::from(thread != 0 && is_ours(thread));
+    }
+    Some(state == b'Z' && threads == known)
+}
+
+fn is_ours(thread: i32) -> bool {
+    let mut path = [0; 64];
+    let mut name = [0; 16];
+    let _ = write!(&mut path[..63], "/proc/self/task/{thread}/comm");
+    let count = read(&path, &mut name).unwrap_or(0);
+    [PARKED_THREAD, WORKER_THREAD, READER_THREAD]
+        .iter()
+        .any(|ours| name[..count].strip_suffix(b"\n") == Some(ours.as_bytes()))
+}
+
+/// Reads a small file of the kernel's; the path ends in NUL.
+fn read(path: &[u8], text: &mut [u8]) -> Option<usize> {
+    let path = CStr::from_bytes_until_nul(path).ok()?;
+    // SAFETY: the kernel writes to `text` only. The descriptor is closed at once.
+    unsafe {
+        let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return None;
+        }
+        let count = libc::read(file, text.as_mut_ptr().cast(), text.len());
+        libc::close(file);
+        usize::try_from(count).ok()
     }
 }
 
 /// The state of the first thread, and the number of threads; `None` without `/proc`.
 fn state_and_threads() -> Option<(u8, usize)> {
     let mut text = [0; 1024];
-    // SAFETY: a constant path; the kernel writes to `text` only. The descriptor is closed at once.
-    let count = unsafe {
-        let file = libc::open(
-            c"/proc/self/stat".as_ptr(),
-            libc::O_RDONLY | libc::O_CLOEXEC,
-        );
-        if file < 0 {
-            return None;
-        }
-        let count = libc::read(file, text.as_mut_ptr().cast(), text.len());
-        libc::close(file);
-        usize::try_from(count).ok()?
-    };
+    let count = read(c"/proc/self/stat".to_bytes_with_nul(), &mut text)?;
     parse(&text[..count])
 }
 

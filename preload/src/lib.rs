@@ -2,9 +2,10 @@
 //! thread of it is doing.
 //!
 //! The modules are the agent's life. `load` runs before `main` and finds the interpreter;
-//! `boot` runs on its main thread and starts the two threads that stay: one is `park`ed for
-//! debuggers to call on, one is the `worker`. A question is a `request`: the worker takes the
-//! GIL and runs the `snippet`, or, where the GIL cannot be had, who asked `walk`s through memory.
+//! `boot` runs on its main thread and starts the threads that stay: one is `park`ed for
+//! commands to ring, one is the `worker`, one the `reader`. A question is a `request`, laid on the
+//! `desk`: the worker takes the GIL and runs the `snippet`, the reader reads `sources`; or, where
+//! the GIL cannot be had, who asked `walk`s through memory.
 //!
 //! What binds all of it: the program comes first. No thread of the program's ever allocates,
 //! waits for a lock or runs Python on the agent's behalf, but at the boot. Every question is
@@ -28,6 +29,7 @@ mod memory;
 mod module;
 mod park;
 mod python;
+mod reader;
 mod request;
 mod snippet;
 mod sources;

@@ -1,10 +1,11 @@
-//! Park: the two threads that the agent keeps, and how they are started.
+//! Park: the threads that the agent keeps, and how they are started.
 //!
 //! One, `sleeper-agent`, waits for its bell to be rung, and then asks as anyone may: whatever
 //! that does, no thread of the program's was interrupted in the middle of something. (A debugger
 //! by hand may also call `sleeper_agent_state()` on it.) The other is the worker (`worker.rs`).
 //! Both are started at the boot and not at a question: a thread that is born inside a debugger's
-//! call is traced and stopped from its birth, and would take the GIL in that state.
+//! call is traced and stopped from its birth, and would take the GIL in that state. A third one
+//! reads source files for the worker (`reader.rs`).
 //!
 //! Asleep, each is in one system call and holds nothing: no descriptor, no lock, no signal.
 
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::interface::PARKED_THREAD;
 use crate::load::BELL;
 use crate::wait::{self, Instant};
-use crate::{answer, boot, last_thread, worker};
+use crate::{answer, boot, last_thread, reader, worker};
 
 /// Stack sizes tried, in bytes; only what is touched costs memory. The static TLS of the
 /// program's libraries comes out of it, so there is room for that.
@@ -38,13 +39,15 @@ const FAULTS: [c_int; 5] = [
 /// The parked thread (`pthread_t`); 0: none in this process.
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Starts both threads, unless they are there; the error is an errno.
+/// Starts the threads, unless they are there; the error is an errno.
 ///
 /// Called by the boot, on the interpreter's main thread between two bytecodes, or in a child
 /// that was just forked: it allocates.
 pub fn start() -> Result<(), c_int> {
     last_thread::watch_this_one();
     worker::start()?;
+    // Without it the worker reads by itself.
+    let _ = reader::start();
     if PARKED.load(Ordering::Acquire) == 0 {
         let thread = spawn(park, &STACK_SIZES)?;
         PARKED.store(thread as usize, Ordering::Release);
@@ -56,6 +59,7 @@ pub fn start() -> Result<(), c_int> {
 pub fn forget() {
     PARKED.store(0, Ordering::Release);
     worker::forget();
+    reader::forget();
 }
 
 /// Has the parked thread look after the worker. Any thread, interrupted or not.
@@ -88,7 +92,10 @@ extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
             let _ = worker::start();
         }
         let rung = BELL.rung.load(Ordering::SeqCst);
-        if rung == heard {
+        // Nobody asks who only tells us that the first thread has ended.
+        if rung.wrapping_sub(heard) <= last_thread::rings() {
+            heard = rung;
+            BELL.answered.store(heard, Ordering::SeqCst);
             continue;
         }
         heard = rung;

@@ -46,10 +46,13 @@ pub unsafe fn collect(python: &Python) -> Result<Collected, Failure> {
     unsafe {
         prepare(python)?;
         let frames = if threads::has_dead() {
-            live_frames(python)?
+            undisturbed::alone(python, || live_frames(python).unwrap_or(ptr::null_mut()))
         } else {
             ptr::null_mut()
         };
+        if threads::has_dead() && frames.is_null() {
+            return Err(Failure::Raised);
+        }
         let none = ptr::null_mut();
         let object = undisturbed::alone(python, || call(python, &COLLECT, [frames, none]));
         if object.is_null() {
@@ -101,17 +104,23 @@ pub unsafe fn compose(
     collected: Collected,
     lines: &Lines,
 ) -> Result<*const c_char, Failure> {
+    let wanted = collected.places.len();
     let collected = collected.object;
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
     unsafe {
-        let known = dictionary(python, lines);
+        let known = undisturbed::alone(python, || dictionary(python, lines));
         if known.is_null() {
             (python.Py_DecRef)(collected);
             return Err(raised(python));
         }
         (python.Py_IncRef)(collected);
-        let sources =
-            undisturbed::keeping_exc_info(python, || call(python, &READ, [collected, known]));
+        let read = || call(python, &READ, [collected, known]);
+        let sources = if wanted > 0 && lines.iter().count() == wanted {
+            undisturbed::alone(python, read)
+        } else {
+            // It asks linecache, which does input and output.
+            undisturbed::keeping_exc_info(python, read)
+        };
         if sources.is_null() {
             (python.Py_DecRef)(collected);
             return Err(raised(python));

@@ -5,7 +5,6 @@
 //! to serve, and goes back to sleep.
 
 use std::ffi::{c_int, c_void};
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use std::{hint, ptr};
 
@@ -13,8 +12,7 @@ use crate::failure::Failure;
 use crate::interface::WORKER_THREAD;
 use crate::python::{self, Python};
 use crate::snippet;
-use crate::sources::Lines;
-use crate::{boot, descriptors, desk, park, wait};
+use crate::{boot, desk, park, reader, wait};
 
 /// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
 /// gives the source of a line.
@@ -44,7 +42,6 @@ pub fn start() -> Result<(), c_int> {
     if WORKER.load(Ordering::SeqCst) == 0 {
         BELL.store(0, Ordering::SeqCst);
         THREAD_ID.store(0, Ordering::SeqCst);
-        descriptors::forget();
         let thread = park::spawn(work, &STACK_SIZES)?;
         WORKER.store(thread as usize, Ordering::SeqCst);
     }
@@ -96,6 +93,11 @@ pub fn is_alive() -> bool {
             || unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) } == 0)
 }
 
+/// Its thread ID; 0 if it is not there (yet).
+pub fn thread_id() -> i32 {
+    THREAD_ID.load(Ordering::SeqCst)
+}
+
 /// In a forked child: the worker was the parent's.
 pub fn forget() {
     WORKER.store(0, Ordering::SeqCst);
@@ -130,7 +132,6 @@ unsafe fn serve(python: &'static Python) -> bool {
     if desk::wanted().is_none() {
         return false;
     }
-    descriptors::have_own();
     let mut request = None;
     // SAFETY: passed on. What was collected is used and given back under the GIL only, but for the
     // names of files, which stay where they are.
@@ -150,12 +151,7 @@ unsafe fn serve(python: &'static Python) -> bool {
             Ok(None) => return false,
             Ok(Some(Ok(mut collected))) => {
                 AT.store(READING, Ordering::SeqCst);
-                // The one part of this that is Rust alone. A panic is only caught here: where
-                // Python runs, code of the program's may end this thread (`pthread_exit`), and to
-                // catch that would end the process.
-                let lines =
-                    panic::catch_unwind(AssertUnwindSafe(|| Lines::read(&mut collected.places)))
-                        .unwrap_or_default();
+                let lines = reader::lines(&mut collected.places);
                 holding_gil(python, || {
                     if desk::wanted() == request {
                         snippet::compose(python, collected, &lines)

@@ -1,0 +1,111 @@
+//! The reader: the thread that reads source files for the worker.
+//!
+//! It never runs Python, so it can have a table of descriptors of its own: a program that forks,
+//! or closes and opens descriptors, at that moment meets none of ours. (The worker cannot: a
+//! finalizer of the program's that runs there must find the program's descriptors.)
+
+use std::ffi::{c_int, c_void};
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+
+use crate::interface::READER_THREAD;
+use crate::sources::{Lines, Place};
+use crate::{descriptors, park, wait};
+
+/// Stack sizes tried, in bytes. A piece of a file and a path are on it.
+const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
+
+/// What it is at: one of these. The worker and it wait on this word.
+static AT: AtomicU32 = AtomicU32::new(NOBODY);
+const NOBODY: u32 = 0;
+const RESTING: u32 = 1;
+const ASKED: u32 = 2;
+const DONE: u32 = 3;
+
+/// What to read, on the stack of the worker, which waits for it.
+static JOB: AtomicPtr<Job> = AtomicPtr::new(ptr::null_mut());
+struct Job {
+    places: *mut [Place<'static>],
+    lines: Lines,
+}
+
+/// Its thread ID; 0: it has not got as far as telling.
+static THREAD_ID: AtomicI32 = AtomicI32::new(0);
+
+/// Starts the reader, unless it is there. See `park::start`; without it the worker reads by
+/// itself.
+pub fn start() -> Result<(), c_int> {
+    if AT.load(Ordering::SeqCst) != NOBODY {
+        return Ok(());
+    }
+    AT.store(RESTING, Ordering::SeqCst);
+    let started = park::spawn(serve, &STACK_SIZES).map(drop);
+    if started.is_err() {
+        AT.store(NOBODY, Ordering::SeqCst);
+    }
+    started
+}
+
+/// In a forked child: the reader was the parent's.
+pub fn forget() {
+    AT.store(NOBODY, Ordering::SeqCst);
+    THREAD_ID.store(0, Ordering::SeqCst);
+}
+
+/// Its thread ID; 0 if it is not there (yet).
+pub fn thread_id() -> i32 {
+    THREAD_ID.load(Ordering::SeqCst)
+}
+
+/// The lines of these places. On the worker, holding nothing; it may take for ever.
+pub fn lines(places: &mut [Place<'static>]) -> Lines {
+    let mut job = Job {
+        places,
+        lines: Lines::default(),
+    };
+    JOB.store(&mut job, Ordering::SeqCst);
+    let free = AT.compare_exchange(RESTING, ASKED, Ordering::SeqCst, Ordering::SeqCst);
+    if free.is_err() {
+        // SAFETY: nobody else knows of the job.
+        return unsafe { read(job.places) };
+    }
+    wait::wake(&AT);
+    while AT.load(Ordering::SeqCst) == ASKED {
+        wait::wait_while(&AT, ASKED, None);
+    }
+    AT.store(RESTING, Ordering::SeqCst);
+    job.lines
+}
+
+/// The reader's life.
+extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
+    // SAFETY: has no conditions.
+    THREAD_ID.store(unsafe { libc::gettid() }, Ordering::SeqCst);
+    park::name_this_thread(READER_THREAD);
+    let mut own = false;
+    loop {
+        let at = AT.load(Ordering::SeqCst);
+        if at != ASKED {
+            wait::wait_while(&AT, at, None);
+            continue;
+        }
+        // Not before there is something to read: a forked child's table may be large.
+        if !std::mem::replace(&mut own, true) {
+            descriptors::have_own();
+        }
+        let job = JOB.load(Ordering::SeqCst);
+        // SAFETY: the worker waits for us, and touches it only when told.
+        unsafe { (*job).lines = read((*job).places) };
+        AT.store(DONE, Ordering::SeqCst);
+        wait::wake(&AT);
+    }
+}
+
+/// # Safety
+/// The places are the caller's alone, and alive.
+unsafe fn read(places: *mut [Place<'static>]) -> Lines {
+    // SAFETY: the caller's.
+    let read = || Lines::read(unsafe { &mut *places });
+    panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()
+}
