@@ -279,7 +279,8 @@ fn kill_once(mortal: &mut Mortal, victim: Victim, signal: i32, moment: Moment, t
         .entry(format!("{victim:?} {signal}: {outcome}"))
         .or_default() += 1;
     if let Some(gdb) = gdb {
-        wait_until(&format!("gdb ends, {what}"), || {
+        let who = procfs::read(gdb, "cmdline").replace('\0', " ");
+        wait_until(&format!("gdb ({gdb}: {who}) ends, {what}"), || {
             [' ', 'Z'].contains(&procfs::state(gdb))
         });
     }

@@ -15,8 +15,8 @@ use tests::procfs;
 #[derive(Clone, Copy, Debug)]
 pub struct Core(usize);
 
-/// The most of a core that niceness can get: about ninety times what others get.
-const FOREMOST: libc::c_int = -20;
+/// So much of a core: about nine times what others get, and not so much that they starve.
+const FOREMOST: libc::c_int = -10;
 
 impl Core {
     /// One of those that we may use. None for others than root, who may prefer nobody.
