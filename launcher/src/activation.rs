@@ -24,7 +24,7 @@ pub fn vanished(target: &Target) -> Option<Trouble> {
     let alive = target
         .process
         .status()
-        .is_ok_and(|status| !matches!(status.state, 'Z' | 'X' | 'x'))
+        .is_ok_and(|status| !status.has_ended())
         && target.process.started().ok() == Some(target.started);
     if !alive {
         return Some(checks::exited());

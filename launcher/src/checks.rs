@@ -50,7 +50,7 @@ pub fn examine(process: Process) -> Result<Target, Trouble> {
             format!("run `sleeper_agent_activate {}`", status.process),
         ));
     }
-    if matches!(status.state, 'Z' | 'X' | 'x') {
+    if status.has_ended() {
         return Err(zombie(process, &status));
     }
     if let Some(owner) = permission::foreign_owner(status.users) {
@@ -81,7 +81,7 @@ pub fn examine(process: Process) -> Result<Target, Trouble> {
         started,
         agent,
     };
-    if status.state == 'T' && status.tracer == 0 {
+    if status.is_stopped() {
         return Err(stopped(process));
     }
     Ok(target)
@@ -98,7 +98,7 @@ fn stopped(process: Process) -> Trouble {
 /// meanwhile, or somebody else's debugger may have come.
 pub fn still_runs(target: &Target) -> Result<(), Trouble> {
     let status = target.process.status().map_err(|_| exited())?;
-    if status.state == 'T' && status.tracer == 0 {
+    if status.is_stopped() {
         return Err(stopped(target.process));
     }
     Ok(())
@@ -113,7 +113,7 @@ pub fn set_going(target: &Target) -> bool {
         && target
             .process
             .status()
-            .is_ok_and(|status| status.state == 'T' && status.tracer == 0);
+            .is_ok_and(|status| status.is_stopped());
     if stopped {
         // SAFETY: sends a signal, touches no memory; it is the process we were asked about.
         unsafe { libc::kill(target.process.pid, libc::SIGCONT) };

@@ -32,6 +32,18 @@ pub struct Status {
     pub users: [u32; 3],
 }
 
+impl Status {
+    /// Whether job control has stopped it; a debugger's stop is another thing.
+    pub fn is_stopped(&self) -> bool {
+        self.state == 'T' && self.tracer == 0
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
 impl Process {
     /// A file or folder of this process's `/proc` entry.
     pub fn path(&self, name: &str) -> PathBuf {

@@ -72,8 +72,8 @@ const TRIES: usize = 5;
 
 /// What was had while the process was held.
 enum Held {
-    /// The bell has been rung, so many times by now.
-    Rung(u32),
+    /// The bell at this address has been rung, so many times by now.
+    Rung(u64, u32),
     /// The answer itself.
     Answer(Vec<u8>),
 }
@@ -84,15 +84,12 @@ struct InTheCall;
 impl WayIn for ThroughGdb {
     fn fetch(&mut self, target: &Target) -> Result<Vec<u8>, Trouble> {
         for _ in 0..TRIES {
-            let ticket = match self.hold(target)? {
+            let (bell, ticket) = match self.hold(target)? {
                 Held::Answer(text) => return Ok(text),
-                Held::Rung(ticket) => ticket,
+                Held::Rung(bell, ticket) => (bell, ticket),
             };
             let rung = Instant::now();
-            let bell = target.agent.bell.unwrap_or_default();
-            // Once the deadline for those who asked before, once for us.
-            let longest = 2 * target.process.agent_deadline() + SLACK;
-            if let Waited::Answer(text) = bell::wait(target, bell, ticket, longest)? {
+            if let Waited::Answer(text) = bell::wait(target, bell, ticket, longest(target))? {
                 self.say(target, &format!("the agent answered after {}", since(rung)));
                 return Ok(text);
             }
@@ -204,9 +201,9 @@ impl ThroughGdb {
                  (or is of another version than this command)",
                 "ask again",
             ))),
-            Ok(Some(seen)) if target.agent.parked_thread.is_some() => {
-                Ok(self.ring(gdb, bell, seen).map(Held::Rung))
-            }
+            Ok(Some(seen)) if target.agent.parked_thread.is_some() => Ok(self
+                .ring(gdb, bell, seen)
+                .map(|ticket| Held::Rung(bell, ticket))),
             Ok(Some(_)) => Ok(self.call(gdb, target)?.map(Held::Answer)),
         }
     }
@@ -239,8 +236,7 @@ impl ThroughGdb {
         let command = format!(
             "-data-evaluate-expression \"(unsigned long)((char *(*)(void)) {function:#x})()\""
         );
-        let longest = 2 * target.process.agent_deadline() + SLACK;
-        let fields = match gdb.command(&command, soon(longest)) {
+        let fields = match gdb.command(&command, soon(longest(target))) {
             Err(Failure::Late) => return Err(InTheCall),
             Err(failure) => return Ok(Err(self.call_failed(failure))),
             Ok(fields) => fields,
@@ -320,6 +316,11 @@ impl ThroughGdb {
 
 fn stopped_by_us() -> Trouble {
     Trouble::plain("not asked, because this command was told to stop")
+}
+
+/// How long the agent may take: once the deadline for those who asked before, once for us.
+fn longest(target: &Target) -> Duration {
+    2 * target.process.agent_deadline() + SLACK
 }
 
 fn soon(time: Duration) -> Patience {

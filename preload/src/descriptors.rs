@@ -1,5 +1,7 @@
 //! A table of descriptors for the reader alone: see `reader.rs`.
 
+use crate::kernel_file;
+
 /// Gives the calling thread an empty table of descriptors of its own, where that can be had.
 ///
 /// On a thread of ours that runs nothing of the program's. Not done under a filter for system
@@ -32,19 +34,8 @@ pub fn have_own() {
 /// What the kernel says of the size of this thread's table; `None` if there is no `/proc`.
 fn table_size() -> Option<i32> {
     let mut text = [0; 2048];
-    // SAFETY: a constant path; the kernel writes to `text` only. The descriptor is closed before
-    // anyone could have learnt its number.
-    let count = unsafe {
-        let path = c"/proc/thread-self/status";
-        let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        if file < 0 {
-            return None;
-        }
-        let count = libc::read(file, text.as_mut_ptr().cast(), text.len());
-        libc::close(file);
-        usize::try_from(count).ok()?
-    };
-    let mut lines = text[..count].split(|&byte| byte == b'\n');
+    let text = kernel_file::read(c"/proc/thread-self/status", &mut text)?;
+    let mut lines = text.split(|&byte| byte == b'\n');
     let value = lines.find_map(|line| line.strip_prefix(b"FDSize:"))?;
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }

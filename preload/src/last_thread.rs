@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::interface::{PARKED_THREAD, READER_THREAD, WORKER_THREAD};
 use crate::load::BELL;
-use crate::{reader, wait, worker};
+use crate::{kernel_file, reader, wait, worker};
 
 /// A thread-specific value whose destructor runs when a thread ends, but not when the whole
 /// process does.
@@ -69,7 +69,7 @@ pub fn has_ended() -> bool {
 }
 
 /// Ends the process if nobody is left but the agent's threads, and the first one, of which the
-/// kernel keeps the remains. On the parked thread; true if it is so, and was when last asked.
+/// kernel keeps the remains; and if that was so when last asked. On the parked thread.
 pub fn end_if_alone() {
     static WAS_ALONE: AtomicBool = AtomicBool::new(false);
     let alone = is_alone().unwrap_or(false);
@@ -96,32 +96,18 @@ fn is_ours(thread: i32) -> bool {
     let mut path = [0; 64];
     let mut name = [0; 16];
     let _ = write!(&mut path[..63], "/proc/self/task/{thread}/comm");
-    let count = read(&path, &mut name).unwrap_or(0);
+    let name = CStr::from_bytes_until_nul(&path)
+        .ok()
+        .and_then(|path| kernel_file::read(path, &mut name)?.strip_suffix(b"\n"));
     [PARKED_THREAD, WORKER_THREAD, READER_THREAD]
         .iter()
-        .any(|ours| name[..count].strip_suffix(b"\n") == Some(ours.as_bytes()))
-}
-
-/// Reads a small file of the kernel's; the path ends in NUL.
-fn read(path: &[u8], text: &mut [u8]) -> Option<usize> {
-    let path = CStr::from_bytes_until_nul(path).ok()?;
-    // SAFETY: the kernel writes to `text` only. The descriptor is closed at once.
-    unsafe {
-        let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        if file < 0 {
-            return None;
-        }
-        let count = libc::read(file, text.as_mut_ptr().cast(), text.len());
-        libc::close(file);
-        usize::try_from(count).ok()
-    }
+        .any(|ours| name == Some(ours.as_bytes()))
 }
 
 /// The state of the first thread, and the number of threads; `None` without `/proc`.
 fn state_and_threads() -> Option<(u8, usize)> {
     let mut text = [0; 1024];
-    let count = read(c"/proc/self/stat".to_bytes_with_nul(), &mut text)?;
-    parse(&text[..count])
+    parse(kernel_file::read(c"/proc/self/stat", &mut text)?)
 }
 
 /// Fields 3 and 20 of `/proc/PID/stat` (proc(5)); the second is a name that may hold anything, in

@@ -21,6 +21,7 @@ mod failure;
 mod imports;
 #[allow(dead_code)] // The commands' half of it.
 mod interface;
+mod kernel_file;
 mod last_thread;
 mod late;
 mod layout;

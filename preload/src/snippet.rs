@@ -45,15 +45,14 @@ pub unsafe fn collect(python: &Python) -> Result<Collected, Failure> {
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
     unsafe {
         prepare(python)?;
-        let frames = if threads::has_dead() {
-            undisturbed::alone(python, || live_frames(python).unwrap_or(ptr::null_mut()))
-        } else {
-            ptr::null_mut()
-        };
-        if threads::has_dead() && frames.is_null() {
-            return Err(Failure::Raised);
-        }
         let none = ptr::null_mut();
+        let mut frames = none;
+        if threads::has_dead() {
+            frames = undisturbed::alone(python, || live_frames(python));
+            if frames.is_null() {
+                return Err(raised(python));
+            }
+        }
         let object = undisturbed::alone(python, || call(python, &COLLECT, [frames, none]));
         if object.is_null() {
             return Err(raised(python));
@@ -158,16 +157,11 @@ unsafe fn dictionary(python: &Python, lines: &Lines) -> *mut PyObject {
     unsafe {
         let known = (python.PyDict_New)();
         for (index, line) in lines.iter().take_while(|_| !known.is_null()) {
-            let number = (python.PyInt_FromLong)(index as c_long);
             let line =
                 (python.PyString_FromStringAndSize)(line.as_ptr().cast(), line.len() as isize);
-            let failed = number.is_null()
-                || line.is_null()
-                || (python.PyDict_SetItem)(known, number, line) != 0;
-            for object in [number, line] {
-                if !object.is_null() {
-                    (python.Py_DecRef)(object);
-                }
+            let failed = line.is_null() || !put(python, known, index as c_long, line);
+            if !line.is_null() {
+                (python.Py_DecRef)(line);
             }
             if failed {
                 (python.Py_DecRef)(known);
@@ -178,35 +172,54 @@ unsafe fn dictionary(python: &Python, lines: &Lines) -> *mut PyObject {
     }
 }
 
-/// What `sys._current_frames()` would be, but for the threads that a fork has left behind.
+/// What `sys._current_frames()` would be, but for the threads that a fork has left behind; null,
+/// with an exception set, if there is no memory.
 ///
 /// # Safety
 /// As for [`collect`].
-unsafe fn live_frames(python: &Python) -> Result<*mut PyObject, Failure> {
+unsafe fn live_frames(python: &Python) -> *mut PyObject {
     // SAFETY: the caller's; it holds the GIL, so the frames found are alive. The dictionary
     // takes references of its own.
     unsafe {
         let frames = (python.PyDict_New)();
         if frames.is_null() {
-            return Err(raised(python));
+            return frames;
         }
         let mut failed = false;
         threads::for_each(python, &mut |thread| {
-            if !failed && layout::is_frame(python, thread.frame) {
-                let ident = (python.PyInt_FromLong)(thread.ident as c_long);
-                failed = ident.is_null()
-                    || (python.PyDict_SetItem)(frames, ident, thread.frame as *mut PyObject) != 0;
-                if !ident.is_null() {
-                    (python.Py_DecRef)(ident);
-                }
-            }
+            let frame = thread.frame as *mut PyObject;
+            failed = layout::is_frame(python, thread.frame)
+                && !put(python, frames, thread.ident as c_long, frame);
             !failed
         });
         if failed {
             (python.Py_DecRef)(frames);
-            return Err(raised(python));
+            return ptr::null_mut();
         }
-        Ok(frames)
+        frames
+    }
+}
+
+/// Puts an object into a dictionary under a number; false, with an exception set, if there is no
+/// memory.
+///
+/// # Safety
+/// As for [`collect`]; the objects are alive.
+unsafe fn put(
+    python: &Python,
+    dictionary: *mut PyObject,
+    number: c_long,
+    object: *mut PyObject,
+) -> bool {
+    // SAFETY: the caller's; the dictionary takes references of its own.
+    unsafe {
+        let number = (python.PyInt_FromLong)(number);
+        if number.is_null() {
+            return false;
+        }
+        let done = (python.PyDict_SetItem)(dictionary, number, object) == 0;
+        (python.Py_DecRef)(number);
+        done
     }
 }
 

@@ -30,12 +30,8 @@ static THREAD_ID: AtomicI32 = AtomicI32::new(0);
 /// Counts the times the worker was called; it waits on this word.
 static BELL: AtomicU32 = AtomicU32::new(0);
 
-/// What the worker is at: one of these.
-static AT: AtomicU32 = AtomicU32::new(RESTING);
-const RESTING: u32 = 0;
-const WAITING: u32 = 1;
-const HOLDING: u32 = 2;
-const READING: u32 = 3;
+/// How far it has got with the present request: a [`Progress`].
+static AT: AtomicU32 = AtomicU32::new(Progress::Resting as u32);
 
 /// Starts the worker, unless it is there; the error is an errno. See `park::start`.
 pub fn start() -> Result<(), c_int> {
@@ -60,6 +56,7 @@ pub fn is_worker(ident: usize) -> bool {
 }
 
 /// How far the worker has got with the present request.
+#[derive(Clone, Copy)]
 pub enum Progress {
     /// It has not woken yet.
     Resting,
@@ -73,12 +70,20 @@ pub enum Progress {
 
 /// How far the worker has got. Any thread, interrupted or not.
 pub fn progress() -> Progress {
-    match AT.load(Ordering::SeqCst) {
-        HOLDING => Progress::HasGil,
-        WAITING => Progress::WaitsForGil,
-        READING => Progress::ReadsFiles,
-        _ => Progress::Resting,
-    }
+    let at = AT.load(Ordering::SeqCst);
+    [
+        Progress::WaitsForGil,
+        Progress::HasGil,
+        Progress::ReadsFiles,
+    ]
+    .into_iter()
+    .find(|progress| *progress as u32 == at)
+    .unwrap_or(Progress::Resting)
+}
+
+/// On the worker, or in a forked child on the only thread.
+fn now_at(progress: Progress) {
+    AT.store(progress as u32, Ordering::SeqCst);
 }
 
 /// Whether the worker is still there: code of the program's that runs on it, such as a module's
@@ -101,7 +106,7 @@ pub fn thread_id() -> i32 {
 /// In a forked child: the worker was the parent's.
 pub fn forget() {
     WORKER.store(0, Ordering::SeqCst);
-    AT.store(RESTING, Ordering::SeqCst);
+    now_at(Progress::Resting);
 }
 
 /// The worker's life.
@@ -118,7 +123,7 @@ extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
             // SAFETY: a thread of ours that has no thread state and holds nothing.
             while unsafe { serve(python) } {}
         }
-        AT.store(RESTING, Ordering::SeqCst);
+        now_at(Progress::Resting);
     }
 }
 
@@ -150,7 +155,7 @@ unsafe fn serve(python: &'static Python) -> bool {
         match collected {
             Ok(None) => return false,
             Ok(Some(Ok(mut collected))) => {
-                AT.store(READING, Ordering::SeqCst);
+                now_at(Progress::ReadsFiles);
                 let lines = reader::lines(&mut collected.places);
                 holding_gil(python, || {
                     if desk::wanted() == request {
@@ -170,7 +175,7 @@ unsafe fn serve(python: &'static Python) -> bool {
         Err(Failure::Raised) if !python.initialized() => Err(Failure::ShuttingDown),
         result => result,
     };
-    AT.store(RESTING, Ordering::SeqCst);
+    now_at(Progress::Resting);
     if let Some(request) = request.or_else(desk::wanted) {
         desk::publish(request, result.map_err(|failure| failure as u32));
     }
@@ -186,7 +191,7 @@ unsafe fn serve(python: &'static Python) -> bool {
 /// # Safety
 /// On the worker, holding nothing.
 unsafe fn holding_gil<R>(python: &'static Python, work: impl FnOnce() -> R) -> Result<R, Failure> {
-    AT.store(WAITING, Ordering::SeqCst);
+    now_at(Progress::WaitsForGil);
     // SAFETY: the boot has made the lock. Every call below is made holding the GIL, which is
     // released exactly once. If the process forks meanwhile, the child has no such thread, and
     // CPython gives it a new GIL; if it exits, this thread ends wherever it is.
@@ -198,7 +203,7 @@ unsafe fn holding_gil<R>(python: &'static Python, work: impl FnOnce() -> R) -> R
             (python.PyEval_ReleaseLock)();
             return Err(Failure::ShuttingDown);
         }
-        AT.store(HOLDING, Ordering::SeqCst);
+        now_at(Progress::HasGil);
         // Out of memory, making a thread state ends the process ("Couldn't create autoTLSkey
         // mapping", Python/pystate.c), and the parser writes to the program's standard error.
         // (Hidden from the compiler, which may otherwise do without asking.)

@@ -22,7 +22,7 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use tests::compile::have_compiler;
-use tests::interpreters::{self, Interpreter, MORE_VARIABLE};
+use tests::interpreters::{self, Interpreter};
 use tests::product;
 
 /// What a case can't do without, and what to say where it is missing.
@@ -118,27 +118,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let found = interpreters::find();
-    println!("interpreters:");
-    for one in &found.interpreters {
-        println!(
-            "  {:<22} {}  ({})",
-            one.label,
-            one.path.display(),
-            one.full_version
-        );
-    }
-    for line in found.missing.iter().chain(&found.unusable) {
-        println!("  missing: {line}");
-    }
-    if !found.unusable.is_empty() {
-        eprintln!("cannot test: {MORE_VARIABLE} names what is no usable CPython 2.6 or 2.7");
-        return ExitCode::FAILURE;
-    }
-    if !found.interpreters.iter().any(|one| one.version == (2, 7)) {
-        eprintln!(
-            "cannot test: there is no CPython 2.7 on this machine. Put one on the PATH, \
-             install one with pyenv, or name it in {MORE_VARIABLE}."
-        );
+    found.announce();
+    if let Some(why) = found.trouble() {
+        eprintln!("cannot test: {why}");
         return ExitCode::FAILURE;
     }
 
