@@ -23,7 +23,8 @@ use crate::{desk, layout, load, park, snippet, threads, undisturbed, walk};
 /// which runs no handler of ours, is told by it.
 static BOOTED_IN: AtomicI32 = AtomicI32::new(0);
 
-/// The process in which the agent is starting its threads, or has; 0: none.
+/// The process in which the agent is starting its threads, or has tried; a child that has not yet
+/// has its parent's here. 0: none.
 static BOOTING_IN: AtomicI32 = AtomicI32::new(0);
 
 /// The process in which a pending call was left and has not run; 0: none. (A child forked
@@ -158,7 +159,10 @@ fn start_thread() {
 /// A pending call would not do: in a child that was forked inside a Python signal handler the
 /// interpreter runs none before that handler returns, which may be never.
 unsafe extern "C" fn after_fork() {
-    let booted = BOOTED_IN.swap(0, Ordering::AcqRel) != 0;
+    BOOTED_IN.store(0, Ordering::Release);
+    // Also where the parent was refused its threads.
+    let booted = BOOTING_IN.load(Ordering::Acquire) != 0;
+    THREAD_ERROR.store(0, Ordering::Relaxed);
     desk::forget();
     park::forget();
     let Some(python) = python::found() else {

@@ -19,10 +19,14 @@ static COLLECT: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static READ: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 static COMPOSE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 
+/// What was taken down last, until it is made use of. Where the GIL comes back without the memory
+/// that it takes to do so, the next question gives it back.
+static UNUSED: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+
 /// After `Py_Finalize`: the objects are gone.
 pub fn forget() {
-    for function in [&COLLECT, &READ, &COMPOSE] {
-        function.store(ptr::null_mut(), Ordering::Relaxed);
+    for object in [&COLLECT, &READ, &COMPOSE, &UNUSED] {
+        object.store(ptr::null_mut(), Ordering::Relaxed);
     }
     undisturbed::forget();
 }
@@ -44,6 +48,10 @@ pub struct Collected {
 pub unsafe fn collect(python: &Python) -> Result<Collected, Failure> {
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
     unsafe {
+        let unused = UNUSED.swap(ptr::null_mut(), Ordering::Relaxed);
+        if !unused.is_null() {
+            (python.Py_DecRef)(unused);
+        }
         prepare(python)?;
         let none = ptr::null_mut();
         let mut frames = none;
@@ -57,6 +65,7 @@ pub unsafe fn collect(python: &Python) -> Result<Collected, Failure> {
         if object.is_null() {
             return Err(raised(python));
         }
+        UNUSED.store(object, Ordering::Relaxed);
         let places = places(python, object);
         Ok(Collected { object, places })
     }
@@ -105,6 +114,7 @@ pub unsafe fn compose(
 ) -> Result<*const c_char, Failure> {
     let wanted = collected.places.len();
     let collected = collected.object;
+    UNUSED.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
     unsafe {
         let known = undisturbed::alone(python, || dictionary(python, lines));
@@ -143,6 +153,7 @@ pub unsafe fn compose(
 /// # Safety
 /// As for [`collect`].
 pub unsafe fn discard(python: &Python, collected: Collected) {
+    UNUSED.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: the caller's.
     unsafe { (python.Py_DecRef)(collected.object) };
 }

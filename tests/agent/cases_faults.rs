@@ -25,6 +25,7 @@ pub const CASES: &[Case] = &[
     ("no_readv", Compiler, no_readv),
     ("broken_before", Nothing, broken_before),
     ("broken_between", Nothing, broken_between),
+    ("nonsense_module", Nothing, nonsense_module),
     ("worker_exits", Nothing, worker_exits),
     ("worker_exits_unrevived", Compiler, worker_exits_unrevived),
     ("worker_ends_itself", NoDebug, worker_ends_itself),
@@ -210,6 +211,10 @@ fn broken_before(python: &Interpreter) {
 
 fn broken_between(python: &Interpreter) {
     recovers(target(python, "faulty.py"), "broken_between");
+}
+
+fn nonsense_module(python: &Interpreter) {
+    recovers(target(python, "faulty.py"), "nonsense_module");
 }
 
 fn worker_exits(python: &Interpreter) {

@@ -5,6 +5,7 @@ status 7, once it has read a line.
 """
 import __builtin__
 import ctypes
+import gc
 import os
 import linecache
 import sys
@@ -86,7 +87,8 @@ def no_thread():
     # REFUSE has refused it from the start.
     for _ in range(3):
         walked(NO_THREAD)
-    in_child(lambda: walked(NO_THREAD))
+    # It no longer is.
+    in_child(usual)
 
 
 def no_thread_at_first():
@@ -97,7 +99,7 @@ def no_thread_in_child():
     usual()
     for skip in (0, 1):
         refuse('thread', skip, -1)
-        in_child(lambda: walked(NO_THREAD))
+        in_child(lambda: (walked(NO_THREAD), refuse('thread', 0, 0), in_child(usual)))
         refuse('thread', 0, 0)
         in_child(usual)
         usual()
@@ -132,10 +134,14 @@ def no_page():
 def no_copy():
     start_deep(60, 30)
     assert len(usual()) > 100000
-    for _ in range(2):
-        refuse('copy', 0, 1)
+    before = len(gc.get_objects())
+    # There is no memory to begin, to go on after the files have been read, for the copy.
+    for skip in 4 * [0, 1, 2]:
+        refuse('copy', skip, 1)
         walked('there was no memory for the answer')
-        assert len(usual()) > 100000
+    assert len(usual()) > 100000
+    left = len(gc.get_objects()) - before
+    assert left < 10, left
 
 
 def no_readv():
