@@ -61,20 +61,6 @@ pub fn fetch_numbered(process: Process, seen: Seen) -> Fetched {
     text().map_or(Fetched::Replaced, Fetched::Text)
 }
 
-/// Fetches the answer that stands at `address` in a process that is held, header first, by means
-/// of `read`, which gets an address and a length.
-pub fn fetch(
-    address: u64,
-    mut read: impl FnMut(u64, usize) -> Result<Vec<u8>, Trouble>,
-) -> Result<Vec<u8>, Trouble> {
-    let header_size = size_of::<AnswerHeader>();
-    let Some(header_at) = address.checked_sub(header_size as u64).filter(|at| *at > 0) else {
-        return Err(Trouble::plain("its agent gave no answer at all"));
-    };
-    let header = parse_header(&read(header_at, header_size)?).ok_or_else(of_another_version)?;
-    read(address, length_of(&header))
-}
-
 /// The trouble of a library that this command does not understand.
 pub fn of_another_version() -> Trouble {
     Trouble::new(
@@ -159,29 +145,6 @@ mod tests {
         [magic, &rest[..], text].concat()
     }
 
-    fn fetch_from(memory: &[u8]) -> Result<Vec<u8>, Trouble> {
-        fetch(0x1000 + 32, |address, length| {
-            let from = (address - 0x1000) as usize;
-            Ok(memory[from..from + length].to_vec())
-        })
-    }
-
-    #[test]
-    fn fetches_the_text_behind_its_header() {
-        let memory = in_memory(&ANSWER_MAGIC, 5, b"hello\0junk");
-        assert_eq!(fetch_from(&memory), Ok(b"hello".to_vec()));
-    }
-
-    #[test]
-    fn refuses_what_another_version_wrote() {
-        let memory = in_memory(b"SLEEPER0", 5, b"hello\0");
-        let trouble = fetch_from(&memory).expect_err("another magic");
-        assert!(trouble.to_string().contains("another version"));
-        let memory = in_memory(&ANSWER_MAGIC, u64::MAX, b"hello\0");
-        assert!(fetch_from(&memory).is_err());
-        assert!(fetch(0, |_, _| Ok(Vec::new())).is_err());
-    }
-
     #[test]
     fn notices_that_an_answer_was_replaced() {
         let memory = in_memory(&ANSWER_MAGIC, 5, b"hello\0");
@@ -191,6 +154,7 @@ mod tests {
             answered: 1,
             text: memory.as_ptr() as u64 + 32,
             number,
+            detours: 0,
         };
         let us = Process {
             pid: std::process::id() as i32,

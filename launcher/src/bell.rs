@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::activation;
 use crate::answer::{self, Fetched};
 use crate::checks::{self, Target};
-use crate::interface::{BELL_MAGIC, Bell};
+use crate::interface::{BELL_MAGIC, Bell, DETOUR_ENTRY, DETOUR_SIZE, DETOURS};
 use crate::interrupt;
 use crate::process::Process;
 use crate::trouble::Trouble;
@@ -25,6 +25,8 @@ pub struct Seen {
     pub text: u64,
     /// The answer's number.
     pub number: u64,
+    /// Address of the first detour.
+    pub detours: u64,
 }
 
 /// Looks at the bell at this address of a process; `None` if the library has not been bound yet,
@@ -45,11 +47,22 @@ pub fn parse(bytes: &[u8]) -> Option<Seen> {
         answered: half(offset_of!(Bell, answered))?,
         text: whole(offset_of!(Bell, text))?,
         number: whole(offset_of!(Bell, number))?,
+        detours: whole(offset_of!(Bell, detours))?,
     })
 }
 
 /// Where the word is that rings, counted from the bell's own address.
 pub const RUNG: u64 = offset_of!(Bell, rung) as u64;
+
+/// The detour for this ring: the address to enter it at, and where the word is that says how to go
+/// on, counted from the bell's own address.
+pub fn detour(seen: &Seen, ticket: u32) -> (u64, u64) {
+    let number = u64::from(ticket) % DETOURS as u64;
+    let entry = seen
+        .detours
+        .wrapping_add(number * DETOUR_SIZE + DETOUR_ENTRY);
+    (entry, offset_of!(Bell, resume) as u64 + 8 * number)
+}
 
 /// How an answer was waited for.
 pub enum Waited {
@@ -139,6 +152,7 @@ mod tests {
         bell.listens.store(1, Ordering::SeqCst);
         bell.text.store(4, Ordering::SeqCst);
         bell.number.store(5, Ordering::SeqCst);
+        bell.detours.store(0x1000, Ordering::SeqCst);
         let magic = u64::from_ne_bytes(BELL_MAGIC);
         bell.magic.store(magic, Ordering::SeqCst);
         let seen = Seen {
@@ -147,8 +161,11 @@ mod tests {
             answered: 2,
             text: 4,
             number: 5,
+            detours: 0x1000,
         };
         assert_eq!(look(us, address).expect("our own memory"), Some(seen));
+        let resume = (&raw const bell.resume[3]) as u64 - address;
+        assert_eq!(detour(&seen, 11), (0x1000 + 3 * 64 + 2, resume));
         assert!(look(us, 8).is_err());
         assert_eq!(parse(b"short"), None);
     }

@@ -74,12 +74,12 @@ impl Gdb {
         // async-signal-safe and touch no memory of the parent's.
         unsafe {
             command.pre_exec(|| {
-                // Ctrl-C at the terminal is for us: gdb must not let go in the middle of a call.
+                // Ctrl-C at the terminal is for us: gdb must not be ended while it attaches.
                 if libc::setsid() < 0 {
                     return Err(io::Error::last_os_error());
                 }
-                // Should we be killed while gdb holds a program, writing to our closed pipe
-                // must not kill gdb: it would leave the program inside the call.
+                // Should we be killed while gdb attaches, writing to our closed pipe must not
+                // kill gdb: it would leave the program stopped.
                 libc::signal(libc::SIGPIPE, libc::SIG_IGN);
                 // While gdb attaches it passes SIGINT on to the program's whole process group,
                 // and turns SIGTERM into the same (default_quit_handler, target_pass_ctrlc). It
@@ -249,8 +249,8 @@ impl Gdb {
         }
     }
 
-    /// Ends a gdb that holds no program, or none that is inside a call: by the front door, by
-    /// SIGTERM, which makes it let go, by SIGKILL, upon which the kernel lets go.
+    /// Ends a gdb: by the front door, by the end of its input, which makes it let go, by SIGKILL,
+    /// upon which the kernel lets go.
     pub fn end(mut self, in_order: bool) {
         if in_order && self.send("-gdb-exit").is_ok() && self.ends_within(2.0) {
             return;
@@ -260,12 +260,6 @@ impl Gdb {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-    }
-
-    /// Leaves a gdb to itself that is still inside a call and must not be ended: once the call
-    /// returns it finds its input closed, lets go of the program and ends.
-    pub fn leave(mut self) {
-        self.commands = None;
     }
 
     /// Whether it has ended. Killed while it tried out what the kernel can do, it leaves a stopped

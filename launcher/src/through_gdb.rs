@@ -10,19 +10,20 @@
 //! die.)
 //!
 //! Only where there is no parked thread, as the agent has not booted, it attaches to the whole
-//! process and calls on its first thread; what is answered then never waits for anything.
+//! process and sends its first thread on a detour through the agent ([`Bell`]), which is no call
+//! either.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::activation::{self, WayIn};
+use crate::agent::Agent;
 use crate::answer;
 use crate::bell::{self, Seen, Waited};
 use crate::checks::{self, Target};
 use crate::gdb::{Failure, Gdb, Patience};
 use crate::guardian::Guardian;
-use crate::interface::DEADLINE_LONGEST_SECONDS;
 use crate::mi;
 use crate::trouble::Trouble;
 use crate::turn::Turn;
@@ -54,14 +55,8 @@ const SETTINGS: &[&str] = &[
     "set libthread-db-search-path /dev/null",
     "set print thread-events off",
     "set print inferior-events off",
-    "set scheduler-locking off",
     "set non-stop off",
-    "set unwindonsignal on",
-    "set unwind-on-signal on",
     "handle all nostop noprint pass",
-    // A fault in the call itself: gdb takes the call back. One of the program's own happens
-    // again, and is then its own affair, when it is let go.
-    "handle SIGSEGV SIGBUS SIGILL SIGFPE stop print nopass",
 ];
 
 /// For the answer that comes after the agent's own deadline.
@@ -70,27 +65,48 @@ const SLACK: Duration = Duration::from_secs(5);
 /// How often to ask again where others' questions overtake ours.
 const TRIES: usize = 5;
 
-/// What was had while the process was held.
-enum Held {
-    /// The bell at this address has been rung, so many times by now.
-    Rung(u64, u32),
-    /// The answer itself.
-    Answer(Vec<u8>),
+/// For how long a process may be just about to start the agent's thread.
+const STARTING: Duration = Duration::from_secs(1);
+
+/// What was done while the process was held.
+enum Done {
+    /// The agent's own thread is rung for, or another is on its way to it.
+    Rung(Rung),
+    /// Nothing: its own thread is just being started.
+    Starting,
 }
 
-/// The call is still under way.
-struct InTheCall;
+/// A ring of the bell.
+struct Rung {
+    /// The bell's address.
+    bell: u64,
+    /// How often it was rung by then.
+    ticket: u32,
+    /// Kept until the answer is there, where a thread of the program's is on a detour: the next
+    /// would go round on the same.
+    _turn: Option<Turn>,
+}
 
 impl WayIn for ThroughGdb {
     fn fetch(&mut self, target: &Target) -> Result<Vec<u8>, Trouble> {
+        let mut target = target.clone();
+        let mut may_start = true;
         for _ in 0..TRIES {
-            let (bell, ticket) = match self.hold(target)? {
-                Held::Answer(text) => return Ok(text),
-                Held::Rung(bell, ticket) => (bell, ticket),
+            let rung = match self.hold(&target, may_start)? {
+                Done::Rung(rung) => rung,
+                Done::Starting => {
+                    may_start = self.has_started(&mut target)?;
+                    continue;
+                }
             };
-            let rung = Instant::now();
-            if let Waited::Answer(text) = bell::wait(target, bell, ticket, longest(target))? {
-                self.say(target, &format!("the agent answered after {}", since(rung)));
+            let began = Instant::now();
+            // Once the deadline for those who asked before, once for us.
+            let longest = 2 * target.process.agent_deadline() + SLACK;
+            if let Waited::Answer(text) = bell::wait(&target, rung.bell, rung.ticket, longest)? {
+                self.say(
+                    &target,
+                    &format!("the agent answered after {}", since(began)),
+                );
                 return Ok(text);
             }
         }
@@ -102,8 +118,24 @@ impl WayIn for ThroughGdb {
 }
 
 impl ThroughGdb {
+    /// Waits for the agent's thread; whether it has come.
+    fn has_started(&self, target: &mut Target) -> Result<bool, Trouble> {
+        self.say(target, "its agent is just starting");
+        let until = Instant::now() + STARTING;
+        while target.agent.parked_thread.is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+            if let Some(trouble) = activation::vanished(target) {
+                return Err(trouble);
+            }
+            if let Ok(Some(agent)) = Agent::find(target.process) {
+                target.agent = agent;
+            }
+        }
+        Ok(target.agent.parked_thread.is_some())
+    }
+
     /// Starts gdb, has it do what must be done while the process is held, and ends it.
-    fn hold(&self, target: &Target) -> Result<Held, Trouble> {
+    fn hold(&self, target: &Target, may_start: bool) -> Result<Done, Trouble> {
         let before = Patience {
             until: Instant::now() + self.timeout,
             interruptible: true,
@@ -123,20 +155,35 @@ impl ThroughGdb {
             return Err(self.not_ready(failure));
         }
         self.say(target, &format!("gdb is ready after {}", since(began)));
-        let _turn = Turn::take(target.process, before.until);
+        let turn = Turn::take(target.process, before.until);
         if let Err(trouble) = checks::is_untraced(target) {
             gdb.end(true);
             return Err(trouble);
         }
         let guardian = Guardian::post(target, gdb.pid());
-        let had = self.attached(gdb, target, before);
+        let seen = self.attached(gdb, target, may_start, before);
         if let Some(guardian) = guardian {
             guardian.dismiss();
         }
-        had
+        let on_detour = target.agent.parked_thread.is_none();
+        seen.map(|ticket| match ticket {
+            None => Done::Starting,
+            Some((bell, ticket)) => Done::Rung(Rung {
+                bell,
+                ticket,
+                _turn: on_detour.then_some(turn),
+            }),
+        })
     }
 
-    fn attached(&self, mut gdb: Gdb, target: &Target, before: Patience) -> Result<Held, Trouble> {
+    /// The bell and its count after it was rung; `None` if the agent is just starting.
+    fn attached(
+        &self,
+        mut gdb: Gdb,
+        target: &Target,
+        may_start: bool,
+        before: Patience,
+    ) -> Result<Option<(u64, u32)>, Trouble> {
         let thread = target.thread();
         let held = Instant::now();
         // Attaching is never left half done on Ctrl-C: it is a matter of milliseconds.
@@ -154,18 +201,8 @@ impl ThroughGdb {
                 failure => self.not_ready(failure),
             });
         }
-        let Ok(had) = self.while_held(&mut gdb, target) else {
-            let trouble = Trouble::new(
-                "the agent does not come back from the call",
-                format!(
-                    "gdb (PID {}) stays with it and lets go when it does; don't kill that gdb",
-                    gdb.pid()
-                ),
-            );
-            gdb.leave();
-            return Err(trouble);
-        };
-        let detached = gdb.command("-target-detach", soon(Duration::from_secs(5)));
+        let rung = self.while_held(&mut gdb, target, may_start);
+        let detached = gdb.command("-target-detach", soon());
         let scope = match target.agent.parked_thread {
             Some(_) => "the agent's thread alone",
             None => "the whole process",
@@ -175,97 +212,76 @@ impl ThroughGdb {
         if detached.is_err() {
             self.set_going(target);
         }
-        had
+        rung
     }
 
     fn while_held(
         &self,
         gdb: &mut Gdb,
         target: &Target,
-    ) -> Result<Result<Held, Trouble>, InTheCall> {
+        may_start: bool,
+    ) -> Result<Option<(u64, u32)>, Trouble> {
         if crate::interrupt::asked_to_stop().is_some() {
-            return Ok(Err(stopped_by_us()));
+            return Err(stopped_by_us());
         }
         // What was found before may be another program's by now, or not bound yet; now that it
         // is held, it stays as it is.
         if let Some(trouble) = activation::vanished(target) {
-            return Ok(Err(trouble));
+            return Err(trouble);
         }
-        let Some(bell) = target.agent.bell else {
-            return Ok(Err(answer::of_another_version()));
-        };
-        match bell::look(target.process, bell) {
-            Err(error) => Ok(Err(answer::unreadable(&error))),
-            Ok(None) => Ok(Err(Trouble::new(
-                "its program has only just started, and its libsleeper.so is not in place yet \
-                 (or is of another version than this command)",
-                "ask again",
-            ))),
-            Ok(Some(seen)) if target.agent.parked_thread.is_some() => Ok(self
-                .ring(gdb, bell, seen)
-                .map(|ticket| Held::Rung(bell, ticket))),
-            Ok(Some(_)) => Ok(self.call(gdb, target)?.map(Held::Answer)),
+        let bell = target.agent.bell.ok_or_else(answer::of_another_version)?;
+        let seen = bell::look(target.process, bell)
+            .map_err(|error| answer::unreadable(&error))?
+            .ok_or_else(|| {
+                Trouble::new(
+                    "its program has only just started, and its libsleeper.so is not in place yet \
+                     (or is of another version than this command)",
+                    "ask again",
+                )
+            })?;
+        let ticket = seen.rung.wrapping_add(1);
+        if target.agent.parked_thread.is_some() {
+            if !seen.listens {
+                return Err(answer::of_another_version());
+            }
+            self.write(gdb, bell + bell::RUNG, &ticket.to_ne_bytes())?;
+        } else if seen.listens && may_start {
+            return Ok(None);
+        } else {
+            self.send_round(gdb, bell, seen, ticket)?;
         }
+        Ok(Some((bell, ticket)))
     }
 
-    /// Rings the bell of the parked thread, which gdb holds; gives the count of rings.
-    fn ring(&self, gdb: &mut Gdb, bell: u64, seen: Seen) -> Result<u32, Trouble> {
-        if !seen.listens {
-            return Err(answer::of_another_version());
-        }
-        let ticket = seen.rung.wrapping_add(1);
-        let digits: String = ticket
-            .to_ne_bytes()
-            .map(|byte| format!("{byte:02x}"))
-            .concat();
-        let command = format!("-data-write-memory-bytes {:#x} {digits}", bell + bell::RUNG);
-        gdb.command(&command, soon(Duration::from_secs(5)))
-            .map(|_| ticket)
+    /// Sends the first thread, which gdb holds with all others, on a detour. Until the last of
+    /// these steps nothing has happened, and that one is a single write.
+    fn send_round(&self, gdb: &mut Gdb, bell: u64, seen: Seen, ticket: u32) -> Result<(), Trouble> {
+        let (detour, resume) = bell::detour(&seen, ticket);
+        let counter = self.done(gdb, "-data-evaluate-expression \"(unsigned long) $pc\"")?;
+        let counter = mi::field(&counter, "value")
+            .and_then(|value| value.parse::<u64>().ok())
+            .ok_or_else(|| Trouble::plain(format!("gdb gave no program counter: {counter}")))?;
+        self.write(gdb, bell + resume, &counter.to_ne_bytes())?;
+        self.write(gdb, bell + bell::RUNG, &ticket.to_ne_bytes())?;
+        let command = format!("-data-evaluate-expression \"(unsigned long) ($pc = {detour:#x})\"");
+        self.done(gdb, &command).map(drop)
+    }
+
+    fn write(&self, gdb: &mut Gdb, address: u64, bytes: &[u8]) -> Result<(), Trouble> {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let command = format!("-data-write-memory-bytes {address:#x} {digits}");
+        self.done(gdb, &command).map(drop)
+    }
+
+    /// What gdb says to a command that does not take long.
+    fn done(&self, gdb: &mut Gdb, command: &str) -> Result<String, Trouble> {
+        gdb.command(command, soon())
             .map_err(|failure| match failure {
                 Failure::Refused(message) => {
-                    Trouble::plain(format!("gdb could not ring the agent's bell: {message}"))
+                    Trouble::plain(format!("gdb could not wake the agent: {message}"))
                 }
                 failure => self.not_ready(failure),
             })
-    }
-
-    /// Calls the agent on the first thread and fetches what it returns. No thread of the agent's
-    /// is there that could be waited for, so this returns at once.
-    fn call(&self, gdb: &mut Gdb, target: &Target) -> Result<Result<Vec<u8>, Trouble>, InTheCall> {
-        let function = target.agent.state_function;
-        let command = format!(
-            "-data-evaluate-expression \"(unsigned long)((char *(*)(void)) {function:#x})()\""
-        );
-        let fields = match gdb.command(&command, soon(longest(target))) {
-            Err(Failure::Late) => return Err(InTheCall),
-            Err(failure) => return Ok(Err(self.call_failed(failure))),
-            Ok(fields) => fields,
-        };
-        let Some(address) = mi::field(&fields, "value").and_then(|value| value.parse().ok()) else {
-            return Ok(Err(Trouble::plain(format!(
-                "gdb gave no address for the answer: {fields}"
-            ))));
-        };
-        Ok(answer::fetch(address, |address, length| {
-            answer::read_memory(target.process.pid, address, length)
-                .map_err(|error| answer::unreadable(&error))
-        }))
-    }
-
-    fn call_failed(&self, failure: Failure) -> Trouble {
-        match failure {
-            Failure::Refused(message) if message.contains("signaled while in a function") => {
-                Trouble::new("it got a signal while it was being asked", "ask again")
-            }
-            Failure::Refused(message) => {
-                let first = message.lines().next().unwrap_or_default().to_owned();
-                Trouble::new(
-                    format!("gdb could not call the agent: {first}"),
-                    "run it again with -v to see what gdb says",
-                )
-            }
-            failure => self.not_ready(failure),
-        }
     }
 
     fn not_ready(&self, failure: Failure) -> Trouble {
@@ -318,15 +334,9 @@ fn stopped_by_us() -> Trouble {
     Trouble::plain("not asked, because this command was told to stop")
 }
 
-/// How long the agent may take: once the deadline for those who asked before, once for us.
-fn longest(target: &Target) -> Duration {
-    2 * target.process.agent_deadline() + SLACK
-}
-
-fn soon(time: Duration) -> Patience {
-    let longest = Duration::from_secs_f64(4.0 * DEADLINE_LONGEST_SECONDS);
+fn soon() -> Patience {
     Patience {
-        until: Instant::now() + time.min(longest),
+        until: Instant::now() + Duration::from_secs(5),
         interruptible: false,
     }
 }

@@ -25,20 +25,24 @@ pub const BELL_SECTION: &str = ".sleeper_agent";
 
 /// [`Bell::magic`] of a library that has been loaded and bound. Change it whenever [`Bell`] or the
 /// meaning of its fields changes.
-pub const BELL_MAGIC: [u8; 8] = *b"SLEEPER2";
+pub const BELL_MAGIC: [u8; 8] = *b"SLEEPER3";
 
 /// What a command sees of an agent in the memory of its process, and how a debugger wakes it.
 ///
 /// To ring: hold the parked thread, and it alone, add one to `rung`, let the thread go. Its wait
 /// ends, and it answers. Nothing is called and no register is changed, so a debugger that is
 /// killed at any moment leaves nothing behind that the program could fall over.
+///
+/// Where no thread listens: hold the whole process; choose a detour, another one than last time;
+/// store a thread's program counter in its `resume`, add one to `rung`, set the program counter to
+/// the detour's entry, let go. The thread answers and goes on where it was.
 #[repr(C)]
 pub struct Bell {
     /// [`BELL_MAGIC`] in native byte order; zero until the library has been bound, and before
     /// that [`STATE_FUNCTION`] must not be called.
     pub magic: AtomicU64,
-    /// How many threads of this process listen: 1, or 0 in a library that has none (yet), or
-    /// that passes questions on to another copy of itself.
+    /// How many threads of this process listen, or will in a moment: 1, or 0 in a library that
+    /// has none (yet), or that passes questions on to another copy of itself.
     pub listens: AtomicU32,
     /// How often the bell was rung.
     pub rung: AtomicU32,
@@ -50,7 +54,22 @@ pub struct Bell {
     pub text: AtomicU64,
     /// [`AnswerHeader::number`] of that answer, for as long as it is still there.
     pub number: AtomicU64,
+    /// Address of the first of [`DETOURS`] detours, each of [`DETOUR_SIZE`] bytes.
+    pub detours: AtomicU64,
+    /// For each detour: where the thread that is sent there goes on after it. Several, as one may
+    /// not have been entered yet when the next is made.
+    pub resume: [AtomicU64; DETOURS],
 }
+
+/// How many detours there are.
+pub const DETOURS: usize = 8;
+
+/// How far one detour is from the next, in bytes.
+pub const DETOUR_SIZE: u64 = 64;
+
+/// Where a detour is entered, from its beginning, in bytes. (At its very beginning it is entered
+/// by threads whose program counter the kernel sets back, to make a system call again.)
+pub const DETOUR_ENTRY: u64 = 2;
 
 /// Environment variable: for how many seconds (a decimal number, 0.1 to 60) a request may
 /// wait for the GIL before it is answered without it.

@@ -11,8 +11,8 @@ use std::io::Write;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use crate::bell::BELL;
 use crate::interface::{PARKED_THREAD, READER_THREAD, WORKER_THREAD};
-use crate::load::BELL;
 use crate::{kernel_file, reader, wait, worker};
 
 /// A thread-specific value whose destructor runs when a thread ends, but not when the whole

@@ -14,9 +14,11 @@
 use std::ffi::c_char;
 
 mod answer;
+mod bell;
 mod boot;
 mod descriptors;
 mod desk;
+mod detour;
 mod failure;
 mod imports;
 #[allow(dead_code)] // The commands' half of it.

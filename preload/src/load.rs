@@ -7,13 +7,13 @@
 use std::env;
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use libloading::os::unix::Library;
 
-use crate::interface::{BELL_MAGIC, Bell, ONLY_PID_VARIABLE};
+use crate::interface::ONLY_PID_VARIABLE;
 use crate::python::{self, Interpreter};
-use crate::{boot, late, request};
+use crate::{bell, boot, late, request};
 
 /// `sleeper_agent_state` as a C function.
 pub type StateFunction = extern "C" fn() -> *const c_char;
@@ -24,19 +24,6 @@ static ELDER: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The one process that this agent may serve (`sa-run --no-children`); 0: any.
 static ONLY_PID: AtomicI32 = AtomicI32::new(0);
-
-/// In a section of its own, for the commands to find.
-#[unsafe(link_section = ".sleeper_agent")]
-#[used]
-pub static BELL: Bell = Bell {
-    magic: AtomicU64::new(0),
-    listens: AtomicU32::new(0),
-    rung: AtomicU32::new(0),
-    answered: AtomicU32::new(0),
-    padding: AtomicU32::new(0),
-    text: AtomicU64::new(0),
-    number: AtomicU64::new(0),
-};
 
 /// Why the interpreter in this process cannot be served.
 static UNUSABLE: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
@@ -66,8 +53,7 @@ fn load() {
         {
             ELDER.store(elder as *mut (), Ordering::Release);
         }
-        let magic = u64::from_ne_bytes(BELL_MAGIC);
-        BELL.magic.store(magic, Ordering::Release);
+        bell::hang();
         if self::elder().is_some() {
             return;
         }

@@ -15,10 +15,10 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::bell::{self, BELL};
 use crate::interface::PARKED_THREAD;
-use crate::load::BELL;
 use crate::wait::{self, Instant};
-use crate::{answer, boot, last_thread, reader, worker};
+use crate::{boot, last_thread, reader, worker};
 
 /// Stack sizes tried, in bytes; only what is touched costs memory. The static TLS of the
 /// program's libraries comes out of it, so there is room for that.
@@ -51,6 +51,7 @@ pub fn start() -> Result<(), c_int> {
     if PARKED.load(Ordering::Acquire) == 0 {
         let thread = spawn(park, &STACK_SIZES)?;
         PARKED.store(thread as usize, Ordering::Release);
+        BELL.listens.store(1, Ordering::SeqCst);
     }
     Ok(())
 }
@@ -58,6 +59,7 @@ pub fn start() -> Result<(), c_int> {
 /// In a forked child: the threads were the parent's.
 pub fn forget() {
     PARKED.store(0, Ordering::Release);
+    BELL.listens.store(0, Ordering::SeqCst);
     worker::forget();
     reader::forget();
 }
@@ -74,7 +76,6 @@ pub fn revive_worker() {
 extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
     let mut heard = BELL.rung.load(Ordering::SeqCst);
     BELL.answered.store(heard, Ordering::SeqCst);
-    BELL.listens.store(1, Ordering::SeqCst);
     boot::is_parked();
     // Found by its name, so this comes last.
     name_this_thread(PARKED_THREAD);
@@ -99,13 +100,7 @@ extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
             continue;
         }
         heard = rung;
-        crate::answer_with(|text| {
-            // SAFETY: an answer that nobody can replace meanwhile.
-            let number = unsafe { answer::header(text) }.number;
-            BELL.text.store(text as u64, Ordering::SeqCst);
-            BELL.number.store(number, Ordering::SeqCst);
-            BELL.answered.store(rung, Ordering::SeqCst);
-        });
+        bell::answer(rung);
     }
 }
 

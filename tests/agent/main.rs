@@ -3,6 +3,7 @@
 mod cases_activator;
 mod cases_company;
 mod cases_corrupt;
+mod cases_detour;
 mod cases_embedded;
 mod cases_endurance;
 mod cases_faults;
@@ -61,6 +62,7 @@ const CASES: &[(&str, &[Case])] = &[
     ("meanwhile", cases_meanwhile::CASES),
     ("faults", cases_faults::CASES),
     ("mortal", cases_mortal::CASES),
+    ("detour", cases_detour::CASES),
     ("company", cases_company::CASES),
     ("sa_run", cases_sa_run::CASES),
     ("embedded", cases_embedded::CASES),
@@ -76,6 +78,7 @@ const PLAIN_CASES: &[(&str, &[PlainCase])] = &[
     ("library", cases_library::PLAIN_CASES),
     ("install", cases_install::PLAIN_CASES),
     ("faults", cases_faults::PLAIN_CASES),
+    ("detour", cases_detour::PLAIN_CASES),
 ];
 
 /// Why the case can't be run, if it can't.

@@ -1,4 +1,4 @@
-"""Processes out of processes. usage: forking.py fork|thread|pool|daemon|spawn|command|exec
+"""Processes out of processes. usage: forking.py fork|bare|thread|pool|daemon|spawn|command|exec
 
 Prints "child PID" for each; every child is in a function called in_the_child. Ends with
 status 7 once it has read a line.
@@ -28,6 +28,13 @@ def fork():
         finally:
             os._exit(0)
     return pid
+
+
+def bare():
+    # By the system call alone, which runs no handlers.
+    import ctypes
+    if ctypes.CDLL(None).syscall(57) == 0:
+        in_the_child()
 
 
 def thread():

@@ -34,7 +34,7 @@ const COMES_AND_GOES: &[&str] = &[
     "it is being traced by PID",
     "it is stopped",
     "the agent is just starting",
-    // It has not got a thread of its own yet, and is called on the program's first one.
+    // It has not got a thread of its own yet, and the program's first one was sent round.
     "the calling thread holds the GIL",
 ];
 

@@ -1,0 +1,137 @@
+//! Programs in which the agent has no thread of its own: a thread of the program's is sent round by
+//! way of the agent, goes on as if nothing had been, and does so whatever becomes of gdb.
+
+use crate::cases_mortal::{activator, spread, times};
+use crate::{Case, Need::Compiler, Need::Nothing, PlainCase};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tests::ask::{WALK_HEADING, activate, preloaded, target};
+use tests::compile::compile;
+use tests::interpreters::Interpreter;
+use tests::process::{PATIENCE, Program, wait_until};
+use tests::procfs;
+use tests::scratch::Scratch;
+
+pub const CASES: &[Case] = &[("threads_of_the_parent", Nothing, threads_of_the_parent)];
+
+pub const PLAIN_CASES: &[PlainCase] = &[
+    ("registers", Compiler, registers),
+    ("calls", Compiler, calls),
+    ("suspended", Compiler, suspended),
+    ("killed", Compiler, killed),
+];
+
+/// It is not Python, and has no thread but its own.
+const ANSWER: &str = "not a Python process\n";
+
+fn restless(folder: &Scratch, kind: &str) -> Program {
+    let program = compile("restless.c", folder, &["-mno-red-zone"]);
+    Program::start(preloaded(program).arg(kind)).ready()
+}
+
+#[track_caller]
+fn answers(program: &Program) {
+    let ended = activate([program.pid()]);
+    ended.expect_code(1);
+    assert_eq!(ended.out(), "");
+    let said = ended.err();
+    assert!(
+        said.ends_with(ANSWER) && said.lines().count() == 1,
+        "{said}"
+    );
+}
+
+#[track_caller]
+fn ends_intact(mut program: Program) {
+    program.signal(libc::SIGTERM);
+    let ended = program.end_within(PATIENCE);
+    assert_eq!(ended.out(), "ready\nintact\n");
+    ended.expect_code(7);
+}
+
+#[track_caller]
+fn goes_round(kind: &str) {
+    let folder = Scratch::new();
+    let program = restless(&folder, kind);
+    for _ in 0..times(20) {
+        answers(&program);
+    }
+    ends_intact(program);
+}
+
+fn registers() {
+    goes_round("registers");
+    goes_round("registers, in a storm of signals");
+}
+
+fn calls() {
+    goes_round("calls");
+    goes_round("calls, in a storm of signals");
+}
+
+fn suspended() {
+    goes_round("suspended");
+}
+
+/// gdb and the command that drives it are killed while gdb holds the program.
+fn killed() {
+    let folder = Scratch::new();
+    let (mut kills, mut held) = (0, 0);
+    for kind in ["registers", "calls", "suspended"] {
+        let program = restless(&folder, kind);
+        let tracer = || {
+            procfs::status(program.pid(), "TracerPid")
+                .parse()
+                .unwrap_or(0)
+        };
+        for round in 0..times(8) {
+            let mut activator = activator(program.pid());
+            // The activator itself tries out whether it may trace.
+            let strangers = [0, activator.pid()];
+            let begun = Instant::now();
+            let gdb = loop {
+                let tracer = tracer();
+                if !strangers.contains(&tracer) || activator.has_ended() {
+                    break tracer;
+                }
+                assert!(begun.elapsed() < PATIENCE, "it is never held");
+            };
+            sleep(Duration::from_millis(6).mul_f64(spread(round)));
+            held += usize::from(tracer() == gdb && gdb != 0);
+            kills += 1;
+            let victims = [gdb, activator.pid()];
+            for &victim in victims.iter().take(1 + round % 2).filter(|&&one| one != 0) {
+                // SAFETY: a plain system call; the number was that of a tracer a moment ago.
+                unsafe { libc::kill(victim, libc::SIGKILL) };
+            }
+            activator.end_within(PATIENCE);
+            wait_until("it is let go", || {
+                tracer() == 0 && procfs::state(program.pid()) != 'T'
+            });
+            answers(&program);
+        }
+        ends_intact(program);
+    }
+    // Otherwise it proves little.
+    assert!(held * 4 > kills, "held: {held} of {kills}");
+}
+
+/// A child that was made by the bare system call has the agent's memory and none of its threads.
+fn threads_of_the_parent(python: &Interpreter) {
+    let mut program = Program::start(target(python, "forking.py").arg("bare")).ready();
+    let child = program.wait_number("child");
+    let begun = Instant::now();
+    let ended = activate([child]);
+    let took = begun.elapsed();
+    ended.expect_code(0);
+    let text = ended.out();
+    let why = "the agent came too late into this process to start a thread of its own";
+    assert!(text.starts_with(WALK_HEADING), "{text}");
+    assert!(text.lines().next().unwrap().contains(why), "{text}");
+    assert!(text.contains(", in in_the_child\n"), "{text}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    program.say("");
+    let ended = program.end();
+    assert_eq!(ended.err(), "");
+    ended.expect_code(7);
+}
