@@ -1,5 +1,6 @@
 """Commands and Python children by the thousand, their pipes checked."""
 # ask: tree
+# may say: not a Python process
 import subprocess
 import sys
 import torment

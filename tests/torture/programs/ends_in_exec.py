@@ -1,5 +1,6 @@
 """Threads work, and the process becomes another program."""
 # life: brief
+# may say: not a Python process
 import os
 import threading
 import time
