@@ -21,7 +21,7 @@ help:
 	@echo 'make fuzz                every parser, fed with anything for FUZZ_SECONDS (now $(FUZZ_SECONDS)) each'
 	@echo 'make memcheck            the library under valgrind, and under AddressSanitizer'
 	@echo 'make miri                the hand-over between threads, under Miri with SEEDS (now $(SEEDS)) schedules'
-	@echo 'make bench               time and hold-up, beside plain gdb and py-spy'
+	@echo 'make bench               time and hold-up, beside plain gdb and py-spy; what it costs asleep'
 	@echo 'make install             into PREFIX (now $(PREFIX)), below DESTDIR if that is set'
 	@echo 'make shim PYTHON=...     the optional `import sleeper_agent`, for that Python 2.6 or 2.7'
 	@echo 'make lint                formatting and clippy'
@@ -70,7 +70,9 @@ miri:
 
 bench: build gdb pythons
 	@tests/bench/py-spy.sh
+	@tests/tools.sh valgrind
 	@$(CARGO) bench --quiet -p tests --bench stopped
+	@$(CARGO) bench --quiet -p tests --bench idle
 
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/share/sleeper-agent'

@@ -202,22 +202,17 @@ fn show(costs: &[Cost], goal: f64) {
 }
 
 fn main() -> ExitCode {
-    if let Err(why) = product::find() {
-        eprintln!("cannot measure: {why}");
-        return ExitCode::FAILURE;
-    }
-    let found = interpreters::find().interpreters;
-    let mut python = found
-        .iter()
-        .filter(|one| one.version == (2, 7) && !one.debug);
-    let Some(python) = python.next() else {
-        eprintln!("cannot measure: there is no CPython 2.7 on this machine");
-        return ExitCode::FAILURE;
+    let python = match product::find().and_then(|_| interpreters::to_measure()) {
+        Ok(python) => python,
+        Err(why) => {
+            eprintln!("cannot measure: {why}");
+            return ExitCode::FAILURE;
+        }
     };
     println!("on {} ({})", python.path.display(), python.full_version);
     for (threads, turns, goal) in [(10, 11, 20.0), (500, 5, 25.0)] {
         println!("\n{threads} threads of 30 frames, medians of {turns} turns");
-        show(&measure(python, threads, turns), goal);
+        show(&measure(&python, threads, turns), goal);
     }
     ExitCode::SUCCESS
 }

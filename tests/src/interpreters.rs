@@ -242,6 +242,14 @@ pub fn find() -> Found {
     found
 }
 
+/// The interpreter to measure on: the first that is CPython 2.7 and no debug build.
+pub fn to_measure() -> Result<Interpreter, String> {
+    let mut found = find().interpreters.into_iter();
+    found
+        .find(|one| one.version == (2, 7) && !one.debug)
+        .ok_or_else(|| "there is no CPython 2.7 on this machine that is no debug build".to_owned())
+}
+
 fn missing(interpreters: &[Interpreter]) -> Vec<String> {
     let debian = fs::read_to_string(product().root.join(".tools/debian-python2.7.missing"))
         .unwrap_or_else(|_| "run `make test`, which fetches Debian's own".to_owned());
