@@ -132,10 +132,11 @@ pub fn publish(request: u32, result: Result<*const c_char, u32>) {
         .compare_exchange(request, answered, Ordering::SeqCst, Ordering::SeqCst)
         .is_ok()
     {
-        wait::wake(&REQUEST);
         let former = FORMER.swap(before, Ordering::SeqCst);
         // SAFETY: two answers old, so given up; it came from `Heap`, or is null.
         unsafe { Heap::free(former) };
+        // Last: who is told may fork, and the child must find all of this done.
+        wait::wake(&REQUEST);
     } else {
         TEXT.store(before, Ordering::SeqCst);
         // SAFETY: nobody was told of it.
