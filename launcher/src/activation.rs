@@ -1,21 +1,83 @@
-//! Asking one process, whatever the way in.
+//! Asking one process, by one way in or another.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
 use crate::answer::Answer;
+use crate::checks::Alive;
 use crate::checks::{self, Target};
+use crate::process::Process;
+use crate::through_gdb::ThroughGdb;
+use crate::through_wake::ThroughWake;
 use crate::trouble::Trouble;
 
-/// A way to reach the agent of a process.
-pub trait WayIn {
-    /// Has the agent answer, and brings its text. Leaves the process as it was.
-    fn fetch(&mut self, target: &Target) -> Result<Vec<u8>, Trouble>;
+/// How processes are to be asked.
+pub struct Manner {
+    /// The one way in that will do; `None`: gdb, and where that cannot be, without it.
+    pub via: Option<Via>,
+    /// The debugger that was asked for.
+    pub gdb: Option<PathBuf>,
+    /// How long all may take that comes before the agent is reached.
+    pub timeout: Duration,
+    /// Whether to report every step on standard error.
+    pub verbose: bool,
 }
 
-/// Asks the agent of a process that has been found fit to be asked.
-pub fn ask(target: &Target, way: &mut dyn WayIn) -> Result<Answer, Trouble> {
-    way.fetch(target)
-        .map(Answer::from_text)
-        .map_err(|trouble| vanished(target).unwrap_or(trouble))
+/// The ways in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// A debugger: see `through_gdb.rs`.
+    Gdb,
+    /// A signal: see `through_wake.rs`.
+    Wake,
+}
+
+/// Asks a process; `note` is told if it is not done in the usual way.
+pub fn ask(
+    process: Process,
+    manner: &Manner,
+    note: impl FnOnce(&Trouble),
+) -> Result<Answer, Trouble> {
+    let text = match manner.via {
+        Some(Via::Gdb) => by_gdb(process, manner),
+        Some(Via::Wake) => by_wake(process, manner),
+        None => by_gdb(process, manner).or_else(|trouble| {
+            if !trouble.is_the_debuggers() {
+                return Err(trouble);
+            }
+            match by_wake(process, manner) {
+                Ok(text) => {
+                    note(&trouble);
+                    Ok(text)
+                }
+                Err(_) => Err(trouble),
+            }
+        }),
+    };
+    text.map(Answer::from_text)
+}
+
+fn by_gdb(process: Process, manner: &Manner) -> Result<Vec<u8>, Trouble> {
+    let target = checks::examine(process)?;
+    checks::may_attach(&target, Instant::now() + manner.timeout)?;
+    let way = ThroughGdb {
+        gdb: checks::find_gdb(manner.gdb.as_deref())?,
+        timeout: manner.timeout,
+        verbose: manner.verbose,
+    };
+    way.fetch(&target)
+        .map_err(|trouble| vanished(&target).unwrap_or(trouble))
+}
+
+fn by_wake(process: Process, manner: &Manner) -> Result<Vec<u8>, Trouble> {
+    let target = Alive::examine(process)?;
+    target.still_runs()?;
+    let way = ThroughWake {
+        timeout: manner.timeout,
+        verbose: manner.verbose,
+    };
+    way.fetch(&target)
 }
 
 /// Whether the process has ended or become another program meanwhile, which then explains
@@ -42,10 +104,7 @@ pub fn vanished(target: &Target) -> Option<Trouble> {
         Ok(_) if std::fs::read(target.process.path("maps")).is_ok_and(|maps| maps.is_empty()) => {
             Some(checks::exited())
         }
-        Ok(_) => Some(Trouble::new(
-            "it replaced its program (exec) while it was being asked",
-            "ask again for the state of the new one",
-        )),
+        Ok(_) => Some(checks::replaced()),
         Err(_) => Some(checks::exited()),
     }
 }

@@ -40,34 +40,63 @@ pub fn parse_pid(typed: &str) -> Result<Process, Trouble> {
     }
 }
 
-/// Looks whether the process can be asked, whatever the way: it exists, lives, is ours, has an
-/// agent and runs.
+/// A process that is there, is ours to ask, and has not ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Alive {
+    /// The process.
+    pub process: Process,
+    /// When it started: another process may get its number.
+    pub started: u64,
+}
+
+impl Alive {
+    /// Looks for such a process.
+    pub fn examine(process: Process) -> Result<Alive, Trouble> {
+        let status = process.status().map_err(|error| absent(process, &error))?;
+        if status.process != process.pid {
+            return Err(Trouble::new(
+                format!("this is a thread of process {}", status.process),
+                format!("run `sleeper_agent_activate {}`", status.process),
+            ));
+        }
+        if status.has_ended() {
+            return Err(zombie(process, &status));
+        }
+        if let Some(owner) = permission::foreign_owner(status.users) {
+            return Err(Trouble::new(
+                format!("it belongs to {owner}"),
+                format!(
+                    "run `sudo sleeper_agent_activate {}`, or run it as {owner}",
+                    process.pid
+                ),
+            ));
+        }
+        let started = process.started().map_err(|error| absent(process, &error))?;
+        Ok(Alive { process, started })
+    }
+
+    /// Looks whether it still can answer.
+    pub fn still_runs(&self) -> Result<(), Trouble> {
+        let status = self.process.status().map_err(|_| exited())?;
+        if status.has_ended() || self.process.started().ok() != Some(self.started) {
+            return Err(exited());
+        }
+        if status.is_stopped() {
+            return Err(stopped(self.process));
+        }
+        Ok(())
+    }
+}
+
+/// Looks whether the process can be asked through gdb: it exists, lives, is ours, has an agent and
+/// runs.
 pub fn examine(process: Process) -> Result<Target, Trouble> {
-    let status = process.status().map_err(|error| absent(process, &error))?;
-    if status.process != process.pid {
-        return Err(Trouble::new(
-            format!("this is a thread of process {}", status.process),
-            format!("run `sleeper_agent_activate {}`", status.process),
-        ));
-    }
-    if status.has_ended() {
-        return Err(zombie(process, &status));
-    }
-    if let Some(owner) = permission::foreign_owner(status.users) {
-        return Err(Trouble::new(
-            format!("it belongs to {owner}"),
-            format!(
-                "run `sudo sleeper_agent_activate {}`, or run it as {owner}",
-                process.pid
-            ),
-        ));
-    }
-    let started = process.started().map_err(|error| absent(process, &error))?;
+    let alive = Alive::examine(process)?;
     let agent = match Agent::find(process) {
         Ok(Some(agent)) => agent,
         Ok(None) => {
             return Err(Trouble::new(
-                format!("there is no sleeper agent in it ({})", status.name),
+                format!("there is no sleeper agent in it ({})", name_of(process)),
                 "start it with `sa-run COMMAND`, or let it `import sleeper_agent`",
             ));
         }
@@ -78,13 +107,15 @@ pub fn examine(process: Process) -> Result<Target, Trouble> {
     };
     let target = Target {
         process,
-        started,
+        started: alive.started,
         agent,
     };
-    if status.is_stopped() {
-        return Err(stopped(process));
-    }
+    still_runs(&target)?;
     Ok(target)
+}
+
+fn name_of(process: Process) -> String {
+    process.status().map(|one| one.name).unwrap_or_default()
 }
 
 fn stopped(process: Process) -> Trouble {
@@ -165,13 +196,22 @@ pub fn find_gdb(wanted: Option<&Path>) -> Result<PathBuf, Trouble> {
             None => Trouble::new(
                 "there is no gdb on $PATH",
                 "install it (package `gdb`), or say where it is with --gdb",
-            ),
+            )
+            .of_the_debugger(),
         })
 }
 
 /// The trouble of a process that ended while we dealt with it.
 pub fn exited() -> Trouble {
     Trouble::plain("it exited while it was being asked")
+}
+
+/// The trouble of a process that has become another program while we dealt with it.
+pub fn replaced() -> Trouble {
+    Trouble::new(
+        "it replaced its program (exec) while it was being asked",
+        "ask again for the state of the new one",
+    )
 }
 
 fn absent(process: Process, error: &io::Error) -> Trouble {
@@ -206,6 +246,7 @@ fn unreadable(process: Process) -> Trouble {
         "its libsleeper.so has been replaced or removed, or is closed to us, and only root sees the one in use",
         format!("run `sudo sleeper_agent_activate {}`", process.pid),
     )
+    .of_the_debugger()
 }
 
 fn zombie(process: Process, status: &Status) -> Trouble {
@@ -215,10 +256,7 @@ fn zombie(process: Process, status: &Status) -> Trouble {
         );
     }
     let parent = Process { pid: status.parent };
-    let name = parent
-        .status()
-        .map(|status| status.name)
-        .unwrap_or_default();
+    let name = name_of(parent);
     Trouble::new(
         "it has ended (a zombie) and has no state any more",
         format!(
@@ -238,6 +276,7 @@ fn traced(tracer: i32) -> Trouble {
         format!("it is being traced by PID {pid} ({name}), and Linux allows one tracer"),
         "end that debugger or tracer, then ask again",
     )
+    .of_the_debugger()
 }
 
 #[cfg(test)]

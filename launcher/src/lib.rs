@@ -4,11 +4,13 @@
 //! [`library`] (where is our library, and can the loader take it?).
 //!
 //! `sleeper_agent_activate` goes through [`checks`] (can this process be asked at all?) to
-//! [`activation`] (ask it), which reaches the agent by a [`activation::WayIn`]: today a
-//! debugger, [`through_gdb`].
+//! [`activation`] (ask it), which reaches the agent by a debugger, [`through_gdb`], or by a signal,
+//! [`through_wake`].
 
 #[path = "../../preload/src/interface.rs"]
 pub mod interface;
+#[path = "../../preload/src/message.rs"]
+pub mod message;
 
 pub mod activation;
 pub mod agent;
@@ -21,11 +23,13 @@ pub mod gdb;
 pub mod guardian;
 pub mod interrupt;
 pub mod library;
+pub mod listening;
 pub mod maps;
 pub mod mi;
 pub mod permission;
 pub mod process;
 pub mod script;
 pub mod through_gdb;
+pub mod through_wake;
 pub mod trouble;
 pub mod turn;

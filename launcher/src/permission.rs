@@ -105,7 +105,9 @@ fn has_capability(status: &str, capability: u32) -> bool {
 
 /// Why the kernel refused, and what to do.
 pub fn explain(process: Process) -> Trouble {
-    Circumstances::read().explain(&format!("sleeper_agent_activate {}", process.pid))
+    Circumstances::read()
+        .explain(&format!("sleeper_agent_activate {}", process.pid))
+        .of_the_debugger()
 }
 
 /// Whether the process is another user's, and we lack the right that overrides that.

@@ -17,7 +17,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::activation::{self, WayIn};
+use crate::activation;
 use crate::agent::Agent;
 use crate::answer;
 use crate::bell::{self, Seen, Waited};
@@ -87,8 +87,9 @@ struct Rung {
     _turn: Option<Turn>,
 }
 
-impl WayIn for ThroughGdb {
-    fn fetch(&mut self, target: &Target) -> Result<Vec<u8>, Trouble> {
+impl ThroughGdb {
+    /// Has the agent answer, and brings its text. Leaves the process as it was.
+    pub fn fetch(&self, target: &Target) -> Result<Vec<u8>, Trouble> {
         let mut target = target.clone();
         let mut may_start = true;
         for _ in 0..TRIES {
@@ -115,9 +116,7 @@ impl WayIn for ThroughGdb {
             "ask again",
         ))
     }
-}
 
-impl ThroughGdb {
     /// Waits for the agent's thread; whether it has come.
     fn has_started(&self, target: &mut Target) -> Result<bool, Trouble> {
         self.say(target, "its agent is just starting");

@@ -7,6 +7,7 @@ use std::fmt;
 pub struct Trouble {
     what: String,
     next: Option<String>,
+    of_the_debugger: bool,
 }
 
 impl Trouble {
@@ -15,6 +16,7 @@ impl Trouble {
         Self {
             what: what.into(),
             next: Some(next.into()),
+            of_the_debugger: false,
         }
     }
 
@@ -23,7 +25,26 @@ impl Trouble {
         Self {
             what: what.into(),
             next: None,
+            of_the_debugger: false,
         }
+    }
+
+    /// The same, as one that only the way in by a debugger has.
+    pub fn of_the_debugger(self) -> Self {
+        Self {
+            of_the_debugger: true,
+            ..self
+        }
+    }
+
+    /// Whether another way in may do.
+    pub fn is_the_debuggers(&self) -> bool {
+        self.of_the_debugger
+    }
+
+    /// What happened, without what to do about it.
+    pub fn what(&self) -> &str {
+        &self.what
     }
 }
 

@@ -205,6 +205,22 @@ pub unsafe fn header(text: *const c_char) -> AnswerHeader {
     unsafe { text.cast::<u8>().sub(HEADER).cast::<AnswerHeader>().read() }
 }
 
+/// Copies the text of an answer; `None` where there is no memory.
+///
+/// # Safety
+/// `text` is a fresh answer, and nobody can replace it meanwhile. On a thread that may allocate.
+pub unsafe fn copy(text: *const c_char) -> Option<Vec<u8>> {
+    // SAFETY: the caller's.
+    let bytes = unsafe {
+        let length = header(text).length as usize;
+        std::slice::from_raw_parts(text.cast::<u8>(), length)
+    };
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).ok()?;
+    copy.extend_from_slice(bytes);
+    Some(copy)
+}
+
 /// An answer on the heap, made by the worker.
 pub struct Heap;
 

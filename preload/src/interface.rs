@@ -20,6 +20,24 @@ pub const WORKER_THREAD: &str = "sleeper-worker";
 /// Name (`comm`) of the thread that reads source files. Never call on this one either.
 pub const READER_THREAD: &str = "sleeper-reader";
 
+/// Name (`comm`) of the thread that is woken by a signal. Never call on this one either.
+pub const WAKER_THREAD: &str = "sleeper-waker";
+
+/// Environment variable: the number of the signal that the waker waits for, a real-time signal. A
+/// program that uses [`SIGNAL`] itself gives it another. While the waker waits it is the only such
+/// signal that this thread does not block, as `/proc/PID/task/TID/status` shows.
+pub const SIGNAL_VARIABLE: &str = "SLEEPER_AGENT_SIGNAL";
+
+/// The signal where [`SIGNAL_VARIABLE`] names none.
+pub const SIGNAL: i32 = 58;
+
+/// Environment variable: `off` leaves gdb as the only way in.
+pub const WAKE_VARIABLE: &str = "SLEEPER_AGENT_WAKE";
+
+/// `si_code` of a signal that a command has sent; whose value says where it listens (see
+/// `message.rs`). Numbers below zero are the users' own (sigaction(2)); none that libc sends is it.
+pub const WAKE_CODE: i32 = -0x5341;
+
 /// The library's section that holds its [`Bell`], and nothing else.
 pub const BELL_SECTION: &str = ".sleeper_agent";
 

@@ -12,8 +12,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::bell::BELL;
-use crate::interface::{PARKED_THREAD, READER_THREAD, WORKER_THREAD};
-use crate::{kernel_file, reader, wait, worker};
+use crate::interface::{PARKED_THREAD, READER_THREAD, WAKER_THREAD, WORKER_THREAD};
+use crate::{kernel_file, reader, wait, waker, worker};
 
 /// A thread-specific value whose destructor runs when a thread ends, but not when the whole
 /// process does.
@@ -86,7 +86,13 @@ fn is_alone() -> Option<bool> {
     let mut known = 1;
     // SAFETY: has no conditions.
     let this_one = unsafe { libc::gettid() };
-    for thread in [this_one, worker::thread_id(), reader::thread_id()] {
+    let ours = [
+        this_one,
+        worker::thread_id(),
+        reader::thread_id(),
+        waker::thread_id(),
+    ];
+    for thread in ours {
         known += usize::from(thread != 0 && is_ours(thread));
     }
     Some(state == b'Z' && threads == known)
@@ -99,7 +105,7 @@ fn is_ours(thread: i32) -> bool {
     let name = CStr::from_bytes_until_nul(&path)
         .ok()
         .and_then(|path| kernel_file::read(path, &mut name)?.strip_suffix(b"\n"));
-    [PARKED_THREAD, WORKER_THREAD, READER_THREAD]
+    [PARKED_THREAD, WORKER_THREAD, READER_THREAD, WAKER_THREAD]
         .iter()
         .any(|ours| name == Some(ours.as_bytes()))
 }

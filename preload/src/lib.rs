@@ -19,6 +19,7 @@ mod boot;
 mod descriptors;
 mod desk;
 mod detour;
+mod environment;
 mod failure;
 mod imports;
 #[allow(dead_code)] // The commands' half of it.
@@ -29,6 +30,7 @@ mod late;
 mod layout;
 mod load;
 mod memory;
+mod message;
 mod module;
 mod park;
 mod python;
@@ -39,6 +41,7 @@ mod sources;
 mod threads;
 mod undisturbed;
 mod wait;
+mod waker;
 mod walk;
 mod worker;
 

@@ -1,6 +1,5 @@
 //! The optional import: the same library as the extension module `_sleeper_agent_activation`.
 
-use std::ffi::c_char;
 use std::ptr;
 
 use crate::python::{self, API_VERSION, Interpreter, METH_NOARGS, MethodDefinition, PyObject};
@@ -68,7 +67,7 @@ unsafe extern "C-unwind" fn state(_: *mut PyObject, _: *mut PyObject) -> *mut Py
     // before anybody else may ask.
     unsafe {
         let thread = (python.PyEval_SaveThread)();
-        let copy = request::state_with(|text| copy(text));
+        let copy = request::state_with(|text| answer::copy(text));
         (python.PyEval_RestoreThread)(thread);
         match copy {
             Some(text) => {
@@ -77,18 +76,4 @@ unsafe extern "C-unwind" fn state(_: *mut PyObject, _: *mut PyObject) -> *mut Py
             None => (python.PyErr_NoMemory)(),
         }
     }
-}
-
-/// # Safety
-/// `text` is a fresh answer.
-unsafe fn copy(text: *const c_char) -> Option<Vec<u8>> {
-    // SAFETY: the caller's.
-    let bytes = unsafe {
-        let length = answer::header(text).length as usize;
-        std::slice::from_raw_parts(text.cast::<u8>(), length)
-    };
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes.len()).ok()?;
-    copy.extend_from_slice(bytes);
-    Some(copy)
 }

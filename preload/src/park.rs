@@ -5,7 +5,8 @@
 //! by hand may also call `sleeper_agent_state()` on it.) The other is the worker (`worker.rs`).
 //! Both are started at the boot and not at a question: a thread that is born inside a debugger's
 //! call is traced and stopped from its birth, and would take the GIL in that state. A third one
-//! reads source files for the worker (`reader.rs`).
+//! reads source files for the worker (`reader.rs`), a fourth is woken by commands that come without a
+//! debugger (`waker.rs`).
 //!
 //! Asleep, each is in one system call and holds nothing: no descriptor, no lock, no signal.
 
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::bell::{self, BELL};
 use crate::interface::PARKED_THREAD;
 use crate::wait::{self, Instant};
-use crate::{boot, last_thread, reader, worker};
+use crate::{boot, last_thread, reader, waker, worker};
 
 /// Stack sizes tried, in bytes; only what is touched costs memory. The static TLS of the
 /// program's libraries comes out of it, so there is room for that.
@@ -46,8 +47,9 @@ static PARKED: AtomicUsize = AtomicUsize::new(0);
 pub fn start() -> Result<(), c_int> {
     last_thread::watch_this_one();
     worker::start()?;
-    // Without it the worker reads by itself.
+    // Without it the worker reads by itself; without the waker there is still gdb.
     let _ = reader::start();
+    let _ = waker::start();
     if PARKED.load(Ordering::Acquire) == 0 {
         let thread = spawn(park, &STACK_SIZES)?;
         PARKED.store(thread as usize, Ordering::Release);
@@ -62,6 +64,7 @@ pub fn forget() {
     BELL.listens.store(0, Ordering::SeqCst);
     worker::forget();
     reader::forget();
+    waker::forget();
 }
 
 /// Has the parked thread look after the worker. Any thread, interrupted or not.

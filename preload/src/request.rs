@@ -17,7 +17,7 @@ use crate::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARI
 use crate::python::{self, Interpreter, Python};
 use crate::wait::Instant;
 use crate::worker::{self, Progress};
-use crate::{layout, load, park, threads, walk};
+use crate::{environment, layout, load, park, threads, walk};
 
 /// How long a request may wait, in nanoseconds.
 static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
@@ -195,21 +195,8 @@ fn deadline() -> Instant {
 
 /// Takes the deadline from the environment. Before `main`, or when first asked.
 pub fn read_deadline() {
-    // SAFETY: getenv only reads; nobody but the program's own threads could be changing the
-    // environment, as they might under any other getenv.
-    let value = unsafe {
-        let mut name = [0_u8; 64];
-        name[..DEADLINE_VARIABLE.len()].copy_from_slice(DEADLINE_VARIABLE.as_bytes());
-        let value = libc::getenv(name.as_ptr().cast());
-        if value.is_null() {
-            return;
-        }
-        std::ffi::CStr::from_ptr(value)
-    };
-    if let Some(seconds) = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.parse::<f64>().ok())
+    if let Some(seconds) =
+        environment::value(DEADLINE_VARIABLE).and_then(|text| text.parse::<f64>().ok())
         && seconds.is_finite()
     {
         let seconds = seconds.clamp(0.1, DEADLINE_LONGEST_SECONDS);

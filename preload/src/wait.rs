@@ -29,7 +29,7 @@ impl Instant {
     }
 
     /// Nanoseconds from now to this point; `None` once it has passed.
-    fn left(self) -> Option<u64> {
+    pub fn left(self) -> Option<u64> {
         self.0
             .checked_sub(Self::now().0)
             .filter(|&nanoseconds| nanoseconds > 0)

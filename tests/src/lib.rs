@@ -6,6 +6,8 @@
 #[path = "../../preload/src/interface.rs"]
 #[allow(dead_code, reason = "the library's interface; tests use a part of it")]
 pub mod interface;
+#[path = "../../preload/src/message.rs"]
+pub mod message;
 
 pub mod ask;
 pub mod compile;

@@ -3,20 +3,19 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use clap::Parser;
-use launcher::activation;
+use clap::{Parser, ValueEnum};
+use launcher::activation::{self, Manner};
 use launcher::answer::Answer;
 use launcher::checks;
 use launcher::interrupt;
-use launcher::through_gdb::ThroughGdb;
 use launcher::trouble::Trouble;
 
 /// Print what every thread of a running Python program is doing.
 ///
-/// The program must have been started with `sa-run`, or have imported sleeper_agent. It is
-/// asked through gdb, and goes on as if nothing had been.
+/// The program must have been started with `sa-run`, or have imported sleeper_agent. It goes on
+/// as if nothing had been.
 #[derive(Parser)]
 #[command(
     name = "sleeper_agent_activate",
@@ -25,6 +24,7 @@ use launcher::trouble::Trouble;
 Examples:
   sleeper_agent_activate 4711              the state of process 4711
   sleeper_agent_activate 4711 4712         of both, one after the other
+  sleeper_agent_activate --via wake 4711   without a debugger, in a millisecond or two
   sleeper_agent_activate -v 4711           with gdb's own words on standard error
   sleeper_agent_activate $(pidof python2.7)
 
@@ -34,6 +34,11 @@ struct Arguments {
     /// Report every step, and what gdb says, on standard error
     #[arg(short, long)]
     verbose: bool,
+
+    /// How to get at the program: a debugger, or a signal to the agent in it. Where nothing is
+    /// said it is gdb, or, if that is missing or not allowed to, a signal
+    #[arg(long, value_enum, env = "SLEEPER_AGENT_VIA", hide_env_values = true)]
+    via: Option<Via>,
 
     /// The gdb to use: a path, or a name on $PATH [default: gdb]
     #[arg(long)]
@@ -48,6 +53,12 @@ struct Arguments {
     pids: Vec<String>,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Via {
+    Gdb,
+    Wake,
+}
+
 fn seconds(typed: &str) -> Result<Duration, String> {
     typed
         .parse()
@@ -60,13 +71,22 @@ fn seconds(typed: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     interrupt::watch();
+    let manner = Manner {
+        via: arguments.via.map(|via| match via {
+            Via::Gdb => activation::Via::Gdb,
+            Via::Wake => activation::Via::Wake,
+        }),
+        gdb: arguments.gdb,
+        timeout: arguments.timeout,
+        verbose: arguments.verbose,
+    };
     let many = arguments.pids.len() > 1;
     let mut all_answered = true;
     for typed in &arguments.pids {
         if many {
             complain(format_args!("PID {typed}:"));
         }
-        let answered = state_of(typed, &arguments).and_then(|state| print(&state, many));
+        let answered = state_of(typed, &manner).and_then(|state| print(&state, many));
         if let Err(trouble) = answered {
             complain(format_args!("PID {typed}: {trouble}"));
             all_answered = false;
@@ -82,16 +102,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn state_of(typed: &str, arguments: &Arguments) -> Result<Vec<u8>, Trouble> {
-    let target = checks::examine(checks::parse_pid(typed)?)?;
-    checks::may_attach(&target, Instant::now() + arguments.timeout)?;
-    let gdb = checks::find_gdb(arguments.gdb.as_deref())?;
-    let mut way = ThroughGdb {
-        gdb,
-        timeout: arguments.timeout,
-        verbose: arguments.verbose,
+fn state_of(typed: &str, manner: &Manner) -> Result<Vec<u8>, Trouble> {
+    let process = checks::parse_pid(typed)?;
+    let note = |why: &Trouble| {
+        let what = why.what();
+        complain(format_args!(
+            "PID {typed}: asked without a debugger, as {what}"
+        ));
     };
-    match activation::ask(&target, &mut way)? {
+    match activation::ask(process, manner, note)? {
         Answer::State(text) => Ok(text),
         Answer::Reason(reason) => Err(Trouble::plain(reason)),
     }

@@ -1,0 +1,279 @@
+//! The way in without a debugger: a signal to the thread that waits for it, which then answers over
+//! a socket of ours. It takes the right to send a signal to the process, and no other.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::answer;
+use crate::checks::{self, Alive};
+use crate::interface::{SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
+use crate::interrupt;
+use crate::listening::Listener;
+use crate::message::{HEADER, Header, Kind};
+use crate::process::Process;
+use crate::trouble::Trouble;
+
+/// Asks without a debugger.
+pub struct ThroughWake {
+    /// How long the agent may take to hear us; the answer itself has the agent's deadline.
+    pub timeout: Duration,
+    /// Whether to report every step on standard error.
+    pub verbose: bool,
+}
+
+/// For the answer that comes after the agent's own deadline.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// How long a signal may take to be heard.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// Who holds it for longer than this is no other command.
+const LONGEST_HOLD: Duration = Duration::from_millis(500);
+
+/// A text is never longer: a length beyond this is not a length.
+const LONGEST: u64 = 1 << 32;
+
+/// How often to look whether we were asked to stop, and whether the process is still there.
+const GLANCE: Duration = Duration::from_millis(100);
+
+impl ThroughWake {
+    /// Has the agent answer, and brings its text.
+    pub fn fetch(&self, target: &Alive) -> Result<Vec<u8>, Trouble> {
+        let began = Instant::now();
+        let until = began + self.timeout.min(LONGEST_SLEEP);
+        let process = target.process;
+        let waker = process
+            .thread_named(WAKER_THREAD)
+            .map_err(|_| checks::exited())?
+            .ok_or_else(|| {
+                Trouble::new(
+                    "no thread of its waits to be woken",
+                    format!(
+                        "see whether its agent is there, not started with {WAKE_VARIABLE}=off, and \
+                         its signal not used by the program itself ({SIGNAL_VARIABLE} sets another); \
+                         or ask --via gdb"
+                    ),
+                )
+            })?;
+        let listener = Listener::open(process).map_err(|error| {
+            Trouble::plain(format!(
+                "there is no way to listen for its answer ({error})"
+            ))
+        })?;
+        let signal = signal_of(target, waker, until)?;
+        send(process, waker, signal, listener.token).map_err(|error| {
+            match error.raw_os_error() {
+                Some(libc::ESRCH) => checks::exited(),
+                _ => Trouble::new(
+                    format!("the kernel does not let us wake it ({error})"),
+                    format!(
+                        "run `sudo sleeper_agent_activate --via wake {}`",
+                        process.pid
+                    ),
+                ),
+            }
+        })?;
+        let mut line = loop {
+            wait_for(target, until, "its agent did not hear the signal")?;
+            if !process.path(&format!("task/{waker}")).exists() {
+                return Err(checks::replaced());
+            }
+            if let Some(line) = listener.accept(process, GLANCE) {
+                break line;
+            }
+        };
+        let heard = Instant::now();
+        let until = heard + 2 * process.agent_deadline() + SLACK;
+        let text = converse(&mut line, target, waker, until)?;
+        if self.verbose {
+            let _ = writeln!(
+                io::stderr(),
+                "sleeper_agent_activate: {process}: its agent was awake after {:.1} ms, and had \
+                 answered after {:.1} ms more",
+                (heard - began).as_secs_f64() * 1e3,
+                heard.elapsed().as_secs_f64() * 1e3,
+            );
+        }
+        Ok(text)
+    }
+}
+
+/// The signal that the waker waits for, as the kernel tells: of those that a thread blocks, the one
+/// that it waits for is left out. While it is at work for others it waits for none.
+fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble> {
+    let path = target.process.path(&format!("task/{waker}/status"));
+    let mut held_since = None;
+    loop {
+        let Ok(status) = std::fs::read_to_string(&path) else {
+            target.still_runs()?;
+            return Err(checks::replaced());
+        };
+        if let Some(signal) = awaited_signal(&status) {
+            return Ok(signal);
+        }
+        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+        held_since = state
+            .is_some_and(|state| state.trim_start().starts_with('t'))
+            .then(|| held_since.unwrap_or_else(Instant::now));
+        if held_since.is_some_and(|since: Instant| since.elapsed() > LONGEST_HOLD) {
+            return Err(Trouble::new(
+                "a debugger holds its agent",
+                "let the program go on, or end that debugger, and ask again",
+            ));
+        }
+        wait_for(target, until, "its agent has others to answer")?;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Fails if there is nothing to be waited for any more.
+fn wait_for(target: &Alive, until: Instant, late: &str) -> Result<(), Trouble> {
+    if interrupt::asked_to_stop().is_some() {
+        return Err(Trouble::plain(
+            "its answer was not waited for, because this command was told to stop",
+        ));
+    }
+    target.still_runs()?;
+    if Instant::now() > until {
+        return Err(Trouble::new(
+            late,
+            "ask again, or look at the process by other means (`ps`, `gdb -p`)",
+        ));
+    }
+    Ok(())
+}
+
+/// The one real-time signal that is not blocked, if there is one, in the text of a thread's status.
+pub fn awaited_signal(status: &str) -> Option<i32> {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigBlk:"))?;
+    let blocked = u64::from_str_radix(mask.trim(), 16).ok()?;
+    // Signal 32 stands at bit 31. glibc keeps 32 and 33 to itself.
+    let open = !blocked >> 33 << 33;
+    (open.count_ones() == 1).then(|| open.trailing_zeros() as i32 + 1)
+}
+
+/// Sends the signal to this one thread, with the number that tells where we listen.
+fn send(process: Process, thread: i32, signal: i32, token: u64) -> io::Result<()> {
+    #[repr(C)]
+    struct Queued {
+        signal: i32,
+        errno: i32,
+        code: i32,
+        padding: i32,
+        process: i32,
+        user: u32,
+        value: u64,
+        rest: [u64; 12],
+    }
+    // SAFETY: neither has conditions.
+    let (us, user) = unsafe { (libc::getpid(), libc::getuid()) };
+    let call = Queued {
+        signal,
+        errno: 0,
+        code: WAKE_CODE,
+        padding: 0,
+        process: us,
+        user,
+        value: token,
+        rest: [0; 12],
+    };
+    // SAFETY: the kernel reads `call`, which has the size of a siginfo_t (128 bytes).
+    let sent = unsafe {
+        let number = libc::SYS_rt_tgsigqueueinfo;
+        libc::syscall(number, process.pid, thread, signal, &raw const call)
+    };
+    match sent {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// What it means that the agent has broken off: its process is ending or becoming another, which
+/// may take a moment to show.
+fn broken_off(target: &Alive, waker: i32, error: &io::Error) -> Trouble {
+    let until = Instant::now() + Duration::from_millis(200);
+    while Instant::now() < until {
+        if let Err(trouble) = target.still_runs() {
+            return trouble;
+        }
+        if !target.process.path(&format!("task/{waker}")).exists() {
+            return checks::replaced();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Trouble::new(
+        format!("its agent broke off ({error})"),
+        "only its own user and root may ask it, and only root if it guards its memory",
+    )
+}
+
+/// Asks, and hears the answer.
+fn converse(
+    line: &mut UnixStream,
+    target: &Alive,
+    waker: i32,
+    until: Instant,
+) -> Result<Vec<u8>, Trouble> {
+    let lost = |error: io::Error| broken_off(target, waker, &error);
+    let question = Header::new(Kind::Question, 0).bytes();
+    line.write_all(&question).map_err(lost)?;
+    line.set_read_timeout(Some(GLANCE)).map_err(lost)?;
+    let mut header = [0; HEADER];
+    read_whole(line, &mut header, target, until)?.map_err(lost)?;
+    let header = Header::parse(&header)
+        .filter(|header| header.is(Kind::Answer) && header.length < LONGEST)
+        .ok_or_else(answer::of_another_version)?;
+    let mut text = Vec::new();
+    let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+    text.try_reserve_exact(length)
+        .map_err(|_| Trouble::plain("there is no memory for its answer"))?;
+    text.resize(length, 0);
+    read_whole(line, &mut text, target, until)?.map_err(lost)?;
+    Ok(text)
+}
+
+/// Fills `bytes`, and looks around now and then.
+fn read_whole(
+    line: &mut UnixStream,
+    bytes: &mut [u8],
+    target: &Alive,
+    until: Instant,
+) -> Result<io::Result<()>, Trouble> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match line.read(&mut bytes[done..]) {
+            Ok(0) => return Ok(Err(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => done += count,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                wait_for(target, until, "its agent gave no answer in time")?;
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_signal_that_is_waited_for() {
+        let with = |blocked: u64| format!("Name:\tx\nSigBlk:\t{blocked:016x}\nSigIgn:\t0\n");
+        let faults = 0b1_0000_1101_1000_u64;
+        assert_eq!(awaited_signal(&with(!faults & !(1 << 57))), Some(58));
+        assert_eq!(awaited_signal(&with(!faults & !(1 << 63))), Some(64));
+        assert_eq!(awaited_signal(&with(!faults & !(3 << 31))), None);
+        assert_eq!(awaited_signal(&with(!faults & !(3 << 57))), None);
+        assert_eq!(awaited_signal(&with(!0)), None);
+        assert_eq!(awaited_signal("Name:\tx\n"), None);
+    }
+}
