@@ -16,7 +16,7 @@ BUILT = $(TARGET)/release
 help:
 	@echo 'make demo                wake a threaded Python 2.7 program and see what it is doing'
 	@echo 'make test                run all tests on every Python 2.6 and 2.7 found here'
-	@echo 'make torture             many thousand activations of programs that are hard to ask: an hour'
+	@echo 'make torture             many thousand activations of programs that are hard to ask: hours'
 	@echo 'make regrtest            CPython 2.7'\''s own tests under the agent, activated all the time: an hour'
 	@echo 'make fuzz                every parser, fed with anything for FUZZ_SECONDS (now $(FUZZ_SECONDS)) each'
 	@echo 'make memcheck            the library under valgrind, and under AddressSanitizer'

@@ -185,7 +185,9 @@ fn no_gdb(python: &Interpreter) {
         &["gdb", "/nonexistent/gdb"],
     );
     let mut command = command(&product().activate);
-    let ended = run(command.arg(&pid).env("PATH", "/nonexistent"));
+    let ended = run(command
+        .args(["--via", "gdb", &pid])
+        .env("PATH", "/nonexistent"));
     refused(&ended, &["gdb"]);
     // A gdb that is none.
     let ended = activate(["--gdb", "/bin/true", &pid]);

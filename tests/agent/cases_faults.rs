@@ -78,10 +78,10 @@ fn recovers_from_refusal(python: &Interpreter, kind: &str) {
     recovers(faulty(python, &folder, &[], ""), kind);
 }
 
-/// The worker is refused, of whatever size; then the reader and the parked thread are.
+/// The worker is refused, of whatever size; then the reader, the waker and the parked thread are.
 fn no_thread(python: &Interpreter) {
     let folder = Scratch::new();
-    for refused in ["thread:0:3", "thread:1:4"] {
+    for refused in ["thread:0:3", "thread:1:6"] {
         let mut command = faulty(python, &folder, &["no_thread"], refused);
         let program = Program::start(&mut command).ready();
         for _ in 0..2 {
@@ -102,8 +102,15 @@ fn no_thread(python: &Interpreter) {
 /// One size of stack is refused, a smaller one is not.
 fn no_thread_at_first(python: &Interpreter) {
     let folder = Scratch::new();
-    // The third is the reader, of whatever size: then the worker reads by itself.
-    for refused in ["thread:0:1", "thread:0:2", "thread:1:2", "thread:3:1"] {
+    // The third is the reader, of whatever size: then the worker reads by itself. The fourth is the
+    // waker: then there is still gdb.
+    for refused in [
+        "thread:0:1",
+        "thread:0:2",
+        "thread:1:2",
+        "thread:2:2",
+        "thread:3:1",
+    ] {
         recovers(faulty(python, &folder, &[], refused), "no_thread_at_first");
     }
 }

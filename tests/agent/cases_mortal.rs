@@ -169,7 +169,7 @@ fn parked_thread(pid: i32) -> i32 {
 
 /// `sleeper_agent_activate PID`, under way.
 pub fn activator(pid: i32) -> Program {
-    Program::start(command(&product().activate).arg(pid.to_string()))
+    Program::start(command(&product().activate).args(["--via", "gdb", &pid.to_string()]))
 }
 
 /// A child process, by what each process says of its parent.

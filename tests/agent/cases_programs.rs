@@ -160,7 +160,7 @@ fn asleep_holds_nothing(python: &Interpreter) {
     assert_eq!(numbers(agent.pid()), numbers(plain.pid()));
     assert_eq!(
         thread_names(agent.pid()).len(),
-        thread_names(plain.pid()).len() + 3
+        thread_names(plain.pid()).len() + 4
     );
     for set in ["SigBlk", "SigIgn", "SigCgt"] {
         let (one, other) = (agent.pid(), plain.pid());

@@ -253,8 +253,8 @@ fn held(python: &Interpreter, kind: &str, function: &str) {
     std::thread::sleep(Duration::from_secs(5));
     let text = state(program.pid());
     assert!(!text.contains(WALK_HEADING), "{text}");
-    // Its own, and the agent's three.
-    assert_eq!(thread_names(program.pid()).len(), 4);
+    // Its own, and the agent's four.
+    assert_eq!(thread_names(program.pid()).len(), 5);
     goes_on(program);
 }
 

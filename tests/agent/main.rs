@@ -16,6 +16,7 @@ mod cases_mortal;
 mod cases_programs;
 mod cases_sa_run;
 mod cases_unharmed;
+mod cases_wake;
 mod cases_weird;
 
 use libtest_mimic::{Arguments, Trial};
@@ -33,6 +34,8 @@ pub enum Need {
     Nothing,
     /// The right to become another user.
     Root,
+    /// That right, and an interpreter that every user may run.
+    ForAnyone,
     /// A C compiler.
     Compiler,
     /// A C compiler, and an interpreter with a shared libpython.
@@ -63,6 +66,7 @@ const CASES: &[(&str, &[Case])] = &[
     ("faults", cases_faults::CASES),
     ("mortal", cases_mortal::CASES),
     ("detour", cases_detour::CASES),
+    ("wake", cases_wake::CASES),
     ("company", cases_company::CASES),
     ("sa_run", cases_sa_run::CASES),
     ("embedded", cases_embedded::CASES),
@@ -79,6 +83,7 @@ const PLAIN_CASES: &[(&str, &[PlainCase])] = &[
     ("install", cases_install::PLAIN_CASES),
     ("faults", cases_faults::PLAIN_CASES),
     ("detour", cases_detour::PLAIN_CASES),
+    ("wake", cases_wake::PLAIN_CASES),
 ];
 
 /// Why the case can't be run, if it can't.
@@ -86,7 +91,10 @@ fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
     // SAFETY: geteuid has no conditions.
     let root = unsafe { libc::geteuid() } == 0;
     match need {
-        Need::Root if !root => Some("not root"),
+        Need::Root | Need::ForAnyone if !root => Some("not root"),
+        Need::ForAnyone if python.is_some_and(|one| !one.is_for_anyone()) => {
+            Some("other users may not run it")
+        }
         Need::Compiler | Need::SharedLibrary if !have_compiler() => Some("no C compiler cc"),
         Need::SharedLibrary if python.is_some_and(|one| one.embeddable.is_none()) => {
             Some("no shared libpython")

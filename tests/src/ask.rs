@@ -26,10 +26,11 @@ pub fn target(python: &Interpreter, name: &str) -> Command {
     command
 }
 
-/// Runs `sleeper_agent_activate` with these arguments.
+/// Runs `sleeper_agent_activate` with these arguments; through gdb, unless they say otherwise.
 #[track_caller]
 pub fn activate<I: IntoIterator<Item: ToString>>(arguments: I) -> Ended {
     let mut command = command(&product().activate);
+    command.env("SLEEPER_AGENT_VIA", "gdb");
     run(command.args(arguments.into_iter().map(|one| one.to_string())))
 }
 

@@ -4,6 +4,7 @@ use crate::process::{command, run_within};
 use crate::product::product;
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -41,6 +42,14 @@ impl Interpreter {
             command.env("LD_LIBRARY_PATH", libraries);
         }
         command
+    }
+
+    /// Whether every user may run it.
+    pub fn is_for_anyone(&self) -> bool {
+        let may_pass = |path: &Path| {
+            fs::metadata(path).is_ok_and(|entry| entry.permissions().mode() & 0o001 != 0)
+        };
+        self.path.ancestors().all(may_pass)
     }
 
     /// This interpreter, to be started without the agent.

@@ -44,9 +44,6 @@ pub struct Extent {
     wanted: Option<u64>,
 }
 
-/// The short form runs each program on so many builds; on which, the seed says.
-const SHORT_BUILDS: usize = 2;
-
 /// What the short form does with a steady program, and with a brief one.
 const SHORT: [Share; 2] = [
     Share {
@@ -131,19 +128,19 @@ impl Extent {
         }
     }
 
-    /// Whether a program is run on a build, both by their places in the lists.
-    pub fn includes(&self, program: usize, build: usize, builds: usize) -> bool {
-        let first = (program + self.seed as usize) % builds;
-        let turn = (build + builds - first) % builds;
-        self.form == Form::Full || turn < SHORT_BUILDS
+    /// Whether a program is asked by a way in on a build, all by their places in the lists. The
+    /// short form chooses another build for each way.
+    pub fn includes(&self, program: usize, way: usize, build: usize, builds: usize) -> bool {
+        let chosen = (program + way + self.seed as usize) % builds;
+        self.form == Form::Full || build == chosen
     }
 
     /// What a run of this form leaves out, if anything.
     pub fn leaves_out(&self, builds: usize) -> Option<String> {
-        (self.form == Form::Short && builds > SHORT_BUILDS).then(|| {
+        (self.form == Form::Short && builds > 1).then(|| {
             format!(
-                "each program is on {SHORT_BUILDS} of the {builds} builds, on others with \
-                 another seed; on all with {FORM}=full"
+                "each program is asked by each way in on one of the {builds} builds, on others \
+                 with another seed; on all with {FORM}=full"
             )
         })
     }

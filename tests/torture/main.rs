@@ -166,12 +166,12 @@ fn torment(
 fn planned(run: &Arc<Run>, arguments: &Arguments) -> Vec<Planned> {
     let builds = run.interpreters.len();
     let mut planned = Vec::new();
-    for way in WAYS {
+    for (kind, way) in WAYS.iter().enumerate() {
         let mut chosen = Vec::new();
         for (place, build) in run.interpreters.iter().enumerate() {
             for (number, program) in run.programs.iter().enumerate() {
                 let name = format!("{}::{}::{}", build.label, program.title("::"), way.name);
-                if !run.extent.includes(number, place, builds) {
+                if !run.extent.includes(number, kind, place, builds) {
                     continue;
                 }
                 match lacking(program) {

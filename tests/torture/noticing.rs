@@ -123,6 +123,7 @@ const FAILING: &[(Way, &str)] = &[
         Way {
             name: "late",
             arguments: &[],
+            before: Duration::ZERO,
             patience: Duration::ZERO,
             activations: 0,
         },
@@ -132,6 +133,7 @@ const FAILING: &[(Way, &str)] = &[
         Way {
             name: "unknown_way",
             arguments: &["--no-such-argument"],
+            before: Duration::ZERO,
             patience: PATIENCE,
             activations: 0,
         },
@@ -141,6 +143,7 @@ const FAILING: &[(Way, &str)] = &[
         Way {
             name: "no_gdb",
             arguments: &["--gdb", "/bin/true"],
+            before: Duration::ZERO,
             patience: PATIENCE,
             activations: 0,
         },
@@ -150,6 +153,7 @@ const FAILING: &[(Way, &str)] = &[
         Way {
             name: "chatter",
             arguments: &["-v"],
+            before: Duration::ZERO,
             patience: PATIENCE,
             activations: 0,
         },
@@ -159,6 +163,7 @@ const FAILING: &[(Way, &str)] = &[
         Way {
             name: "help",
             arguments: &["--help"],
+            before: Duration::ZERO,
             patience: PATIENCE,
             activations: 0,
         },

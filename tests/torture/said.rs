@@ -26,6 +26,7 @@ const COMES_AND_GOES: &[&str] = &[
     "it replaced its program (exec) while it was being asked",
     "its program has only just started",
     "there is no sleeper agent in it",
+    "no thread of its waits to be woken",
     "the interpreter is not initialised yet",
     "the interpreter is shutting down",
     "the interpreter has been shut down",
@@ -34,6 +35,8 @@ const COMES_AND_GOES: &[&str] = &[
     "it is being traced by PID",
     "it is stopped",
     "the agent is just starting",
+    // `site` has not come that far.
+    "linecache is not imported, and could not be",
     // It has not got a thread of its own yet, and the program's first one was sent round.
     "the calling thread holds the GIL",
 ];

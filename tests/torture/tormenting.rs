@@ -29,9 +29,6 @@ pub struct Torment<'a> {
     pub tally: Tally,
 }
 
-/// About how long an activation takes from its begin to where it holds the program.
-const BEFORE_ATTACHING: Duration = Duration::from_millis(60);
-
 /// How many activations a start of a brief program is good for, unless it says otherwise.
 const BRIEF_ASKS: u64 = 3;
 
@@ -133,7 +130,7 @@ impl<'a> Torment<'a> {
                 }
             }
             1 => {
-                let early = self.dice.moment(BEFORE_ATTACHING + 2 * BEYOND);
+                let early = self.dice.moment(self.way.before + 2 * BEYOND);
                 Plan {
                     at: At::End,
                     moments: vec![(life + BEYOND).saturating_sub(early)],

@@ -5,6 +5,7 @@ use crate::said::Said;
 use std::thread;
 use std::time::{Duration, Instant};
 use tests::process::{Program, command};
+use tests::procfs;
 use tests::product::product;
 
 /// A way in: how `sleeper_agent_activate` gets to a process.
@@ -14,6 +15,8 @@ pub struct Way {
     pub name: &'static str,
     /// The arguments that choose it.
     pub arguments: &'static [&'static str],
+    /// About how long an activation takes from its begin to where it is at the program.
+    pub before: Duration,
     /// How much longer than the agent's deadline one may take.
     pub patience: Duration,
     /// How many activations by it the full form makes, unless it is told otherwise.
@@ -21,12 +24,22 @@ pub struct Way {
 }
 
 /// Every program is asked by every one of these, on every build.
-pub const WAYS: &[Way] = &[Way {
-    name: "gdb",
-    arguments: &[],
-    patience: PATIENCE,
-    activations: 20_000,
-}];
+pub const WAYS: &[Way] = &[
+    Way {
+        name: "gdb",
+        arguments: &["--via", "gdb"],
+        before: Duration::from_millis(60),
+        patience: PATIENCE,
+        activations: 20_000,
+    },
+    Way {
+        name: "wake",
+        arguments: &["--via", "wake"],
+        before: Duration::from_millis(2),
+        patience: PATIENCE,
+        activations: 1_000_000,
+    },
+];
 
 /// The deadline of an agent whose program sets none.
 const USUAL_DEADLINE: Duration = Duration::from_secs(3);
@@ -56,7 +69,8 @@ impl Way {
             if begun.elapsed() > limit {
                 let (out, err) = (activator.out(), activator.err());
                 let what = format!("the activator hangs: not ended after {limit:?}");
-                let what = format!("{what}\n--- its stdout\n{out}\n--- its stderr\n{err}");
+                let at = whereabouts(activator.pid());
+                let what = format!("{what}\n{at}--- its stdout\n{out}\n--- its stderr\n{err}");
                 return (Err(what), begun.elapsed());
             }
             preferred = preferred || cores::prefer_gdb(activator.pid());
@@ -65,4 +79,22 @@ impl Way {
         let took = begun.elapsed();
         (Said::of(&activator.end_within(PATIENCE)), took)
     }
+}
+
+/// Where an activator and its children are: what each waits for, and for how long each has run.
+fn whereabouts(activator: i32) -> String {
+    let children = procfs::read(activator, &format!("task/{activator}/children"));
+    let children = children
+        .split_whitespace()
+        .filter_map(|one| one.parse().ok());
+    let tell = |pid: i32| {
+        let of = |file: &str| procfs::read(pid, file).trim().to_owned();
+        let threads = procfs::threads_with_states(pid).join(", ");
+        let (wait, call, ran) = (of("wchan"), of("syscall"), of("schedstat"));
+        format!("{pid}: {threads}; in {wait}, system call {call}; ran, waited, turns: {ran}\n")
+    };
+    std::iter::once(activator)
+        .chain(children)
+        .map(tell)
+        .collect()
 }

@@ -1,5 +1,6 @@
 """Its address space is limited, and it takes all there is."""
 # may say: there was no memory for the answer
+# may say: there was no memory to send the answer
 # may say: the agent's snippet failed: <type 'exceptions.MemoryError'>
 import mmap
 import resource
