@@ -134,8 +134,9 @@ fn print(state: &[u8], many: bool) -> Result<(), Trouble> {
 }
 
 fn complain(line: std::fmt::Arguments) {
-    // With nobody to read it there is nothing to be done.
-    let _ = writeln!(io::stderr(), "sleeper_agent_activate: {line}");
+    // In one piece, as we may be killed. With nobody to read it there is nothing to be done.
+    let line = format!("sleeper_agent_activate: {line}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 #[cfg(test)]
