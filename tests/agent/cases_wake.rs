@@ -1,20 +1,16 @@
 //! The way in without a debugger: a signal to the agent's waker, which answers over a socket.
 
-use crate::Need::{Compiler, ForAnyone, Nothing, OnlyOne, Root};
+use crate::Need::{Compiler, ForAnyone, Nothing, Root};
 use crate::cases_mortal::Mortal;
 use crate::{Case, PlainCase};
-use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tests::ask::{activate, state, target, threads_told, woken_target};
 use tests::compile::compile;
-use tests::interface::{SIGNAL, THREAD_HEADING, WAKE_CODE, WAKER_THREAD};
+use tests::interface::{SIGNAL, THREAD_HEADING, WAKER_THREAD};
 use tests::interpreters::Interpreter;
-use tests::message::{HEADER, Header, Kind, VERSION, socket_address};
-use tests::process::{Ended, PATIENCE, Program, command, run, wait_until};
+use tests::process::{Ended, Program, command, run, wait_until};
 use tests::procfs;
 use tests::product::product;
 use tests::scratch::Scratch;
@@ -27,8 +23,6 @@ pub const CASES: &[Case] = &[
     ("another_signal", Nothing, another_signal),
     ("signal_of_the_program", Nothing, signal_of_the_program),
     ("signal_waited_for", Nothing, signal_waited_for),
-    ("hostile_peers", OnlyOne, hostile_peers),
-    ("strangers", ForAnyone, strangers),
     ("guarded_memory", ForAnyone, guarded_memory),
     ("other_namespaces", Root, other_namespaces),
     (
@@ -41,7 +35,7 @@ pub const CASES: &[Case] = &[
 pub const PLAIN_CASES: &[PlainCase] = &[("not_python", Nothing, not_python)];
 
 /// User and group `nobody`, who owns nothing.
-const NOBODY: u32 = 65534;
+pub const NOBODY: u32 = 65534;
 
 #[track_caller]
 fn wake(pid: i32) -> Ended {
@@ -50,7 +44,7 @@ fn wake(pid: i32) -> Ended {
 
 /// The state, and not a word more.
 #[track_caller]
-fn woken(pid: i32) -> String {
+pub fn woken(pid: i32) -> String {
     let ended = wake(pid);
     assert_eq!(ended.err(), "");
     ended.expect_code(0);
@@ -59,7 +53,7 @@ fn woken(pid: i32) -> String {
 
 /// Status 1, no state, and one line that says this.
 #[track_caller]
-fn refused(ended: &Ended, words: &str) {
+pub fn refused(ended: &Ended, words: &str) {
     ended.expect_code(1);
     let said = ended.err();
     assert_eq!(ended.out(), "", "{said}");
@@ -69,7 +63,7 @@ fn refused(ended: &Ended, words: &str) {
 
 /// Ends with status 7 once it has read a line.
 #[track_caller]
-fn goes_on(mut program: Program) {
+pub fn goes_on(mut program: Program) {
     program.say("");
     let ended = program.end();
     assert_eq!(ended.err(), "");
@@ -168,7 +162,7 @@ fn awaited(pid: i32) -> u64 {
     !mask.expect("a mask") >> 33 << 33
 }
 
-fn waker(pid: i32) -> i32 {
+pub fn waker(pid: i32) -> i32 {
     let mut tasks = procfs::tasks(pid).into_iter();
     tasks
         .find(|task| procfs::read(pid, &format!("task/{task}/comm")).trim() == WAKER_THREAD)
@@ -239,207 +233,6 @@ fn signal_waited_for(python: &Interpreter) {
     ended.expect_code(7);
     assert_eq!(ended.out().matches("signal\n").count(), 200);
     assert_eq!(ended.err(), "");
-}
-
-/// Wakes the agent as a command does, and leaves what follows to the test.
-struct Peer {
-    listener: UnixListener,
-    pid: i32,
-    token: u64,
-}
-
-impl Peer {
-    fn new(pid: i32, token: u64) -> Peer {
-        let (address, length) = socket_address(token);
-        // SAFETY: a new descriptor; the address is alive and so long.
-        let listener = unsafe {
-            let socket = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
-            assert_eq!(libc::bind(socket, (&raw const address).cast(), length), 0);
-            assert_eq!(libc::listen(socket, 1), 0);
-            UnixListener::from(OwnedFd::from_raw_fd(socket))
-        };
-        Peer {
-            listener,
-            pid,
-            token,
-        }
-    }
-
-    fn signal(&self) {
-        let mut call = [0_u64; 16];
-        call[0] = SIGNAL as u32 as u64;
-        call[1] = WAKE_CODE as u32 as u64;
-        call[2] = std::process::id() as u64;
-        call[3] = self.token;
-        let number = libc::SYS_rt_tgsigqueueinfo;
-        // SAFETY: 128 bytes, as large as a siginfo_t.
-        let sent =
-            unsafe { libc::syscall(number, self.pid, waker(self.pid), SIGNAL, &raw mut call) };
-        assert_eq!(sent, 0);
-    }
-
-    fn connected(&self) -> UnixStream {
-        self.signal();
-        let mut poll = libc::pollfd {
-            fd: self.listener.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: one descriptor of ours.
-        let came = unsafe { libc::poll(&mut poll, 1, 20_000) };
-        assert_eq!(came, 1, "it does not come");
-        let (line, _) = self.listener.accept().unwrap();
-        line.set_read_timeout(Some(PATIENCE)).unwrap();
-        line
-    }
-}
-
-fn hostile_peers(python: &Interpreter) {
-    let mut mortal = Mortal::start(python);
-    let pid = mortal.pid;
-    let mut token = 0x5eed_0000_0000_0000;
-    let mut peer = || {
-        token += 1;
-        Peer::new(pid, token)
-    };
-    let question = Header::new(Kind::Question, 0);
-    let answers = |after: &str| {
-        let begun = Instant::now();
-        let text = woken(pid);
-        assert!(text.starts_with(THREAD_HEADING), "{after}: {text}");
-        let took = begun.elapsed();
-        assert!(took < Duration::from_secs(9), "{after}: {took:?}");
-    };
-    // It speaks to nobody that is not there.
-    let gone = peer();
-    let (listener, stays) = (gone.listener, gone.token);
-    drop(listener);
-    let nobody = Peer {
-        listener: UnixListener::from(OwnedFd::from(std::fs::File::open("/dev/null").unwrap())),
-        pid,
-        token: stays,
-    };
-    for _ in 0..100 {
-        nobody.signal();
-    }
-    answers("nobody listens");
-    // Words that it doesn't know.
-    let from_the_future = Header {
-        version: VERSION + 1,
-        ..question
-    };
-    for strange in [
-        from_the_future,
-        Header {
-            kind: 77,
-            ..question
-        },
-        Header {
-            length: 100,
-            ..question
-        },
-    ] {
-        let mut line = peer().connected();
-        line.write_all(&strange.bytes()).unwrap();
-        line.write_all(&vec![b'x'; strange.length as usize])
-            .unwrap();
-        let mut header = [0; HEADER];
-        line.read_exact(&mut header).unwrap();
-        let header = Header::parse(&header).expect("a header");
-        assert!(header.is(Kind::NotUnderstood), "{header:?}");
-        assert_eq!(line.read(&mut [0; 1]).unwrap(), 0);
-        answers("words that it does not know");
-    }
-    // What is no header, too much, half of one, nothing.
-    let huge = Header {
-        length: 1 << 30,
-        ..question
-    };
-    for words in [
-        &[b'?'; HEADER][..],
-        &huge.bytes(),
-        &question.bytes()[..10],
-        &[],
-    ] {
-        let mut line = peer().connected();
-        line.write_all(words).unwrap();
-        let begun = Instant::now();
-        assert_eq!(line.read(&mut [0; 1]).unwrap_or(0), 0);
-        assert!(begun.elapsed() < Duration::from_secs(8));
-        answers("half a message");
-    }
-    // Who hangs up, at every stage.
-    for words in [&question.bytes()[..], &question.bytes()[..5], &[]] {
-        for _ in 0..10 {
-            let mut line = peer().connected();
-            line.write_all(words).unwrap();
-        }
-        answers("a peer that hung up");
-    }
-    // Who asks and does not read: a small text is sent anyway.
-    let mut slow = peer().connected();
-    slow.write_all(&question.bytes()).unwrap();
-    answers("a slow reader");
-    let mut text = Vec::new();
-    slow.read_to_end(&mut text).unwrap();
-    assert!(text.len() > HEADER);
-    mortal.goes_on("hostile peers");
-    mortal.ends_intact();
-
-    // A large one is given up, and costs nothing for good.
-    let program = woken_target(python, "threads.py", &["200", "150"]);
-    let peer = Peer::new(program.pid(), 0x5eed_ffff);
-    let mut slow = peer.connected();
-    slow.write_all(&question.bytes()).unwrap();
-    let begun = Instant::now();
-    assert_eq!(threads_told(&woken(program.pid())), 201);
-    assert!(begun.elapsed() < Duration::from_secs(9));
-    drop(slow);
-    goes_on(program);
-}
-
-/// Another user can't wake it, nor make it talk to a socket of theirs.
-fn strangers(python: &Interpreter) {
-    let folder = Scratch::new();
-    let copy = folder.join("sleeper_agent_activate");
-    std::fs::copy(&product().activate, &copy).unwrap();
-    let mut command = target(python, "threads.py");
-    command.args(["2", "2"]);
-    let program = Program::start(&mut command).ready();
-    procfs::wait_agent(program.pid());
-    let mut activator = tests::process::command(&copy);
-    activator.args(["--via", "wake", &program.pid().to_string()]);
-    let ended = run(activator.current_dir("/").uid(NOBODY).gid(NOBODY));
-    refused(&ended, "it belongs to root");
-    // The signal comes from root, and the socket is nobody's: it hangs up without a word.
-    let peer = Peer {
-        listener: UnixListener::from(OwnedFd::from(std::fs::File::open("/dev/null").unwrap())),
-        pid: program.pid(),
-        token: 0x5eed_1234,
-    };
-    let code = format!(
-        "import socket, sys\n\
-         s = socket.socket(socket.AF_UNIX)\n\
-         s.bind('\\0sleeper-agent-{:016x}')\n\
-         s.listen(1)\n\
-         sys.stdout.write('ready\\n'); sys.stdout.flush()\n\
-         c = s.accept()[0]\n\
-         sys.stdout.write('%r\\n' % c.recv(100))\n",
-        peer.token
-    );
-    let mut impostor = tests::process::command(&python.path);
-    python.equip(&mut impostor);
-    impostor
-        .args(["-c", &code])
-        .current_dir("/")
-        .uid(NOBODY)
-        .gid(NOBODY);
-    let mut impostor = Program::start(&mut impostor).ready();
-    peer.signal();
-    let ended = impostor.end_within(PATIENCE);
-    assert_eq!(ended.out(), "ready\n''\n");
-    assert_eq!(threads_told(&woken(program.pid())), 3);
-    goes_on(program);
 }
 
 /// A process whose memory nobody may look at answers root alone.

@@ -13,6 +13,7 @@ mod cases_install;
 mod cases_library;
 mod cases_meanwhile;
 mod cases_mortal;
+mod cases_peers;
 mod cases_programs;
 mod cases_sa_run;
 mod cases_unharmed;
@@ -67,6 +68,7 @@ const CASES: &[(&str, &[Case])] = &[
     ("mortal", cases_mortal::CASES),
     ("detour", cases_detour::CASES),
     ("wake", cases_wake::CASES),
+    ("peers", cases_peers::CASES),
     ("company", cases_company::CASES),
     ("sa_run", cases_sa_run::CASES),
     ("embedded", cases_embedded::CASES),
