@@ -24,12 +24,13 @@ pub struct Manner {
     pub verbose: bool,
 }
 
-/// The ways in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The ways in: a debugger (`through_gdb.rs`), or a signal (`through_wake.rs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Via {
-    /// A debugger: see `through_gdb.rs`.
+    // No help of its own for each: `--via` says it.
+    #[allow(missing_docs)]
     Gdb,
-    /// A signal: see `through_wake.rs`.
+    #[allow(missing_docs)]
     Wake,
 }
 

@@ -35,7 +35,7 @@ impl Answer {
 }
 
 /// No state is longer: a length beyond this is not a length.
-const LONGEST: u64 = 1 << 32;
+pub const LONGEST: u64 = 1 << 32;
 
 /// An answer that may be replaced while it is fetched.
 pub enum Fetched {

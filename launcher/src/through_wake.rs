@@ -10,7 +10,7 @@ use crate::checks::{self, Alive};
 use crate::interface::{SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
 use crate::interrupt;
 use crate::listening::Listener;
-use crate::message::{HEADER, Header, Kind};
+use crate::message::{Call, HEADER, Header, Kind};
 use crate::process::Process;
 use crate::trouble::Trouble;
 
@@ -30,9 +30,6 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// Who holds it for longer than this is no other command.
 const LONGEST_HOLD: Duration = Duration::from_millis(500);
-
-/// A text is never longer: a length beyond this is not a length.
-const LONGEST: u64 = 1 << 32;
 
 /// How often to look whether we were asked to stop, and whether the process is still there.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -157,20 +154,9 @@ pub fn awaited_signal(status: &str) -> Option<i32> {
 
 /// Sends the signal to this one thread, with the number that tells where we listen.
 fn send(process: Process, thread: i32, signal: i32, token: u64) -> io::Result<()> {
-    #[repr(C)]
-    struct Queued {
-        signal: i32,
-        errno: i32,
-        code: i32,
-        padding: i32,
-        process: i32,
-        user: u32,
-        value: u64,
-        rest: [u64; 12],
-    }
     // SAFETY: neither has conditions.
     let (us, user) = unsafe { (libc::getpid(), libc::getuid()) };
-    let call = Queued {
+    let call = Call {
         signal,
         errno: 0,
         code: WAKE_CODE,
@@ -180,7 +166,7 @@ fn send(process: Process, thread: i32, signal: i32, token: u64) -> io::Result<()
         value: token,
         rest: [0; 12],
     };
-    // SAFETY: the kernel reads `call`, which has the size of a siginfo_t (128 bytes).
+    // SAFETY: the kernel reads `call`, which has the size of a siginfo_t.
     let sent = unsafe {
         let number = libc::SYS_rt_tgsigqueueinfo;
         libc::syscall(number, process.pid, thread, signal, &raw const call)
@@ -224,7 +210,7 @@ fn converse(
     let mut header = [0; HEADER];
     read_whole(line, &mut header, target, until)?.map_err(lost)?;
     let header = Header::parse(&header)
-        .filter(|header| header.is(Kind::Answer) && header.length < LONGEST)
+        .filter(|header| header.is(Kind::Answer) && header.length < answer::LONGEST)
         .ok_or_else(answer::of_another_version)?;
     let mut text = Vec::new();
     let length = usize::try_from(header.length).unwrap_or(usize::MAX);

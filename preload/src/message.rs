@@ -80,6 +80,29 @@ impl Header {
     }
 }
 
+/// A `siginfo_t` of a queued signal (layout `_rt`, include/uapi/asm-generic/siginfo.h): how a command
+/// calls the waker.
+#[repr(C)]
+pub struct Call {
+    /// Its number.
+    pub signal: i32,
+    /// Unused.
+    pub errno: i32,
+    /// Who sent it, or in what way; a command says `WAKE_CODE`.
+    pub code: i32,
+    /// Unused.
+    pub padding: i32,
+    /// The sender's PID.
+    pub process: i32,
+    /// The sender's user.
+    pub user: u32,
+    /// The number in the name of the command's socket.
+    pub value: u64,
+    /// Unused.
+    pub rest: [u64; 12],
+}
+const _: () = assert!(size_of::<Call>() == size_of::<libc::siginfo_t>());
+
 /// The address of the command's socket: a name in the abstract namespace (unix(7)), which needs no
 /// file system; and its length.
 pub fn socket_address(token: u64) -> (libc::sockaddr_un, libc::socklen_t) {

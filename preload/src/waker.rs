@@ -13,7 +13,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::interface::{SIGNAL, SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
-use crate::message::{HEADER, Header, Kind, LONGEST_QUESTION, socket_address};
+use crate::message::{Call, HEADER, Header, Kind, LONGEST_QUESTION, socket_address};
 use crate::wait::Instant;
 use crate::{answer, descriptors, environment, park};
 
@@ -75,20 +75,6 @@ fn chosen_signal() -> c_int {
     }
 }
 
-/// `siginfo_t` of a queued signal (siginfo layout `_rt`, include/uapi/asm-generic/siginfo.h).
-#[repr(C)]
-struct Queued {
-    signal: c_int,
-    errno: c_int,
-    code: c_int,
-    padding: c_int,
-    process: libc::pid_t,
-    user: libc::uid_t,
-    value: u64,
-    rest: [u64; 12],
-}
-const _: () = assert!(size_of::<Queued>() == size_of::<libc::siginfo_t>());
-
 /// The waker's life.
 extern "C-unwind" fn live(_: *mut c_void) -> *mut c_void {
     // SAFETY: has no conditions.
@@ -116,7 +102,7 @@ extern "C-unwind" fn live(_: *mut c_void) -> *mut c_void {
 /// Sends the process a signal that was the program's, as it was. The kernel tells of another sender
 /// where it came by `kill`, whose word only a first thread may pass on (`do_rt_sigqueueinfo`,
 /// kernel/signal.c).
-fn hand_back(mut call: Queued) {
+fn hand_back(mut call: Call) {
     // SAFETY: signals to ourselves; the kernel reads `call`, which is what it gave us.
     unsafe {
         let process = libc::getpid();
@@ -128,13 +114,13 @@ fn hand_back(mut call: Queued) {
 }
 
 /// Waits for a signal; `None` if the wait was cut short, as by a debugger.
-fn next(signal: c_int) -> Option<Queued> {
+fn next(signal: c_int) -> Option<Call> {
     // SAFETY: the set and the place for what comes are ours; all signals are blocked here.
     unsafe {
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), signal);
-        let mut call = MaybeUninit::<Queued>::zeroed();
+        let mut call = MaybeUninit::<Call>::zeroed();
         let came = libc::sigwaitinfo(set.as_ptr(), call.as_mut_ptr().cast());
         (came == signal).then(|| call.assume_init())
     }

@@ -221,7 +221,7 @@ fn order_of_checks(python: &Interpreter) {
 }
 
 /// User and group `nobody`, who owns nothing.
-const NOBODY: u32 = 65534;
+pub const NOBODY: u32 = 65534;
 
 fn another_users_process(python: &Interpreter) {
     let folder = Scratch::new();

@@ -2,8 +2,9 @@
 
 use crate::Case;
 use crate::Need::{ForAnyone, OnlyOne};
+use crate::cases_activator::NOBODY;
 use crate::cases_mortal::Mortal;
-use crate::cases_wake::{NOBODY, goes_on, refused, waker, woken};
+use crate::cases_wake::{goes_on, refused, waker, woken};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};

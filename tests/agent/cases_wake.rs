@@ -1,6 +1,7 @@
 //! The way in without a debugger: a signal to the agent's waker, which answers over a socket.
 
 use crate::Need::{Compiler, ForAnyone, Nothing, Root};
+use crate::cases_activator::NOBODY;
 use crate::cases_mortal::Mortal;
 use crate::{Case, PlainCase};
 use std::os::unix::process::CommandExt;
@@ -33,9 +34,6 @@ pub const CASES: &[Case] = &[
 ];
 
 pub const PLAIN_CASES: &[PlainCase] = &[("not_python", Nothing, not_python)];
-
-/// User and group `nobody`, who owns nothing.
-pub const NOBODY: u32 = 65534;
 
 #[track_caller]
 fn wake(pid: i32) -> Ended {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
-use launcher::activation::{self, Manner};
+use clap::Parser;
+use launcher::activation::{self, Manner, Via};
 use launcher::answer::Answer;
 use launcher::checks;
 use launcher::interrupt;
@@ -53,12 +53,6 @@ struct Arguments {
     pids: Vec<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Via {
-    Gdb,
-    Wake,
-}
-
 fn seconds(typed: &str) -> Result<Duration, String> {
     typed
         .parse()
@@ -72,10 +66,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     interrupt::watch();
     let manner = Manner {
-        via: arguments.via.map(|via| match via {
-            Via::Gdb => activation::Via::Gdb,
-            Via::Wake => activation::Via::Wake,
-        }),
+        via: arguments.via,
         gdb: arguments.gdb,
         timeout: arguments.timeout,
         verbose: arguments.verbose,
