@@ -40,6 +40,8 @@ mod snippet;
 mod sources;
 mod threads;
 mod undisturbed;
+#[cfg(not(any(test, miri)))]
+mod unwinder;
 mod wait;
 mod waker;
 mod walk;

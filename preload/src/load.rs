@@ -1,9 +1,10 @@
 //! Load: the constructor, before `main`, in every process that inherits LD_PRELOAD.
 //!
-//! In a process that is not CPython it is two symbol look-ups. In one that is, it looks up the
+//! In a process that is not CPython it is a symbol look-up or two. In one that is, it looks up the
 //! rest of the C API and leaves one pending call behind; the interpreter makes that call on its
 //! main thread once it runs (see `boot.rs`).
 
+use core::arch::global_asm;
 use std::env;
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
@@ -27,6 +28,25 @@ static ONLY_PID: AtomicI32 = AtomicI32::new(0);
 
 /// Why the interpreter in this process cannot be served.
 static UNUSABLE: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
+
+// A weak reference, which the loader resolves while it binds this library: in a process without
+// Python it is null. To ask `dlsym` for what is not there takes as long as all the rest of the
+// constructor, for the sake of an error message.
+global_asm!(
+    ".pushsection .data.rel.ro.sleeper_agent,\"aw\",@progbits",
+    ".p2align 3",
+    ".hidden sleeper_agent_version_function",
+    ".globl sleeper_agent_version_function",
+    "sleeper_agent_version_function:",
+    ".weak Py_GetVersion",
+    ".quad Py_GetVersion",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    /// `Py_GetVersion`, if it is among the process's global names.
+    safe static sleeper_agent_version_function: *const ();
+}
 
 /// Runs on the thread that loads the library: before `main` in a preloaded process, inside
 /// `import` in one that imports it. It may hold the loader's locks, which are recursive.
@@ -61,7 +81,7 @@ fn load() {
         if preloaded.is_some() && !may_stay() {
             return;
         }
-        if find(c"Py_GetVersion").is_none() {
+        if sleeper_agent_version_function.is_null() {
             // Not CPython; or one whose names are not global, which is found when asked for.
             return;
         }

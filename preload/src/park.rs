@@ -45,6 +45,8 @@ static PARKED: AtomicUsize = AtomicUsize::new(0);
 /// Called by the boot, on the interpreter's main thread between two bytecodes, or in a child
 /// that was just forked: it allocates.
 pub fn start() -> Result<(), c_int> {
+    #[cfg(not(any(test, miri)))]
+    crate::unwinder::load()?;
     last_thread::watch_this_one();
     worker::start()?;
     // Without it the worker reads by itself; without the waker there is still gdb.
@@ -180,6 +182,7 @@ impl fmt::Display for Why {
             libc::EAGAIN => write!(out, "EAGAIN: no more threads, or no memory for one"),
             libc::ENOMEM => write!(out, "ENOMEM: no memory"),
             libc::EPERM => write!(out, "EPERM: not permitted"),
+            libc::ELIBACC => write!(out, "ELIBACC: no libgcc_s.so.1 that it could end by"),
             error => write!(out, "errno {error}"),
         }
     }

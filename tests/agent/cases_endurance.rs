@@ -1,17 +1,35 @@
-//! Ten thousand activations leave the program as it was.
+//! The agent over time: asleep it does nothing, and ten thousand activations leave the program as
+//! it was.
 
+use crate::cases_wake::woken;
 use crate::{Case, Need::Nothing};
 use std::collections::HashMap;
 use std::time::Duration;
 use tests::ask::{target, threads_told, woken_target};
 use tests::interpreters::Interpreter;
 use tests::process::run_within;
-use tests::procfs::{settle, thread_names};
+use tests::procfs::{settle, switches, thread_names};
 
 pub const CASES: &[Case] = &[
+    ("asleep_it_never_wakes", Nothing, asleep_it_never_wakes),
     ("ten_thousand_in_process", Nothing, ten_thousand_in_process),
     ("a_hundred_through_gdb", Nothing, a_hundred_through_gdb),
 ];
+
+/// Neither before the first question nor after one. (`make bench` looks for a whole minute.)
+fn asleep_it_never_wakes(python: &Interpreter) {
+    let program = woken_target(python, "single.py", &["sleeping"]);
+    let pid = program.pid();
+    for _ in 0..2 {
+        settle(pid);
+        let before = switches(pid);
+        assert_eq!(before.len(), 5, "{before:?}");
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(switches(pid), before);
+        tests::ask::state(pid);
+        woken(pid);
+    }
+}
 
 fn ten_thousand_in_process(python: &Interpreter) {
     let mut command = target(python, "asking.py");

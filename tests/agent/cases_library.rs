@@ -1,4 +1,5 @@
-//! Where `sa-run` finds the library, and what it says where the loader would not take it.
+//! Where `sa-run` finds the library, what it says where the loader would not take it, and what that
+//! takes with it.
 
 use crate::Need::{Compiler, Nothing, Root};
 use crate::PlainCase;
@@ -6,7 +7,8 @@ use crate::cases_sa_run::{refused, sa_run, shell};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use tests::compile::compile;
-use tests::process::{command, run};
+use tests::process::{Program, command, run, wait_until};
+use tests::procfs;
 use tests::product::product;
 use tests::scratch::Scratch;
 
@@ -17,6 +19,7 @@ pub const PLAIN_CASES: &[PlainCase] = &[
     ("static_program", Compiler, static_program),
     ("other_word_size", Nothing, other_word_size),
     ("set_user_id", Root, set_user_id),
+    ("brings_nothing_else", Nothing, brings_nothing_else),
 ];
 
 fn finds_the_library() {
@@ -117,4 +120,31 @@ fn set_user_id() {
     fs::set_permissions(&copy, Permissions::from_mode(0o4755)).unwrap();
     let ended = run(sa_run().arg(&copy));
     refused(&ended, 125, &["set-user-ID"]);
+}
+
+/// A process that is no Python has the library in it and nothing else that it would not have: each
+/// further one takes as long to load, in every process.
+fn brings_nothing_else() {
+    let mapped = |cat: &Program| -> Vec<String> {
+        let maps = procfs::read(cat.pid(), "maps");
+        let path = |line: &str| line.find('/').map(|at| line[at..].to_owned());
+        let mut files: Vec<String> = maps.lines().filter_map(path).collect();
+        files.dedup();
+        files.sort();
+        files.dedup();
+        files
+    };
+    let bare = Program::start(&mut command("cat"));
+    let with = Program::start(sa_run().arg("cat"));
+    for cat in [&bare, &with] {
+        wait_until("it is cat, and reads", || {
+            procfs::read(cat.pid(), "comm") == "cat\n" && procfs::state(cat.pid()) == 'S'
+        });
+    }
+    let library = fs::canonicalize(&product().library).unwrap();
+    let mut expected = mapped(&bare);
+    expected.push(library.display().to_string());
+    expected.sort();
+    assert_eq!(mapped(&with), expected);
+    assert_eq!(procfs::tasks(with.pid()).len(), 1);
 }
