@@ -2,7 +2,9 @@
 
 use crate::header::Life;
 use crate::ways::Way;
+use launcher::activation::Via;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tests::product::product;
 
 /// Environment variable: `full`, `direct`, or nothing for the short form.
@@ -30,8 +32,21 @@ pub enum Form {
 pub struct Share {
     /// It is done after so many activations,
     pub activations: u64,
-    /// or after so many starts.
+    /// or after so many starts,
     pub starts: u64,
+    /// or after so long.
+    pub longest: Duration,
+    /// How it is asked from within the runner, if it is.
+    pub from_within: Option<Via>,
+}
+
+/// What all trials of a way in have to do together, in the full form.
+#[derive(Clone, Copy, Debug)]
+pub struct Pot {
+    /// So many activations have not been made yet.
+    pub activations: u64,
+    /// So many trials have not begun yet.
+    pub trials: u64,
 }
 
 /// How much a run does.
@@ -44,17 +59,18 @@ pub struct Extent {
     wanted: Option<u64>,
 }
 
-/// What the short form does with a steady program, and with a brief one.
-const SHORT: [Share; 2] = [
-    Share {
-        activations: 5,
-        starts: 5,
-    },
-    Share {
-        activations: 18,
-        starts: 6,
-    },
-];
+/// How often a brief program is asked, at the most, in a way in that has steady ones asked from
+/// within: to start it takes a hundred times as long as to ask.
+const BRIEF: u64 = 60;
+
+/// How long a trial of such a way may take: some programs let nobody have the GIL for seconds.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// In the short form a steady program is asked so often, in one start; and a brief one, in so many
+/// starts.
+const SHORT_STEADY: u64 = 5;
+const SHORT_BRIEF: u64 = 18;
+const SHORT_STARTS: u64 = 6;
 
 fn number(variable: &str) -> Result<Option<u64>, String> {
     match std::env::var(variable) {
@@ -112,19 +128,42 @@ impl Extent {
         (self.form == Form::Full).then_some(wanted)
     }
 
-    /// A trial's part, where so many trials share what is wanted.
-    pub fn share(&self, way: &Way, trials: usize, life: Life) -> Share {
-        match self.wanted(way) {
+    /// What is wanted of a way in, before the first of so many trials has begun.
+    pub fn pot(&self, way: &Way, trials: u64) -> Pot {
+        let activations = self.wanted(way).unwrap_or(0);
+        Pot {
+            activations,
+            trials,
+        }
+    }
+
+    /// The part of the next trial.
+    pub fn share(&self, way: &Way, pot: &mut Pot, life: Life) -> Share {
+        let even = pot.activations.div_ceil(pot.trials.max(1));
+        pot.trials = pot.trials.saturating_sub(1);
+        if self.form != Form::Full {
+            return Share {
+                activations: match life {
+                    Life::Steady => SHORT_STEADY,
+                    Life::Brief => SHORT_BRIEF,
+                },
+                starts: SHORT_STARTS,
+                longest: Duration::MAX,
+                from_within: None,
+            };
+        }
+        let (activations, longest) = match (way.from_within, life) {
+            (None, _) => (even, Duration::MAX),
+            (Some(_), Life::Brief) => (even.min(BRIEF), Duration::MAX),
+            // For those that cannot do theirs.
+            (Some(_), Life::Steady) => (2 * even, LONGEST),
+        };
+        Share {
+            activations,
             // A start of a brief program may be over before it is asked at all.
-            Some(wanted) => {
-                let activations = wanted.div_ceil(trials.max(1) as u64);
-                let starts = 5 * activations + 20;
-                Share {
-                    activations,
-                    starts,
-                }
-            }
-            None => SHORT[usize::from(life == Life::Brief)],
+            starts: 5 * activations + 20,
+            longest,
+            from_within: way.from_within.filter(|_| life == Life::Steady),
         }
     }
 

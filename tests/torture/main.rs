@@ -14,7 +14,7 @@ mod tormenting;
 mod ways;
 
 use dice::Dice;
-use extent::{Extent, Form};
+use extent::{Extent, Form, Pot};
 use header::{Life, Need, Tortured};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
@@ -125,13 +125,16 @@ fn torment(
     tortured: &Tortured,
     python: &Interpreter,
     way: &'static Way,
-    trials: usize,
+    pot: &Mutex<Pot>,
 ) -> Result<(), Failed> {
+    let share = run
+        .extent
+        .share(way, &mut pot.lock().unwrap(), tortured.life);
     let mut torment = Torment {
         tortured,
         python,
         way,
-        share: run.extent.share(way, trials, tortured.life),
+        share,
         limit: start::limit_of(python),
         dice: Dice::new(run.extent.seed, name),
         tally: said::Tally::default(),
@@ -146,6 +149,9 @@ fn torment(
         }
     };
     let activations = torment.tally.activations();
+    let mut left = pot.lock().unwrap();
+    left.activations = left.activations.saturating_sub(activations);
+    drop(left);
     run.took(Row {
         program: tortured.title(" "),
         what: tortured.what.clone(),
@@ -183,10 +189,11 @@ fn planned(run: &Arc<Run>, arguments: &Arguments) -> Vec<Planned> {
         // What is wanted is shared by those that are run at all.
         let runs = |name: &str| !arguments.is_filtered_out(&Trial::test(name, || Ok(())));
         let count = chosen.iter().filter(|one| runs(&one.0)).count();
+        let pot = Arc::new(Mutex::new(run.extent.pot(way, count as u64)));
         for (name, build, program) in chosen {
-            let run = Arc::clone(run);
+            let (run, pot) = (Arc::clone(run), Arc::clone(&pot));
             planned.push(Planned::new(name.clone(), move || {
-                torment(&run, &name, &program, &build, way, count)
+                torment(&run, &name, &program, &build, way, &pot)
             }));
         }
     }

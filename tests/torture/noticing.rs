@@ -119,57 +119,39 @@ const AT_ONCE: &str = "# deadline: 0";
 
 /// Ways in that fail, and what must be said of them.
 const FAILING: &[(Way, &str)] = &[
+    (failing("late", &[], Duration::ZERO), "the activator hangs"),
     (
-        Way {
-            name: "late",
-            arguments: &[],
-            before: Duration::ZERO,
-            patience: Duration::ZERO,
-            activations: 0,
-        },
-        "the activator hangs",
-    ),
-    (
-        Way {
-            name: "unknown_way",
-            arguments: &["--no-such-argument"],
-            before: Duration::ZERO,
-            patience: PATIENCE,
-            activations: 0,
-        },
+        failing("unknown_way", &["--no-such-argument"], PATIENCE),
         "the activator failed, exit status: 2",
     ),
     (
-        Way {
-            name: "no_gdb",
-            arguments: &["--gdb", "/bin/true"],
-            before: Duration::ZERO,
-            patience: PATIENCE,
-            activations: 0,
-        },
+        failing("no_gdb", &["--gdb", "/bin/true"], PATIENCE),
         "refused: /bin/true ended before it did anything",
     ),
     (
-        Way {
-            name: "chatter",
-            arguments: &["-v"],
-            before: Duration::ZERO,
-            patience: PATIENCE,
-            activations: 0,
-        },
+        failing("chatter", &["-v"], PATIENCE),
         "the activator complained, exit status: 0",
     ),
     (
-        Way {
-            name: "help",
-            arguments: &["--help"],
-            before: Duration::ZERO,
-            patience: PATIENCE,
-            activations: 0,
-        },
+        failing("help", &["--help"], PATIENCE),
         "the activator told of no thread, exit status: 0",
     ),
 ];
+
+const fn failing(
+    name: &'static str,
+    arguments: &'static [&'static str],
+    patience: Duration,
+) -> Way {
+    Way {
+        name,
+        arguments,
+        before: Duration::ZERO,
+        patience,
+        activations: 0,
+        from_within: None,
+    }
+}
 
 fn torment(python: &Interpreter, header: &str, code: &str, way: &Way) -> Result<Tally, Lost> {
     let folder = Scratch::new();
@@ -183,6 +165,8 @@ fn torment(python: &Interpreter, header: &str, code: &str, way: &Way) -> Result<
         share: Share {
             activations: 3,
             starts: 2,
+            longest: Duration::MAX,
+            from_within: None,
         },
         limit: Duration::from_secs(3),
         dice: Dice::new(1, "losing"),

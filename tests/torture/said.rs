@@ -80,32 +80,43 @@ impl Said {
         };
         match ended.status.code() {
             Some(0) if !err.is_empty() => strange("complained"),
-            Some(0) => match out.lines().next().unwrap_or_default() {
-                _ if !out.lines().any(|line| line.starts_with(THREAD_HEADING)) => {
-                    strange("told of no thread")
-                }
-                _ if !out.lines().all(belongs) => strange("told what is no stack"),
-                first if first.starts_with(THREAD_HEADING) => Ok(Said::Answered),
-                first => match first.strip_prefix(WALK_HEADING) {
-                    Some(tail) => {
-                        let reason = tail.split_once(": ").map_or(tail, |(_, reason)| reason);
-                        Ok(Said::FromMemory(normalised(reason)))
-                    }
-                    None => strange("told something else before"),
-                },
-            },
+            Some(0) => Said::told(&out).or_else(strange),
             Some(1) if out.is_empty() => {
                 let reason = err.lines().find_map(|line| {
                     let (_, rest) = line.split_once(": PID ")?;
                     Some(rest.split_once(": ")?.1)
                 });
                 match reason {
-                    Some(reason) => Ok(Said::Refused(normalised(reason))),
+                    Some(reason) => Ok(Said::refused(reason)),
                     None => strange("gave no reason"),
                 }
             }
             _ => strange("failed"),
         }
+    }
+
+    /// What a text tells; what is strange about it where that is no state.
+    pub fn told(text: &str) -> Result<Said, &'static str> {
+        let first = text.lines().next().unwrap_or_default();
+        if !text.lines().any(|line| line.starts_with(THREAD_HEADING)) {
+            return Err("told of no thread");
+        }
+        if !text.lines().all(belongs) {
+            return Err("told what is no stack");
+        }
+        if first.starts_with(THREAD_HEADING) {
+            return Ok(Said::Answered);
+        }
+        let Some(tail) = first.strip_prefix(WALK_HEADING) else {
+            return Err("told something else before");
+        };
+        let reason = tail.split_once(": ").map_or(tail, |(_, reason)| reason);
+        Ok(Said::FromMemory(normalised(reason)))
+    }
+
+    /// Nothing, for this reason.
+    pub fn refused(reason: &str) -> Said {
+        Said::Refused(normalised(reason))
     }
 
     /// Why there was no answer in full.

@@ -6,9 +6,9 @@ use crate::extent::Share;
 use crate::header::{Ask, Ends, Life, Tortured};
 use crate::said::{Said, Tally};
 use crate::start::{Lost, Start};
-use crate::ways::Way;
+use crate::ways::{self, Way};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::interpreters::Interpreter;
 
 /// One program on one build, asked by one way.
@@ -74,14 +74,16 @@ impl<'a> Torment<'a> {
     }
 
     fn steady(&mut self) -> Result<(), Lost> {
+        let begun = Instant::now();
+        let in_time = |share: &Share| begun.elapsed() < share.longest;
         let mut starts = 0;
-        while self.left() > 0 && starts < self.share.starts {
+        while self.left() > 0 && starts < self.share.starts && in_time(&self.share) {
             starts += 1;
             let start = self.start(None);
             start.ready()?;
             let most = self.tortured.per_start.unwrap_or(u64::MAX);
             let enough = self.left().saturating_sub(most);
-            while self.left() > enough {
+            while self.left() > enough && in_time(&self.share) {
                 for pid in self.processes(&start) {
                     self.ask(&start, pid, None)?;
                 }
@@ -197,7 +199,11 @@ impl<'a> Torment<'a> {
     }
 
     fn ask(&mut self, start: &Start, pid: i32, core: Option<Core>) -> Result<(), Lost> {
-        let (said, took) = self.way.ask(pid, self.tortured.deadline, core);
+        let deadline = self.tortured.deadline;
+        let (said, took) = match self.share.from_within {
+            Some(via) => ways::ask_from_within(via, pid, deadline),
+            None => self.way.ask(pid, deadline, core),
+        };
         let said = said.map_err(|what| start.lost(&what))?;
         self.tally.take(&said, took);
         if said.is_right(self.tortured, pid == start.pid()) {

@@ -2,6 +2,9 @@
 
 use crate::cores::{self, Core};
 use crate::said::Said;
+use launcher::activation::{self, Manner, Via};
+use launcher::answer::Answer;
+use launcher::process::Process;
 use std::thread;
 use std::time::{Duration, Instant};
 use tests::process::{Program, command};
@@ -21,6 +24,9 @@ pub struct Way {
     pub patience: Duration,
     /// How many activations by it the full form makes, unless it is told otherwise.
     pub activations: u64,
+    /// How the full form asks steady programs from within the runner, by what the command does: a
+    /// command for each takes longer than the answer, and a million of them a day.
+    pub from_within: Option<Via>,
 }
 
 /// Every program is asked by every one of these, on every build.
@@ -31,6 +37,7 @@ pub const WAYS: &[Way] = &[
         before: Duration::from_millis(60),
         patience: PATIENCE,
         activations: 20_000,
+        from_within: None,
     },
     Way {
         name: "wake",
@@ -38,6 +45,7 @@ pub const WAYS: &[Way] = &[
         before: Duration::from_millis(2),
         patience: PATIENCE,
         activations: 1_000_000,
+        from_within: Some(Via::Wake),
     },
 ];
 
@@ -79,6 +87,34 @@ impl Way {
         let took = begun.elapsed();
         (Said::of(&activator.end_within(PATIENCE)), took)
     }
+}
+
+/// Asks a process once, without a command. Returns as [`Way::ask`] does.
+pub fn ask_from_within(
+    via: Via,
+    pid: i32,
+    deadline: Option<Duration>,
+) -> (Result<Said, String>, Duration) {
+    let limit = deadline.unwrap_or(USUAL_DEADLINE) + PATIENCE;
+    let begun = Instant::now();
+    let manner = Manner {
+        via: Some(via),
+        gdb: None,
+        timeout: limit,
+        verbose: false,
+    };
+    let answer = activation::ask(Process { pid }, &manner, |_| ());
+    let took = begun.elapsed();
+    let said = match answer {
+        _ if took > limit => Err(format!("the answer took {took:?}")),
+        Ok(Answer::State(text)) => {
+            let text = String::from_utf8_lossy(&text);
+            Said::told(&text).map_err(|what| format!("the agent {what}\n{text}"))
+        }
+        Ok(Answer::Reason(reason)) => Ok(Said::refused(&reason)),
+        Err(trouble) => Ok(Said::refused(&trouble.to_string())),
+    };
+    (said, took)
 }
 
 /// Where an activator and its children are: what each waits for, and for how long each has run.
