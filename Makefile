@@ -76,7 +76,8 @@ bench: build gdb pythons
 
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/share/sleeper-agent'
-	install -m 755 '$(BUILT)/sa-run' '$(BUILT)/sleeper_agent_activate' '$(DESTDIR)$(PREFIX)/bin/'
+	install -m 755 '$(BUILT)/sa-list' '$(BUILT)/sa-run' '$(BUILT)/sleeper_agent_activate' \
+	    '$(DESTDIR)$(PREFIX)/bin/'
 	install -m 644 '$(BUILT)/libsleeper.so' '$(DESTDIR)$(PREFIX)/lib/'
 	install -m 644 py-shim/sleeper_agent.py '$(DESTDIR)$(PREFIX)/share/sleeper-agent/'
 

@@ -56,7 +56,7 @@ impl Agent {
                     first = first.or(Some(agent));
                 }
                 // By its name it is our library, so not being let in is no "there is none".
-                Err(error) if likelihood(&file) <= NAMED_AS_OURS => return Err(error),
+                Err(error) if is_named_as_ours(&file) => return Err(error),
                 _ => {}
             }
         }
@@ -73,6 +73,11 @@ impl Agent {
 
 const NAMED_AS_OURS: u8 = 1;
 
+/// Whether a file is, by its name, our library or the module that it is too.
+pub fn is_named_as_ours(file: &MappedFile) -> bool {
+    likelihood(file) <= NAMED_AS_OURS
+}
+
 fn likelihood(file: &MappedFile) -> u8 {
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     match () {
@@ -83,13 +88,13 @@ fn likelihood(file: &MappedFile) -> u8 {
     }
 }
 
-/// Looks into the file. The process may live in another mount namespace, and the
+/// Looks into a file that is mapped into a process. The process may live in another mount namespace, and the
 /// file may have been replaced since: then the kernel still has the mapped one for root.
-fn in_file(
+pub fn in_file<T>(
     process: Process,
     file: &MappedFile,
-    look: impl Fn(&Path) -> io::Result<Option<u64>>,
-) -> io::Result<Option<u64>> {
+    mut look: impl FnMut(&Path) -> io::Result<T>,
+) -> io::Result<T> {
     let mapped = process.path(&format!("map_files/{:x}-{:x}", file.start, file.end));
     if file.deleted {
         return look(&mapped);

@@ -52,6 +52,25 @@ pub struct Alive {
 impl Alive {
     /// Looks for such a process.
     pub fn examine(process: Process) -> Result<Alive, Trouble> {
+        let (alive, status) = Alive::look(process)?;
+        if let Some(owner) = permission::foreign_owner(status.users) {
+            return Err(Trouble::new(
+                format!("it belongs to {owner}"),
+                format!(
+                    "run `sudo sleeper_agent_activate {}`, or run it as {owner}",
+                    process.pid
+                ),
+            ));
+        }
+        Ok(alive)
+    }
+
+    /// Looks for a process that is there and has not ended, whosever it is.
+    pub fn exists(process: Process) -> Result<Alive, Trouble> {
+        Alive::look(process).map(|(alive, _)| alive)
+    }
+
+    fn look(process: Process) -> Result<(Alive, Status), Trouble> {
         let status = process.status().map_err(|error| absent(process, &error))?;
         if status.process != process.pid {
             return Err(Trouble::new(
@@ -62,17 +81,8 @@ impl Alive {
         if status.has_ended() {
             return Err(zombie(process, &status));
         }
-        if let Some(owner) = permission::foreign_owner(status.users) {
-            return Err(Trouble::new(
-                format!("it belongs to {owner}"),
-                format!(
-                    "run `sudo sleeper_agent_activate {}`, or run it as {owner}",
-                    process.pid
-                ),
-            ));
-        }
         let started = process.started().map_err(|error| absent(process, &error))?;
-        Ok(Alive { process, started })
+        Ok((Alive { process, started }, status))
     }
 
     /// Looks whether it still can answer.

@@ -3,6 +3,8 @@
 //! `sa-run` goes through [`command`] (what will the loader do with this command?) and
 //! [`library`] (where is our library, and can the loader take it?).
 //!
+//! `sa-list` shows the [`carriers`] of an agent.
+//!
 //! `sleeper_agent_activate` goes through [`checks`] (can this process be asked at all?) to
 //! [`activation`] (ask it), which reaches the agent by a debugger, [`through_gdb`], or by a signal,
 //! [`through_wake`].
@@ -16,6 +18,7 @@ pub mod activation;
 pub mod agent;
 pub mod answer;
 pub mod bell;
+pub mod carriers;
 pub mod checks;
 pub mod command;
 pub mod elf;
@@ -27,8 +30,11 @@ pub mod listening;
 pub mod maps;
 pub mod mi;
 pub mod permission;
+pub mod printable;
 pub mod process;
+pub mod python_version;
 pub mod script;
+pub mod side_by_side;
 pub mod through_gdb;
 pub mod through_wake;
 pub mod trouble;

@@ -73,16 +73,51 @@ impl Process {
         Ok(threads)
     }
 
+    /// The name that a thread of its has now; `None` if it has ended meanwhile.
+    fn name_of(&self, thread: i32) -> Option<String> {
+        let mut comm = std::fs::read(self.path(&format!("task/{thread}/comm"))).ok()?;
+        comm.pop_if(|last| *last == b'\n');
+        Some(String::from_utf8_lossy(&comm).into_owned())
+    }
+
     /// The thread that bears this name, if one does.
     pub fn thread_named(&self, name: &str) -> io::Result<Option<i32>> {
-        for thread in self.threads()? {
-            // A thread may end while we look.
-            let comm = std::fs::read_to_string(self.path(&format!("task/{thread}/comm")));
-            if comm.is_ok_and(|comm| comm.strip_suffix('\n').unwrap_or(&comm) == name) {
-                return Ok(Some(thread));
+        let threads = self.threads()?;
+        let bears_it = |thread: &i32| self.name_of(*thread).is_some_and(|its| its == name);
+        Ok(threads.into_iter().find(bears_it))
+    }
+
+    /// The names of all its threads.
+    pub fn thread_names(&self) -> io::Result<Vec<String>> {
+        let threads = self.threads()?.into_iter();
+        Ok(threads.filter_map(|thread| self.name_of(thread)).collect())
+    }
+
+    /// All processes, by PID.
+    pub fn all() -> io::Result<Vec<Process>> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir("/proc")? {
+            if let Some(pid) = entry?.file_name().to_str().and_then(|it| it.parse().ok()) {
+                all.push(Process { pid });
             }
         }
-        Ok(None)
+        all.sort_unstable_by_key(|one| one.pid);
+        Ok(all)
+    }
+
+    /// Its command line, as it was started with or has written over it; where there is none, its
+    /// name in brackets, as `ps` shows it.
+    pub fn command_line(&self) -> Vec<String> {
+        let text = std::fs::read(self.path("cmdline")).unwrap_or_default();
+        // Each argument ends in NUL; a title that was written over them, in many.
+        let end = text.iter().rposition(|byte| *byte != 0);
+        let Some(end) = end else {
+            let name = self.name_of(self.pid).unwrap_or_default();
+            return vec![format!("[{name}]")];
+        };
+        let arguments = text[..=end].split(|byte| *byte == 0);
+        let lossy = |one: &[u8]| String::from_utf8_lossy(one).into_owned();
+        arguments.map(lossy).collect()
     }
 
     /// When it started, in clock ticks since boot: tells it from a later process of the same
@@ -154,6 +189,26 @@ pub fn parse_deadline(environment: &[u8]) -> f64 {
         Some(seconds) => seconds.clamp(DEADLINE_SECONDS, DEADLINE_LONGEST_SECONDS),
         None => DEADLINE_SECONDS,
     }
+}
+
+/// How long the machine (or the container, in a time namespace of its own) has been up.
+pub fn uptime() -> io::Result<Duration> {
+    let text = std::fs::read_to_string("/proc/uptime")?;
+    let seconds = text
+        .split_whitespace()
+        .next()
+        .and_then(|it| it.parse().ok());
+    seconds
+        .filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0)
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| io::Error::other("/proc/uptime is not what Linux writes"))
+}
+
+/// How long so many clock ticks are, in which `/proc` counts.
+pub fn ticks(count: u64) -> Duration {
+    // SAFETY: takes no memory, changes nothing.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1);
+    Duration::from_secs_f64(count as f64 / per_second as f64)
 }
 
 /// A user's name for messages: `daemon`, or `user 1234` where the number has no name.
@@ -239,6 +294,11 @@ mod tests {
         assert!(us.threads().expect("procfs").contains(&us.pid));
         assert!(us.started().expect("procfs") > 0);
         assert_eq!(us.thread_named("no such thread").expect("procfs"), None);
+        assert!(Process::all().expect("procfs").contains(&us));
+        let started = ticks(us.started().expect("procfs"));
+        assert!(started <= uptime().expect("procfs"));
+        let first = std::env::args().next();
+        assert_eq!(us.command_line().first(), first.as_ref());
     }
 
     #[test]

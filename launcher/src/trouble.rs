@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::printable::Printable;
+
 /// An error as the user reads it: `what happened; what to do next`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -55,14 +57,7 @@ impl fmt::Display for Trouble {
             Some(next) => format!("{}; {next}", self.what),
             None => self.what.clone(),
         };
-        for character in line.chars() {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                write!(f, "{character}")?;
-            }
-        }
-        Ok(())
+        Printable(&line).fmt(f)
     }
 }
 

@@ -42,6 +42,7 @@ fn install() {
     make(&["install".into(), place, "PREFIX=/opt/agent".into()]).expect_code(0);
     let root = folder.join("opt/agent");
     for file in [
+        "bin/sa-list",
         "bin/sa-run",
         "bin/sleeper_agent_activate",
         "lib/libsleeper.so",

@@ -11,6 +11,8 @@ mod cases_format;
 mod cases_import;
 mod cases_install;
 mod cases_library;
+mod cases_list;
+mod cases_many;
 mod cases_meanwhile;
 mod cases_mortal;
 mod cases_peers;
@@ -70,6 +72,8 @@ const CASES: &[(&str, &[Case])] = &[
     ("wake", cases_wake::CASES),
     ("peers", cases_peers::CASES),
     ("company", cases_company::CASES),
+    ("many", cases_many::CASES),
+    ("list", cases_list::CASES),
     ("sa_run", cases_sa_run::CASES),
     ("embedded", cases_embedded::CASES),
     ("unharmed", cases_unharmed::CASES),
@@ -86,6 +90,8 @@ const PLAIN_CASES: &[(&str, &[PlainCase])] = &[
     ("faults", cases_faults::PLAIN_CASES),
     ("detour", cases_detour::PLAIN_CASES),
     ("wake", cases_wake::PLAIN_CASES),
+    ("many", cases_many::PLAIN_CASES),
+    ("list", cases_list::PLAIN_CASES),
 ];
 
 /// Why the case can't be run, if it can't.

@@ -12,6 +12,8 @@ pub struct Product {
     pub library: PathBuf,
     /// `sa-run`.
     pub sa_run: PathBuf,
+    /// `sa-list`.
+    pub list: PathBuf,
     /// `sleeper_agent_activate`.
     pub activate: PathBuf,
 }
@@ -39,6 +41,7 @@ impl Product {
         Ok(Product {
             library: file("libsleeper.so")?,
             sa_run: file("sa-run")?,
+            list: file("sa-list")?,
             activate: file("sleeper_agent_activate")?,
             root,
         })

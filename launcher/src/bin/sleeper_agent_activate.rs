@@ -1,15 +1,22 @@
 //! `sleeper_agent_activate PID…`: what is this Python program doing?
 
+use std::collections::HashSet;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Parser;
 use launcher::activation::{self, Manner, Via};
 use launcher::answer::Answer;
+use launcher::carriers::{self, Whose};
 use launcher::checks;
 use launcher::interrupt;
+use launcher::printable::Printable;
+use launcher::process::Process;
+use launcher::side_by_side;
 use launcher::trouble::Trouble;
 
 /// Print what every thread of a running Python program is doing.
@@ -23,10 +30,14 @@ use launcher::trouble::Trouble;
     after_help = "\
 Examples:
   sleeper_agent_activate 4711              the state of process 4711
-  sleeper_agent_activate 4711 4712         of both, one after the other
+  sleeper_agent_activate 4711 4712         of both, whichever answers first
+  sleeper_agent_activate --children 4711   of it and all below it, such as a server's workers
+  sleeper_agent_activate --all             of all programs that `sa-list` shows
   sleeper_agent_activate --via wake 4711   without a debugger, in a millisecond or two
   sleeper_agent_activate -v 4711           with gdb's own words on standard error
-  sleeper_agent_activate $(pidof python2.7)
+
+The state of one process is its text and nothing else. Of several each stands under a line
+\"=== PID 4711: COMMAND\", in the order in which they answer.
 
 Exit status: 0 if every process answered, 1 if one did not, 2 for a usage error."
 )]
@@ -48,10 +59,29 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     timeout: Duration,
 
+    /// Ask all programs that carry an agent: yours, or, for root, everyone's
+    #[arg(long)]
+    all: bool,
+
+    /// Ask all programs that carry an agent among a process and its descendants
+    #[arg(long, value_name = "PID", allow_negative_numbers = true)]
+    children: Vec<String>,
+
     /// The processes to ask
-    #[arg(required = true, value_name = "PID", allow_negative_numbers = true)]
+    #[arg(
+        required_unless_present_any = ["all", "children"],
+        value_name = "PID",
+        allow_negative_numbers = true
+    )]
     pids: Vec<String>,
 }
+
+/// So many are asked at a time through gdb, each of which takes some memory, and a processor to
+/// start;
+const AT_A_TIME_BY_GDB: usize = 8;
+
+/// and so many without.
+const AT_A_TIME_BY_WAKE: usize = 64;
 
 fn seconds(typed: &str) -> Result<Duration, String> {
     typed
@@ -65,41 +95,100 @@ fn seconds(typed: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     interrupt::watch();
+    let mut failed = false;
+    let mut fail = |whom: &dyn Display, trouble: &Trouble| {
+        complain(format_args!("{whom}: {trouble}"));
+        failed = true;
+    };
+    let processes = wanted(&arguments, &mut fail);
+    let headed = processes.len() > 1 || arguments.all || !arguments.children.is_empty();
+    let at_a_time = match arguments.via {
+        Some(Via::Wake) => AT_A_TIME_BY_WAKE,
+        _ => AT_A_TIME_BY_GDB,
+    };
     let manner = Manner {
         via: arguments.via,
         gdb: arguments.gdb,
         timeout: arguments.timeout,
         verbose: arguments.verbose,
     };
-    let many = arguments.pids.len() > 1;
-    let mut all_answered = true;
-    for typed in &arguments.pids {
-        if many {
-            complain(format_args!("PID {typed}:"));
+    let notes = Mutex::new(HashSet::new());
+    let ask = |process: &Process| {
+        // Before it is asked: what it is may have changed, or be gone, by the time of its answer.
+        let heading = headed.then(|| heading(*process));
+        (heading, state_of(*process, &manner, &notes))
+    };
+    side_by_side::each(&processes, at_a_time, ask, |process, (heading, state)| {
+        let printed = state.and_then(|state| print(heading.as_deref(), &state));
+        if let Err(trouble) = printed {
+            fail(process, &trouble);
         }
-        let answered = state_of(typed, &manner).and_then(|state| print(&state, many));
-        if let Err(trouble) = answered {
-            complain(format_args!("PID {typed}: {trouble}"));
-            all_answered = false;
-        }
-        if let Some(signal) = interrupt::asked_to_stop() {
-            return ExitCode::from(128 + signal as u8);
-        }
-    }
-    if all_answered {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    });
+    match interrupt::asked_to_stop() {
+        Some(signal) => ExitCode::from(128 + signal as u8),
+        None if failed => ExitCode::FAILURE,
+        None => ExitCode::SUCCESS,
     }
 }
 
-fn state_of(typed: &str, manner: &Manner) -> Result<Vec<u8>, Trouble> {
-    let process = checks::parse_pid(typed)?;
+/// The processes to ask, each once. What is wrong with one that was named is told, and the others
+/// are asked.
+fn wanted(arguments: &Arguments, fail: &mut impl FnMut(&dyn Display, &Trouble)) -> Vec<Process> {
+    let mut processes = Vec::new();
+    let mut add = |process: Process| {
+        if !processes.contains(&process) {
+            processes.push(process);
+        }
+    };
+    for typed in &arguments.pids {
+        match checks::parse_pid(typed) {
+            Ok(process) => add(process),
+            Err(trouble) => fail(&format_args!("PID {typed}"), &trouble),
+        }
+    }
+    for typed in &arguments.children {
+        match checks::parse_pid(typed).and_then(carriers::tree) {
+            Ok(found) => found.iter().for_each(|one| add(one.process)),
+            Err(trouble) => fail(&format_args!("PID {typed}"), &trouble),
+        }
+    }
+    if arguments.all {
+        match carriers::all(Whose::Ours) {
+            Ok(found) if found.is_empty() => fail(&"--all", &nobody()),
+            Ok(found) => found.iter().for_each(|one| add(one.process)),
+            Err(trouble) => fail(&"--all", &trouble),
+        }
+    }
+    processes
+}
+
+fn nobody() -> Trouble {
+    Trouble::new(
+        "no program of yours carries a sleeper agent",
+        "start one with `sa-run COMMAND`, or let it `import sleeper_agent`; root sees everyone's",
+    )
+}
+
+/// The line that a state of several stands under.
+fn heading(process: Process) -> String {
+    let command = process.command_line().join(" ");
+    format!("=== {process}: {}\n", Printable(&command))
+}
+
+/// Asks one process. That it is done in another way than usual is said, for each reason once.
+fn state_of(
+    process: Process,
+    manner: &Manner,
+    notes: &Mutex<HashSet<String>>,
+) -> Result<Vec<u8>, Trouble> {
     let note = |why: &Trouble| {
         let what = why.what();
-        complain(format_args!(
-            "PID {typed}: asked without a debugger, as {what}"
-        ));
+        let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.insert(what.to_owned()) {
+            complain(format_args!(
+                "{process}: asked without a debugger, as {what}"
+            ));
+        }
     };
     match activation::ask(process, manner, note)? {
         Answer::State(text) => Ok(text),
@@ -107,14 +196,15 @@ fn state_of(typed: &str, manner: &Manner) -> Result<Vec<u8>, Trouble> {
     }
 }
 
-/// The state as it came, with the line end that a text has; one of several is set apart by an
-/// empty line.
-fn print(state: &[u8], many: bool) -> Result<(), Trouble> {
-    let mut text = state.to_vec();
+/// The state as it came, with the line end that a text has; one of several under its heading, and
+/// set apart by an empty line.
+fn print(heading: Option<&str>, state: &[u8]) -> Result<(), Trouble> {
+    let mut text = heading.unwrap_or_default().as_bytes().to_vec();
+    text.extend_from_slice(state);
     if !text.ends_with(b"\n") {
         text.push(b'\n');
     }
-    if many {
+    if heading.is_some() {
         text.push(b'\n');
     }
     let mut output = io::stdout().lock();

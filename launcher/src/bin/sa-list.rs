@@ -1,0 +1,196 @@
+//! `sa-list`: which programs carry an agent?
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use launcher::carriers::{self, Carrier, Whose};
+use launcher::printable::Printable;
+use launcher::process::user_name;
+use serde::Serialize;
+
+/// List the programs that carry a sleeper agent, without waking any of them.
+///
+/// Yours, or, for root, everyone's. All that is shown comes from /proc.
+#[derive(Parser)]
+#[command(
+    name = "sa-list",
+    version,
+    after_help = "\
+Examples:
+  sa-list                  a table: PID, user, Python, threads, uptime, command
+  sa-list --format json    one document, for programs
+  sleeper_agent_activate --all          what all of them are doing
+
+Threads are the program's own; the agent's are not counted. Uptime is
+[[days-]hours:]minutes:seconds, in JSON seconds. A Python of which the files are closed to you
+has no version.
+
+Exit status: 0, also if there is none; 1 if /proc cannot be read, 2 for a usage error."
+)]
+struct Arguments {
+    /// How to show it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// The document.
+#[derive(Serialize)]
+struct Document<'a> {
+    /// Changes when the meaning of anything in it does.
+    version: u32,
+    processes: Vec<Listed<'a>>,
+}
+
+/// A process in it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    pid: i32,
+    uid: u32,
+    user: String,
+    python: Option<&'a str>,
+    threads: usize,
+    uptime_seconds: f64,
+    command: &'a [String],
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let carriers = match carriers::all(Whose::Ours) {
+        Ok(carriers) => carriers,
+        Err(trouble) => return fail(&trouble.to_string()),
+    };
+    let shown = match arguments.format {
+        Format::Text => table(&carriers),
+        Format::Json => document(&carriers),
+    };
+    let mut output = io::stdout().lock();
+    let written = output
+        .write_all(shown.as_bytes())
+        .and_then(|()| output.flush());
+    if let Err(error) = written {
+        return fail(&format!("the list could not be written ({error})"));
+    }
+    ExitCode::SUCCESS
+}
+
+fn fail(what: &str) -> ExitCode {
+    // With nobody to read it there is nothing to be done.
+    let _ = writeln!(io::stderr(), "sa-list: {what}");
+    ExitCode::FAILURE
+}
+
+/// A line for each, the columns as wide as they have to be; the command comes last.
+fn table(carriers: &[Carrier]) -> String {
+    let head = ["PID", "USER", "PYTHON", "THREADS", "UPTIME", "COMMAND"].map(str::to_owned);
+    let rows = carriers.iter().map(|one| {
+        [
+            one.process.pid.to_string(),
+            Printable(&user_name(one.user)).to_string(),
+            one.python.clone().unwrap_or_else(|| "-".to_owned()),
+            one.threads.to_string(),
+            clock(one.uptime),
+            Printable(&one.command.join(" ")).to_string(),
+        ]
+    });
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let [pid, user, python, threads, uptime] =
+        [0, 1, 2, 3, 4].map(|column| width(column).unwrap_or(0));
+    let line = |row: &[String; 6]| {
+        let [a, b, c, d, e, command] = row;
+        format!("{a:>pid$}  {b:<user$}  {c:<python$}  {d:>threads$}  {e:>uptime$}  {command}\n")
+    };
+    rows.iter().map(line).collect()
+}
+
+/// As `ps` shows an elapsed time: `[[days-]hours:]minutes:seconds`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (minutes, hours, days) = (seconds / 60 % 60, seconds / 3600 % 24, seconds / 86_400);
+    let short = format!("{minutes:02}:{:02}", seconds % 60);
+    match (days, hours) {
+        (0, 0) => short,
+        (0, hours) => format!("{hours:02}:{short}"),
+        (days, hours) => format!("{days}-{hours:02}:{short}"),
+    }
+}
+
+fn document(carriers: &[Carrier]) -> String {
+    let listed = carriers.iter().map(|one| Listed {
+        pid: one.process.pid,
+        uid: one.user,
+        user: user_name(one.user),
+        python: one.python.as_deref(),
+        threads: one.threads,
+        uptime_seconds: one.uptime.as_secs_f64(),
+        command: &one.command,
+    });
+    let document = Document {
+        version: 1,
+        processes: listed.collect(),
+    };
+    let text = serde_json::to_string_pretty(&document);
+    text.expect("numbers and text always can be written") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use launcher::process::Process;
+
+    fn carrier() -> Carrier {
+        Carrier {
+            process: Process { pid: 4711 },
+            user: 0,
+            python: None,
+            threads: 12,
+            uptime: Duration::from_millis(61_500),
+            command: vec!["python2.7".into(), "a\nb".into()],
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_process_has_a_line() {
+        let shown = table(&[carrier()]);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 2, "{shown}");
+        assert_eq!(lines[0], " PID  USER  PYTHON  THREADS  UPTIME  COMMAND");
+        assert_eq!(
+            lines[1],
+            r"4711  root  -            12   01:01  python2.7 a\nb"
+        );
+    }
+
+    #[test]
+    fn shows_times_as_ps_does() {
+        let shown = |seconds| clock(Duration::from_secs(seconds));
+        assert_eq!(shown(5), "00:05");
+        assert_eq!(shown(3_725), "01:02:05");
+        assert_eq!(shown(180_000), "2-02:00:00");
+    }
+
+    #[test]
+    fn a_document_can_be_read_again() {
+        let text = document(&[carrier()]);
+        let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let one = &read["processes"][0];
+        assert_eq!(read["version"], 1);
+        assert_eq!(one["python"], serde_json::Value::Null);
+        assert_eq!(one["command"][1], "a\nb");
+        assert_eq!(one["uptime_seconds"], 61.5);
+    }
+}

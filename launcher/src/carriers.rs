@@ -1,0 +1,173 @@
+//! Which processes carry an agent: told from `/proc` alone, without waking anyone.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use crate::agent;
+use crate::checks::Alive;
+use crate::interface::{PARKED_THREAD, READER_THREAD, WAKER_THREAD, WORKER_THREAD};
+use crate::maps;
+use crate::process::{self, Process};
+use crate::python_version::Versions;
+use crate::trouble::Trouble;
+
+/// The threads that are the agent's.
+const AGENT_THREADS: [&str; 4] = [PARKED_THREAD, WORKER_THREAD, READER_THREAD, WAKER_THREAD];
+
+/// A process with an agent in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Carrier {
+    /// The process.
+    pub process: Process,
+    /// The number of its effective user.
+    pub user: u32,
+    /// The version of its Python, if that can be seen.
+    pub python: Option<String>,
+    /// How many threads it has, the agent's not counted.
+    pub threads: usize,
+    /// How long ago it was started.
+    pub uptime: Duration,
+    /// Its command line. (A process may write over it.)
+    pub command: Vec<String>,
+}
+
+/// Whose processes are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// This user's; for root everyone's.
+    Ours,
+    /// Everyone's.
+    Anyones,
+}
+
+/// Looks at processes, and keeps what many have in common.
+pub struct Census {
+    versions: Versions,
+    /// Since the machine was started.
+    now: Duration,
+}
+
+impl Census {
+    /// Begins to look.
+    pub fn begin() -> io::Result<Census> {
+        Ok(Census {
+            versions: Versions::default(),
+            now: process::uptime()?,
+        })
+    }
+
+    /// The process as a carrier, if it is one. One that cannot be looked at, or ends, is none.
+    pub fn look(&mut self, process: Process, whose: Whose) -> Option<Carrier> {
+        let status = process.status().ok()?;
+        // SAFETY: takes nothing, cannot fail.
+        let us = unsafe { libc::geteuid() };
+        let [_, user, _] = status.users;
+        if status.has_ended() || (whose == Whose::Ours && us != 0 && user != us) {
+            return None;
+        }
+        let names = process.thread_names().ok()?;
+        let own = |name: &&String| AGENT_THREADS.contains(&name.as_str());
+        let agents = names.iter().filter(own).count();
+        if agents == 0 && !is_about_to(process) {
+            return None;
+        }
+        let python = self.versions.of(process);
+        // The library goes into every program that inherits it; without a Python it is no agent.
+        if agents == 0 && python.is_none() {
+            return None;
+        }
+        let started = process::ticks(process.started().ok()?);
+        Some(Carrier {
+            process,
+            user,
+            python,
+            threads: names.len() - agents,
+            uptime: self.now.saturating_sub(started),
+            command: process.command_line(),
+        })
+    }
+}
+
+/// Whether our library is in it, which may start its threads later: when a program that embeds Python
+/// is first asked.
+fn is_about_to(process: Process) -> bool {
+    fs::read(process.path("maps")).is_ok_and(|text| {
+        maps::mapped_files(&text)
+            .iter()
+            .any(agent::is_named_as_ours)
+    })
+}
+
+/// All processes that carry an agent, by PID.
+pub fn all(whose: Whose) -> Result<Vec<Carrier>, Trouble> {
+    let unreadable = |error: io::Error| {
+        Trouble::new(
+            format!("/proc cannot be read ({error})"),
+            "run `mount -t proc proc /proc` as root",
+        )
+    };
+    let mut census = Census::begin().map_err(unreadable)?;
+    let all = Process::all().map_err(unreadable)?;
+    Ok(all
+        .into_iter()
+        .filter_map(|one| census.look(one, whose))
+        .collect())
+}
+
+/// Those of a process and all its descendants that carry an agent, by PID.
+pub fn tree(root: Process) -> Result<Vec<Carrier>, Trouble> {
+    Alive::exists(root)?;
+    let mut found = all(Whose::Anyones)?;
+    let parents: HashMap<i32, i32> = Process::all()
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|one| Some((one.pid, one.status().ok()?.parent)))
+        .collect();
+    found.retain(|one| is_below(one.process.pid, root.pid, &parents));
+    if found.is_empty() {
+        return Err(Trouble::new(
+            "there is no sleeper agent in it, nor in any process below it",
+            "start it with `sa-run COMMAND`, or let it `import sleeper_agent`",
+        ));
+    }
+    Ok(found)
+}
+
+/// Whether a process is this one, or descends from it.
+fn is_below(mut pid: i32, root: i32, parents: &HashMap<i32, i32>) -> bool {
+    // Read while processes come and go, it may go in a circle.
+    for _ in 0..=parents.len() {
+        if pid == root {
+            return true;
+        }
+        match parents.get(&pid) {
+            Some(parent) => pid = *parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_who_descends_from_whom() {
+        let parents = HashMap::from([(1, 0), (5, 1), (7, 5), (9, 1), (20, 21), (21, 20)]);
+        let below = |pid, root| is_below(pid, root, &parents);
+        assert!(below(7, 5) && below(7, 1) && below(5, 5) && below(1, 1));
+        assert!(!below(9, 5) && !below(5, 7) && !below(99, 1) && !below(20, 1));
+    }
+
+    #[test]
+    fn this_process_carries_none() {
+        let us = std::process::id() as i32;
+        let all = all(Whose::Ours).expect("procfs");
+        assert!(all.iter().all(|one| one.process.pid != us));
+        let trouble = tree(Process { pid: us }).expect_err("no agent");
+        assert!(trouble.to_string().contains("nor in any process below it"));
+    }
+}
