@@ -11,7 +11,7 @@ use tests::interpreters::Interpreter;
 use tests::process::{Ended, Program, command, run, wait_until};
 use tests::procfs;
 use tests::product::product;
-use tests::scratch::Scratch;
+use tests::scratch::{Scratch, copied};
 
 pub const CASES: &[Case] = &[
     (
@@ -225,8 +225,7 @@ pub const NOBODY: u32 = 65534;
 
 fn another_users_process(python: &Interpreter) {
     let folder = Scratch::new();
-    let copy = folder.join("sleeper_agent_activate");
-    std::fs::copy(&product().activate, &copy).unwrap();
+    let copy = copied(&product().activate, &folder);
     let program = woken_target(python, "single.py", &["sleeping"]);
     let pid = program.pid().to_string();
     let mut activator = command(&copy);
@@ -240,8 +239,7 @@ fn another_users_process(python: &Interpreter) {
 /// whoever may not look into it is told so.
 fn rights_given_up(python: &Interpreter) {
     let folder = Scratch::new();
-    let copy = folder.join("sleeper_agent_activate");
-    std::fs::copy(&product().activate, &copy).unwrap();
+    let copy = copied(&product().activate, &folder);
     let code = format!(
         "import os, signal, sys, time\ncode = open({:?}).read()\n\
          os.setgid({NOBODY}); os.setuid({NOBODY})\nexec code",

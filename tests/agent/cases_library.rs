@@ -6,11 +6,12 @@ use crate::PlainCase;
 use crate::cases_sa_run::{refused, sa_run, shell};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
 use tests::compile::compile;
 use tests::process::{Program, command, run, wait_until};
 use tests::procfs;
 use tests::product::product;
-use tests::scratch::Scratch;
+use tests::scratch::{Scratch, copied};
 
 pub const PLAIN_CASES: &[PlainCase] = &[
     ("finds_the_library", Nothing, finds_the_library),
@@ -29,7 +30,7 @@ fn finds_the_library() {
     }
     let question = ["sh", "-c", "echo \"$LD_PRELOAD\""];
     for name in ["bin", "alone"] {
-        fs::copy(&product().sa_run, folder.join(name).join("sa-run")).unwrap();
+        copied(&product().sa_run, &folder.join(name));
     }
     fs::copy(&product().library, folder.join("lib/libsleeper.so")).unwrap();
     let ended = run(command(folder.join("bin/sa-run")).args(question));
@@ -56,7 +57,7 @@ fn finds_the_library() {
     fs::create_dir(folder.join("no")).unwrap();
     let alone = folder.join("no/sub");
     fs::create_dir(&alone).unwrap();
-    fs::copy(&product().sa_run, alone.join("sa-run")).unwrap();
+    copied(&product().sa_run, &alone);
     let ended = run(command(alone.join("sa-run")).args(question));
     refused(&ended, 125, &["libsleeper.so", "SLEEPER_AGENT_LIB"]);
 }
@@ -114,8 +115,7 @@ fn other_word_size() {
 
 fn set_user_id() {
     let folder = Scratch::new();
-    let copy = folder.join("true");
-    fs::copy("/bin/true", &copy).unwrap();
+    let copy = copied(Path::new("/bin/true"), &folder);
     chown(&copy, Some(65534), None).unwrap();
     fs::set_permissions(&copy, Permissions::from_mode(0o4755)).unwrap();
     let ended = run(sa_run().arg(&copy));

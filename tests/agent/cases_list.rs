@@ -10,7 +10,7 @@ use tests::interpreters::Interpreter;
 use tests::process::{Program, command, run, wait_until};
 use tests::procfs;
 use tests::product::product;
-use tests::scratch::Scratch;
+use tests::scratch::{Scratch, copied};
 
 pub const CASES: &[Case] = &[
     ("tells_of_a_program", Nothing, tells_of_a_program),
@@ -28,8 +28,7 @@ pub const PLAIN_CASES: &[PlainCase] = &[
 #[track_caller]
 fn list(user: Option<u32>) -> Vec<Value> {
     let folder = Scratch::new();
-    let copy = folder.join("sa-list");
-    std::fs::copy(&product().list, &copy).unwrap();
+    let copy = copied(&product().list, &folder);
     let mut command = command(&copy);
     command.args(["--format", "json"]).current_dir("/");
     if let Some(user) = user {

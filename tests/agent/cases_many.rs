@@ -11,7 +11,7 @@ use tests::interpreters::Interpreter;
 use tests::process::{Ended, Program, command, run, wait_until};
 use tests::procfs;
 use tests::product::product;
-use tests::scratch::Scratch;
+use tests::scratch::{Scratch, copied};
 
 pub const CASES: &[Case] = &[
     ("under_headings", Nothing, under_headings),
@@ -173,8 +173,7 @@ fn all_of_a_user(python: &Interpreter) {
     static USER: AtomicU32 = AtomicU32::new(61_000);
     let user = USER.fetch_add(1, Ordering::Relaxed);
     let folder = Scratch::new();
-    let copy = folder.join("sleeper_agent_activate");
-    std::fs::copy(&product().activate, &copy).unwrap();
+    let copy = copied(&product().activate, &folder);
     let all = |via| {
         let mut activator = command(&copy);
         activator.args(["--all", "--via", via]);

@@ -17,7 +17,7 @@ use tests::message::{HEADER, Header, Kind, VERSION, socket_address};
 use tests::process::{PATIENCE, Program, run};
 use tests::procfs;
 use tests::product::product;
-use tests::scratch::Scratch;
+use tests::scratch::{Scratch, copied};
 
 pub const CASES: &[Case] = &[
     ("hostile_peers", OnlyOne, hostile_peers),
@@ -184,8 +184,7 @@ fn hostile_peers(python: &Interpreter) {
 /// Another user can't wake it, nor make it talk to a socket of theirs.
 fn strangers(python: &Interpreter) {
     let folder = Scratch::new();
-    let copy = folder.join("sleeper_agent_activate");
-    std::fs::copy(&product().activate, &copy).unwrap();
+    let copy = copied(&product().activate, &folder);
     let mut command = target(python, "threads.py");
     command.args(["2", "2"]);
     let program = Program::start(&mut command).ready();

@@ -14,7 +14,7 @@ use tests::interpreters::Interpreter;
 use tests::process::{Ended, Program, command, run, wait_until};
 use tests::procfs;
 use tests::product::product;
-use tests::scratch::Scratch;
+use tests::scratch::{Scratch, copied};
 
 pub const CASES: &[Case] = &[
     ("same_answer", Nothing, same_answer),
@@ -236,8 +236,7 @@ fn signal_waited_for(python: &Interpreter) {
 /// A process whose memory nobody may look at answers root alone.
 fn guarded_memory(python: &Interpreter) {
     let folder = Scratch::new();
-    let copy = folder.join("sleeper_agent_activate");
-    std::fs::copy(&product().activate, &copy).unwrap();
+    let copy = copied(&product().activate, &folder);
     for guarded in [false, true] {
         let mut command = target(python, "own_signal.py");
         command.args([
@@ -328,8 +327,7 @@ fn other_namespaces(python: &Interpreter) {
 /// A user wakes a program of theirs that runs in namespaces of theirs.
 fn unprivileged_namespaces(python: &Interpreter) {
     let folder = Scratch::new();
-    let copy = folder.join("sleeper_agent_activate");
-    std::fs::copy(&product().activate, &copy).unwrap();
+    let copy = copied(&product().activate, &folder);
     let arguments = ["--user", "--map-root-user", "--net"];
     let program = unshared(python, &arguments, NOBODY);
     let pid = inner(&program);

@@ -1,5 +1,6 @@
 //! Folders that go away with their owner.
 
+use crate::process::{command, run};
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -48,4 +49,14 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// A copy of a program in this folder, where any user may run it. By a process of its own: while we
+/// ourselves have a file open to write to, a child that another thread starts has it too, for a
+/// moment, and what is open so cannot be run ("Text file busy").
+#[track_caller]
+pub fn copied(program: &Path, folder: &Path) -> PathBuf {
+    let copy = folder.join(program.file_name().expect("a file's path"));
+    run(command("cp").arg(program).arg(&copy)).expect_code(0);
+    copy
 }
