@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::bell::Seen;
 use crate::interface::{ANSWER_MAGIC, AnswerHeader, THREAD_HEADING};
+use crate::message::LONGEST_ANSWER;
 use crate::process::Process;
 use crate::trouble::Trouble;
 
@@ -33,9 +34,6 @@ impl Answer {
         }
     }
 }
-
-/// No state is longer: a length beyond this is not a length.
-pub const LONGEST: u64 = 1 << 32;
 
 /// An answer that may be replaced while it is fetched.
 pub enum Fetched {
@@ -69,7 +67,7 @@ pub fn of_another_version() -> Trouble {
     )
 }
 
-/// It fits into usize: it is below LONGEST, and 32-bit processes are not larger than that.
+/// It fits into usize: it is below LONGEST_ANSWER, and 32-bit processes are not larger than that.
 fn length_of(header: &AnswerHeader) -> usize {
     usize::try_from(header.length).unwrap_or(usize::MAX)
 }
@@ -82,7 +80,7 @@ fn parse_header(bytes: &[u8]) -> Option<AnswerHeader> {
         number: number(offset_of!(AnswerHeader, number))?,
         padding: 0,
     };
-    (header.magic == ANSWER_MAGIC && header.length < LONGEST).then_some(header)
+    (header.magic == ANSWER_MAGIC && header.length < LONGEST_ANSWER).then_some(header)
 }
 
 /// Reads another process's memory; the kernel asks of us the same right that a debugger needs.

@@ -10,7 +10,7 @@ use crate::checks::{self, Alive};
 use crate::interface::{SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
 use crate::interrupt;
 use crate::listening::Listener;
-use crate::message::{Call, HEADER, Header, Kind};
+use crate::message::{Call, HEADER, Header, Kind, answer_length};
 use crate::process::Process;
 use crate::trouble::Trouble;
 
@@ -207,31 +207,57 @@ fn converse(
     let question = Header::new(Kind::Question, 0).bytes();
     line.write_all(&question).map_err(lost)?;
     line.set_read_timeout(Some(GLANCE)).map_err(lost)?;
+    let glance = || wait_for(target, until, "its agent gave no answer in time");
+    hear(line, glance).map_err(|unheard| match unheard {
+        Unheard::Lost(error) => lost(error),
+        Unheard::Of(trouble) => trouble,
+    })
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Unheard {
+    /// The line broke.
+    Lost(io::Error),
+    /// Something else.
+    Of(Trouble),
+}
+
+/// Hears an answer. `glance` is called whenever nothing comes for a while, and may end the wait. What
+/// was announced takes no memory before it has come.
+pub fn hear(
+    line: &mut impl Read,
+    mut glance: impl FnMut() -> Result<(), Trouble>,
+) -> Result<Vec<u8>, Unheard> {
     let mut header = [0; HEADER];
-    read_whole(line, &mut header, target, until)?.map_err(lost)?;
-    let header = Header::parse(&header)
-        .filter(|header| header.is(Kind::Answer) && header.length < answer::LONGEST)
-        .ok_or_else(answer::of_another_version)?;
+    read_whole(line, &mut header, &mut glance)?;
+    let length = answer_length(&header).ok_or_else(|| Unheard::Of(answer::of_another_version()))?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
     let mut text = Vec::new();
-    let length = usize::try_from(header.length).unwrap_or(usize::MAX);
-    text.try_reserve_exact(length)
-        .map_err(|_| Trouble::plain("there is no memory for its answer"))?;
-    text.resize(length, 0);
-    read_whole(line, &mut text, target, until)?.map_err(lost)?;
+    while text.len() < length {
+        let done = text.len();
+        let more = (length - done).min(done.max(PIECE));
+        text.try_reserve(more)
+            .map_err(|_| Unheard::Of(Trouble::plain("there is no memory for its answer")))?;
+        text.resize(done + more, 0);
+        read_whole(line, &mut text[done..], &mut glance)?;
+    }
     Ok(text)
 }
 
-/// Fills `bytes`, and looks around now and then.
+/// How much of an answer is read at first, in bytes; later as much as has come already.
+const PIECE: usize = 1 << 16;
+
+/// Fills `bytes`, and glances around now and then.
 fn read_whole(
-    line: &mut UnixStream,
+    line: &mut impl Read,
     bytes: &mut [u8],
-    target: &Alive,
-    until: Instant,
-) -> Result<io::Result<()>, Trouble> {
+    glance: &mut impl FnMut() -> Result<(), Trouble>,
+) -> Result<(), Unheard> {
     let mut done = 0;
     while done < bytes.len() {
         match line.read(&mut bytes[done..]) {
-            Ok(0) => return Ok(Err(io::ErrorKind::UnexpectedEof.into())),
+            Ok(0) => return Err(Unheard::Lost(io::ErrorKind::UnexpectedEof.into())),
             Ok(count) => done += count,
             Err(error)
                 if matches!(
@@ -239,12 +265,12 @@ fn read_whole(
                     io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
                 ) =>
             {
-                wait_for(target, until, "its agent gave no answer in time")?;
+                glance().map_err(Unheard::Of)?;
             }
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Err(Unheard::Lost(error)),
         }
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -261,5 +287,57 @@ mod tests {
         assert_eq!(awaited_signal(&with(!faults & !(3 << 57))), None);
         assert_eq!(awaited_signal(&with(!0)), None);
         assert_eq!(awaited_signal("Name:\tx\n"), None);
+    }
+
+    /// What is heard from an agent that says this and hangs up.
+    fn heard(words: &[u8]) -> Result<Vec<u8>, String> {
+        let (mut line, mut agent) = UnixStream::pair().expect("a pair");
+        agent.write_all(words).expect("there is room");
+        drop(agent);
+        hear(&mut line, || Ok(())).map_err(|unheard| match unheard {
+            Unheard::Lost(error) => error.kind().to_string(),
+            Unheard::Of(trouble) => trouble.to_string(),
+        })
+    }
+
+    #[test]
+    fn hears_an_answer_and_nothing_else() {
+        let answer = |length| Header::new(Kind::Answer, length);
+        let text = vec![b'x'; 3 * PIECE / 2];
+        let whole = [&answer(text.len() as u64).bytes()[..], &text].concat();
+        assert_eq!(heard(&whole), Ok(text));
+        assert_eq!(heard(&answer(0).bytes()), Ok(Vec::new()));
+        // A gigabyte, announced only; half a header; nothing.
+        for words in [&answer(1 << 30).bytes()[..], &whole[..10], &[]] {
+            assert_eq!(heard(words), Err("unexpected end of file".to_owned()));
+        }
+        // A library of another version: newer, or that does not know what we ask.
+        let newer = Header {
+            version: crate::message::VERSION + 1,
+            ..answer(1)
+        };
+        let unknown = Header::new(Kind::NotUnderstood, 0);
+        for header in [newer, unknown, answer(1 << 40)] {
+            let said = heard(&header.bytes()).expect_err("no answer");
+            assert!(
+                said.contains("of another version than this command"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn waits_for_a_slow_one_as_long_as_it_likes() {
+        let (mut line, _agent) = UnixStream::pair().expect("a pair");
+        line.set_nonblocking(true).expect("it may not block");
+        let mut glances = 0;
+        let unheard = hear(&mut line, || {
+            glances += 1;
+            match glances {
+                5 => Err(Trouble::plain("late")),
+                _ => Ok(()),
+            }
+        });
+        assert!(matches!(unheard, Err(Unheard::Of(trouble)) if trouble.what() == "late"));
     }
 }

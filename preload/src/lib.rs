@@ -30,6 +30,7 @@ mod late;
 mod layout;
 mod load;
 mod memory;
+#[allow(dead_code)] // Likewise.
 mod message;
 mod module;
 mod park;

@@ -17,7 +17,10 @@ const MAGIC: [u8; 8] = *b"SLEEPER:";
 pub const HEADER: usize = 24;
 
 /// A question is never longer, in bytes behind its header.
-pub const LONGEST_QUESTION: u64 = 4096;
+pub const LONGEST_QUESTION: usize = 4096;
+
+/// Nor an answer: a length beyond this is not a length.
+pub const LONGEST_ANSWER: u64 = 1 << 32;
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,36 @@ impl Header {
     pub fn is(&self, kind: Kind) -> bool {
         self.version == VERSION && self.kind == kind as u32
     }
+}
+
+/// What an agent hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The state is asked for.
+    State,
+    /// Something else, behind whose header are so many bytes.
+    Unknown(usize),
+}
+
+impl Question {
+    /// From the header that was received; `None` if there is nobody to talk to.
+    pub fn parse(header: &[u8; HEADER]) -> Option<Question> {
+        let header = Header::parse(header)?;
+        let length = usize::try_from(header.length).ok()?;
+        match length {
+            0 if header.is(Kind::Question) => Some(Question::State),
+            0..=LONGEST_QUESTION => Some(Question::Unknown(length)),
+            _ => None,
+        }
+    }
+}
+
+/// The length of the text that a command hears announced; `None` if that is no answer, or one of
+/// another version.
+pub fn answer_length(header: &[u8; HEADER]) -> Option<u64> {
+    Header::parse(header)
+        .filter(|header| header.is(Kind::Answer) && header.length < LONGEST_ANSWER)
+        .map(|header| header.length)
 }
 
 /// A `siginfo_t` of a queued signal (layout `_rt`, include/uapi/asm-generic/siginfo.h): how a command
@@ -141,6 +174,38 @@ mod tests {
         let mut bytes = header.bytes();
         bytes[3] ^= 1;
         assert_eq!(Header::parse(&bytes), None);
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_believed() {
+        let question = Header::new(Kind::Question, 0);
+        let newer = Header {
+            version: VERSION + 1,
+            length: 7,
+            ..question
+        };
+        let asked = |header: Header| Question::parse(&header.bytes());
+        assert_eq!(asked(question), Some(Question::State));
+        assert_eq!(asked(newer), Some(Question::Unknown(7)));
+        assert_eq!(
+            asked(Header::new(Kind::Answer, 0)),
+            Some(Question::Unknown(0))
+        );
+        assert_eq!(asked(Header::new(Kind::Question, 1 << 30)), None);
+        assert_eq!(Question::parse(&[b'?'; HEADER]), None);
+        let heard = |header: Header| answer_length(&header.bytes());
+        assert_eq!(heard(Header::new(Kind::Answer, 5)), Some(5));
+        for strange in [
+            newer,
+            Header {
+                kind: Kind::Answer as u32,
+                ..newer
+            },
+            Header::new(Kind::NotUnderstood, 0),
+            Header::new(Kind::Answer, 1 << 40),
+        ] {
+            assert_eq!(heard(strange), None, "{strange:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::interface::{SIGNAL, SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
-use crate::message::{Call, HEADER, Header, Kind, LONGEST_QUESTION, socket_address};
+use crate::message::{Call, HEADER, Header, Kind, LONGEST_QUESTION, Question, socket_address};
 use crate::wait::Instant;
 use crate::{answer, descriptors, environment, park};
 
@@ -135,12 +135,9 @@ fn serve(token: u64, own_table: bool) -> Option<()> {
     }
     let mut header = [0; HEADER];
     line.receive(&mut header, end)?;
-    let question = Header::parse(&header)?;
-    if !question.is(Kind::Question) || question.length != 0 {
-        // What it asks for is not read, if it is not outlandish: closed with something unread in
-        // it, the socket would lose our word.
-        let mut rest = [0; LONGEST_QUESTION as usize];
-        let length = usize::try_from(question.length).ok()?;
+    if let Question::Unknown(length) = Question::parse(&header)? {
+        // Closed with something unread in it, the socket would lose our word.
+        let mut rest = [0; LONGEST_QUESTION];
         line.receive(rest.get_mut(..length)?, end)?;
         return line.send(&Header::new(Kind::NotUnderstood, 0).bytes(), end);
     }

@@ -1,13 +1,21 @@
-//! `/proc/PID/status`, `stat` and `environ`.
+//! `/proc/PID/status`, `stat` and `environ`, and the version in an interpreter's file.
 
 #![no_main]
 
 use launcher::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 use launcher::process::{parse_deadline, parse_start, parse_status};
+use launcher::python_version::version_in;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
+    if let Some(version) = version_in(data) {
+        assert!(version.starts_with("2.6") || version.starts_with("2.7"));
+        assert!(data.windows(version.len()).any(|part| part == version.as_bytes()));
+    } else {
+        let written = [data, b"\0", b"2.7.18\0"].concat();
+        assert_eq!(version_in(&written).as_deref(), Some("2.7.18"));
+    }
     parse_status(&text);
     parse_start(&text);
     allowed(parse_deadline(data));

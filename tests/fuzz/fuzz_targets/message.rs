@@ -1,0 +1,100 @@
+//! What a command and an agent say to each other: the agent's reading of a question, the command's of
+//! an answer that comes in pieces of any size and may end anywhere.
+
+#![no_main]
+
+use launcher::message::{HEADER, Header, Kind, LONGEST_QUESTION, Question, VERSION};
+use launcher::through_wake::{Unheard, hear};
+use launcher::trouble::Trouble;
+use libfuzzer_sys::fuzz_target;
+use std::io::{self, Read};
+
+/// Delivers its bytes in pieces, between which nothing comes for a while.
+struct Line<'a> {
+    bytes: &'a [u8],
+    /// The sizes of the pieces, over and over; 0: nothing comes.
+    pieces: &'a [u8],
+    turn: usize,
+}
+
+impl Read for Line<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let piece = self.pieces.get(self.turn % self.pieces.len().max(1));
+        self.turn += 1;
+        let size = usize::from(*piece.unwrap_or(&255));
+        if size == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let size = size.min(into.len()).min(self.bytes.len());
+        let (now, later) = self.bytes.split_at(size);
+        into[..size].copy_from_slice(now);
+        self.bytes = later;
+        Ok(size)
+    }
+}
+
+/// What is heard, if the whole is not waited for longer than so.
+fn heard(bytes: &[u8], pieces: &[u8]) -> Result<Vec<u8>, Unheard> {
+    let mut line = Line {
+        bytes,
+        pieces,
+        turn: 0,
+    };
+    let mut patience = 1000;
+    hear(&mut line, || {
+        patience -= 1;
+        match patience {
+            0 => Err(Trouble::plain("late")),
+            _ => Ok(()),
+        }
+    })
+}
+
+fuzz_target!(|data: &[u8]| {
+    let (pieces, bytes) = data.split_at(data.len().min(4));
+    anything(bytes, pieces);
+    whole(bytes, pieces);
+});
+
+fn anything(bytes: &[u8], pieces: &[u8]) {
+    let text = heard(bytes, pieces);
+    let Some(start) = bytes.first_chunk::<HEADER>() else {
+        assert!(text.is_err());
+        return;
+    };
+    let header = Header::parse(start);
+    if let Ok(text) = text {
+        let header = header.expect("it was one");
+        assert!(header.is(Kind::Answer));
+        assert_eq!(text.len() as u64, header.length);
+        assert_eq!(text, bytes[HEADER..][..text.len()]);
+    }
+    match Question::parse(start) {
+        Some(Question::State) => assert_eq!(header, Some(Header::new(Kind::Question, 0))),
+        Some(Question::Unknown(length)) => {
+            assert!(length <= LONGEST_QUESTION);
+            assert_eq!(header.expect("it was one").length, length as u64);
+        }
+        None => assert!(header.is_none_or(|one| one.length > LONGEST_QUESTION as u64)),
+    }
+}
+
+/// What is said is heard, whatever follows, and not before it is all there.
+fn whole(text: &[u8], pieces: &[u8]) {
+    let header = Header::new(Kind::Answer, text.len() as u64);
+    let said = [&header.bytes()[..], text, b"more"].concat();
+    match heard(&said, pieces) {
+        Ok(heard) => assert_eq!(heard, text),
+        Err(unheard) => {
+            assert!(matches!(unheard, Unheard::Of(trouble) if trouble.what() == "late"));
+            assert!(pieces.contains(&0));
+        }
+    }
+    let cut = &said[..HEADER + text.len() - 1];
+    assert!(heard(cut, pieces).is_err());
+    let other = Header {
+        version: VERSION ^ 2,
+        ..header
+    };
+    assert!(heard(&[&other.bytes()[..], text].concat(), pieces).is_err());
+}
