@@ -10,7 +10,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use crate::interface::READER_THREAD;
-use crate::sources::{Lines, Place};
+use crate::sources::{Lines, Place, SearchPath};
 use crate::{descriptors, park, wait};
 
 /// Stack sizes tried, in bytes. A piece of a file and a path are on it.
@@ -27,6 +27,7 @@ const DONE: u32 = 3;
 static JOB: AtomicPtr<Job> = AtomicPtr::new(ptr::null_mut());
 struct Job {
     places: *mut [Place<'static>],
+    path: *const SearchPath,
     lines: Lines,
 }
 
@@ -59,16 +60,17 @@ pub fn thread_id() -> i32 {
 }
 
 /// The lines of these places. On the worker, holding nothing; it may take for ever.
-pub fn lines(places: &mut [Place<'static>]) -> Lines {
+pub fn lines(places: &mut [Place<'static>], path: &SearchPath) -> Lines {
     let mut job = Job {
         places,
+        path,
         lines: Lines::default(),
     };
     JOB.store(&mut job, Ordering::SeqCst);
     let free = AT.compare_exchange(RESTING, ASKED, Ordering::SeqCst, Ordering::SeqCst);
     if free.is_err() {
         // SAFETY: nobody else knows of the job.
-        return unsafe { read(job.places) };
+        return unsafe { read(job.places, job.path) };
     }
     wait::wake(&AT);
     while AT.load(Ordering::SeqCst) == ASKED {
@@ -96,16 +98,16 @@ extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
         }
         let job = JOB.load(Ordering::SeqCst);
         // SAFETY: the worker waits for us, and touches it only when told.
-        unsafe { (*job).lines = read((*job).places) };
+        unsafe { (*job).lines = read((*job).places, (*job).path) };
         AT.store(DONE, Ordering::SeqCst);
         wait::wake(&AT);
     }
 }
 
 /// # Safety
-/// The places are the caller's alone, and alive.
-unsafe fn read(places: *mut [Place<'static>]) -> Lines {
+/// The places are the caller's alone, and alive; so is the path.
+unsafe fn read(places: *mut [Place<'static>], path: *const SearchPath) -> Lines {
     // SAFETY: the caller's.
-    let read = || Lines::read(unsafe { &mut *places });
+    let read = || unsafe { Lines::read(&mut *places, &*path) };
     panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use crate::answer::Heap;
 use crate::failure::{Failure, raised};
 use crate::python::{Py_file_input, PyObject, Python};
-use crate::sources::{Lines, Place};
+use crate::sources::{Lines, Place, SearchPath};
 use crate::{imports, layout, threads, undisturbed};
 
 /// The text of the shim, NUL-terminated.
@@ -39,6 +39,8 @@ pub struct Collected {
     /// memory. The names of files stay where they are in the interpreter's objects: they never
     /// change, and live as long as the object above, also while the GIL is not held.
     pub places: Vec<Place<'static>>,
+    /// Where their files are looked for.
+    pub path: SearchPath,
 }
 
 /// Takes down where every thread is.
@@ -67,7 +69,12 @@ pub unsafe fn collect(python: &Python) -> Result<Collected, Failure> {
         }
         UNUSED.store(object, Ordering::Relaxed);
         let places = places(python, object);
-        Ok(Collected { object, places })
+        let path = search_path(python);
+        Ok(Collected {
+            object,
+            places,
+            path,
+        })
     }
 }
 
@@ -101,6 +108,33 @@ unsafe fn places(python: &Python, collected: *mut PyObject) -> Vec<Place<'static
         (python.PyErr_Clear)();
     }
     places
+}
+
+/// A copy of `sys.path`; of what is no list, or in it no text, none.
+///
+/// # Safety
+/// As for [`collect`].
+unsafe fn search_path(python: &Python) -> SearchPath {
+    // SAFETY: the caller's; all that is got here is borrowed, and used before anything of the
+    // program's can run.
+    unsafe {
+        let version = (python.PySys_GetObject)(c"version".as_ptr().cast_mut());
+        let is_2_6 = !version.is_null()
+            && bytes(python, version).is_some_and(|version| version.starts_with(b"2.6"));
+        let mut path = SearchPath::new(is_2_6);
+        let list = (python.PySys_GetObject)(c"path".as_ptr().cast_mut());
+        let count = match list.is_null() {
+            true => 0,
+            false => (python.PyList_Size)(list),
+        };
+        for position in 0..count {
+            if let Some(folder) = bytes(python, (python.PyList_GetItem)(list, position)) {
+                path.add(folder);
+            }
+        }
+        (python.PyErr_Clear)();
+        path
+    }
 }
 
 /// Finds the lines of source that are missing, and makes the text; it is on the heap.

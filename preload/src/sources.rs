@@ -4,8 +4,10 @@
 //! nothing of the interpreter's, so the program may run, fork and end meanwhile as if there were
 //! no agent. (Python's own reading would wait with a thread state that `Py_Finalize` frees.)
 //!
-//! What is found is what linecache would give: it reads a file anew whose size or time differs.
-//! What is not found here may still be found by it, in a zip file or along `sys.path`.
+//! What is found is what linecache would give: it reads a file anew whose size or time differs, and
+//! looks for a name that leads nowhere along `sys.path`, as do those of a script that was named
+//! relatively and has moved to another folder since, like most daemons. What is not found here may
+//! still be found by it, in a zip file.
 
 use std::ffi::CStr;
 use std::ops::Range;
@@ -21,6 +23,50 @@ pub struct Place<'a> {
     pub index: usize,
     /// Whether the module's loader may know the line, if there is no such file.
     pub has_loader: bool,
+}
+
+/// Where files are looked for whose names lead nowhere.
+#[derive(Default)]
+pub struct SearchPath {
+    /// The folders' names, in order, each with a NUL behind it.
+    folders: Vec<u8>,
+    /// Whether any name is looked for, and by its last part alone, as in CPython 2.6; from 2.7 on
+    /// relative ones, as they are (`updatecache`, Lib/linecache.py).
+    by_last_part: bool,
+}
+
+impl SearchPath {
+    /// With no folder in it.
+    pub fn new(by_last_part: bool) -> SearchPath {
+        SearchPath {
+            folders: Vec::new(),
+            by_last_part,
+        }
+    }
+
+    /// Adds a folder; not one that can be none, or for which there is no memory.
+    pub fn add(&mut self, folder: &[u8]) {
+        if !folder.contains(&0) && self.folders.try_reserve(folder.len() + 1).is_ok() {
+            self.folders.extend_from_slice(folder);
+            self.folders.push(0);
+        }
+    }
+
+    /// Opens the first such file that there is; an error if there is none.
+    fn open(&self, name: &[u8]) -> Result<Option<File>, ()> {
+        let name = match name.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) if self.by_last_part => &name[slash + 1..],
+            _ => name,
+        };
+        if name.is_empty() || name.starts_with(b"/") {
+            return Err(());
+        }
+        let folders = self.folders.split(|&byte| byte == 0);
+        // What is behind the last NUL is no folder.
+        let count = folders.clone().count().saturating_sub(1);
+        let mut found = folders.take(count).map(|folder| File::open(folder, name));
+        found.find(Result::is_ok).unwrap_or(Err(()))
+    }
 }
 
 /// The lines that were found. All memory is asked for in ways that may be refused: then fewer
@@ -42,11 +88,11 @@ impl Lines {
     /// Reads what it can. Places of one file stand together; they are put in order of lines.
     ///
     /// On the worker, holding nothing: it does input and output, and allocates.
-    pub fn read(places: &mut [Place<'_>]) -> Lines {
+    pub fn read(places: &mut [Place<'_>], path: &SearchPath) -> Lines {
         let mut lines = Lines::default();
         for places in places.chunk_by_mut(|one, other| one.file == other.file) {
             places.sort_unstable_by_key(|place| place.line);
-            lines.read_file(places);
+            lines.read_file(places, path);
         }
         lines
     }
@@ -60,7 +106,7 @@ impl Lines {
             .map(move |(index, range)| (*index, text(range)))
     }
 
-    fn read_file(&mut self, places: &[Place<'_>]) {
+    fn read_file(&mut self, places: &[Place<'_>], path: &SearchPath) {
         let Some(first) = places.first() else {
             return;
         };
@@ -69,7 +115,8 @@ impl Lines {
         if name.is_empty() || (name.starts_with(b"<") && name.ends_with(b">")) {
             return;
         }
-        match File::open(name) {
+        // A module's loader would be asked before the search: for what is in that very file.
+        match File::open(b"", name).or_else(|()| path.open(name)) {
             Ok(Some(file)) => self.read_lines(&file, places),
             // Reading from a pipe would wait, and take from whoever it is meant for.
             Ok(None) => self.nothing_for(places),
@@ -159,12 +206,22 @@ impl Lines {
 struct File(libc::c_int);
 
 impl File {
-    /// `None` if it is no regular file; an error if there is none that we may read.
-    fn open(name: &[u8]) -> Result<Option<File>, ()> {
+    /// `None` if it is no regular file; an error if there is none that we may read. The folder may
+    /// be empty, which is the one that the process is in.
+    fn open(folder: &[u8], name: &[u8]) -> Result<Option<File>, ()> {
+        let slash: &[u8] = match folder.last() {
+            None | Some(b'/') => b"",
+            Some(_) => b"/",
+        };
         let mut path = [0; libc::PATH_MAX as usize];
-        path.get_mut(..name.len()).ok_or(())?.copy_from_slice(name);
+        let mut length = 0;
+        for part in [folder, slash, name] {
+            let room = path.get_mut(length..length + part.len()).ok_or(())?;
+            room.copy_from_slice(part);
+            length += part.len();
+        }
         let path = CStr::from_bytes_until_nul(&path).map_err(|_| ())?;
-        if path.count_bytes() != name.len() {
+        if path.count_bytes() != length {
             return Err(());
         }
         let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
@@ -229,7 +286,7 @@ mod tests {
             .enumerate()
             .map(|(index, &line)| place(name, line, index))
             .collect();
-        let lines = Lines::read(&mut places);
+        let lines = Lines::read(&mut places, &SearchPath::default());
         std::fs::remove_file(&path).expect("it is ours");
         let mut found: Vec<_> = lines.iter().collect();
         found.sort();
@@ -261,16 +318,43 @@ mod tests {
             place(b"a\0b", 1, 3),
             with_loader,
         ];
-        assert_eq!(Lines::read(&mut places).iter().count(), 0);
+        let nowhere = SearchPath::default();
+        assert_eq!(Lines::read(&mut places, &nowhere).iter().count(), 0);
         // Nobody finds these; the last two are no files to read.
         let mut places = [
             place(b"/no/such/module.py", 1, 5),
             place(b"/dev/zero", 1, 6),
             place(b"/", 1, 7),
         ];
-        let lines = Lines::read(&mut places);
+        let lines = Lines::read(&mut places, &nowhere);
         let nothing: &[u8] = b"";
         let found: Vec<_> = lines.iter().collect();
         assert_eq!(found, [(5, nothing), (6, nothing), (7, nothing)]);
+    }
+
+    #[test]
+    fn looks_along_the_path_as_linecache_does() {
+        let folder = std::env::temp_dir().join(format!("sleeper-path-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("package")).expect("a folder");
+        std::fs::write(folder.join("module.py"), "first\n").expect("a file");
+        std::fs::write(folder.join("package/module.py"), "second\n").expect("a file");
+        let found = |by_last_part, name: &[u8]| {
+            let mut path = SearchPath::new(by_last_part);
+            path.add(b"/no/such/folder");
+            path.add(b"a\0b");
+            path.add(folder.to_str().expect("a name").as_bytes());
+            let lines = Lines::read(&mut [place(name, 1, 0)], &path);
+            lines.iter().next().map(|(_, line)| line.to_vec())
+        };
+        let line = |text: &[u8]| Some(text.to_vec());
+        for by_last_part in [false, true] {
+            assert_eq!(found(by_last_part, b"module.py"), line(b"first"));
+            assert_eq!(found(by_last_part, b"no_such_module.py"), None);
+        }
+        assert_eq!(found(false, b"package/module.py"), line(b"second"));
+        assert_eq!(found(true, b"package/module.py"), line(b"first"));
+        assert_eq!(found(false, b"/gone/module.py"), line(b""));
+        assert_eq!(found(true, b"/gone/module.py"), line(b"first"));
+        std::fs::remove_dir_all(&folder).expect("it is ours");
     }
 }

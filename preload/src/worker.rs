@@ -156,7 +156,7 @@ unsafe fn serve(python: &'static Python) -> bool {
             Ok(None) => return false,
             Ok(Some(Ok(mut collected))) => {
                 now_at(Progress::ReadsFiles);
-                let lines = reader::lines(&mut collected.places);
+                let lines = reader::lines(&mut collected.places, &collected.path);
                 holding_gil(python, || {
                     if desk::wanted() == request {
                         snippet::compose(python, collected, &lines)

@@ -7,7 +7,7 @@ use crate::{Case, PlainCase};
 use std::os::unix::process::CommandExt;
 use std::thread::sleep;
 use std::time::Duration;
-use tests::ask::{activate, state, target, threads_told, woken_target};
+use tests::ask::{activate, preloaded, state, target, threads_told, woken_target};
 use tests::compile::compile;
 use tests::interface::{SIGNAL, THREAD_HEADING, WAKER_THREAD};
 use tests::interpreters::Interpreter;
@@ -19,6 +19,7 @@ use tests::scratch::{Scratch, copied};
 pub const CASES: &[Case] = &[
     ("same_answer", Nothing, same_answer),
     ("thousands", Nothing, thousands),
+    ("a_script_that_moved", Nothing, a_script_that_moved),
     ("falls_back", Compiler, falls_back),
     ("off", Nothing, off),
     ("another_signal", Nothing, another_signal),
@@ -96,6 +97,27 @@ fn thousands(python: &Interpreter) {
     mortal.goes_on("a thousand wakings");
     assert_eq!(procfs::descriptors(mortal.pid).len(), before);
     mortal.ends_intact();
+}
+
+/// The source of a script that has left the folder which its name counts from is found, and never by
+/// way of the program's own descriptors.
+fn a_script_that_moved(python: &Interpreter) {
+    let mut start = preloaded(&python.path);
+    python.equip(&mut start);
+    start
+        .arg("moved.py")
+        .current_dir(product().root.join("tests/targets"));
+    let program = Program::start(&mut start).ready();
+    procfs::wait_agent(program.pid());
+    for _ in 0..200 {
+        let text = woken(program.pid());
+        assert!(text.contains("File \"moved.py\", line "), "{text}");
+        assert!(text.contains("\n    take(first)\n"), "{text}");
+    }
+    program.signal(libc::SIGTERM);
+    let ended = program.end();
+    assert_eq!(ended.out(), "ready\n0 times it was taken\n");
+    ended.expect_code(7);
 }
 
 /// Where gdb can't be used it is done without, and said; unless gdb was asked for.

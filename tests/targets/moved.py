@@ -1,0 +1,32 @@
+"""Has moved to another folder than the one that its relative name counts from, like a daemon, and
+takes the lowest descriptor that is free, over and over.
+
+Ends with status 7 on SIGTERM.
+"""
+import os
+import signal
+import sys
+
+taken = []
+
+
+def stop(*_):
+    sys.stdout.write('%d times it was taken\n' % len(taken))
+    sys.exit(7)
+
+
+def take(lowest):
+    while True:
+        got = os.open('/dev/null', os.O_RDONLY)
+        if got != lowest:
+            taken.append(got)
+        os.close(got)
+
+
+signal.signal(signal.SIGTERM, stop)
+os.chdir('/')
+first = os.open('/dev/null', os.O_RDONLY)
+os.close(first)
+sys.stdout.write('ready\n')
+sys.stdout.flush()
+take(first)
