@@ -10,7 +10,8 @@ use tests::procfs;
 pub struct Noticed {
     /// The longest gap, in seconds, between two beats of its heartbeat.
     pub held_up: f64,
-    /// By how many bytes its memory grew at most.
+    /// By how many bytes its memory grew at most. A few hundred thousand are its own: what the
+    /// heartbeat takes down, and how roughly some kernels count.
     pub grown: u64,
 }
 
