@@ -73,7 +73,7 @@ pub fn markdown(blocks: &[Block]) -> String {
         .to_owned();
     for block in blocks {
         let kind = if block.busy { "busy" } else { "idle" };
-        let mut head = format!("{}, {kind}", block.threads);
+        let mut head = format!(" {}, {kind} ", block.threads);
         for cost in &block.costs {
             let once = if cost.once { " (once)" } else { "" };
             let name = match cost.way {
@@ -84,8 +84,8 @@ pub fn markdown(blocks: &[Block]) -> String {
                 other => other,
             };
             let cells = cells(cost).join(" | ");
-            writeln!(text, "| {head} | {name}{once} | {cells} |").unwrap();
-            head.clear();
+            writeln!(text, "|{head}| {name}{once} | {cells} |").unwrap();
+            head = " ".to_owned();
         }
         let nobody = seconds(block.nobody);
         writeln!(text, "| | nobody asks | | {nobody} | | |").unwrap();
