@@ -21,7 +21,8 @@ help:
 	@echo 'make fuzz                every parser, fed with anything for FUZZ_SECONDS (now $(FUZZ_SECONDS)) each'
 	@echo 'make memcheck            the library under valgrind, and under AddressSanitizer'
 	@echo 'make miri                the hand-over between threads, under Miri with SEEDS (now $(SEEDS)) schedules'
-	@echo 'make bench               time and hold-up, beside plain gdb and py-spy; what it costs asleep'
+	@echo 'make bench               time, hold-up and memory, beside plain gdb and py-spy; what it costs asleep'
+	@echo '                         (THREADS="10 500": programs of so many threads only)'
 	@echo 'make install             into PREFIX (now $(PREFIX)), below DESTDIR if that is set'
 	@echo 'make shim PYTHON=...     the optional `import sleeper_agent`, for that Python 2.6 or 2.7'
 	@echo 'make lint                formatting and clippy'
@@ -68,10 +69,11 @@ miri:
 	@MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-many-seeds=0..$(SEEDS)' \
 	    $(CARGO) +nightly miri test --quiet -p preload --lib desk
 
+# THREADS says of how many threads the programs are that are asked.
 bench: build gdb pythons
 	@tests/bench/py-spy.sh
 	@tests/tools.sh valgrind
-	@$(CARGO) bench --quiet -p tests --bench stopped
+	@$(CARGO) bench --quiet -p tests --bench answer
 	@$(CARGO) bench --quiet -p tests --bench idle
 
 install: build

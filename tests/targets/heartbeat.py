@@ -1,21 +1,33 @@
-"""Sleeping threads, and one that notices when it is held up. usage: heartbeat.py COUNT DEPTH
+"""Sleeping threads, and one that notices when it is held up.
+usage: heartbeat.py COUNT DEPTH [busy]
 
-Reads lines: at "begin" it starts counting anew, at "end" it prints "held LONGEST TOTAL" in
-seconds: the longest gap between two heartbeats, and the sum of all that were longer than a
-millisecond. Whatever holds up Python code counts: a debugger, or somebody with the GIL.
+With "busy" the last of the COUNT threads does not sleep but computes, without end.
+
+Reads lines: at "begin" it starts counting anew and says "begun", at "end" it prints
+"held LONGEST TOTAL" in seconds: the longest gap between two heartbeats, and the sum of all that
+were longer than a millisecond. Whatever holds up Python code counts: a debugger, or somebody with
+the GIL.
 """
 import sys
 import threading
 import time
 
 gaps = []
+deep = []
 
 
-def deep_down(depth, gate):
+def deep_down(depth, last):
     if depth > 1:
-        deep_down(depth - 1, gate)
+        deep_down(depth - 1, last)
     else:
-        gate.acquire()
+        deep.append(depth)
+        last()
+
+
+def compute():
+    number = 0
+    while True:
+        number = (number * 5 + 1) % 65536
 
 
 def beat():
@@ -27,25 +39,43 @@ def beat():
         last = now
 
 
+def start(function, *arguments):
+    one = threading.Thread(target=function, args=arguments)
+    one.setDaemon(True)
+    one.start()
+
+
+def wait_longer(grown):
+    # A gap is known only when it is over.
+    length = len(grown)
+    while len(grown) == length:
+        time.sleep(0.0005)
+
+
 def main():
     gate = threading.Lock()
     gate.acquire()
     threading.stack_size(256 * 1024)
-    work = [(deep_down, (int(sys.argv[2]), gate))] * int(sys.argv[1]) + [(beat, ())]
-    for function, arguments in work:
-        one = threading.Thread(target=function, args=arguments)
-        one.setDaemon(True)
-        one.start()
-    time.sleep(0.5)
+    count, depth = int(sys.argv[1]), int(sys.argv[2])
+    # Last comes the one that would be in the way of all that are still to start.
+    for last in [gate.acquire] * (count - 1) + [
+            'busy' in sys.argv and compute or gate.acquire]:
+        start(deep_down, depth, last)
+    while len(deep) < count:
+        time.sleep(0.001)
+    start(beat)
+    wait_longer(gaps)
+    time.sleep(0.2)
     sys.stdout.write('ready\n')
     sys.stdout.flush()
     while True:
         line = sys.stdin.readline()
         if line == 'begin\n':
+            wait_longer(gaps)
             del gaps[:]
             sys.stdout.write('begun\n')
         elif line == 'end\n':
-            time.sleep(0.002)
+            wait_longer(gaps)
             seen = gaps[:]
             long_ones = [gap for gap in seen if gap > 0.001]
             sys.stdout.write('held %.6f %.6f\n' % (max(seen), sum(long_ones)))

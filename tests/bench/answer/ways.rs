@@ -1,0 +1,74 @@
+//! The ways of asking that are compared.
+
+use std::path::PathBuf;
+use std::process::Command;
+use tests::interface::THREAD_HEADING;
+use tests::process::command;
+use tests::product::product;
+
+/// The way without a debugger.
+pub const WAKE: &str = "activate --via wake";
+/// The command's way through gdb.
+pub const BY_GDB: &str = "activate --via gdb";
+/// The other tool.
+pub const PY_SPY: &str = "py-spy dump";
+/// gdb as one types it.
+pub const PLAIN_GDB: &str = "plain gdb";
+
+/// A way of asking, and how to see from its output how many threads it told of.
+pub struct Way {
+    /// What the tables call it.
+    pub name: &'static str,
+    /// The command that asks the process of this ID.
+    pub command: Box<dyn Fn(i32) -> Command>,
+    /// How the lines begin that head a thread.
+    pub heading: &'static str,
+    /// A program of so many threads or more is asked only once, as it takes so long.
+    pub once_from: usize,
+}
+
+/// `sleeper_agent_activate` by a way in.
+fn activate(name: &'static str, via: &'static str) -> Way {
+    Way {
+        name,
+        command: Box::new(move |pid| {
+            let mut ask = command(&product().activate);
+            ask.args(["--via", via, &pid.to_string()]);
+            ask
+        }),
+        heading: THREAD_HEADING,
+        once_from: usize::MAX,
+    }
+}
+
+/// All that can be had here; says what can't.
+pub fn ways() -> Vec<Way> {
+    let mut ways = vec![activate(WAKE, "wake"), activate(BY_GDB, "gdb")];
+    let py_spy: PathBuf = product().root.join(".tools/py-spy/bin/py-spy");
+    if py_spy.exists() {
+        ways.push(Way {
+            name: PY_SPY,
+            command: Box::new(move |pid| {
+                let mut ask = command(&py_spy);
+                ask.args(["dump", "--pid", &pid.to_string()]);
+                ask
+            }),
+            heading: "Thread ",
+            once_from: usize::MAX,
+        });
+    } else {
+        println!("{PY_SPY}: skipped, it is not installed (run `make bench`)");
+    }
+    ways.push(Way {
+        name: PLAIN_GDB,
+        command: Box::new(|pid| {
+            let mut ask = command("gdb");
+            let line = "printf \"%s\", sleeper_agent_state()";
+            ask.args(["-p", &pid.to_string(), "-batch", "-ex", line]);
+            ask
+        }),
+        heading: THREAD_HEADING,
+        once_from: 500,
+    });
+    ways
+}
