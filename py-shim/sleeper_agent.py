@@ -58,6 +58,8 @@ def _collect(frames=None):
     threads = []
     places = []
     indices = {}
+    known = indices.get
+    identity = id
     # Not by way of a local name: among the frames is this very one, and a frame
     # that can reach itself stays until the garbage collector comes.
     for ident, frame in (
@@ -65,22 +67,26 @@ def _collect(frames=None):
         while frame is not None and _holds(frame.f_globals, '_SLEEPER_AGENT'):
             frame = frame.f_back
         calls = []
-        namespace = None
+        append = calls.append
+        outermost = None
+        # As little as can be for each frame: the program stands still meanwhile.
         while frame is not None:
-            code = frame.f_code
-            line = frame.f_lineno
-            namespace = frame.f_globals
             # By id: code objects that differ only in their file are equal.
-            key = (id(code), line)
-            index = indices.get(key)
+            key = identity(frame.f_code), frame.f_lineno
+            index = known(key)
             if index is None:
                 index = indices[key] = len(places)
+                code = frame.f_code
                 places.append((
-                    code.co_filename, code.co_name, line, _origin(namespace)))
-            calls.append(index)
+                    code.co_filename, code.co_name, key[1],
+                    _origin(frame.f_globals)))
+            append(index)
+            outermost = frame
             frame = frame.f_back
         # What the agent's worker calls, say linecache, is the agent's too.
-        if namespace is None or _holds(namespace, '_SLEEPER_AGENT'):
+        own = outermost is None or _holds(outermost.f_globals, '_SLEEPER_AGENT')
+        outermost = None
+        if own:
             continue
         calls.reverse()
         if len(calls) > _DEEPEST:

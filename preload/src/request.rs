@@ -220,16 +220,22 @@ fn walk(python: &Python, reason: fmt::Arguments<'_>) -> *const c_char {
              read from memory, and {reason}"
         ));
     }
-    // SAFETY: the desk is claimed.
-    let (page, threads) = unsafe {
-        let mut page = Page::large();
-        let threads = walk::write_state(python, &mut page, reason);
-        (page, threads)
-    };
-    if threads == 0 {
-        return refuse(format_args!(
-            "no Python frames were found in memory; {reason}"
-        ));
+    for _ in 0..WALKS {
+        // SAFETY: the desk is claimed.
+        let (page, threads) = unsafe {
+            let mut page = Page::large();
+            let threads = walk::write_state(python, &mut page, reason);
+            (page, threads)
+        };
+        if threads > 0 {
+            return page.finish();
+        }
     }
-    page.finish()
+    refuse(format_args!(
+        "no Python frames were found in memory; {reason}"
+    ))
 }
+
+/// How often to look: where the first thread in the list ends at that moment, the others, behind
+/// it, are not found.
+const WALKS: usize = 3;

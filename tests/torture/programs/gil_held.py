@@ -4,6 +4,7 @@
 # deadline: 0.5
 # may say: the GIL was not released within
 # may say: the agent got the GIL, but was not done within
+# may say: the agent was still reading source files after
 import ctypes
 import os
 import threading
