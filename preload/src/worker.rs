@@ -5,8 +5,8 @@
 //! to serve, and goes back to sleep.
 
 use std::ffi::{c_int, c_void};
+use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
-use std::{hint, ptr};
 
 use crate::failure::Failure;
 use crate::interface::WORKER_THREAD;
@@ -18,8 +18,10 @@ use crate::{boot, desk, park, reader, wait};
 /// gives the source of a line.
 const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 
-/// With less memory to be had, in bytes, it is not tried at all.
-const MEMORY_TO_ANSWER: usize = 1 << 20;
+/// With less memory to be had, in bytes, it is not tried at all. Where its heap cannot grow, glibc
+/// takes a megabyte at a time from the kernel (MMAP_AS_MORECORE_SIZE, malloc/malloc.c), and the
+/// first answer needs more than one.
+const MEMORY_TO_ANSWER: usize = 4 << 20;
 
 /// The worker (`pthread_t`); 0: none in this process.
 static WORKER: AtomicUsize = AtomicUsize::new(0);
@@ -206,10 +208,7 @@ unsafe fn holding_gil<R>(python: &'static Python, work: impl FnOnce() -> R) -> R
         now_at(Progress::HasGil);
         // Out of memory, making a thread state ends the process ("Couldn't create autoTLSkey
         // mapping", Python/pystate.c), and the parser writes to the program's standard error.
-        // (Hidden from the compiler, which may otherwise do without asking.)
-        let enough = hint::black_box(libc::malloc(MEMORY_TO_ANSWER));
-        libc::free(enough);
-        let thread = if enough.is_null() {
+        let thread = if !is_to_be_had(MEMORY_TO_ANSWER) {
             ptr::null_mut()
         } else {
             (python.PyThreadState_New)(interpreter)
@@ -235,5 +234,17 @@ unsafe fn holding_gil<R>(python: &'static Python, work: impl FnOnce() -> R) -> R
         }
         (python.PyEval_ReleaseLock)();
         Ok(result)
+    }
+}
+
+/// Whether the kernel gives so much memory, in bytes. Not asked of `malloc`, which would keep blocks
+/// of that size on its heap from then on, the program's too (mallopt(3), M_MMAP_THRESHOLD).
+fn is_to_be_had(size: usize) -> bool {
+    // SAFETY: a new private mapping, given back untouched.
+    unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let start = libc::mmap(ptr::null_mut(), size, protection, flags, -1, 0);
+        start != libc::MAP_FAILED && libc::munmap(start, size) == 0
     }
 }

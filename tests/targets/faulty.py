@@ -119,9 +119,9 @@ def no_page():
     start_deep(20, 30)
     sys._current_frames = None
     texts = []
-    # All that there is, the first two sizes that are tried, nothing.
+    # All that there is, the first two sizes that are tried, nothing; not what the snippet needs.
     for times in (-1, 2, 0):
-        refuse('page', 0, times)
+        refuse('page', 1, times)
         texts.append(state())
     cut, small, whole = texts
     expect(whole.split('\n')[0], '### Read from memory', 'the agent\'s snippet failed: ')
@@ -136,8 +136,8 @@ def no_copy():
     assert len(usual()) > 100000
     before = len(gc.get_objects())
     # There is no memory to begin, to go on after the files have been read, for the copy.
-    for skip in 4 * [0, 1, 2]:
-        refuse('copy', skip, 1)
+    for kind, skip in 4 * [('page', 0), ('page', 1), ('copy', 0)]:
+        refuse(kind, skip, 1)
         walked('there was no memory for the answer')
     assert len(usual()) > 100000
     left = len(gc.get_objects()) - before
