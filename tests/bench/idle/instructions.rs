@@ -1,12 +1,11 @@
-//! What the agent costs while it sleeps: instructions, counted by callgrind, with the library and
-//! without. Each program is run twice, the second time for twice as long, so that what starting
-//! costs can be told from what running does.
+//! Instructions, counted by callgrind. Each program is run twice, the second time for twice as long,
+//! so that what starting costs can be told from what running does.
 
-use std::process::ExitCode;
+use crate::verdict;
 use std::time::Duration;
-use tests::interpreters::{self, Interpreter};
+use tests::interpreters::Interpreter;
 use tests::process::{command, run_within};
-use tests::product::{self, product};
+use tests::product::product;
 
 /// Turns of the loop in the shorter run.
 const TURNS: u64 = 1_000_000;
@@ -73,7 +72,8 @@ fn cost(python: &Interpreter, code: &str, agent: bool) -> Result<(f64, f64), Str
     Ok(((twice - once) / TURNS as f64, 2.0 * once - twice))
 }
 
-fn measure(python: &Interpreter) -> Result<(), String> {
+/// Prints what the agent adds.
+pub fn measure(python: &Interpreter) -> Result<(), String> {
     println!(
         "  {:<30}{:>12}{:>12}{:>10}{:>22}",
         "instructions a turn", "without", "with", "more", "more at the start"
@@ -87,27 +87,8 @@ fn measure(python: &Interpreter) -> Result<(), String> {
             subject.name,
             start_with - start_without
         );
-        let met = if more <= subject.most {
-            "met"
-        } else {
-            "MISSED"
-        };
-        println!("  goal: at most {} % more: {met}", subject.most);
+        let most = subject.most;
+        println!("  goal: at most {most} % more: {}", verdict(more <= most));
     }
     Ok(())
-}
-
-fn main() -> ExitCode {
-    let python = product::find().and_then(|_| interpreters::to_measure());
-    let measured = python.and_then(|python| {
-        println!("on {} ({})", python.path.display(), python.full_version);
-        measure(&python)
-    });
-    match measured {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("cannot measure: {why}");
-            ExitCode::FAILURE
-        }
-    }
 }

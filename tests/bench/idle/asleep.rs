@@ -1,0 +1,79 @@
+//! What a sleeping agent takes: threads, memory, and whether it ever wakes by itself.
+
+use crate::{median, verdict};
+use std::thread::sleep;
+use std::time::Duration;
+use tests::ask::{activate, target};
+use tests::interpreters::Interpreter;
+use tests::process::Program;
+use tests::procfs::{settle, status, switches, tasks, wait_agent};
+use tests::product::product;
+
+/// How often a program is started, for its memory.
+const STARTS: usize = 7;
+
+/// How long it is watched.
+const WATCHED: Duration = Duration::from_secs(60);
+
+fn start(python: &Interpreter, agent: bool) -> Program {
+    let mut command = match agent {
+        true => target(python, "single.py"),
+        false => {
+            let mut bare = python.command();
+            bare.arg(product().target("single.py"));
+            bare
+        }
+    };
+    let program = Program::start(command.arg("sleeping")).ready();
+    if agent {
+        wait_agent(program.pid());
+    }
+    settle(program.pid());
+    program
+}
+
+/// Prints it.
+pub fn measure(python: &Interpreter) {
+    let fields = ["VmRSS", "RssAnon", "RssFile"];
+    let mut seen: [[Vec<f64>; 4]; 2] = Default::default();
+    for _ in 0..STARTS {
+        for (agent, seen) in [false, true].into_iter().zip(&mut seen) {
+            let program = start(python, agent);
+            for (field, seen) in fields.iter().zip(seen.iter_mut()) {
+                let text = status(program.pid(), field);
+                seen.push(text.trim_end_matches(" kB").parse().unwrap());
+            }
+            seen[3].push(tasks(program.pid()).len() as f64);
+        }
+    }
+    let [without, with] = seen.map(|seen| seen.map(median));
+    println!(
+        "  {:<30}{:>12}{:>12}{:>12}",
+        "asleep", "without", "with", "more"
+    );
+    let names = ["resident memory", "  of its own", "  of files", "threads"];
+    for (number, name) in names.iter().enumerate() {
+        let unit = if number < 3 { " kB" } else { "" };
+        let shown = [
+            without[number],
+            with[number],
+            with[number] - without[number],
+        ];
+        let [a, b, c] = shown.map(|value| format!("{value:.0}{unit}"));
+        println!("  {name:<30}{a:>12}{b:>12}{c:>12}");
+    }
+
+    let program = start(python, true);
+    for via in ["gdb", "wake"] {
+        activate(["--via", via, &program.pid().to_string()]).expect_code(0);
+    }
+    settle(program.pid());
+    let before = switches(program.pid());
+    sleep(WATCHED);
+    let woken = switches(program.pid()) != before;
+    let seconds = WATCHED.as_secs();
+    println!(
+        "  goal: no thread of it wakes in {seconds} s: {}",
+        verdict(!woken)
+    );
+}

@@ -1,0 +1,35 @@
+//! What the agent costs a program that nobody asks: at its start, while it runs, and asleep.
+
+mod asleep;
+mod instructions;
+mod starting;
+
+use std::process::ExitCode;
+use tests::interpreters;
+use tests::product;
+
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() -> ExitCode {
+    let python = product::find().and_then(|_| interpreters::to_measure());
+    let measured = python.and_then(|python| {
+        println!("on {} ({})", python.path.display(), python.full_version);
+        starting::measure(&python);
+        asleep::measure(&python);
+        instructions::measure(&python)
+    });
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("cannot measure: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
