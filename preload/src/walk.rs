@@ -47,11 +47,15 @@ pub fn this_thread_holds_gil(python: &Python) -> bool {
 
 /// Writes all threads' stacks to `page`, under a heading that gives the reason.
 ///
-/// Returns how many threads were written.
+/// Returns how many threads were written, and whether these are all that there are.
 ///
 /// # Safety
 /// The caller has claimed the desk.
-pub unsafe fn write_state(python: &Python, page: &mut Page, reason: fmt::Arguments<'_>) -> usize {
+pub unsafe fn write_state(
+    python: &Python,
+    page: &mut Page,
+    reason: fmt::Arguments<'_>,
+) -> (usize, bool) {
     let mut written = 0;
     let end = Instant::now().after(LONGEST);
     let _ = writeln!(page, "### Read from memory, without the GIL: {reason}");
@@ -70,7 +74,7 @@ pub unsafe fn write_state(python: &Python, page: &mut Page, reason: fmt::Argumen
     if !whole {
         page.push(b"\n\n... the list of threads could not be followed to its end ...\n");
     }
-    written
+    (written, whole)
 }
 
 /// Writes one stack, outermost frame first.

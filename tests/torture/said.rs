@@ -154,7 +154,14 @@ fn is_one_of(reason: &str, list: &[&str]) -> bool {
 
 /// Whether a line can be one of a state's.
 fn belongs(line: &str) -> bool {
-    let starts = ["  ", THREAD_HEADING, WALK_HEADING, "... cut here"];
+    // The last two are marks of a text that says itself that it is not whole.
+    let starts = [
+        "  ",
+        THREAD_HEADING,
+        WALK_HEADING,
+        "... cut here",
+        "... the list of threads could not be followed",
+    ];
     line.is_empty() || starts.iter().any(|start| line.starts_with(start))
 }
 
