@@ -84,15 +84,10 @@ fn by_wake(process: Process, manner: &Manner) -> Result<Vec<u8>, Trouble> {
 /// Whether the process has ended or become another program meanwhile, which then explains
 /// whatever went wrong.
 pub fn vanished(target: &Target) -> Option<Trouble> {
-    let alive = target
-        .process
-        .status()
-        .is_ok_and(|status| !status.has_ended())
-        && target.process.started().ok() == Some(target.started);
-    if !alive {
+    if target.alive.status().is_none() {
         return Some(checks::exited());
     }
-    match Agent::find(target.process) {
+    match Agent::find(target.alive.process) {
         // It may have booted meanwhile, but a booted one keeps its thread.
         Ok(Some(agent))
             if agent.state_function == target.agent.state_function
@@ -102,7 +97,10 @@ pub fn vanished(target: &Target) -> Option<Trouble> {
             None
         }
         // One that is ending gives its memory back first.
-        Ok(_) if std::fs::read(target.process.path("maps")).is_ok_and(|maps| maps.is_empty()) => {
+        Ok(_)
+            if std::fs::read(target.alive.process.path("maps"))
+                .is_ok_and(|maps| maps.is_empty()) =>
+        {
             Some(checks::exited())
         }
         Ok(_) => Some(checks::replaced()),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::activation;
 use crate::answer::{self, Fetched};
-use crate::checks::{self, Target};
+use crate::checks::Target;
 use crate::interface::{BELL_MAGIC, Bell, DETOUR_ENTRY, DETOUR_SIZE, DETOURS};
 use crate::interrupt;
 use crate::process::Process;
@@ -85,14 +85,15 @@ pub fn wait(
     let mut pause = Duration::from_micros(100);
     loop {
         let late = began.elapsed() > patience;
-        let seen = look(target.process, address).map_err(|error| gone_or(target, &error))?;
+        let seen = look(target.alive.process, address).map_err(|error| gone_or(target, &error))?;
         // A later ring's answer is as good: it was begun after ours.
         if let Some(seen) = seen
             && seen.answered.wrapping_sub(ticket) as i32 >= 0
         {
             // Once more, for what was stored before `answered`.
-            let seen = look(target.process, address).map_err(|error| gone_or(target, &error))?;
-            return match seen.map(|seen| answer::fetch_numbered(target.process, seen)) {
+            let seen =
+                look(target.alive.process, address).map_err(|error| gone_or(target, &error))?;
+            return match seen.map(|seen| answer::fetch_numbered(target.alive.process, seen)) {
                 Some(Fetched::Text(text)) => Ok(Waited::Answer(text)),
                 Some(Fetched::Replaced) | None => Ok(Waited::Overtaken),
             };
@@ -103,7 +104,7 @@ pub fn wait(
             ));
         }
         if late || pause == LONGEST_PAUSE {
-            match checks::still_runs(target) {
+            match target.alive.still_runs() {
                 Ok(()) => ran = Instant::now(),
                 // Job control may let it go on in a moment.
                 Err(trouble) if late || ran.elapsed() > HALF_A_SECOND => return Err(trouble),

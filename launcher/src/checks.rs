@@ -15,9 +15,7 @@ use crate::turn::Turn;
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The process.
-    pub process: Process,
-    /// When it started: another process may get its number.
-    pub started: u64,
+    pub alive: Alive,
     /// The agent in it.
     pub agent: Agent,
 }
@@ -25,7 +23,7 @@ pub struct Target {
 impl Target {
     /// The thread to ask on: the agent's own, which holds nothing; else the first one.
     pub fn thread(&self) -> i32 {
-        self.agent.parked_thread.unwrap_or(self.process.pid)
+        self.agent.parked_thread.unwrap_or(self.alive.process.pid)
     }
 }
 
@@ -85,16 +83,20 @@ impl Alive {
         Ok((Alive { process, started }, status))
     }
 
-    /// Looks whether it still can answer.
+    /// Its status now, if it is still there and has not ended.
+    pub fn status(&self) -> Option<Status> {
+        let status = self.process.status().ok()?;
+        let same = self.process.started().ok() == Some(self.started);
+        (same && !status.has_ended()).then_some(status)
+    }
+
+    /// Looks whether it still can answer: it may have been stopped meanwhile.
     pub fn still_runs(&self) -> Result<(), Trouble> {
-        let status = self.process.status().map_err(|_| exited())?;
-        if status.has_ended() || self.process.started().ok() != Some(self.started) {
-            return Err(exited());
+        match self.status() {
+            None => Err(exited()),
+            Some(status) if status.is_stopped() => Err(stopped(self.process)),
+            Some(_) => Ok(()),
         }
-        if status.is_stopped() {
-            return Err(stopped(self.process));
-        }
-        Ok(())
     }
 }
 
@@ -115,13 +117,8 @@ pub fn examine(process: Process) -> Result<Target, Trouble> {
         }
         Err(error) => return Err(absent(process, &error)),
     };
-    let target = Target {
-        process,
-        started: alive.started,
-        agent,
-    };
-    still_runs(&target)?;
-    Ok(target)
+    alive.still_runs()?;
+    Ok(Target { alive, agent })
 }
 
 fn name_of(process: Process) -> String {
@@ -135,29 +132,12 @@ fn stopped(process: Process) -> Trouble {
     )
 }
 
-/// Looks whether a process that is being asked still can answer: it may have been stopped
-/// meanwhile, or somebody else's debugger may have come.
-pub fn still_runs(target: &Target) -> Result<(), Trouble> {
-    let status = target.process.status().map_err(|_| exited())?;
-    if status.is_stopped() {
-        return Err(stopped(target.process));
-    }
-    Ok(())
-}
-
 /// Sets a process going that is stopped and that nobody traces; whether it was.
 pub fn set_going(target: &Target) -> bool {
-    let stopped = target
-        .process
-        .started()
-        .is_ok_and(|at| at == target.started)
-        && target
-            .process
-            .status()
-            .is_ok_and(|status| status.is_stopped());
+    let stopped = target.alive.status().is_some_and(|one| one.is_stopped());
     if stopped {
         // SAFETY: sends a signal, touches no memory; it is the process we were asked about.
-        unsafe { libc::kill(target.process.pid, libc::SIGCONT) };
+        unsafe { libc::kill(target.alive.process.pid, libc::SIGCONT) };
     }
     stopped
 }
@@ -167,7 +147,7 @@ pub fn is_untraced(target: &Target) -> Result<(), Trouble> {
     let thread = Process {
         pid: target.thread(),
     };
-    let tracer = [target.process, thread]
+    let tracer = [target.alive.process, thread]
         .iter()
         .filter_map(|task| task.status().ok())
         .map(|status| status.tracer)
@@ -177,7 +157,7 @@ pub fn is_untraced(target: &Target) -> Result<(), Trouble> {
 
 /// Looks whether a debugger may attach, by trying it harmlessly, when it is our turn.
 pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
-    let _turn = Turn::take(target.process, until);
+    let _turn = Turn::take(target.alive.process, until);
     is_untraced(target)?;
     match permission::probe(target.thread()) {
         Ok(()) => Ok(()),
@@ -187,7 +167,8 @@ pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
             // either (`ptrace_attach`, kernel/ptrace.c).
             is_untraced(target)?;
             std::thread::sleep(Duration::from_millis(20));
-            Err(activation::vanished(target).unwrap_or_else(|| permission::explain(target.process)))
+            Err(activation::vanished(target)
+                .unwrap_or_else(|| permission::explain(target.alive.process)))
         }
     }
 }

@@ -102,7 +102,7 @@ impl ThroughGdb {
             };
             let began = Instant::now();
             // Once the deadline for those who asked before, once for us.
-            let longest = 2 * target.process.agent_deadline() + SLACK;
+            let longest = 2 * target.alive.process.agent_deadline() + SLACK;
             if let Waited::Answer(text) = bell::wait(&target, rung.bell, rung.ticket, longest)? {
                 self.say(
                     &target,
@@ -126,7 +126,7 @@ impl ThroughGdb {
             if let Some(trouble) = activation::vanished(target) {
                 return Err(trouble);
             }
-            if let Ok(Some(agent)) = Agent::find(target.process) {
+            if let Ok(Some(agent)) = Agent::find(target.alive.process) {
                 target.agent = agent;
             }
         }
@@ -154,7 +154,7 @@ impl ThroughGdb {
             return Err(self.not_ready(failure));
         }
         self.say(target, &format!("gdb is ready after {}", since(began)));
-        let turn = Turn::take(target.process, before.until);
+        let turn = Turn::take(target.alive.process, before.until);
         if let Err(trouble) = checks::is_untraced(target) {
             gdb.end(true);
             return Err(trouble);
@@ -229,7 +229,7 @@ impl ThroughGdb {
             return Err(trouble);
         }
         let bell = target.agent.bell.ok_or_else(answer::of_another_version)?;
-        let seen = bell::look(target.process, bell)
+        let seen = bell::look(target.alive.process, bell)
             .map_err(|error| answer::unreadable(&error))?
             .ok_or_else(|| {
                 Trouble::new(
@@ -323,7 +323,7 @@ impl ThroughGdb {
             let _ = writeln!(
                 std::io::stderr(),
                 "sleeper_agent_activate: {}: {what}",
-                target.process
+                target.alive.process
             );
         }
     }
