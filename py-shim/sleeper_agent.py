@@ -46,11 +46,11 @@ def _collect(frames=None):
     another thread run. frames is what sys._current_frames() returns, which is
     asked where none are given.
 
-    Returns (threads, places, order). threads is a sorted list of (ident,
+    Returns (threads, places, order, path). threads is a sorted list of (ident,
     calls), and calls holds for each frame, outermost first, its index in
     places; or None and a number where so many frames are left out. A place is
     (file name, function, line, what linecache wants of its globals). order is
-    the indices of places, file by file.
+    the indices of places, file by file. path is what is text of sys.path.
 
     Nothing of the program's is held on to but strings and module loaders, so
     that no object of its own lives longer for our sake, or dies on our thread.
@@ -95,7 +95,10 @@ def _collect(frames=None):
         threads.append((ident, calls))
     threads.sort()
     order = sorted(range(len(places)), key=lambda index: places[index][0])
-    return threads, places, order
+    path = sys.path
+    if type(path) is not list:
+        path = ()
+    return threads, places, order, [one for one in path if type(one) is str]
 
 
 def _origin(namespace):
@@ -109,7 +112,7 @@ def _origin(namespace):
 def _read(collected, known=()):
     """Return each place's line of source, '' where there is none to be had.
     known has those that are known already, by index."""
-    threads, places, order = collected
+    threads, places, order, path = collected
     sources = [''] * len(places)
     current = None
     cached = True
@@ -138,7 +141,7 @@ def _read(collected, known=()):
 
 def _compose(collected, sources):
     """Return as text what was collected and read."""
-    threads, places, order = collected
+    threads, places, order, path = collected
     lines = []
     for (filename, name, line, origin), source in zip(places, sources):
         text = '  File "%s", line %d, in %s\n' % (

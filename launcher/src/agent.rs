@@ -89,12 +89,18 @@ fn likelihood(file: &MappedFile) -> u8 {
 }
 
 /// Looks into a file that is mapped into a process. The process may live in another mount namespace, and the
-/// file may have been replaced since: then the kernel still has the mapped one for root.
+/// file may have been replaced since: the kernel still has the mapped one for root.
 pub fn in_file<T>(
     process: Process,
     file: &MappedFile,
     mut look: impl FnMut(&Path) -> io::Result<T>,
 ) -> io::Result<T> {
+    // Whoever is asked about chooses the names: what is opened must neither block nor do anything.
+    let mut look = |path: &Path| match std::fs::metadata(path) {
+        Ok(data) if data.is_file() => look(path),
+        Ok(_) => Err(io::Error::other("it is no regular file")),
+        Err(error) => Err(error),
+    };
     let mapped = process.path(&format!("map_files/{:x}-{:x}", file.start, file.end));
     if file.deleted {
         return look(&mapped);
@@ -102,7 +108,7 @@ pub fn in_file<T>(
     let named = process
         .path("root")
         .join(file.path.strip_prefix("/").unwrap_or(Path::new("")));
-    look(&named).or_else(|error| look(&mapped).map_err(|_| error))
+    look(&mapped).or_else(|_| look(&named))
 }
 
 #[cfg(test)]

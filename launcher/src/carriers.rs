@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::time::Duration;
 
 use crate::agent;
 use crate::checks::Alive;
 use crate::interface::{PARKED_THREAD, READER_THREAD, WAKER_THREAD, WORKER_THREAD};
 use crate::maps;
-use crate::process::{self, Process};
+use crate::process::{self, Process, Status};
 use crate::python_version::Versions;
 use crate::trouble::Trouble;
 
@@ -17,10 +16,10 @@ use crate::trouble::Trouble;
 const AGENT_THREADS: [&str; 4] = [PARKED_THREAD, WORKER_THREAD, READER_THREAD, WAKER_THREAD];
 
 /// A process with an agent in it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Carrier {
     /// The process.
-    pub process: Process,
+    pub alive: Alive,
     /// The number of its effective user.
     pub user: u32,
     /// The version of its Python, if that can be seen.
@@ -33,61 +32,29 @@ pub struct Carrier {
     pub command: Vec<String>,
 }
 
-/// Whose processes are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// This user's; for root everyone's.
-    Ours,
-    /// Everyone's.
-    Anyones,
-}
-
-/// Looks at processes, and keeps what many have in common.
-pub struct Census {
-    versions: Versions,
-    /// Since the machine was started.
-    now: Duration,
-}
-
-impl Census {
-    /// Begins to look.
-    pub fn begin() -> io::Result<Census> {
-        Ok(Census {
-            versions: Versions::default(),
-            now: process::uptime()?,
-        })
+/// Looks at a process: it as a carrier, if it is one. One that cannot be looked at, or ends, is none.
+fn look(process: Process, status: &Status, versions: &mut Versions) -> Option<Carrier> {
+    let started = process.started().ok()?;
+    let names = process.thread_names().ok()?;
+    let own = |name: &&String| AGENT_THREADS.contains(&name.as_str());
+    let agents = names.iter().filter(own).count();
+    if agents == 0 && !is_about_to(process) {
+        return None;
     }
-
-    /// The process as a carrier, if it is one. One that cannot be looked at, or ends, is none.
-    pub fn look(&mut self, process: Process, whose: Whose) -> Option<Carrier> {
-        let status = process.status().ok()?;
-        // SAFETY: takes nothing, cannot fail.
-        let us = unsafe { libc::geteuid() };
-        let [_, user, _] = status.users;
-        if status.has_ended() || (whose == Whose::Ours && us != 0 && user != us) {
-            return None;
-        }
-        let names = process.thread_names().ok()?;
-        let own = |name: &&String| AGENT_THREADS.contains(&name.as_str());
-        let agents = names.iter().filter(own).count();
-        if agents == 0 && !is_about_to(process) {
-            return None;
-        }
-        let python = self.versions.of(process);
-        // The library goes into every program that inherits it; without a Python it is no agent.
-        if agents == 0 && python.is_none() {
-            return None;
-        }
-        let started = process::ticks(process.started().ok()?);
-        Some(Carrier {
-            process,
-            user,
-            python,
-            threads: names.len() - agents,
-            uptime: self.now.saturating_sub(started),
-            command: process.command_line(),
-        })
+    let python = versions.of(process);
+    // The library goes into every program that inherits it; without a Python it is no agent.
+    if agents == 0 && python.is_none() {
+        return None;
     }
+    let [_, user, _] = status.users;
+    Some(Carrier {
+        alive: Alive { process, started },
+        user,
+        python,
+        threads: names.len() - agents,
+        uptime: process::uptime().saturating_sub(process::ticks(started)),
+        command: process.command_line(),
+    })
 }
 
 /// Whether our library is in it, which may start its threads later: when a program that embeds Python
@@ -100,32 +67,48 @@ fn is_about_to(process: Process) -> bool {
     })
 }
 
-/// All processes that carry an agent, by PID.
-pub fn all(whose: Whose) -> Result<Vec<Carrier>, Trouble> {
-    let unreadable = |error: io::Error| {
+/// All processes and their status, by PID, but for those that have ended.
+fn everyone() -> Result<Vec<(Process, Status)>, Trouble> {
+    let all = Process::all().map_err(|error| {
         Trouble::new(
             format!("/proc cannot be read ({error})"),
             "run `mount -t proc proc /proc` as root",
         )
-    };
-    let mut census = Census::begin().map_err(unreadable)?;
-    let all = Process::all().map_err(unreadable)?;
-    Ok(all
+    })?;
+    let with_status = all
         .into_iter()
-        .filter_map(|one| census.look(one, whose))
+        .filter_map(|one| Some((one, one.status().ok()?)));
+    Ok(with_status
+        .filter(|(_, status)| !status.has_ended())
         .collect())
 }
 
-/// Those of a process and all its descendants that carry an agent, by PID.
+/// All processes of ours that carry an agent, by PID; for root, everyone's.
+pub fn all() -> Result<Vec<Carrier>, Trouble> {
+    // SAFETY: takes nothing, cannot fail.
+    let us = unsafe { libc::geteuid() };
+    let mut versions = Versions::default();
+    let ours = |status: &Status| us == 0 || status.users.iter().all(|user| *user == us);
+    let ours = everyone()?.into_iter().filter(|(_, status)| ours(status));
+    Ok(ours
+        .filter_map(|(process, status)| look(process, &status, &mut versions))
+        .collect())
+}
+
+/// Those of a process and all its descendants that carry an agent, by PID; whosever they are.
 pub fn tree(root: Process) -> Result<Vec<Carrier>, Trouble> {
     Alive::exists(root)?;
-    let mut found = all(Whose::Anyones)?;
-    let parents: HashMap<i32, i32> = Process::all()
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|one| Some((one.pid, one.status().ok()?.parent)))
+    let everyone = everyone()?;
+    let parents: HashMap<i32, i32> = everyone
+        .iter()
+        .map(|(one, status)| (one.pid, status.parent))
         .collect();
-    found.retain(|one| is_below(one.process.pid, root.pid, &parents));
+    let mut versions = Versions::default();
+    let found: Vec<Carrier> = everyone
+        .iter()
+        .filter(|(one, _)| is_below(one.pid, root.pid, &parents))
+        .filter_map(|(one, status)| look(*one, status, &mut versions))
+        .collect();
     if found.is_empty() {
         return Err(Trouble::new(
             "there is no sleeper agent in it, nor in any process below it",
@@ -165,8 +148,8 @@ mod tests {
     #[test]
     fn this_process_carries_none() {
         let us = std::process::id() as i32;
-        let all = all(Whose::Ours).expect("procfs");
-        assert!(all.iter().all(|one| one.process.pid != us));
+        let all = all().expect("procfs");
+        assert!(all.iter().all(|one| one.alive.process.pid != us));
         let trouble = tree(Process { pid: us }).expect_err("no agent");
         assert!(trouble.to_string().contains("nor in any process below it"));
     }

@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::mi::{self, Record};
+use crate::printable::Printable;
 
 /// A running gdb.
 pub struct Gdb {
@@ -302,7 +303,7 @@ fn forward(output: PipeReader, lines: &mpsc::Sender<String>) {
 
 fn eprint_line(prefix: &str, line: &str) {
     // With nobody to read it there is nothing to be done.
-    let _ = writeln!(io::stderr(), "{prefix}{line}");
+    let _ = writeln!(io::stderr(), "{prefix}{}", Printable(line));
 }
 
 #[cfg(test)]

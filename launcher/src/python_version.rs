@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -10,6 +10,9 @@ use crate::agent::in_file;
 use crate::elf;
 use crate::maps::{self, MappedFile};
 use crate::process::Process;
+
+/// No interpreter is larger, in bytes; no more is read.
+const LARGEST: u64 = 64 << 20;
 
 /// Looks versions up, and keeps what it has found: many processes run the same file.
 #[derive(Default)]
@@ -59,7 +62,11 @@ fn read_version(path: &Path, name: &Path) -> io::Result<Option<String>> {
     if elf::symbol_offset(path, "Py_GetVersion")?.is_none() {
         return Ok(None);
     }
-    let written = version_in(&fs::read(path)?);
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(LARGEST)
+        .read_to_end(&mut bytes)?;
+    let written = version_in(&bytes);
     let name = name.file_name().unwrap_or_default().to_string_lossy();
     let by_name = ["2.6", "2.7"].into_iter().find(|one| name.contains(one));
     // What looks like one might be another thing's.

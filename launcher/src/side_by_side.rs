@@ -16,25 +16,30 @@ pub fn each<T: Sync, R: Send>(
 ) {
     let next = AtomicUsize::new(0);
     let (sender, results) = mpsc::channel();
-    thread::scope(|scope| {
-        for _ in 0..at_a_time.min(items.len()) {
-            let sender = sender.clone();
-            let (next, work) = (&next, &work);
-            scope.spawn(move || {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(number) else {
-                        return;
-                    };
-                    if interrupt::asked_to_stop().is_some()
-                        || sender.send((number, work(item))).is_err()
-                    {
-                        return;
-                    }
-                }
-            });
+    // What one thread does: one item after the other, until there are no more.
+    let serve = |sender: mpsc::Sender<(usize, R)>| {
+        while interrupt::asked_to_stop().is_none() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(number) else {
+                return;
+            };
+            if sender.send((number, work(item))).is_err() {
+                return;
+            }
         }
-        drop(sender);
+    };
+    thread::scope(|scope| {
+        let mut started = 0;
+        for _ in 0..at_a_time.min(items.len()) {
+            let (serve, sender) = (&serve, sender.clone());
+            // The system may grant fewer, or none.
+            let thread = thread::Builder::new().spawn_scoped(scope, move || serve(sender));
+            started += usize::from(thread.is_ok());
+        }
+        match started {
+            0 => serve(sender),
+            _ => drop(sender),
+        }
         for (number, result) in results {
             done(&items[number], result);
         }

@@ -223,7 +223,7 @@ pub enum Unheard {
     Of(Trouble),
 }
 
-/// Hears an answer. `glance` is called whenever nothing comes for a while, and may end the wait. What
+/// Hears an answer. `glance` is called now and then while it is waited for, and may end that. What
 /// was announced takes no memory before it has come.
 pub fn hear(
     line: &mut impl Read,
@@ -255,10 +255,18 @@ fn read_whole(
     glance: &mut impl FnMut() -> Result<(), Trouble>,
 ) -> Result<(), Unheard> {
     let mut done = 0;
+    let mut glanced = Instant::now();
     while done < bytes.len() {
         match line.read(&mut bytes[done..]) {
             Ok(0) => return Err(Unheard::Lost(io::ErrorKind::UnexpectedEof.into())),
-            Ok(count) => done += count,
+            Ok(count) => {
+                done += count;
+                // Also at one that sends a byte now and then.
+                if glanced.elapsed() > GLANCE {
+                    glanced = Instant::now();
+                    glance().map_err(Unheard::Of)?;
+                }
+            }
             Err(error)
                 if matches!(
                     error.kind(),

@@ -109,6 +109,12 @@ impl Page {
         }
     }
 
+    /// Forgets what has been written.
+    pub fn begin_again(&mut self) {
+        self.length = 0;
+        self.cut = false;
+    }
+
     /// Appends bytes as they are.
     pub fn push(&mut self, bytes: &[u8]) {
         let room = self.size - HEADER - CUT.len() - 1 - self.length;

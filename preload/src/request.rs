@@ -221,14 +221,12 @@ fn walk(python: &Python, reason: fmt::Arguments<'_>) -> *const c_char {
         ));
     }
     let begun = Instant::now();
+    // SAFETY: the desk is claimed.
+    let mut page = unsafe { Page::large() };
     for walks in 1..=WALKS {
+        page.begin_again();
         // SAFETY: the desk is claimed.
-        let (page, threads, whole) = unsafe {
-            Page::give_back();
-            let mut page = Page::large();
-            let (threads, whole) = walk::write_state(python, &mut page, reason);
-            (page, threads, whole)
-        };
+        let (threads, whole) = unsafe { walk::write_state(python, &mut page, reason) };
         let last = walks == WALKS || Instant::now() > begun.after(SHORT_WALK);
         if threads > 0 && (whole || last) {
             return page.finish();

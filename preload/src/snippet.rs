@@ -69,7 +69,7 @@ pub unsafe fn collect(python: &Python) -> Result<Collected, Failure> {
         }
         UNUSED.store(object, Ordering::Relaxed);
         let places = places(python, object);
-        let path = search_path(python);
+        let path = search_path(python, object);
         Ok(Collected {
             object,
             places,
@@ -110,25 +110,21 @@ unsafe fn places(python: &Python, collected: *mut PyObject) -> Vec<Place<'static
     places
 }
 
-/// A copy of `sys.path`; of what is no list, or in it no text, none.
+/// A copy of what was taken down of `sys.path`.
 ///
 /// # Safety
-/// As for [`collect`].
-unsafe fn search_path(python: &Python) -> SearchPath {
-    // SAFETY: the caller's; all that is got here is borrowed, and used before anything of the
-    // program's can run.
+/// As for [`collect`]; `collected` is what the snippet made.
+unsafe fn search_path(python: &Python, collected: *mut PyObject) -> SearchPath {
+    // SAFETY: the caller's; what is got here of `collected` is borrowed from it, and a list of `str`
+    // that nobody else knows of. The version is looked at, and nothing of the program's runs.
     unsafe {
         let version = (python.PySys_GetObject)(c"version".as_ptr().cast_mut());
         let is_2_6 = !version.is_null()
             && bytes(python, version).is_some_and(|version| version.starts_with(b"2.6"));
         let mut path = SearchPath::new(is_2_6);
-        let list = (python.PySys_GetObject)(c"path".as_ptr().cast_mut());
-        let count = match list.is_null() {
-            true => 0,
-            false => (python.PyList_Size)(list),
-        };
-        for position in 0..count {
-            if let Some(folder) = bytes(python, (python.PyList_GetItem)(list, position)) {
+        let folders = (python.PyTuple_GetItem)(collected, 3);
+        for position in 0..(python.PyList_Size)(folders) {
+            if let Some(folder) = bytes(python, (python.PyList_GetItem)(folders, position)) {
                 path.add(folder);
             }
         }

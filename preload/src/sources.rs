@@ -115,8 +115,14 @@ impl Lines {
         if name.is_empty() || (name.starts_with(b"<") && name.ends_with(b">")) {
             return;
         }
-        // A module's loader would be asked before the search: for what is in that very file.
-        match File::open(b"", name).or_else(|()| path.open(name)) {
+        // A module's loader would be asked before the search; where a name is looked for as it is, for
+        // what is in that very file.
+        let by_linecache = path.by_last_part && places.iter().any(|place| place.has_loader);
+        let search = |()| match by_linecache {
+            true => Err(()),
+            false => path.open(name),
+        };
+        match File::open(b"", name).or_else(search) {
             Ok(Some(file)) => self.read_lines(&file, places),
             // Reading from a pipe would wait, and take from whoever it is meant for.
             Ok(None) => self.nothing_for(places),
@@ -206,7 +212,7 @@ impl Lines {
 struct File(libc::c_int);
 
 impl File {
-    /// `None` if it is no regular file; an error if there is none that we may read. The folder may
+    /// `None` if it is no regular file, or none that we may read; an error if there is none. The folder may
     /// be empty, which is the one that the process is in.
     fn open(folder: &[u8], name: &[u8]) -> Result<Option<File>, ()> {
         let slash: &[u8] = match folder.last() {
@@ -237,7 +243,8 @@ impl File {
             }
             let descriptor = libc::open(path.as_ptr(), flags);
             if descriptor < 0 {
-                return Err(());
+                // linecache looks for no other.
+                return Ok(None);
             }
             let file = File(descriptor);
             let regular = libc::fstat(descriptor, &mut status) == 0
@@ -355,6 +362,14 @@ mod tests {
         assert_eq!(found(true, b"package/module.py"), line(b"first"));
         assert_eq!(found(false, b"/gone/module.py"), line(b""));
         assert_eq!(found(true, b"/gone/module.py"), line(b"first"));
+        // It may be in a zip file.
+        let mut path = SearchPath::new(true);
+        path.add(folder.to_str().expect("a name").as_bytes());
+        let zipped = Place {
+            has_loader: true,
+            ..place(b"/app.zip/module.py", 1, 0)
+        };
+        assert_eq!(Lines::read(&mut [zipped], &path).iter().count(), 0);
         std::fs::remove_dir_all(&folder).expect("it is ours");
     }
 }

@@ -10,7 +10,7 @@
 
 use core::arch::global_asm;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use libloading::os::unix::{Library, RTLD_NOW};
 
@@ -86,6 +86,17 @@ global_asm!(
 /// Makes sure that the unwinder is there; the error is an errno. It may call the loader and
 /// allocate: at the boot, so that nothing of ours has to do it on a thread that was interrupted.
 pub fn load() -> Result<(), c_int> {
+    // Not tried again in every child.
+    static IS_MISSING: AtomicBool = AtomicBool::new(false);
+    if IS_MISSING.load(Ordering::Relaxed) {
+        return Err(libc::ELIBACC);
+    }
+    let loaded = look_up();
+    IS_MISSING.store(loaded.is_err(), Ordering::Relaxed);
+    loaded
+}
+
+fn look_up() -> Result<(), c_int> {
     if FUNCTIONS.iter().all(|one| one.load(Ordering::Acquire) != 0) {
         return Ok(());
     }

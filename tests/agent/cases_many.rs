@@ -122,7 +122,7 @@ fn more_than_at_a_time(python: &Interpreter) {
     assert_eq!(found, pids);
 }
 
-/// What is started by a shell, with one that has no agent between, and one that ends meanwhile.
+/// What is started by a shell, with one that has no agent between.
 fn a_tree(python: &Interpreter) {
     let mut shell = preloaded("sh");
     python.equip(&mut shell);

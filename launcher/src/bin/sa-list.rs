@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use launcher::carriers::{self, Carrier, Whose};
+use launcher::carriers::{self, Carrier};
 use launcher::printable::Printable;
 use launcher::process::user_name;
 use serde::Serialize;
@@ -27,7 +27,8 @@ Threads are the program's own; the agent's are not counted. Uptime is
 [[days-]hours:]minutes:seconds, in JSON seconds. A Python of which the files are closed to you
 has no version.
 
-Exit status: 0, also if there is none; 1 if /proc cannot be read, 2 for a usage error."
+Exit status: 0, also if there is none; 1 if /proc cannot be read or the list cannot be written,
+2 for a usage error."
 )]
 struct Arguments {
     /// How to show it
@@ -63,7 +64,7 @@ struct Listed<'a> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let carriers = match carriers::all(Whose::Ours) {
+    let carriers = match carriers::all() {
         Ok(carriers) => carriers,
         Err(trouble) => return fail(&trouble.to_string()),
     };
@@ -92,7 +93,7 @@ fn table(carriers: &[Carrier]) -> String {
     let head = ["PID", "USER", "PYTHON", "THREADS", "UPTIME", "COMMAND"].map(str::to_owned);
     let rows = carriers.iter().map(|one| {
         [
-            one.process.pid.to_string(),
+            one.alive.process.pid.to_string(),
             Printable(&user_name(one.user)).to_string(),
             one.python.clone().unwrap_or_else(|| "-".to_owned()),
             one.threads.to_string(),
@@ -125,7 +126,7 @@ fn clock(time: Duration) -> String {
 
 fn document(carriers: &[Carrier]) -> String {
     let listed = carriers.iter().map(|one| Listed {
-        pid: one.process.pid,
+        pid: one.alive.process.pid,
         uid: one.user,
         user: user_name(one.user),
         python: one.python.as_deref(),
@@ -138,22 +139,35 @@ fn document(carriers: &[Carrier]) -> String {
         processes: listed.collect(),
     };
     let text = serde_json::to_string_pretty(&document);
-    text.expect("numbers and text always can be written") + "\n"
+    let text = text.expect("numbers and text always can be written");
+    // JSON lets these stand as they are; a terminal does what they say.
+    let mut safe = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        match character {
+            '\x7f'..='\u{9f}' => safe += &format!("\\u{:04x}", character as u32),
+            other => safe.push(other),
+        }
+    }
+    safe + "\n"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use launcher::checks::Alive;
     use launcher::process::Process;
 
     fn carrier() -> Carrier {
         Carrier {
-            process: Process { pid: 4711 },
+            alive: Alive {
+                process: Process { pid: 4711 },
+                started: 1,
+            },
             user: 0,
             python: None,
             threads: 12,
             uptime: Duration::from_millis(61_500),
-            command: vec!["python2.7".into(), "a\nb".into()],
+            command: vec!["python2.7".into(), "a\nb\u{9b}".into()],
         }
     }
 
@@ -171,7 +185,7 @@ mod tests {
         assert_eq!(lines[0], " PID  USER  PYTHON  THREADS  UPTIME  COMMAND");
         assert_eq!(
             lines[1],
-            r"4711  root  -            12   01:01  python2.7 a\nb"
+            r"4711  root  -            12   01:01  python2.7 a\nb\u{9b}"
         );
     }
 
@@ -190,7 +204,8 @@ mod tests {
         let one = &read["processes"][0];
         assert_eq!(read["version"], 1);
         assert_eq!(one["python"], serde_json::Value::Null);
-        assert_eq!(one["command"][1], "a\nb");
+        assert_eq!(one["command"][1], "a\nb\u{9b}");
+        assert!(text.contains("\\u009b"), "{text}");
         assert_eq!(one["uptime_seconds"], 61.5);
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use clap::Parser;
 use launcher::activation::{self, Manner, Via};
 use launcher::answer::Answer;
-use launcher::carriers::{self, Whose};
-use launcher::checks;
+use launcher::carriers::{self, Carrier};
+use launcher::checks::{self, Alive};
 use launcher::interrupt;
 use launcher::printable::Printable;
 use launcher::process::Process;
@@ -39,7 +39,9 @@ Examples:
 The state of one process is its text and nothing else. Of several each stands under a line
 \"=== PID 4711: COMMAND\", in the order in which they answer.
 
-Exit status: 0 if every process answered, 1 if one did not, 2 for a usage error."
+Exit status: 0 if every process answered, 1 if one did not, or --all found none; 2 for a usage
+error; 128 and its number if a signal ended the command. A process that was found, not named, and
+has ended before it was asked, is passed over."
 )]
 struct Arguments {
     /// Report every step, and what gdb says, on standard error
@@ -94,14 +96,15 @@ fn seconds(typed: &str) -> Result<Duration, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    interrupt::watch();
     let mut failed = false;
     let mut fail = |whom: &dyn Display, trouble: &Trouble| {
         complain(format_args!("{whom}: {trouble}"));
         failed = true;
     };
-    let processes = wanted(&arguments, &mut fail);
-    let headed = processes.len() > 1 || arguments.all || !arguments.children.is_empty();
+    let wanted = wanted(&arguments, &mut fail);
+    let headed = arguments.pids.len() > 1 || arguments.all || !arguments.children.is_empty();
+    // From here on a program may be held, which has to be let go.
+    interrupt::watch();
     let at_a_time = match arguments.via {
         Some(Via::Wake) => AT_A_TIME_BY_WAKE,
         _ => AT_A_TIME_BY_GDB,
@@ -113,15 +116,19 @@ fn main() -> ExitCode {
         verbose: arguments.verbose,
     };
     let notes = Mutex::new(HashSet::new());
-    let ask = |process: &Process| {
+    let ask = |one: &Wanted| {
         // Before it is asked: what it is may have changed, or be gone, by the time of its answer.
-        let heading = headed.then(|| heading(*process));
-        (heading, state_of(*process, &manner, &notes))
+        let heading = headed.then(|| heading(one.process));
+        (heading, state_of(one.process, &manner, &notes))
     };
-    side_by_side::each(&processes, at_a_time, ask, |process, (heading, state)| {
-        let printed = state.and_then(|state| print(heading.as_deref(), &state));
+    side_by_side::each(&wanted, at_a_time, ask, |one, (heading, state)| {
+        let printed = match state {
+            Ok(state) => print(heading.as_deref(), &state),
+            Err(_) if one.is_gone() => Ok(()),
+            Err(trouble) => Err(trouble),
+        };
         if let Err(trouble) = printed {
-            fail(process, &trouble);
+            fail(&one.process, &trouble);
         }
     });
     match interrupt::asked_to_stop() {
@@ -131,35 +138,54 @@ fn main() -> ExitCode {
     }
 }
 
+/// A process to ask.
+struct Wanted {
+    process: Process,
+    /// Where it was not named, but found.
+    found: Option<Alive>,
+}
+
+impl Wanted {
+    /// Whether it was found, and has ended since: then there is nothing to tell of it.
+    fn is_gone(&self) -> bool {
+        self.found.is_some_and(|found| found.status().is_none())
+    }
+}
+
 /// The processes to ask, each once. What is wrong with one that was named is told, and the others
 /// are asked.
-fn wanted(arguments: &Arguments, fail: &mut impl FnMut(&dyn Display, &Trouble)) -> Vec<Process> {
-    let mut processes = Vec::new();
-    let mut add = |process: Process| {
-        if !processes.contains(&process) {
-            processes.push(process);
+fn wanted(arguments: &Arguments, fail: &mut impl FnMut(&dyn Display, &Trouble)) -> Vec<Wanted> {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut add = |process: Process, found: Option<Alive>| {
+        if wanted.iter().all(|one| one.process != process) {
+            wanted.push(Wanted { process, found });
         }
     };
     for typed in &arguments.pids {
         match checks::parse_pid(typed) {
-            Ok(process) => add(process),
+            Ok(process) => add(process, None),
             Err(trouble) => fail(&format_args!("PID {typed}"), &trouble),
         }
     }
+    let mut add_found = |found: Vec<Carrier>| {
+        for one in found {
+            add(one.alive.process, Some(one.alive));
+        }
+    };
     for typed in &arguments.children {
         match checks::parse_pid(typed).and_then(carriers::tree) {
-            Ok(found) => found.iter().for_each(|one| add(one.process)),
+            Ok(found) => add_found(found),
             Err(trouble) => fail(&format_args!("PID {typed}"), &trouble),
         }
     }
     if arguments.all {
-        match carriers::all(Whose::Ours) {
+        match carriers::all() {
             Ok(found) if found.is_empty() => fail(&"--all", &nobody()),
-            Ok(found) => found.iter().for_each(|one| add(one.process)),
+            Ok(found) => add_found(found),
             Err(trouble) => fail(&"--all", &trouble),
         }
     }
-    processes
+    wanted
 }
 
 fn nobody() -> Trouble {
@@ -185,6 +211,7 @@ fn state_of(
         let what = why.what();
         let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.insert(what.to_owned()) {
+            let what = Printable(what);
             complain(format_args!(
                 "{process}: asked without a debugger, as {what}"
             ));
@@ -197,10 +224,16 @@ fn state_of(
 }
 
 /// The state as it came, with the line end that a text has; one of several under its heading, and
-/// set apart by an empty line.
+/// set apart by an empty line. An honest agent's has no control characters in it; others' shall do
+/// nothing to a terminal.
 fn print(heading: Option<&str>, state: &[u8]) -> Result<(), Trouble> {
     let mut text = heading.unwrap_or_default().as_bytes().to_vec();
-    text.extend_from_slice(state);
+    for byte in state {
+        match byte {
+            b'\n' | b'\t' | b' '..=b'~' | 128.. => text.push(*byte),
+            control => text.extend_from_slice(format!("\\x{control:02x}").as_bytes()),
+        }
+    }
     if !text.ends_with(b"\n") {
         text.push(b'\n');
     }
