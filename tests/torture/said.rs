@@ -42,7 +42,12 @@ const COMES_AND_GOES: &[&str] = &[
 ];
 
 /// Reasons of an activation that found no process any more.
-const TOO_LATE: &[&str] = &["no such process", "it has ended (a zombie)"];
+const TOO_LATE: &[&str] = &[
+    "no such process",
+    "it has ended (a zombie)",
+    // The number is another's by now.
+    "this is a thread of process",
+];
 
 /// The text with each number as one `#`, so that reasons can be compared and counted.
 pub fn normalised(text: &str) -> String {
