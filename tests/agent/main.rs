@@ -131,6 +131,7 @@ fn trial(name: String, lacking: Option<&str>, case: impl FnOnce() + Send + 'stat
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    tests::process::signals_as_usual();
     panic::set_hook(Box::new(|info| LAST_PANIC.set(info.to_string())));
     if let Err(why) = product::find() {
         eprintln!("cannot test: {why}");

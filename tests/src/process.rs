@@ -32,6 +32,15 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Has the programs that are started find the signals of a terminal as they are by default: whoever
+/// started the runner in the background may have had it ignore them, and that is inherited.
+pub fn signals_as_usual() {
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: the default for a signal, in a process whose tests have not begun.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// What a stream has delivered so far, filled by a thread of its own.
 #[derive(Default)]
 struct Stream {

@@ -291,6 +291,7 @@ fn prepare() -> Result<Run, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    tests::process::signals_as_usual();
     panic::set_hook(Box::new(|info| LAST_PANIC.set(info.to_string())));
     let fail = |why: String| {
         eprintln!("cannot torment: {why}");
