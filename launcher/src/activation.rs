@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::agent::Agent;
 use crate::answer::Answer;
-use crate::checks::Alive;
-use crate::checks::{self, Target};
+use crate::checks::{self, Alive, Target};
 use crate::process::Process;
 use crate::through_gdb::ThroughGdb;
 use crate::through_wake::ThroughWake;

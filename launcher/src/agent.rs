@@ -88,8 +88,9 @@ fn likelihood(file: &MappedFile) -> u8 {
     }
 }
 
-/// Looks into a file that is mapped into a process. The process may live in another mount namespace, and the
-/// file may have been replaced since: the kernel still has the mapped one for root.
+/// Looks into a file that is mapped into a process. The process may live in another mount
+/// namespace, and the file may have been replaced since: the kernel still has the mapped one for
+/// root.
 pub fn in_file<T>(
     process: Process,
     file: &MappedFile,

@@ -67,6 +67,11 @@ pub fn of_another_version() -> Trouble {
     )
 }
 
+/// The trouble where we were told to stop before the answer came.
+pub fn not_waited_for() -> Trouble {
+    Trouble::plain("its answer was not waited for, because this command was told to stop")
+}
+
 /// It fits into usize: it is below LONGEST_ANSWER, and 32-bit processes are not larger than that.
 fn length_of(header: &AnswerHeader) -> usize {
     usize::try_from(header.length).unwrap_or(usize::MAX)

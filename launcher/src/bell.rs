@@ -99,9 +99,7 @@ pub fn wait(
             };
         }
         if interrupt::asked_to_stop().is_some() {
-            return Err(Trouble::plain(
-                "its answer was not waited for, because this command was told to stop",
-            ));
+            return Err(answer::not_waited_for());
         }
         if late || pause == LONGEST_PAUSE {
             match target.alive.still_runs() {

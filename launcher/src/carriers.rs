@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use crate::agent;
 use crate::checks::Alive;
-use crate::interface::{PARKED_THREAD, READER_THREAD, WAKER_THREAD, WORKER_THREAD};
+use crate::interface::AGENT_THREADS;
 use crate::maps;
 use crate::process::{self, Process, Status};
 use crate::python_version::Versions;
 use crate::trouble::Trouble;
-
-/// The threads that are the agent's.
-const AGENT_THREADS: [&str; 4] = [PARKED_THREAD, WORKER_THREAD, READER_THREAD, WAKER_THREAD];
 
 /// A process with an agent in it.
 #[derive(Clone, Debug)]

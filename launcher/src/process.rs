@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 
+/// For the answer that comes after the agent's own deadline.
+const SLACK: Duration = Duration::from_secs(5);
+
 /// A process, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -130,12 +133,18 @@ impl Process {
 
     /// For how long its agent may look for an answer: what its environment says, and the
     /// longest there is if that cannot be read.
-    pub fn agent_deadline(&self) -> Duration {
+    fn agent_deadline(&self) -> Duration {
         let seconds = match std::fs::read(self.path("environ")) {
             Ok(environment) => parse_deadline(&environment),
             Err(_) => DEADLINE_LONGEST_SECONDS,
         };
         Duration::from_secs_f64(seconds)
+    }
+
+    /// How long its agent's answer may take: once the deadline for those who asked before, once for
+    /// us.
+    pub fn longest_answer(&self) -> Duration {
+        2 * self.agent_deadline() + SLACK
     }
 }
 

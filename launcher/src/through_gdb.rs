@@ -59,9 +59,6 @@ const SETTINGS: &[&str] = &[
     "handle all nostop noprint pass",
 ];
 
-/// For the answer that comes after the agent's own deadline.
-const SLACK: Duration = Duration::from_secs(5);
-
 /// How often to ask again where others' questions overtake ours.
 const TRIES: usize = 5;
 
@@ -101,8 +98,7 @@ impl ThroughGdb {
                 }
             };
             let began = Instant::now();
-            // Once the deadline for those who asked before, once for us.
-            let longest = 2 * target.alive.process.agent_deadline() + SLACK;
+            let longest = target.alive.process.longest_answer();
             if let Waited::Answer(text) = bell::wait(&target, rung.bell, rung.ticket, longest)? {
                 self.say(
                     &target,

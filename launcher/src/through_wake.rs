@@ -22,9 +22,6 @@ pub struct ThroughWake {
     pub verbose: bool,
 }
 
-/// For the answer that comes after the agent's own deadline.
-const SLACK: Duration = Duration::from_secs(5);
-
 /// How long a signal may take to be heard.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
@@ -81,7 +78,7 @@ impl ThroughWake {
             }
         };
         let heard = Instant::now();
-        let until = heard + 2 * process.agent_deadline() + SLACK;
+        let until = heard + process.longest_answer();
         let text = converse(&mut line, target, waker, until)?;
         if self.verbose {
             let _ = writeln!(
@@ -127,9 +124,7 @@ fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble>
 /// Fails if there is nothing to be waited for any more.
 fn wait_for(target: &Alive, until: Instant, late: &str) -> Result<(), Trouble> {
     if interrupt::asked_to_stop().is_some() {
-        return Err(Trouble::plain(
-            "its answer was not waited for, because this command was told to stop",
-        ));
+        return Err(answer::not_waited_for());
     }
     target.still_runs()?;
     if Instant::now() > until {

@@ -23,6 +23,9 @@ pub const READER_THREAD: &str = "sleeper-reader";
 /// Name (`comm`) of the thread that is woken by a signal. Never call on this one either.
 pub const WAKER_THREAD: &str = "sleeper-waker";
 
+/// The names of all threads of the agent's.
+pub const AGENT_THREADS: [&str; 4] = [PARKED_THREAD, WORKER_THREAD, READER_THREAD, WAKER_THREAD];
+
 /// Environment variable: the number of the signal that the waker waits for, a real-time signal. A
 /// program that uses [`SIGNAL`] itself gives it another. While the waker waits it is the only such
 /// signal that this thread does not block, as `/proc/PID/task/TID/status` shows.

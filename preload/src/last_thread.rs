@@ -12,7 +12,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::bell::BELL;
-use crate::interface::{PARKED_THREAD, READER_THREAD, WAKER_THREAD, WORKER_THREAD};
+use crate::interface::AGENT_THREADS;
 use crate::{kernel_file, reader, wait, waker, worker};
 
 /// A thread-specific value whose destructor runs when a thread ends, but not when the whole
@@ -105,7 +105,7 @@ fn is_ours(thread: i32) -> bool {
     let name = CStr::from_bytes_until_nul(&path)
         .ok()
         .and_then(|path| kernel_file::read(path, &mut name)?.strip_suffix(b"\n"));
-    [PARKED_THREAD, WORKER_THREAD, READER_THREAD, WAKER_THREAD]
+    AGENT_THREADS
         .iter()
         .any(|ours| name == Some(ours.as_bytes()))
 }

@@ -212,8 +212,8 @@ impl Lines {
 struct File(libc::c_int);
 
 impl File {
-    /// `None` if it is no regular file, or none that we may read; an error if there is none. The folder may
-    /// be empty, which is the one that the process is in.
+    /// `None` if it is no regular file, or none that we may read; an error if there is none. The
+    /// folder may be empty, which is the one that the process is in.
     fn open(folder: &[u8], name: &[u8]) -> Result<Option<File>, ()> {
         let slash: &[u8] = match folder.last() {
             None | Some(b'/') => b"",

@@ -110,19 +110,12 @@ pub fn threads_with_states(pid: i32) -> Vec<String> {
 /// How often each of its threads has been given the processor anew, as `NAME VOLUNTARILY
 /// OTHERWISE`: a thread that stays asleep is never.
 pub fn switches(pid: i32) -> Vec<String> {
-    let tell = |task: i32| {
-        let status = read(pid, &format!("task/{task}/status"));
-        let of = |key: &str| {
-            let find = |line: &str| Some(line.strip_prefix(key)?.trim().to_owned());
-            status.lines().find_map(find).unwrap_or_default()
-        };
-        [
-            "Name:",
-            "voluntary_ctxt_switches:",
-            "nonvoluntary_ctxt_switches:",
-        ]
-        .map(of)
-        .join(" ")
-    };
+    let keys = [
+        "Name",
+        "voluntary_ctxt_switches",
+        "nonvoluntary_ctxt_switches",
+    ];
+    // The number of a thread will do there.
+    let tell = |task: i32| keys.map(|key| status(task, key)).join(" ");
     tasks(pid).into_iter().map(tell).collect()
 }
