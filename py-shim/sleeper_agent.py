@@ -55,50 +55,52 @@ def _collect(frames=None):
     Nothing of the program's is held on to but strings and module loaders, so
     that no object of its own lives longer for our sake, or dies on our thread.
     """
-    threads = []
-    places = []
-    indices = {}
-    known = indices.get
-    identity = id
     # Not by way of a local name: among the frames is this very one, and a frame
     # that can reach itself stays until the garbage collector comes.
-    for ident, frame in (
-            sys._current_frames() if frames is None else frames).items():
-        while frame is not None and _holds(frame.f_globals, '_SLEEPER_AGENT'):
-            frame = frame.f_back
-        calls = []
-        append = calls.append
-        outermost = None
-        # As little as can be for each frame: the program stands still meanwhile.
-        while frame is not None:
-            # By id: code objects that differ only in their file are equal.
-            key = identity(frame.f_code), frame.f_lineno
-            index = known(key)
-            if index is None:
-                index = indices[key] = len(places)
-                code = frame.f_code
-                places.append((
-                    code.co_filename, code.co_name, key[1],
-                    _origin(frame.f_globals)))
-            append(index)
-            outermost = frame
-            frame = frame.f_back
-        # What the agent's worker calls, say linecache, is the agent's too.
-        own = outermost is None or _holds(outermost.f_globals, '_SLEEPER_AGENT')
-        outermost = None
-        if own:
-            continue
-        calls.reverse()
+    threads, places = _stacks(
+        sys._current_frames() if frames is None else frames)
+    for index, (ident, calls) in enumerate(threads):
         if len(calls) > _DEEPEST:
             half = _DEEPEST // 2
-            calls = calls[:half] + [None, len(calls) - 2 * half] + calls[-half:]
-        threads.append((ident, calls))
+            threads[index] = ident, (
+                calls[:half] + [None, len(calls) - 2 * half] + calls[-half:])
     threads.sort()
     order = sorted(range(len(places)), key=lambda index: places[index][0])
     path = sys.path
     if type(path) is not list:
         path = ()
     return threads, places, order, [one for one in path if type(one) is str]
+
+
+def _stacks(frames):
+    """Return (threads, places) as _collect does; threads in no order, and their
+    calls however many there are. Where it can, the library does this itself."""
+    threads = []
+    places = []
+    indices = {}
+    for ident, frame in frames.items():
+        while frame is not None and _holds(frame.f_globals, '_SLEEPER_AGENT'):
+            frame = frame.f_back
+        calls = []
+        outermost = None
+        while frame is not None:
+            # By id: code objects that differ only in their file are equal.
+            key = id(frame.f_code), frame.f_lineno
+            if key not in indices:
+                indices[key] = len(places)
+                code = frame.f_code
+                places.append((
+                    code.co_filename, code.co_name, frame.f_lineno,
+                    _origin(frame.f_globals)))
+            calls.append(indices[key])
+            outermost = frame
+            frame = frame.f_back
+        # What the agent's worker calls, say linecache, is the agent's too.
+        if outermost is not None and not _holds(
+                outermost.f_globals, '_SLEEPER_AGENT'):
+            calls.reverse()
+            threads.append((ident, calls))
+    return threads, places
 
 
 def _origin(namespace):

@@ -28,9 +28,15 @@ pub fn each<T: Sync, R: Send>(
             }
         }
     };
+    // One alone needs no thread, which takes a while to start.
+    let threads = if items.len() == 1 {
+        0
+    } else {
+        at_a_time.min(items.len())
+    };
     thread::scope(|scope| {
         let mut started = 0;
-        for _ in 0..at_a_time.min(items.len()) {
+        for _ in 0..threads {
             let (serve, sender) = (&serve, sender.clone());
             // The system may grant fewer, or none.
             let thread = thread::Builder::new().spawn_scoped(scope, move || serve(sender));

@@ -4,8 +4,8 @@
 //! The modules are the agent's life. `load` runs before `main` and finds the interpreter;
 //! `boot` runs on its main thread and starts the threads that stay: one is `park`ed for
 //! commands to ring, one is the `worker`, one the `reader`. A question is a `request`, laid on the
-//! `desk`: the worker takes the GIL and runs the `snippet`, the reader reads `sources`; or, where
-//! the GIL cannot be had, who asked `walk`s through memory.
+//! `desk`: the worker takes the GIL and runs the `snippet`, for which it takes down the `stacks`,
+//! the reader reads `sources`; or, where the GIL cannot be had, who asked `walk`s through memory.
 //!
 //! What binds all of it: the program comes first. No thread of the program's ever allocates,
 //! waits for a lock or runs Python on the agent's behalf, but at the boot. Every question is
@@ -39,6 +39,7 @@ mod reader;
 mod request;
 mod snippet;
 mod sources;
+mod stacks;
 mod threads;
 mod undisturbed;
 #[cfg(not(any(test, miri)))]

@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3_ffi::PyThreadState;
-pub use pyo3_ffi::{METH_NOARGS, Py_file_input, Py_ssize_t, PyInterpreterState, PyObject};
+pub use pyo3_ffi::{METH_NOARGS, METH_O, Py_file_input, Py_ssize_t, PyInterpreterState, PyObject};
 
 /// `int (*)(void *)`, as `Py_AddPendingCall` wants it (Include/ceval.h).
 pub type PendingCall = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
@@ -108,6 +108,8 @@ python_api! {
         PyEval_RestoreThread: fn(*mut PyThreadState);
         PyEval_GetBuiltins: fn() -> *mut PyObject;
         PyEval_GetFrame: fn() -> *mut PyObject;
+        PyCode_Addr2Line: fn(*mut PyObject, c_int) -> c_int;
+        PyCFunction_NewEx: fn(*mut MethodDefinition, *mut PyObject, *mut PyObject) -> *mut PyObject;
         PyEval_EvalCode: fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
         PyInterpreterState_Head: fn() -> *mut PyInterpreterState;
         PyInterpreterState_Next: fn(*mut PyInterpreterState) -> *mut PyInterpreterState;
@@ -126,12 +128,17 @@ python_api! {
         PyObject_Str: fn(*mut PyObject) -> *mut PyObject;
         PyDict_New: fn() -> *mut PyObject;
         PyDict_Copy: fn(*mut PyObject) -> *mut PyObject;
+        PyDict_Size: fn(*mut PyObject) -> Py_ssize_t;
+        PyDict_Next: fn(*mut PyObject, *mut Py_ssize_t, *mut *mut PyObject, *mut *mut PyObject) -> c_int;
         PyDict_Keys: fn(*mut PyObject) -> *mut PyObject;
         PyDict_GetItem: fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
         PyDict_SetItem: fn(*mut PyObject, *mut PyObject, *mut PyObject) -> c_int;
         PyDict_DelItem: fn(*mut PyObject, *mut PyObject) -> c_int;
         PyDict_GetItemString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
         PyDict_SetItemString: fn(*mut PyObject, *const c_char, *mut PyObject) -> c_int;
+        PyList_New: fn(Py_ssize_t) -> *mut PyObject;
+        PyList_Append: fn(*mut PyObject, *mut PyObject) -> c_int;
+        PyList_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
         PyList_Size: fn(*mut PyObject) -> Py_ssize_t;
         PyList_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
         PyInt_FromLong: fn(c_long) -> *mut PyObject;
@@ -146,6 +153,7 @@ python_api! {
         PyErr_NormalizeException: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
         PyErr_Restore: fn(*mut PyObject, *mut PyObject, *mut PyObject);
         PyErr_Clear: fn();
+        PyErr_BadArgument: fn() -> c_int;
         PyErr_NoMemory: fn() -> *mut PyObject;
         Py_IncRef: fn(*mut PyObject);
         Py_DecRef: fn(*mut PyObject);
@@ -153,6 +161,7 @@ python_api! {
     data {
         _PyThreadState_Current: *mut PyThreadState;
         _Py_Ticker: c_int;
+        _Py_NoneStruct: PyObject;
     }
 }
 

@@ -8,7 +8,7 @@ use crate::answer::Heap;
 use crate::failure::{Failure, raised};
 use crate::python::{Py_file_input, PyObject, Python};
 use crate::sources::{Lines, Place, SearchPath};
-use crate::{imports, layout, threads, undisturbed};
+use crate::{imports, layout, stacks, threads, undisturbed};
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
@@ -295,6 +295,9 @@ unsafe fn prepare(python: &Python) -> Result<(), Failure> {
                 return Err(raised(python));
             }
             (python.Py_DecRef)(none);
+            if !stacks::put_in_place(python, namespace) {
+                return Err(raised(python));
+            }
             Ok(())
         });
         if result.is_ok() {

@@ -21,7 +21,7 @@ fn known(python: &Interpreter, folder: &Scratch) -> (Program, String) {
     wait_agent(program.pid());
     settle(program.pid());
     let expected = String::from_utf8(std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(expected.matches("### Thread ").count(), 6);
+    assert_eq!(expected.matches("### Thread ").count(), 7);
     assert!(expected.contains("threading.py"), "{expected}");
     (program, expected)
 }

@@ -63,7 +63,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// How often to ask, so that the whole takes minutes.
 fn turns(threads: usize) -> usize {
     match threads {
-        ..=100 => 11,
+        ..=100 => 21,
         101..=500 => 7,
         _ => 5,
     }

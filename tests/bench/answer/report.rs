@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::asking::LIMIT;
 use crate::measure::{Block, Cost};
-use crate::ways::{BY_GDB, PLAIN_GDB, PY_SPY, WAKE};
+use crate::ways::{BY_GDB, NOTHING, PLAIN_GDB, PY_SPY, WAKE};
 
 /// Prints a line of the table that is read.
 fn line(name: &str, cells: [&str; 4]) {
@@ -81,6 +81,7 @@ pub fn markdown(blocks: &[Block]) -> String {
                 BY_GDB => "`sleeper_agent_activate --via gdb`",
                 PY_SPY => "`py-spy dump`",
                 PLAIN_GDB => "`gdb -p PID -batch -ex 'printf …'`",
+                NOTHING => "`true`, which asks nothing",
                 other => other,
             };
             let cells = cells(cost).join(" | ");

@@ -14,6 +14,8 @@ pub const BY_GDB: &str = "activate --via gdb";
 pub const PY_SPY: &str = "py-spy dump";
 /// gdb as one types it.
 pub const PLAIN_GDB: &str = "plain gdb";
+/// A command that does nothing: what it costs the program that one is started at all.
+pub const NOTHING: &str = "true, asks nothing";
 
 /// A way of asking, and how to see from its output how many threads it told of.
 pub struct Way {
@@ -21,8 +23,8 @@ pub struct Way {
     pub name: &'static str,
     /// The command that asks the process of this ID.
     pub command: Box<dyn Fn(i32) -> Command>,
-    /// How the lines begin that head a thread.
-    pub heading: &'static str,
+    /// How the lines begin that head a thread; none, if it tells of none.
+    pub heading: Option<&'static str>,
     /// A program of so many threads or more is asked only once, as it takes so long.
     pub once_from: usize,
 }
@@ -36,7 +38,7 @@ fn activate(name: &'static str, via: &'static str) -> Way {
             ask.args(["--via", via, &pid.to_string()]);
             ask
         }),
-        heading: THREAD_HEADING,
+        heading: Some(THREAD_HEADING),
         once_from: usize::MAX,
     }
 }
@@ -53,7 +55,7 @@ pub fn ways() -> Vec<Way> {
                 ask.args(["dump", "--pid", &pid.to_string()]);
                 ask
             }),
-            heading: "Thread ",
+            heading: Some("Thread "),
             once_from: usize::MAX,
         });
     } else {
@@ -67,8 +69,14 @@ pub fn ways() -> Vec<Way> {
             ask.args(["-p", &pid.to_string(), "-batch", "-ex", line]);
             ask
         }),
-        heading: THREAD_HEADING,
+        heading: Some(THREAD_HEADING),
         once_from: 500,
+    });
+    ways.push(Way {
+        name: NOTHING,
+        command: Box::new(|_| command("true")),
+        heading: None,
+        once_from: usize::MAX,
     });
     ways
 }

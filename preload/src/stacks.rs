@@ -1,0 +1,371 @@
+//! The snippet's `_stacks`, done by the library: the program stands still while stacks are taken
+//! down, and the interpreter takes some ten times as long for a frame.
+//!
+//! On the worker, under the GIL, where the boot has found the layout of frames to be as it is
+//! known. The snippet's own is the same thing in Python, for all other cases.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ptr;
+
+use crate::layout::Live;
+use crate::python::{self, METH_O, MethodDefinition, PyObject, Python};
+
+/// CPython 2 keeps the pointer: it stands still.
+struct Method(MethodDefinition);
+// SAFETY: read by CPython under the GIL, never changed.
+unsafe impl Sync for Method {}
+static METHOD: Method = Method(MethodDefinition {
+    name: c"_stacks".as_ptr(),
+    function: Some(stacks),
+    flags: METH_O,
+    doc: ptr::null(),
+});
+
+/// Puts the function into the snippet's namespace in place of its own, if it can be used here;
+/// false, with an exception set, if there is no memory.
+///
+/// # Safety
+/// As for `snippet::collect`.
+pub unsafe fn put_in_place(python: &Python, namespace: *mut PyObject) -> bool {
+    if Live::known().is_none() {
+        return true;
+    }
+    // SAFETY: the caller's; the definition is static, and the reference is given back.
+    unsafe {
+        let definition = (&raw const METHOD.0).cast_mut();
+        let function = (python.PyCFunction_NewEx)(definition, ptr::null_mut(), ptr::null_mut());
+        if function.is_null() {
+            return false;
+        }
+        let name = METHOD.0.name;
+        let done = (python.PyDict_SetItemString)(namespace, name, function) == 0;
+        (python.Py_DecRef)(function);
+        done
+    }
+}
+
+/// `_stacks(frames)`, called by the snippet: see there.
+unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *mut PyObject {
+    let (Some(python), Some(live)) = (python::found(), Live::known()) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: called by the interpreter, holding the GIL. All that is made here is given back here,
+    // but for what is returned; where that is null, an exception is set.
+    unsafe {
+        let Some(mut taking) = Taking::new(python, live) else {
+            return ptr::null_mut();
+        };
+        let result = match taking.all(frames) {
+            Some(()) => pair(python, taking.threads, taking.places),
+            None => None,
+        };
+        taking.give_back();
+        result.unwrap_or(ptr::null_mut())
+    }
+}
+
+/// What is being taken down. The lists and the keys are ours; code objects are alive as long as the
+/// frames are, that is while the GIL is held.
+struct Taking<'a> {
+    python: &'a Python,
+    live: Live,
+    threads: *mut PyObject,
+    places: *mut PyObject,
+    /// `_SLEEPER_AGENT`, `__loader__` and `__name__`.
+    keys: [*mut PyObject; 3],
+    /// Each place's index, by its code object and [`Frame::position`], and as an `int`.
+    indices: HashMap<(usize, i64), usize, BuildHasherDefault<Mixing>>,
+    numbers: Vec<*mut PyObject>,
+    /// The indices of one stack's places, innermost first.
+    calls: Vec<usize>,
+}
+
+/// Every function here returns `None`, or null, with an exception set, if there is no memory.
+///
+/// # Safety
+/// For all of them: on the worker, holding the GIL, while no other thread can get it.
+impl<'a> Taking<'a> {
+    unsafe fn new(python: &'a Python, live: Live) -> Option<Taking<'a>> {
+        let text = |text: &CStr| -> *mut PyObject {
+            // SAFETY: the caller's.
+            unsafe { (python.PyString_FromString)(text.as_ptr()) }
+        };
+        // SAFETY: the caller's.
+        let list = || unsafe { (python.PyList_New)(0) };
+        let mut taking = Taking {
+            python,
+            live,
+            threads: list(),
+            places: list(),
+            keys: [c"_SLEEPER_AGENT", c"__loader__", c"__name__"].map(text),
+            indices: HashMap::default(),
+            numbers: Vec::new(),
+            calls: Vec::new(),
+        };
+        if taking.ours().any(|one| one.is_null()) {
+            // SAFETY: the caller's.
+            unsafe { taking.give_back() };
+            return None;
+        }
+        Some(taking)
+    }
+
+    /// All objects that are to be given back.
+    fn ours(&self) -> impl Iterator<Item = *mut PyObject> {
+        let lists = [self.threads, self.places];
+        let numbers = self.numbers.iter().copied();
+        lists.into_iter().chain(self.keys).chain(numbers)
+    }
+
+    unsafe fn give_back(&mut self) {
+        for one in self.ours().filter(|one| !one.is_null()) {
+            // SAFETY: a reference of ours, given back once.
+            unsafe { (self.python.Py_DecRef)(one) };
+        }
+    }
+
+    unsafe fn all(&mut self, frames: *mut PyObject) -> Option<()> {
+        let python = self.python;
+        // SAFETY: the caller's; what the dictionary holds is borrowed, and nobody changes it.
+        unsafe {
+            // Sets an exception, if it is none.
+            if (python.PyDict_Size)(frames) < 0 {
+                return None;
+            }
+            let (mut at, mut ident, mut frame) = (0, ptr::null_mut(), ptr::null_mut());
+            while (python.PyDict_Next)(frames, &mut at, &mut ident, &mut frame) != 0 {
+                if !self.live.is_frame(python, frame) {
+                    // The program has a `sys._current_frames` of its own.
+                    (python.PyErr_BadArgument)();
+                    return None;
+                }
+                if self.stack(frame)? {
+                    let calls = self.calls()?;
+                    (python.Py_IncRef)(ident);
+                    let thread = pair_of_ours(python, ident, calls)?;
+                    append(python, self.threads, thread)?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Takes one stack down into `self.calls`; false if it is the agent's own.
+    unsafe fn stack(&mut self, innermost: *mut PyObject) -> Option<bool> {
+        self.calls.clear();
+        let mut frame = innermost;
+        let mut outermost = ptr::null_mut();
+        // SAFETY: the caller's; a frame keeps its code, its globals and the one that called it.
+        unsafe {
+            while !frame.is_null() && self.is_own(frame) {
+                frame = self.live.back(frame);
+            }
+            while !frame.is_null() {
+                let index = self.place(frame)?;
+                if self.calls.try_reserve(1).is_err() {
+                    return self.no_memory();
+                }
+                self.calls.push(index);
+                outermost = frame;
+                frame = self.live.back(frame);
+            }
+            Some(!outermost.is_null() && !self.is_own(outermost))
+        }
+    }
+
+    unsafe fn is_own(&self, frame: *mut PyObject) -> bool {
+        // SAFETY: the caller's; what is got is borrowed. It swallows what a key's `__eq__` raises.
+        unsafe { !(self.python.PyDict_GetItem)(self.live.globals(frame), self.keys[0]).is_null() }
+    }
+
+    /// The index of a frame's place, which is new or has been met before.
+    unsafe fn place(&mut self, frame: *mut PyObject) -> Option<usize> {
+        // SAFETY: the caller's.
+        unsafe {
+            let code = self.live.code(frame);
+            let key = (code as usize, self.live.position(self.python, frame)?);
+            if let Some(&index) = self.indices.get(&key) {
+                return Some(index);
+            }
+            let index = self.numbers.len();
+            if self.indices.try_reserve(1).is_err() || self.numbers.try_reserve(1).is_err() {
+                return self.no_memory();
+            }
+            let number = made((self.python.PyInt_FromLong)(index as i64))?;
+            self.numbers.push(number);
+            let line = self.live.line(self.python, code, key.1);
+            let place = self.described(frame, code, line)?;
+            append(self.python, self.places, place)?;
+            self.indices.insert(key, index);
+            Some(index)
+        }
+    }
+
+    /// (file name, function, line, what linecache wants of its globals)
+    unsafe fn described(
+        &self,
+        frame: *mut PyObject,
+        code: *mut PyObject,
+        line: i64,
+    ) -> Option<*mut PyObject> {
+        let python = self.python;
+        // SAFETY: the caller's; a tuple's item takes over the reference.
+        unsafe {
+            let place = made((python.PyTuple_New)(4))?;
+            let names = self.live.names(code);
+            for name in names {
+                (python.Py_IncRef)(name);
+            }
+            let items = [
+                names[0],
+                names[1],
+                (python.PyInt_FromLong)(line),
+                self.origin(self.live.globals(frame)),
+            ];
+            for (index, item) in items.into_iter().enumerate() {
+                (python.PyTuple_SetItem)(place, index as isize, item);
+            }
+            if items.iter().any(|item| item.is_null()) {
+                (python.Py_DecRef)(place);
+                return None;
+            }
+            Some(place)
+        }
+    }
+
+    /// The snippet's `_origin`: a new reference.
+    unsafe fn origin(&self, globals: *mut PyObject) -> *mut PyObject {
+        let python = self.python;
+        // SAFETY: the caller's; what is got is borrowed, and the dictionary takes its own.
+        unsafe {
+            if (python.PyDict_GetItem)(globals, self.keys[1]).is_null() {
+                let none = python._Py_NoneStruct;
+                (python.Py_IncRef)(none);
+                return none;
+            }
+            let origin = (python.PyDict_New)();
+            for key in self
+                .keys
+                .into_iter()
+                .skip(1)
+                .take_while(|_| !origin.is_null())
+            {
+                let value = (python.PyDict_GetItem)(globals, key);
+                if !value.is_null() {
+                    (python.PyDict_SetItem)(origin, key, value);
+                }
+            }
+            origin
+        }
+    }
+
+    /// The last stack's places, outermost first, as a list.
+    unsafe fn calls(&self) -> Option<*mut PyObject> {
+        let python = self.python;
+        // SAFETY: the caller's; a list's item takes over the reference.
+        unsafe {
+            let calls = made((python.PyList_New)(self.calls.len() as isize))?;
+            for (position, &index) in self.calls.iter().rev().enumerate() {
+                let number = self.numbers[index];
+                (python.Py_IncRef)(number);
+                (python.PyList_SetItem)(calls, position as isize, number);
+            }
+            Some(calls)
+        }
+    }
+
+    unsafe fn no_memory<T>(&self) -> Option<T> {
+        // SAFETY: the caller's.
+        unsafe { (self.python.PyErr_NoMemory)() };
+        None
+    }
+}
+
+fn made(object: *mut PyObject) -> Option<*mut PyObject> {
+    (!object.is_null()).then_some(object)
+}
+
+/// Appends an object, whose reference it takes over.
+///
+/// # Safety
+/// Holding the GIL; the objects are alive.
+unsafe fn append(python: &Python, list: *mut PyObject, object: *mut PyObject) -> Option<()> {
+    // SAFETY: the caller's; the list takes a reference of its own.
+    unsafe {
+        let done = (python.PyList_Append)(list, object) == 0;
+        (python.Py_DecRef)(object);
+        done.then_some(())
+    }
+}
+
+/// A tuple of two objects.
+///
+/// # Safety
+/// As for [`append`].
+unsafe fn pair(
+    python: &Python,
+    first: *mut PyObject,
+    second: *mut PyObject,
+) -> Option<*mut PyObject> {
+    // SAFETY: the caller's.
+    unsafe {
+        (python.Py_IncRef)(first);
+        (python.Py_IncRef)(second);
+        pair_of_ours(python, first, second)
+    }
+}
+
+/// As [`pair`], and takes over the references.
+///
+/// # Safety
+/// As for [`append`].
+unsafe fn pair_of_ours(
+    python: &Python,
+    first: *mut PyObject,
+    second: *mut PyObject,
+) -> Option<*mut PyObject> {
+    // SAFETY: the caller's; a tuple's item takes over the reference.
+    unsafe {
+        let tuple = (python.PyTuple_New)(2);
+        if tuple.is_null() {
+            (python.Py_DecRef)(first);
+            (python.Py_DecRef)(second);
+            return None;
+        }
+        (python.PyTuple_SetItem)(tuple, 0, first);
+        (python.PyTuple_SetItem)(tuple, 1, second);
+        Some(tuple)
+    }
+}
+
+/// A hash for addresses and small numbers, which nobody chooses in order to make them collide.
+#[derive(Default)]
+struct Mixing(u64);
+
+impl Hasher for Mixing {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        // An odd number without pattern: the fraction of the golden ratio, times two to the 64th.
+        self.0 = (self.0.rotate_left(29) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 ^= self.0 >> 32;
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn write_i64(&mut self, value: i64) {
+        self.write_u64(value as u64);
+    }
+}
