@@ -41,24 +41,25 @@ def _get_state_info():
     return _compose(collected, _read(collected))
 
 
-def _collect(frames=None):
+def _collect(frames=None, more=None):
     """Take down where each thread is; no input, no output, nothing that lets
     another thread run. frames is what sys._current_frames() returns, which is
     asked where none are given.
 
-    Returns (threads, places, order, path). threads is a sorted list of (ident,
+    Returns (threads, places, order, path, more). threads is a sorted list of (ident,
     calls), and calls holds for each frame, outermost first, its index in
     places; or None and a number where so many frames are left out. A place is
     (file name, function, line, what linecache wants of its globals). order is
-    the indices of places, file by file. path is what is text of sys.path.
+    the indices of places, file by file. path is what is text of sys.path. more
+    is what the function that was given for it returns of frames, or None.
 
     Nothing of the program's is held on to but strings and module loaders, so
     that no object of its own lives longer for our sake, or dies on our thread.
     """
     # Not by way of a local name: among the frames is this very one, and a frame
     # that can reach itself stays until the garbage collector comes.
-    threads, places = _stacks(
-        sys._current_frames() if frames is None else frames)
+    (threads, places), more = _look(
+        sys._current_frames() if frames is None else frames, more)
     for index, (ident, calls) in enumerate(threads):
         if len(calls) > _DEEPEST:
             half = _DEEPEST // 2
@@ -69,7 +70,12 @@ def _collect(frames=None):
     path = sys.path
     if type(path) is not list:
         path = ()
-    return threads, places, order, [one for one in path if type(one) is str]
+    path = [one for one in path if type(one) is str]
+    return threads, places, order, path, more
+
+
+def _look(frames, more):
+    return _stacks(frames), more and more(frames)
 
 
 def _stacks(frames):
@@ -114,7 +120,7 @@ def _origin(namespace):
 def _read(collected, known=()):
     """Return each place's line of source, '' where there is none to be had.
     known has those that are known already, by index."""
-    threads, places, order, path = collected
+    threads, places, order, path, more = collected
     sources = [''] * len(places)
     current = None
     cached = True
@@ -143,7 +149,7 @@ def _read(collected, known=()):
 
 def _compose(collected, sources):
     """Return as text what was collected and read."""
-    threads, places, order, path = collected
+    threads, places, order, path, more = collected
     lines = []
     for (filename, name, line, origin), source in zip(places, sources):
         text = '  File "%s", line %d, in %s\n' % (

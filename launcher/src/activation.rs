@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::agent::Agent;
 use crate::answer::Answer;
 use crate::checks::{self, Alive, Target};
+use crate::message::Wanted;
 use crate::process::Process;
 use crate::through_gdb::ThroughGdb;
 use crate::through_wake::ThroughWake;
@@ -13,6 +14,8 @@ use crate::trouble::Trouble;
 
 /// How processes are to be asked.
 pub struct Manner {
+    /// What they are asked for.
+    pub wanted: Wanted,
     /// The one way in that will do; `None`: gdb, and where that cannot be, without it.
     pub via: Option<Via>,
     /// The debugger that was asked for.
@@ -55,13 +58,14 @@ pub fn ask(
             }
         }),
     };
-    text.map(Answer::from_text)
+    text.and_then(Answer::parse)
 }
 
 fn by_gdb(process: Process, manner: &Manner) -> Result<Vec<u8>, Trouble> {
     let target = checks::examine(process)?;
     checks::may_attach(&target, Instant::now() + manner.timeout)?;
     let way = ThroughGdb {
+        wanted: manner.wanted,
         gdb: checks::find_gdb(manner.gdb.as_deref())?,
         timeout: manner.timeout,
         verbose: manner.verbose,
@@ -74,6 +78,7 @@ fn by_wake(process: Process, manner: &Manner) -> Result<Vec<u8>, Trouble> {
     let target = Alive::examine(process)?;
     target.still_runs()?;
     let way = ThroughWake {
+        wanted: manner.wanted,
         timeout: manner.timeout,
         verbose: manner.verbose,
     };

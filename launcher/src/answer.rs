@@ -6,33 +6,52 @@ use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
 
 use crate::bell::Seen;
+use crate::facts::Facts;
 use crate::interface::{ANSWER_MAGIC, AnswerHeader, THREAD_HEADING};
-use crate::message::LONGEST_ANSWER;
+use crate::message::{FACTS, LONGEST_ANSWER, Wanted};
 use crate::process::Process;
 use crate::trouble::Trouble;
 
 /// What an agent said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The state of every thread, as text.
     State(Vec<u8>),
+    /// What there is to tell of every thread.
+    Facts(Facts),
     /// Why there is no state, in one line.
     Reason(String),
 }
 
 impl Answer {
-    /// Tells a state from a reason for having none.
-    pub fn from_text(text: Vec<u8>) -> Self {
-        let heading = THREAD_HEADING.as_bytes();
-        if text
-            .split(|byte| *byte == b'\n')
-            .any(|line| line.starts_with(heading))
-        {
-            Answer::State(text)
-        } else {
-            Answer::Reason(String::from_utf8_lossy(&text).trim().to_owned())
+    /// From what came. Where facts were asked for, it may still be text: how the agent gets at the
+    /// threads without the GIL, or why there is no state.
+    pub fn parse(answer: Vec<u8>) -> Result<Self, Trouble> {
+        if let Some(words) = answer.strip_prefix(FACTS) {
+            return Facts::parse(words)
+                .map(Answer::Facts)
+                .ok_or_else(of_another_version);
         }
+        Ok(if has_heading(&answer) {
+            Answer::State(answer)
+        } else {
+            Answer::Reason(String::from_utf8_lossy(&answer).trim().to_owned())
+        })
     }
+}
+
+fn has_heading(text: &[u8]) -> bool {
+    let heading = THREAD_HEADING.as_bytes();
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.any(|line| line.starts_with(heading))
+}
+
+/// Whether this may be the answer to a question for this, and not to another command's.
+pub fn is_for(answer: &[u8], wanted: Wanted) -> bool {
+    if answer.starts_with(FACTS) {
+        return wanted.facts;
+    }
+    !wanted.facts || !answer.starts_with(THREAD_HEADING.as_bytes())
 }
 
 /// An answer that may be replaced while it is fetched.
@@ -158,6 +177,8 @@ mod tests {
             text: memory.as_ptr() as u64 + 32,
             number,
             detours: 0,
+            asked: 0,
+            question: 0,
         };
         let us = Process {
             pid: std::process::id() as i32,
@@ -170,16 +191,33 @@ mod tests {
 
     #[test]
     fn tells_a_state_from_a_reason() {
-        let state = b"(read without the GIL)\n### Thread 1:\n  File".to_vec();
-        assert_eq!(Answer::from_text(state.clone()), Answer::State(state));
-        assert_eq!(
-            Answer::from_text(b"the interpreter is shutting down\n".to_vec()),
-            Answer::Reason("the interpreter is shutting down".into())
-        );
-        assert_eq!(
-            Answer::from_text(b"a line with ### Thread in it".to_vec()),
-            Answer::Reason("a line with ### Thread in it".into())
-        );
+        let parsed = |answer: &[u8]| Answer::parse(answer.to_vec()).expect("an answer");
+        let state = b"(read without the GIL)\n### Thread 1:\n  File";
+        assert_eq!(parsed(state), Answer::State(state.to_vec()));
+        for reason in [
+            "the interpreter is shutting down\n",
+            "a line with ### Thread in it",
+        ] {
+            let told = Answer::Reason(reason.trim().to_owned());
+            assert_eq!(parsed(reason.as_bytes()), told);
+        }
+        let broken = Answer::parse([FACTS, b"what is this"].concat());
+        assert!(broken.is_err());
+    }
+
+    #[test]
+    fn tells_whose_answer_it_is() {
+        let [state, facts] = [false, true].map(|facts| Wanted { facts });
+        let walk = b"### Read from memory, without the GIL: why\n\n### Thread 1:\n";
+        for (answer, for_state, for_facts) in [
+            (&b"### Thread 1:\n  File"[..], true, false),
+            (walk, true, true),
+            (b"not a Python process\n", true, true),
+            (FACTS, false, true),
+        ] {
+            assert_eq!(is_for(answer, state), for_state);
+            assert_eq!(is_for(answer, facts), for_facts);
+        }
     }
 
     #[test]

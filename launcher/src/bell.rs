@@ -21,10 +21,14 @@ pub struct Seen {
     pub rung: u32,
     /// Which ring the last answer is for.
     pub answered: u32,
+    /// Which ring there is a question for.
+    pub asked: u32,
     /// Address of that answer.
     pub text: u64,
     /// The answer's number.
     pub number: u64,
+    /// Address of the room for a question.
+    pub question: u64,
     /// Address of the first detour.
     pub detours: u64,
 }
@@ -45,14 +49,19 @@ pub fn parse(bytes: &[u8]) -> Option<Seen> {
         listens: half(offset_of!(Bell, listens))? == 1,
         rung: half(offset_of!(Bell, rung))?,
         answered: half(offset_of!(Bell, answered))?,
+        asked: half(offset_of!(Bell, asked))?,
         text: whole(offset_of!(Bell, text))?,
         number: whole(offset_of!(Bell, number))?,
+        question: whole(offset_of!(Bell, question))?,
         detours: whole(offset_of!(Bell, detours))?,
     })
 }
 
 /// Where the word is that rings, counted from the bell's own address.
 pub const RUNG: u64 = offset_of!(Bell, rung) as u64;
+
+/// Likewise the word that says for which ring there is a question.
+pub const ASKED: u64 = offset_of!(Bell, asked) as u64;
 
 /// The detour for this ring: the address to enter it at, and where the word is that says how to go
 /// on, counted from the bell's own address.
@@ -152,6 +161,8 @@ mod tests {
         bell.text.store(4, Ordering::SeqCst);
         bell.number.store(5, Ordering::SeqCst);
         bell.detours.store(0x1000, Ordering::SeqCst);
+        bell.asked.store(6, Ordering::SeqCst);
+        bell.question.store(7, Ordering::SeqCst);
         let magic = u64::from_ne_bytes(BELL_MAGIC);
         bell.magic.store(magic, Ordering::SeqCst);
         let seen = Seen {
@@ -161,6 +172,8 @@ mod tests {
             text: 4,
             number: 5,
             detours: 0x1000,
+            asked: 6,
+            question: 7,
         };
         assert_eq!(look(us, address).expect("our own memory"), Some(seen));
         let resume = (&raw const bell.resume[3]) as u64 - address;

@@ -7,7 +7,7 @@
 //!
 //! `sleeper_agent_activate` goes through [`checks`] (can this process be asked at all?) to
 //! [`activation`] (ask it), which reaches the agent by a debugger, [`through_gdb`], or by a signal,
-//! [`through_wake`].
+//! [`through_wake`]. Of the agent's [`facts`] it makes a [`report`].
 
 #[path = "../../preload/src/interface.rs"]
 pub mod interface;
@@ -22,17 +22,21 @@ pub mod carriers;
 pub mod checks;
 pub mod command;
 pub mod elf;
+pub mod facts;
 pub mod gdb;
 pub mod guardian;
+pub mod idle_times;
 pub mod interrupt;
 pub mod library;
 pub mod listening;
 pub mod maps;
+pub mod marshal;
 pub mod mi;
 pub mod permission;
 pub mod printable;
 pub mod process;
 pub mod python_version;
+pub mod report;
 pub mod script;
 pub mod side_by_side;
 pub mod through_gdb;

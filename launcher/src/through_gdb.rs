@@ -24,12 +24,15 @@ use crate::bell::{self, Seen, Waited};
 use crate::checks::{self, Target};
 use crate::gdb::{Failure, Gdb, Patience};
 use crate::guardian::Guardian;
+use crate::message::Wanted;
 use crate::mi;
 use crate::trouble::Trouble;
 use crate::turn::Turn;
 
 /// Asks through a gdb of its own for each process.
 pub struct ThroughGdb {
+    /// What is asked for.
+    pub wanted: Wanted,
     /// The debugger.
     pub gdb: PathBuf,
     /// How long all may take that comes before the agent is reached.
@@ -99,7 +102,9 @@ impl ThroughGdb {
             };
             let began = Instant::now();
             let longest = target.alive.process.longest_answer();
-            if let Waited::Answer(text) = bell::wait(&target, rung.bell, rung.ticket, longest)? {
+            if let Waited::Answer(text) = bell::wait(&target, rung.bell, rung.ticket, longest)?
+                && answer::is_for(&text, self.wanted)
+            {
                 self.say(
                     &target,
                     &format!("the agent answered after {}", since(began)),
@@ -239,6 +244,7 @@ impl ThroughGdb {
             if !seen.listens {
                 return Err(answer::of_another_version());
             }
+            self.say_what_is_wanted(gdb, bell, seen, ticket)?;
             self.write(gdb, bell + bell::RUNG, &ticket.to_ne_bytes())?;
         } else if seen.listens && may_start {
             return Ok(None);
@@ -246,6 +252,28 @@ impl ThroughGdb {
             self.send_round(gdb, bell, seen, ticket)?;
         }
         Ok(Some((bell, ticket)))
+    }
+
+    /// Leaves beside the bell what the ring of this number is for.
+    fn say_what_is_wanted(
+        &self,
+        gdb: &mut Gdb,
+        bell: u64,
+        seen: Seen,
+        ticket: u32,
+    ) -> Result<(), Trouble> {
+        let words = self.wanted.words().as_bytes();
+        let asked = bell + bell::ASKED;
+        if !words.is_empty() {
+            let length = (words.len() as u32).to_ne_bytes();
+            self.write(gdb, seen.question, &[&length, words].concat())?;
+            return self.write(gdb, asked, &ticket.to_ne_bytes());
+        }
+        // Somebody was killed before they could ring for theirs.
+        if seen.asked == ticket {
+            self.write(gdb, asked, &ticket.wrapping_sub(1).to_ne_bytes())?;
+        }
+        Ok(())
     }
 
     /// Sends the first thread, which gdb holds with all others, on a detour. Until the last of

@@ -10,12 +10,14 @@ use crate::checks::{self, Alive};
 use crate::interface::{SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
 use crate::interrupt;
 use crate::listening::Listener;
-use crate::message::{Call, HEADER, Header, Kind, answer_length};
+use crate::message::{Call, HEADER, Header, Kind, Wanted, answer_length};
 use crate::process::Process;
 use crate::trouble::Trouble;
 
 /// Asks without a debugger.
 pub struct ThroughWake {
+    /// What is asked for.
+    pub wanted: Wanted,
     /// How long the agent may take to hear us; the answer itself has the agent's deadline.
     pub timeout: Duration,
     /// Whether to report every step on standard error.
@@ -79,7 +81,7 @@ impl ThroughWake {
         };
         let heard = Instant::now();
         let until = heard + process.longest_answer();
-        let text = converse(&mut line, target, waker, until)?;
+        let text = converse(&mut line, self.wanted, target, waker, until)?;
         if self.verbose {
             let _ = writeln!(
                 io::stderr(),
@@ -194,13 +196,15 @@ fn broken_off(target: &Alive, waker: i32, error: &io::Error) -> Trouble {
 /// Asks, and hears the answer.
 fn converse(
     line: &mut UnixStream,
+    wanted: Wanted,
     target: &Alive,
     waker: i32,
     until: Instant,
 ) -> Result<Vec<u8>, Trouble> {
     let lost = |error: io::Error| broken_off(target, waker, &error);
-    let question = Header::new(Kind::Question, 0).bytes();
-    line.write_all(&question).map_err(lost)?;
+    let words = wanted.words().as_bytes();
+    let header = Header::new(Kind::Question, words.len() as u64).bytes();
+    line.write_all(&[&header, words].concat()).map_err(lost)?;
     line.set_read_timeout(Some(GLANCE)).map_err(lost)?;
     let glance = || wait_for(target, until, "its agent gave no answer in time");
     hear(line, glance).map_err(|unheard| match unheard {

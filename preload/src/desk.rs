@@ -6,9 +6,10 @@
 
 use std::ffi::c_char;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use crate::answer::Heap;
+use crate::message::Wanted;
 use crate::wait::{self, Instant};
 
 /// When the desk was claimed, in nanoseconds ([`Instant`]); 0: it is free.
@@ -24,6 +25,10 @@ const NOTHING: u32 = 0;
 const ASKED: u32 = 1;
 const ANSWERED: u32 = 2;
 const STATE: u32 = 3;
+
+/// Whether it is the facts that are asked for ([`Wanted`]). Laid down before the request, by who has
+/// claimed the desk.
+static FACTS: AtomicBool = AtomicBool::new(false);
 
 /// The last answer: its text, or null and a number that says why there is none.
 static TEXT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
@@ -87,9 +92,11 @@ impl Claim {
     /// [`Heap`], or the number that was given to [`publish`].
     pub fn ask(
         &self,
+        wanted: Wanted,
         deadline: Instant,
         call: impl FnOnce(),
     ) -> Option<Result<*const c_char, u32>> {
+        FACTS.store(wanted.facts, Ordering::SeqCst);
         let number = (REQUEST.load(Ordering::SeqCst) | STATE).wrapping_add(1);
         let asked = number | ASKED;
         REQUEST.store(asked, Ordering::SeqCst);
@@ -114,9 +121,15 @@ impl Claim {
 }
 
 /// The request that waits for the worker, if there is one. On the worker.
-pub fn wanted() -> Option<u32> {
+pub fn request() -> Option<u32> {
     let request = REQUEST.load(Ordering::SeqCst);
     (request & STATE == ASKED).then_some(request)
+}
+
+/// What is asked for by this request; `None` if it waits no longer. On the worker.
+pub fn wanted(of: u32) -> Option<Wanted> {
+    let facts = FACTS.load(Ordering::SeqCst);
+    (request() == Some(of)).then_some(Wanted { facts })
 }
 
 /// Lays down an answer to a request, a text of [`Heap`] or a number that says why there is none,
@@ -154,7 +167,6 @@ pub fn forget() {
 mod tests {
     use super::*;
     use std::ffi::{CStr, CString};
-    use std::sync::atomic::AtomicBool;
     use std::thread;
 
     const SECOND: u64 = 1_000_000_000;
@@ -178,14 +190,17 @@ mod tests {
             while !CLOSED.load(Ordering::SeqCst) {
                 wait::wait_while(&BELL, heard, Some(Instant::now().after(SECOND / 100)));
                 heard = BELL.load(Ordering::SeqCst);
-                while let Some(request) = wanted() {
+                while let Some(request) = request() {
+                    let Some(Wanted { facts }) = wanted(request) else {
+                        continue;
+                    };
                     served += 1;
                     publish(
                         request,
                         if served.is_multiple_of(3) {
                             Err(served)
                         } else {
-                            Ok(copy(&format!("answer {served} ")))
+                            Ok(copy(&format!("answer {served}, facts: {facts}")))
                         },
                     );
                 }
@@ -204,17 +219,20 @@ mod tests {
                         } else {
                             60 * SECOND
                         };
-                        let answer = claim.ask(Instant::now().after(patience), || {
-                            BELL.fetch_add(1, Ordering::SeqCst);
-                            wait::wake(&BELL);
-                        });
+                        let facts = turn % 3 == 0;
+                        let answer =
+                            claim.ask(Wanted { facts }, Instant::now().after(patience), || {
+                                BELL.fetch_add(1, Ordering::SeqCst);
+                                wait::wake(&BELL);
+                            });
                         assert!(claim.holds());
                         match answer {
                             Some(Ok(text)) => {
                                 // SAFETY: a fresh answer, and the desk is still claimed.
                                 let text = unsafe { CStr::from_ptr(text) };
                                 let text: CString = text.to_owned();
-                                assert!(text.to_bytes().ends_with(b" "), "{text:?}");
+                                let text = text.to_str().expect("it is text");
+                                assert!(text.ends_with(&format!(", facts: {facts}")), "{text}");
                             }
                             Some(Err(number)) => assert!(number.is_multiple_of(3)),
                             None => assert_eq!(patience, 0),
@@ -242,9 +260,13 @@ mod tests {
 
         // What was asked before a fork is nobody's after it.
         let claim = Claim::take(Instant::now(), 3600 * SECOND).expect("it is free");
-        assert!(claim.ask(Instant::now(), || {}).is_none());
+        assert!(
+            claim
+                .ask(Wanted::default(), Instant::now(), || {})
+                .is_none()
+        );
         forget();
-        assert!(wanted().is_none());
+        assert!(request().is_none());
         assert!(Claim::take(Instant::now(), 3600 * SECOND).is_some());
         forget();
         for text in [

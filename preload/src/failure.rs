@@ -5,8 +5,8 @@ use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::carried::bytes;
 use crate::python::Python;
-use crate::snippet::bytes;
 
 /// Why there is no text.
 #[derive(Clone, Copy)]

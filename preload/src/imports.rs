@@ -2,14 +2,15 @@
 
 use std::ffi::CStr;
 
+use crate::carried::bytes;
 use crate::failure::{Failure, raised};
 use crate::python::{PyObject, Python};
-use crate::snippet::bytes;
 
-/// What importing linecache may bring along, in a program that has not even `site`.
-const OURS: [&[u8]; 16] = [
+/// What importing linecache, gc and marshal may bring along, in a program that has not even `site`.
+const OURS: [&[u8]; 17] = [
     b"linecache",
     b"gc",
+    b"marshal",
     b"os",
     b"os.path",
     b"posix",

@@ -46,12 +46,13 @@ pub const BELL_SECTION: &str = ".sleeper_agent";
 
 /// [`Bell::magic`] of a library that has been loaded and bound. Change it whenever [`Bell`] or the
 /// meaning of its fields changes.
-pub const BELL_MAGIC: [u8; 8] = *b"SLEEPER3";
+pub const BELL_MAGIC: [u8; 8] = *b"SLEEPER4";
 
 /// What a command sees of an agent in the memory of its process, and how a debugger wakes it.
 ///
 /// To ring: hold the parked thread, and it alone, add one to `rung`, let the thread go. Its wait
-/// ends, and it answers. Nothing is called and no register is changed, so a debugger that is
+/// ends, and it answers. To ask for something else than the state's text, first write what is wanted
+/// to `question`, and the count that `rung` will have to `asked`. Nothing is called and no register is changed, so a debugger that is
 /// killed at any moment leaves nothing behind that the program could fall over.
 ///
 /// Where no thread listens: hold the whole process; choose a detour, another one than last time;
@@ -69,12 +70,15 @@ pub struct Bell {
     pub rung: AtomicU32,
     /// `rung` as it was when the answer below was begun. Stored last, so to be read first.
     pub answered: AtomicU32,
-    /// Unused.
-    pub padding: AtomicU32,
+    /// For which ring there is something in `question`.
+    pub asked: AtomicU32,
     /// Address of the answer's text.
     pub text: AtomicU64,
     /// [`AnswerHeader::number`] of that answer, for as long as it is still there.
     pub number: AtomicU64,
+    /// Address of room for a question: its length (four bytes), and as many bytes of its words, at
+    /// most `message::LONGEST_QUESTION`.
+    pub question: AtomicU64,
     /// Address of the first of [`DETOURS`] detours, each of [`DETOUR_SIZE`] bytes.
     pub detours: AtomicU64,
     /// For each detour: where the thread that is sent there goes on after it. Several, as one may

@@ -11,9 +11,9 @@
 use std::ffi::{CStr, c_int};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::carried::bytes;
 use crate::memory::{read, read_bytes};
 use crate::python::{PyObject, Python};
-use crate::snippet::bytes;
 use crate::threads;
 
 const WORD: usize = size_of::<usize>();

@@ -13,13 +13,17 @@
 
 use std::ffi::c_char;
 
+use message::Wanted;
+
 mod answer;
 mod bell;
 mod boot;
+mod carried;
 mod descriptors;
 mod desk;
 mod detour;
 mod environment;
+mod facts;
 mod failure;
 mod imports;
 #[allow(dead_code)] // The commands' half of it.
@@ -59,19 +63,21 @@ mod worker;
 /// [`interface::AnswerHeader`] stands before it.
 #[unsafe(no_mangle)]
 pub extern "C" fn sleeper_agent_state() -> *const c_char {
-    answer_with(|text| text)
+    answer_with(Wanted::default(), |text| text)
 }
 
-/// As [`sleeper_agent_state`], and lets `with` use the text while nobody else can ask.
-fn answer_with<R>(with: impl Fn(*const c_char) -> R) -> R {
+/// As [`sleeper_agent_state`], for whatever is wanted, and lets `with` use the answer while nobody
+/// else can ask.
+fn answer_with<R>(wanted: Wanted, with: impl Fn(*const c_char) -> R) -> R {
     // SAFETY: the address of this thread's own errno. A debugger that calls in between a system
     // call and the look at its errno restores registers, but not this.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above; it stays where it is for the life of the thread.
     let before = unsafe { *errno };
-    let result =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| request::state_with(&with)))
-            .unwrap_or_else(|_| with(request::FAILED.text()));
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        request::state_with(wanted, &with)
+    }))
+    .unwrap_or_else(|_| with(request::FAILED.text()));
     // SAFETY: as above.
     unsafe { *errno = before };
     result

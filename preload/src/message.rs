@@ -25,9 +25,9 @@ pub const LONGEST_ANSWER: u64 = 1 << 32;
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The command's. What is behind the header says what is asked for; nothing: the state.
+    /// The command's. What is behind the header says what is asked for: [`Wanted`].
     Question = 1,
-    /// The agent's: its text.
+    /// The agent's: its text, or its facts.
     Answer = 2,
     /// The agent's, to a question that it cannot make out: nothing is behind the header, whose
     /// version is the agent's own.
@@ -86,8 +86,8 @@ impl Header {
 /// What an agent hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// The state is asked for.
-    State,
+    /// A question, whose words ([`Wanted`]) are so many bytes.
+    Words(usize),
     /// Something else, behind whose header are so many bytes.
     Unknown(usize),
 }
@@ -98,12 +98,40 @@ impl Question {
         let header = Header::parse(header)?;
         let length = usize::try_from(header.length).ok()?;
         match length {
-            0 if header.is(Kind::Question) => Some(Question::State),
+            0..=LONGEST_QUESTION if header.is(Kind::Question) => Some(Question::Words(length)),
             0..=LONGEST_QUESTION => Some(Question::Unknown(length)),
             _ => None,
         }
     }
 }
+
+/// What is asked for; where nothing is said, the state's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Not its text, but what the commands make all other formats of: [`FACTS`].
+    pub facts: bool,
+}
+
+const FACTS_WORD: &str = "facts\n";
+
+impl Wanted {
+    /// As it is said: lines.
+    pub fn words(self) -> &'static str {
+        if self.facts { FACTS_WORD } else { "" }
+    }
+
+    /// From what was heard; `None` if some of it is not known here.
+    pub fn parse(words: &[u8]) -> Option<Wanted> {
+        [Wanted { facts: false }, Wanted { facts: true }]
+            .into_iter()
+            .find(|wanted| wanted.words().as_bytes() == words)
+    }
+}
+
+/// How the facts begin: an answer that begins otherwise is text. Behind it is what CPython's
+/// `marshal` makes (version 0) of a dictionary that `facts.py` describes. Change the number whenever
+/// the meaning of anything there does.
+pub const FACTS: &[u8] = b"SLEEPER FACTS 1\n";
 
 /// The length of the text that a command hears announced; `None` if that is no answer, or one of
 /// another version.
@@ -185,7 +213,7 @@ mod tests {
             ..question
         };
         let asked = |header: Header| Question::parse(&header.bytes());
-        assert_eq!(asked(question), Some(Question::State));
+        assert_eq!(asked(question), Some(Question::Words(0)));
         assert_eq!(asked(newer), Some(Question::Unknown(7)));
         assert_eq!(
             asked(Header::new(Kind::Answer, 0)),
@@ -206,6 +234,15 @@ mod tests {
         ] {
             assert_eq!(heard(strange), None, "{strange:?}");
         }
+    }
+
+    #[test]
+    fn what_is_wanted_is_heard() {
+        for wanted in [Wanted { facts: true }, Wanted::default()] {
+            assert_eq!(Wanted::parse(wanted.words().as_bytes()), Some(wanted));
+        }
+        assert_eq!(Wanted::parse(b"facts"), None);
+        assert_eq!(Wanted::parse(b"facts\nand what else there is\n"), None);
     }
 
     #[test]

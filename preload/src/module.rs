@@ -2,6 +2,7 @@
 
 use std::ptr;
 
+use crate::message::Wanted;
 use crate::python::{self, API_VERSION, Interpreter, METH_NOARGS, MethodDefinition, PyObject};
 use crate::{answer, boot, load, request};
 
@@ -67,7 +68,7 @@ unsafe extern "C-unwind" fn state(_: *mut PyObject, _: *mut PyObject) -> *mut Py
     // before anybody else may ask.
     unsafe {
         let thread = (python.PyEval_SaveThread)();
-        let copy = request::state_with(|text| answer::copy(text));
+        let copy = request::state_with(Wanted::default(), |text| answer::copy(text));
         (python.PyEval_RestoreThread)(thread);
         match copy {
             Some(text) => {

@@ -1,4 +1,4 @@
-//! The reader: the thread that reads source files for the worker.
+//! The reader: the thread that reads files for the worker, of source and of `/proc`.
 //!
 //! It never runs Python, so it can have a table of descriptors of its own: a program that forks,
 //! or closes and opens descriptors, at that moment meets none of ours. (The worker cannot: a
@@ -10,8 +10,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use crate::interface::READER_THREAD;
-use crate::sources::{Lines, Place, SearchPath};
-use crate::{descriptors, park, wait};
+use crate::snippet::Collected;
+use crate::sources::Lines;
+use crate::{descriptors, facts, park, wait};
 
 /// Stack sizes tried, in bytes. A piece of a file and a path are on it.
 const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
@@ -26,9 +27,17 @@ const DONE: u32 = 3;
 /// What to read, on the stack of the worker, which waits for it.
 static JOB: AtomicPtr<Job> = AtomicPtr::new(ptr::null_mut());
 struct Job {
-    places: *mut [Place<'static>],
-    path: *const SearchPath,
-    lines: Lines,
+    collected: *mut Collected,
+    found: Found,
+}
+
+/// What was found by reading.
+#[derive(Default)]
+pub struct Found {
+    /// Lines of source.
+    pub lines: Lines,
+    /// See [`facts::tasks`]; empty where no facts are wanted.
+    pub tasks: Vec<u8>,
 }
 
 /// Its thread ID; 0: it has not got as far as telling.
@@ -59,25 +68,24 @@ pub fn thread_id() -> i32 {
     THREAD_ID.load(Ordering::SeqCst)
 }
 
-/// The lines of these places. On the worker, holding nothing; it may take for ever.
-pub fn lines(places: &mut [Place<'static>], path: &SearchPath) -> Lines {
+/// Reads what is missing to what was collected. On the worker, holding nothing; it may take for ever.
+pub fn read(collected: &mut Collected) -> Found {
     let mut job = Job {
-        places,
-        path,
-        lines: Lines::default(),
+        collected,
+        found: Found::default(),
     };
     JOB.store(&mut job, Ordering::SeqCst);
     let free = AT.compare_exchange(RESTING, ASKED, Ordering::SeqCst, Ordering::SeqCst);
     if free.is_err() {
         // SAFETY: nobody else knows of the job.
-        return unsafe { read(job.places, job.path) };
+        return unsafe { find(job.collected) };
     }
     wait::wake(&AT);
     while AT.load(Ordering::SeqCst) == ASKED {
         wait::wait_while(&AT, ASKED, None);
     }
     AT.store(RESTING, Ordering::SeqCst);
-    job.lines
+    job.found
 }
 
 /// The reader's life.
@@ -98,16 +106,26 @@ extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
         }
         let job = JOB.load(Ordering::SeqCst);
         // SAFETY: the worker waits for us, and touches it only when told.
-        unsafe { (*job).lines = read((*job).places, (*job).path) };
+        unsafe { (*job).found = find((*job).collected) };
         AT.store(DONE, Ordering::SeqCst);
         wait::wake(&AT);
     }
 }
 
 /// # Safety
-/// The places are the caller's alone, and alive; so is the path.
-unsafe fn read(places: *mut [Place<'static>], path: *const SearchPath) -> Lines {
-    // SAFETY: the caller's.
-    let read = || unsafe { Lines::read(&mut *places, &*path) };
-    panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_default()
+/// What was collected is the caller's alone, and alive.
+unsafe fn find(collected: *mut Collected) -> Found {
+    let find = || {
+        // SAFETY: the caller's.
+        let collected = unsafe { &mut *collected };
+        Found {
+            lines: Lines::read(&mut collected.places, &collected.path),
+            tasks: collected
+                .idents
+                .as_deref()
+                .map(facts::tasks)
+                .unwrap_or_default(),
+        }
+    };
+    panic::catch_unwind(AssertUnwindSafe(find)).unwrap_or_default()
 }

@@ -14,6 +14,7 @@ use crate::boot::{self, Stage};
 use crate::desk::Claim;
 use crate::failure::Failure;
 use crate::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
+use crate::message::Wanted;
 use crate::python::{self, Interpreter, Python};
 use crate::wait::Instant;
 use crate::worker::{self, Progress};
@@ -31,12 +32,13 @@ const FAILURE: &[u8] =
     b"the agent failed (a panic); please report it with this process's standard error\n\0";
 pub static FAILED: Constant<{ FAILURE.len() }> = Constant::new(FAILURE);
 
-/// Answers, and lets `with` use the text while nobody else can ask.
+/// Answers, and lets `with` use the answer while nobody else can ask. Where what is wanted cannot be
+/// had, the answer is text.
 ///
 /// Any thread, interrupted or not, holding whatever it holds. Returns by the deadline (by twice
 /// the deadline, if others asked first), and the time it takes to read memory. Where `with`
 /// returns the text itself, that is good until the next call.
-pub fn state_with<R>(with: impl FnOnce(*const c_char) -> R) -> R {
+pub fn state_with<R>(wanted: Wanted, with: impl FnOnce(*const c_char) -> R) -> R {
     // A claim that is much older than any answer may take is taken over.
     let stale = 2 * DEADLINE.load(Ordering::Relaxed) + 5_000_000_000;
     let Some(claim) = Claim::take(deadline(), stale) else {
@@ -51,7 +53,7 @@ pub fn state_with<R>(with: impl FnOnce(*const c_char) -> R) -> R {
         None => {
             // SAFETY: the desk is claimed, and with it the pages.
             unsafe { Page::give_back() };
-            answer(&claim)
+            answer(&claim, wanted)
         }
     };
     let result = with(text);
@@ -59,7 +61,7 @@ pub fn state_with<R>(with: impl FnOnce(*const c_char) -> R) -> R {
     result
 }
 
-fn answer(claim: &Claim) -> *const c_char {
+fn answer(claim: &Claim, wanted: Wanted) -> *const c_char {
     let python = match python::found() {
         Some(python) => python,
         None => match load::find_late() {
@@ -94,7 +96,7 @@ fn answer(claim: &Claim) -> *const c_char {
         });
     }
     match stage {
-        Stage::Parked => ask_worker(python, claim),
+        Stage::Parked => ask_worker(python, claim, wanted),
         Stage::Booting => walk(python, format_args!("the agent is just starting")),
         Stage::Unborn(0) if !python.has_gil() => {
             boot::arm(python);
@@ -117,7 +119,7 @@ fn answer(claim: &Claim) -> *const c_char {
     }
 }
 
-fn ask_worker(python: &'static Python, claim: &Claim) -> *const c_char {
+fn ask_worker(python: &'static Python, claim: &Claim, wanted: Wanted) -> *const c_char {
     if !python.has_gil() {
         return walk(
             python,
@@ -140,7 +142,7 @@ fn ask_worker(python: &'static Python, claim: &Claim) -> *const c_char {
             format_args!("the agent's worker thread has been ended; a new one is being started"),
         );
     }
-    let result = claim.ask(deadline(), worker::call);
+    let result = claim.ask(wanted, deadline(), worker::call);
     if !claim.holds() {
         return BUSY_ANSWER.text();
     }

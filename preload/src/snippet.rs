@@ -5,10 +5,13 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::answer::Heap;
+use crate::carried::{self, bytes, call};
 use crate::failure::{Failure, raised};
-use crate::python::{Py_file_input, PyObject, Python};
+use crate::message::Wanted;
+use crate::python::{PyObject, Python};
+use crate::reader::Found;
 use crate::sources::{Lines, Place, SearchPath};
-use crate::{imports, layout, stacks, threads, undisturbed};
+use crate::{facts, layout, stacks, threads, undisturbed};
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
@@ -29,6 +32,7 @@ pub fn forget() {
         object.store(ptr::null_mut(), Ordering::Relaxed);
     }
     undisturbed::forget();
+    facts::forget();
 }
 
 /// What was taken down of all threads.
@@ -41,13 +45,15 @@ pub struct Collected {
     pub places: Vec<Place<'static>>,
     /// Where their files are looked for.
     pub path: SearchPath,
+    /// The identifiers of the threads, where it is facts that are wanted.
+    pub idents: Option<Vec<usize>>,
 }
 
 /// Takes down where every thread is.
 ///
 /// # Safety
 /// On the worker, holding the GIL with a thread state of its own, no exception set.
-pub unsafe fn collect(python: &Python) -> Result<Collected, Failure> {
+pub unsafe fn collect(python: &Python, wanted: Wanted) -> Result<Collected, Failure> {
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
     unsafe {
         let unused = UNUSED.swap(ptr::null_mut(), Ordering::Relaxed);
@@ -55,15 +61,26 @@ pub unsafe fn collect(python: &Python) -> Result<Collected, Failure> {
             (python.Py_DecRef)(unused);
         }
         prepare(python)?;
-        let none = ptr::null_mut();
-        let mut frames = none;
-        if threads::has_dead() {
-            frames = undisturbed::alone(python, || live_frames(python));
-            if frames.is_null() {
-                return Err(raised(python));
-            }
+        let mut arguments: [*mut PyObject; 2] = [python._Py_NoneStruct; 2];
+        if wanted.facts {
+            facts::prepare(python)?;
+            arguments[1] = facts::MORE.load(Ordering::Relaxed);
         }
-        let object = undisturbed::alone(python, || call(python, &COLLECT, [frames, none]));
+        for argument in arguments {
+            (python.Py_IncRef)(argument);
+        }
+        if threads::has_dead() {
+            let frames = undisturbed::alone(python, || live_frames(python));
+            if frames.is_null() {
+                let failure = raised(python);
+                for argument in arguments {
+                    (python.Py_DecRef)(argument);
+                }
+                return Err(failure);
+            }
+            (python.Py_DecRef)(std::mem::replace(&mut arguments[0], frames));
+        }
+        let object = undisturbed::alone(python, || call(python, &COLLECT, &arguments));
         if object.is_null() {
             return Err(raised(python));
         }
@@ -74,8 +91,31 @@ pub unsafe fn collect(python: &Python) -> Result<Collected, Failure> {
             object,
             places,
             path,
+            idents: wanted.facts.then(|| idents(python, object)),
         })
     }
+}
+
+/// See [`Collected::idents`]: as many as there is memory for.
+///
+/// # Safety
+/// As for [`collect`]; `collected` is what the snippet made.
+unsafe fn idents(python: &Python, collected: *mut PyObject) -> Vec<usize> {
+    let mut idents = Vec::new();
+    // SAFETY: the caller's; all that is got here is borrowed from `collected`.
+    unsafe {
+        let threads = (python.PyTuple_GetItem)(collected, 0);
+        let count = (python.PyList_Size)(threads);
+        if idents.try_reserve_exact(count.max(0) as usize).is_ok() {
+            for position in 0..count {
+                let thread = (python.PyList_GetItem)(threads, position);
+                let ident = (python.PyInt_AsLong)((python.PyTuple_GetItem)(thread, 0));
+                idents.push(ident as usize);
+            }
+        }
+        (python.PyErr_Clear)();
+    }
+    idents
 }
 
 /// See [`Collected::places`].
@@ -133,28 +173,31 @@ unsafe fn search_path(python: &Python, collected: *mut PyObject) -> SearchPath {
     }
 }
 
-/// Finds the lines of source that are missing, and makes the text; it is on the heap.
+/// Finds the lines of source that are missing, and makes the answer; it is on the heap. `holder` is
+/// the identifier of the thread that held the GIL when it was asked for, or 0.
 ///
 /// # Safety
 /// As for [`collect`].
 pub unsafe fn compose(
     python: &Python,
     collected: Collected,
-    lines: &Lines,
+    found: &Found,
+    holder: usize,
 ) -> Result<*const c_char, Failure> {
     let wanted = collected.places.len();
+    let facts = collected.idents.is_some();
     let collected = collected.object;
     UNUSED.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
     unsafe {
-        let known = undisturbed::alone(python, || dictionary(python, lines));
+        let known = undisturbed::alone(python, || dictionary(python, &found.lines));
         if known.is_null() {
             (python.Py_DecRef)(collected);
             return Err(raised(python));
         }
         (python.Py_IncRef)(collected);
-        let read = || call(python, &READ, [collected, known]);
-        let sources = if wanted > 0 && lines.iter().count() == wanted {
+        let read = || call(python, &READ, &[collected, known]);
+        let sources = if wanted > 0 && found.lines.iter().count() == wanted {
             undisturbed::alone(python, read)
         } else {
             // It asks linecache, which does input and output.
@@ -164,7 +207,15 @@ pub unsafe fn compose(
             (python.Py_DecRef)(collected);
             return Err(raised(python));
         }
-        let text = undisturbed::alone(python, || call(python, &COMPOSE, [collected, sources]));
+        let text = undisturbed::alone(python, || {
+            if !facts {
+                return call(python, &COMPOSE, &[collected, sources]);
+            }
+            let tasks = found.tasks.as_ptr().cast();
+            let tasks = (python.PyString_FromStringAndSize)(tasks, found.tasks.len() as isize);
+            let holder = (python.PyInt_FromLong)(holder as c_long);
+            call(python, &facts::TELL, &[collected, sources, tasks, holder])
+        });
         if text.is_null() {
             return Err(raised(python));
         }
@@ -264,125 +315,28 @@ unsafe fn put(
     }
 }
 
-/// Compiles the snippet, once, in a namespace of its own that no module list knows.
+/// Compiles the snippet, once.
 ///
 /// # Safety
 /// As for [`collect`].
 unsafe fn prepare(python: &Python) -> Result<(), Failure> {
-    // SAFETY: the caller's; references are given back, but for the functions that are kept.
+    // SAFETY: the caller's.
     unsafe {
         undisturbed::find_collector(python);
         if !COLLECT.load(Ordering::Relaxed).is_null() {
             return Ok(());
         }
-        let namespace = (python.PyDict_New)();
-        if namespace.is_null() {
-            return Err(raised(python));
-        }
-        let result = fill(python, namespace).and_then(|()| {
-            let code = (python.Py_CompileStringFlags)(
-                TEXT.as_ptr().cast(),
-                c"sleeper_agent.py".as_ptr(),
-                Py_file_input,
-                ptr::null_mut(),
-            );
-            if code.is_null() {
-                return Err(raised(python));
-            }
-            let none = (python.PyEval_EvalCode)(code, namespace, namespace);
-            (python.Py_DecRef)(code);
-            if none.is_null() {
-                return Err(raised(python));
-            }
-            (python.Py_DecRef)(none);
-            if !stacks::put_in_place(python, namespace) {
-                return Err(raised(python));
-            }
-            Ok(())
-        });
-        if result.is_ok() {
-            for (name, place) in [
-                (c"_read", &READ),
-                (c"_compose", &COMPOSE),
-                (c"_collect", &COLLECT),
-            ] {
-                let function = (python.PyDict_GetItemString)(namespace, name.as_ptr());
-                (python.Py_IncRef)(function);
-                place.store(function, Ordering::Relaxed);
-            }
-        }
-        (python.Py_DecRef)(namespace);
-        result
-    }
-}
-
-/// Puts into the namespace what the snippet would import.
-///
-/// # Safety
-/// As for [`collect`].
-unsafe fn fill(python: &Python, namespace: *mut PyObject) -> Result<(), Failure> {
-    // SAFETY: the caller's; references are given back, but for the functions that are kept.
-    unsafe {
-        let name = (python.PyString_FromString)(c"_sleeper_agent_carried".as_ptr());
-        if name.is_null() {
-            return Err(raised(python));
-        }
-        (python.PyDict_SetItemString)(namespace, c"__name__".as_ptr(), name);
-        (python.Py_DecRef)(name);
-        // The interpreter's own dictionary: with any other, Python 2 runs code restricted.
-        let builtins = (python.PyEval_GetBuiltins)();
-        (python.PyDict_SetItemString)(namespace, c"__builtins__".as_ptr(), builtins);
-        for name in [c"sys", c"linecache"] {
-            let module = imports::module(python, name, namespace)?;
-            (python.PyDict_SetItemString)(namespace, name.as_ptr(), module);
-            (python.Py_DecRef)(module);
-        }
-        Ok(())
-    }
-}
-
-/// Calls a function with the arguments that are not null, whose references it takes over. Null
-/// if the function is not there, or raises.
-///
-/// # Safety
-/// As for [`collect`].
-pub unsafe fn call(
-    python: &Python,
-    function: &AtomicPtr<PyObject>,
-    arguments: [*mut PyObject; 2],
-) -> *mut PyObject {
-    let function = function.load(Ordering::Relaxed);
-    let given = arguments.iter().take_while(|argument| !argument.is_null());
-    // SAFETY: the caller's; a tuple's item takes over the reference.
-    unsafe {
-        let tuple = (python.PyTuple_New)(given.clone().count() as isize);
-        if function.is_null() || tuple.is_null() {
-            given.for_each(|&argument| (python.Py_DecRef)(argument));
-            if !tuple.is_null() {
-                (python.Py_DecRef)(tuple);
-            }
-            return ptr::null_mut();
-        }
-        for (index, &argument) in given.enumerate() {
-            (python.PyTuple_SetItem)(tuple, index as isize, argument);
-        }
-        let result = (python.PyObject_CallObject)(function, tuple);
-        (python.Py_DecRef)(tuple);
-        result
-    }
-}
-
-/// The bytes of a `str`, for as long as the object lives; `None`, with an exception set, if it
-/// is none.
-///
-/// # Safety
-/// Holding the GIL.
-pub unsafe fn bytes<'a>(python: &Python, text: *mut PyObject) -> Option<&'a [u8]> {
-    let mut start: *mut c_char = ptr::null_mut();
-    let mut length = 0;
-    // SAFETY: the caller's; on success the pointer is to `length` bytes inside the object.
-    unsafe {
-        ((python.PyString_AsStringAndSize)(text, &mut start, &mut length) == 0)
-            .then(|| std::slice::from_raw_parts(start.cast(), length as usize))
+        let functions = [
+            (c"_read", &READ),
+            (c"_compose", &COMPOSE),
+            (c"_collect", &COLLECT),
+        ];
+        carried::compile(
+            python,
+            (TEXT, c"sleeper_agent.py"),
+            [c"sys", c"linecache"],
+            |namespace| stacks::put_in_place(python, namespace),
+            &functions,
+        )
     }
 }

@@ -9,6 +9,8 @@ use std::ffi::CStr;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ptr;
 
+use crate::carried;
+use crate::failure::Failure;
 use crate::layout::Live;
 use crate::python::{self, METH_O, MethodDefinition, PyObject, Python};
 
@@ -23,26 +25,19 @@ static METHOD: Method = Method(MethodDefinition {
     doc: ptr::null(),
 });
 
-/// Puts the function into the snippet's namespace in place of its own, if it can be used here;
-/// false, with an exception set, if there is no memory.
+/// Puts the function into the snippet's namespace in place of its own, if it can be used here.
 ///
 /// # Safety
 /// As for `snippet::collect`.
-pub unsafe fn put_in_place(python: &Python, namespace: *mut PyObject) -> bool {
+pub unsafe fn put_in_place(python: &Python, namespace: *mut PyObject) -> Result<(), Failure> {
     if Live::known().is_none() {
-        return true;
+        return Ok(());
     }
-    // SAFETY: the caller's; the definition is static, and the reference is given back.
+    // SAFETY: the caller's; the definition is static.
     unsafe {
         let definition = (&raw const METHOD.0).cast_mut();
         let function = (python.PyCFunction_NewEx)(definition, ptr::null_mut(), ptr::null_mut());
-        if function.is_null() {
-            return false;
-        }
-        let name = METHOD.0.name;
-        let done = (python.PyDict_SetItemString)(namespace, name, function) == 0;
-        (python.Py_DecRef)(function);
-        done
+        carried::put_in(python, namespace, c"_stacks", function)
     }
 }
 

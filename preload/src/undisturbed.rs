@@ -5,9 +5,9 @@ use std::ffi::{CStr, c_int};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use crate::carried::call;
 use crate::imports;
 use crate::python::{PyObject, Python};
-use crate::snippet::call;
 
 /// The collector's switches; null until first needed in an interpreter's life. Read and written
 /// only by who holds the GIL.
@@ -41,10 +41,10 @@ pub unsafe fn alone(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *m
     // SAFETY: the caller's. The counter is a plain int that only the GIL's holder minds.
     unsafe {
         python._Py_Ticker.write_volatile(c_int::MAX);
-        let stopped = is_true(python, call(python, &GC_ENABLED, [ptr::null_mut(); 2]));
+        let stopped = is_true(python, call(python, &GC_ENABLED, &[]));
         if stopped {
             GC_STOPPED.store(true, Ordering::Relaxed);
-            is_true(python, call(python, &GC_DISABLE, [ptr::null_mut(); 2]));
+            is_true(python, call(python, &GC_DISABLE, &[]));
         }
         let result = part();
         restart_collector(python);
@@ -65,7 +65,7 @@ pub unsafe fn restart_collector(python: &Python) {
             let mut exception = [ptr::null_mut(); 3];
             let [kind, value, traceback] = &mut exception;
             (python.PyErr_Fetch)(kind, value, traceback);
-            is_true(python, call(python, &GC_ENABLE, [ptr::null_mut(); 2]));
+            is_true(python, call(python, &GC_ENABLE, &[]));
             (python.PyErr_Restore)(*kind, *value, *traceback);
         }
     }

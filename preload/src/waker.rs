@@ -13,7 +13,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::interface::{SIGNAL, SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
-use crate::message::{Call, HEADER, Header, Kind, LONGEST_QUESTION, Question, socket_address};
+use crate::message::{
+    Call, HEADER, Header, Kind, LONGEST_QUESTION, Question, Wanted, socket_address,
+};
 use crate::wait::Instant;
 use crate::{answer, descriptors, environment, park};
 
@@ -135,13 +137,18 @@ fn serve(token: u64, own_table: bool) -> Option<()> {
     }
     let mut header = [0; HEADER];
     line.receive(&mut header, end)?;
-    if let Question::Unknown(length) = Question::parse(&header)? {
-        // Closed with something unread in it, the socket would lose our word.
-        let mut rest = [0; LONGEST_QUESTION];
-        line.receive(rest.get_mut(..length)?, end)?;
+    let mut words = [0; LONGEST_QUESTION];
+    let (known, length) = match Question::parse(&header)? {
+        Question::Words(length) => (true, length),
+        Question::Unknown(length) => (false, length),
+    };
+    // Closed with something unread in it, the socket would lose our word.
+    let words = words.get_mut(..length)?;
+    line.receive(words, end)?;
+    let Some(wanted) = Wanted::parse(words).filter(|_| known) else {
         return line.send(&Header::new(Kind::NotUnderstood, 0).bytes(), end);
-    }
-    let copied = crate::answer_with(copy);
+    };
+    let copied = crate::answer_with(wanted, copy);
     let text = copied.as_deref().unwrap_or(NO_MEMORY);
     let end = Instant::now().after(PATIENCE);
     line.send(&Header::new(Kind::Answer, text.len() as u64).bytes(), end)?;

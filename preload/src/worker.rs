@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::interface::WORKER_THREAD;
 use crate::python::{self, Python};
 use crate::snippet;
-use crate::{boot, desk, park, reader, wait};
+use crate::{boot, desk, park, reader, threads, wait};
 
 /// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
 /// gives the source of a line.
@@ -55,6 +55,11 @@ pub fn call() {
 /// Whether a thread identifier is the worker's. Any thread, interrupted or not.
 pub fn is_worker(ident: usize) -> bool {
     ident != 0 && WORKER.load(Ordering::SeqCst) == ident
+}
+
+/// Its identifier; 0: none in this process.
+pub fn ident() -> usize {
+    WORKER.load(Ordering::SeqCst)
 }
 
 /// How far the worker has got with the present request.
@@ -136,32 +141,33 @@ extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
 /// # Safety
 /// On the worker, holding nothing.
 unsafe fn serve(python: &'static Python) -> bool {
-    if desk::wanted().is_none() {
+    if desk::request().is_none() {
         return false;
     }
     let mut request = None;
+    // Before it is us.
+    let holder = threads::ident(python.current_thread_state());
     // SAFETY: passed on. What was collected is used and given back under the GIL only, but for the
     // names of files, which stay where they are.
     let result = unsafe {
         let collected = holding_gil(python, || {
             // Looked at only now: it may have waited long.
-            request = desk::wanted();
-            request.map(|_| {
-                // What the snippet keeps must not outlive the interpreter.
-                if !boot::hook_exit(python) {
-                    snippet::forget();
-                }
-                snippet::collect(python)
-            })
+            request = desk::request();
+            let wanted = desk::wanted(request?)?;
+            // What the snippet keeps must not outlive the interpreter.
+            if !boot::hook_exit(python) {
+                snippet::forget();
+            }
+            Some(snippet::collect(python, wanted))
         });
         match collected {
             Ok(None) => return false,
             Ok(Some(Ok(mut collected))) => {
                 now_at(Progress::ReadsFiles);
-                let lines = reader::lines(&mut collected.places, &collected.path);
+                let found = reader::read(&mut collected);
                 holding_gil(python, || {
-                    if desk::wanted() == request {
-                        snippet::compose(python, collected, &lines)
+                    if desk::request() == request {
+                        snippet::compose(python, collected, &found, holder.unwrap_or(0))
                     } else {
                         snippet::discard(python, collected);
                         Err(Failure::NoMemory)
@@ -178,7 +184,7 @@ unsafe fn serve(python: &'static Python) -> bool {
         result => result,
     };
     now_at(Progress::Resting);
-    if let Some(request) = request.or_else(desk::wanted) {
+    if let Some(request) = request.or_else(desk::request) {
         desk::publish(request, result.map_err(|failure| failure as u32));
     }
     true

@@ -8,6 +8,7 @@ mod cases_embedded;
 mod cases_endurance;
 mod cases_faults;
 mod cases_format;
+mod cases_full;
 mod cases_import;
 mod cases_install;
 mod cases_library;
@@ -62,6 +63,7 @@ type PlainCase = (&'static str, Need, fn());
 
 const CASES: &[(&str, &[Case])] = &[
     ("format", cases_format::CASES),
+    ("full", cases_full::CASES),
     ("import", cases_import::CASES),
     ("programs", cases_programs::CASES),
     ("activator", cases_activator::CASES),

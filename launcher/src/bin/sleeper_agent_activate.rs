@@ -8,14 +8,16 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use launcher::activation::{self, Manner, Via};
 use launcher::answer::Answer;
 use launcher::carriers::{self, Carrier};
 use launcher::checks::{self, Alive};
 use launcher::interrupt;
+use launcher::message::Wanted;
 use launcher::printable::Printable;
 use launcher::process::Process;
+use launcher::report::Report;
 use launcher::side_by_side;
 use launcher::trouble::Trouble;
 
@@ -34,10 +36,13 @@ Examples:
   sleeper_agent_activate --children 4711   of it and all below it, such as a server's workers
   sleeper_agent_activate --all             of all programs that `sa-list` shows
   sleeper_agent_activate --via wake 4711   without a debugger, in a millisecond or two
+  sleeper_agent_activate --format full 4711    with the threads' names, and what each waits in
+  sleeper_agent_activate --format json 4711    everything, for programs
   sleeper_agent_activate -v 4711           with gdb's own words on standard error
 
 The state of one process is its text and nothing else. Of several each stands under a line
-\"=== PID 4711: COMMAND\", in the order in which they answer.
+\"=== PID 4711: COMMAND\", in the order in which they answer; in the full format always. JSON has
+one document a line for each process.
 
 Exit status: 0 if every process answered, 1 if one did not, or --all found none; 2 for a usage
 error; 128 and its number if a signal ended the command. A process that was found, not named, and
@@ -47,6 +52,11 @@ struct Arguments {
     /// Report every step, and what gdb says, on standard error
     #[arg(short, long)]
     verbose: bool,
+
+    /// The state as the original prints it; with the threads' names, TIDs and what they wait in; or
+    /// as a JSON document
+    #[arg(long, value_enum, default_value = "plain")]
+    format: Format,
 
     /// How to get at the program: a debugger, or a signal to the agent in it. Where nothing is
     /// said it is gdb, or, if that is missing or not allowed to, a signal
@@ -78,6 +88,15 @@ struct Arguments {
     pids: Vec<String>,
 }
 
+/// How a state is shown.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Format {
+    // No help of its own for each: `--format` says it.
+    Plain,
+    Full,
+    Json,
+}
+
 /// So many are asked at a time through gdb, each of which takes some memory, and a processor to
 /// start;
 const AT_A_TIME_BY_GDB: usize = 8;
@@ -102,7 +121,13 @@ fn main() -> ExitCode {
         failed = true;
     };
     let wanted = wanted(&arguments, &mut fail);
-    let headed = arguments.pids.len() > 1 || arguments.all || !arguments.children.is_empty();
+    let format = arguments.format;
+    let found = arguments.all || !arguments.children.is_empty();
+    let headed = match format {
+        Format::Plain => arguments.pids.len() > 1 || found,
+        Format::Full => true,
+        Format::Json => false,
+    };
     // From here on a program may be held, which has to be let go.
     interrupt::watch();
     let at_a_time = match arguments.via {
@@ -110,16 +135,22 @@ fn main() -> ExitCode {
         _ => AT_A_TIME_BY_GDB,
     };
     let manner = Manner {
+        wanted: Wanted {
+            facts: format != Format::Plain,
+        },
         via: arguments.via,
         gdb: arguments.gdb,
         timeout: arguments.timeout,
         verbose: arguments.verbose,
     };
     let notes = Mutex::new(HashSet::new());
-    let ask = |one: &Wanted| {
+    let ask = |one: &Asked| {
         // Before it is asked: what it is may have changed, or be gone, by the time of its answer.
-        let heading = headed.then(|| heading(one.process));
-        (heading, state_of(one.process, &manner, &notes))
+        let command = one.process.command_line();
+        let heading = headed.then(|| heading(one.process, &command));
+        let shown = answer_of(one.process, &manner, &notes)
+            .and_then(|answer| show(one.process, command, answer, format));
+        (heading, shown)
     };
     side_by_side::each(&wanted, at_a_time, ask, |one, (heading, state)| {
         let printed = match state {
@@ -139,13 +170,13 @@ fn main() -> ExitCode {
 }
 
 /// A process to ask.
-struct Wanted {
+struct Asked {
     process: Process,
     /// Where it was not named, but found.
     found: Option<Alive>,
 }
 
-impl Wanted {
+impl Asked {
     /// Whether it was found, and has ended since: then there is nothing to tell of it.
     fn is_gone(&self) -> bool {
         self.found.is_some_and(|found| found.status().is_none())
@@ -154,11 +185,11 @@ impl Wanted {
 
 /// The processes to ask, each once. What is wrong with one that was named is told, and the others
 /// are asked.
-fn wanted(arguments: &Arguments, fail: &mut impl FnMut(&dyn Display, &Trouble)) -> Vec<Wanted> {
-    let mut wanted: Vec<Wanted> = Vec::new();
+fn wanted(arguments: &Arguments, fail: &mut impl FnMut(&dyn Display, &Trouble)) -> Vec<Asked> {
+    let mut wanted: Vec<Asked> = Vec::new();
     let mut add = |process: Process, found: Option<Alive>| {
         if wanted.iter().all(|one| one.process != process) {
-            wanted.push(Wanted { process, found });
+            wanted.push(Asked { process, found });
         }
     };
     for typed in &arguments.pids {
@@ -196,17 +227,16 @@ fn nobody() -> Trouble {
 }
 
 /// The line that a state of several stands under.
-fn heading(process: Process) -> String {
-    let command = process.command_line().join(" ");
-    format!("=== {process}: {}\n", Printable(&command))
+fn heading(process: Process, command: &[String]) -> String {
+    format!("=== {process}: {}\n", Printable(&command.join(" ")))
 }
 
 /// Asks one process. That it is done in another way than usual is said, for each reason once.
-fn state_of(
+fn answer_of(
     process: Process,
     manner: &Manner,
     notes: &Mutex<HashSet<String>>,
-) -> Result<Vec<u8>, Trouble> {
+) -> Result<Answer, Trouble> {
     let note = |why: &Trouble| {
         let what = why.what();
         let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,10 +247,23 @@ fn state_of(
             ));
         }
     };
-    match activation::ask(process, manner, note)? {
-        Answer::State(text) => Ok(text),
-        Answer::Reason(reason) => Err(Trouble::plain(reason)),
-    }
+    activation::ask(process, manner, note)
+}
+
+/// An answer in a format.
+fn show(
+    process: Process,
+    command: Vec<String>,
+    answer: Answer,
+    format: Format,
+) -> Result<Vec<u8>, Trouble> {
+    let text = match (answer, format) {
+        (Answer::State(text), Format::Plain) => return Ok(text),
+        (Answer::Reason(reason), _) => return Err(Trouble::plain(reason)),
+        (answer, Format::Json) => Report::new(process, command, answer)?.json(),
+        (answer, _) => Report::new(process, command, answer)?.full(),
+    };
+    Ok(text.into_bytes())
 }
 
 /// The state as it came, with the line end that a text has; one of several under its heading, and

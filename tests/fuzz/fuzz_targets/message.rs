@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use launcher::message::{HEADER, Header, Kind, LONGEST_QUESTION, Question, VERSION};
+use launcher::message::{HEADER, Header, Kind, LONGEST_QUESTION, Question, VERSION, Wanted};
 use launcher::through_wake::{Unheard, hear};
 use launcher::trouble::Trouble;
 use libfuzzer_sys::fuzz_target;
@@ -70,7 +70,16 @@ fn anything(bytes: &[u8], pieces: &[u8]) {
         assert_eq!(text, bytes[HEADER..][..text.len()]);
     }
     match Question::parse(start) {
-        Some(Question::State) => assert_eq!(header, Some(Header::new(Kind::Question, 0))),
+        Some(Question::Words(length)) => {
+            assert!(length <= LONGEST_QUESTION);
+            assert_eq!(header, Some(Header::new(Kind::Question, length as u64)));
+            // What is not known is not taken for something else.
+            let words = bytes[HEADER..].get(..length);
+            if let Some((words, wanted)) = words.and_then(|words| Some((words, Wanted::parse(words)?)))
+            {
+                assert_eq!(wanted.words().as_bytes(), words);
+            }
+        }
         Some(Question::Unknown(length)) => {
             assert!(length <= LONGEST_QUESTION);
             assert_eq!(header.expect("it was one").length, length as u64);

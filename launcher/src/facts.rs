@@ -1,0 +1,195 @@
+//! The agent's facts: what it says of a program's threads, where more is asked for than the text of
+//! the state. `preload/src/facts.py` and `facts.rs` there make them.
+
+use std::collections::HashMap;
+
+use syscalls::x86_64::Sysno;
+
+use crate::marshal::{self, Value};
+
+/// What there is to tell of every thread.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// `sys.version`.
+    pub python: String,
+    /// The identifier of the thread that held the GIL when it was asked for.
+    pub holder: Option<u64>,
+    /// The threads that run Python code, by identifier.
+    pub threads: Vec<Thread>,
+}
+
+/// A thread.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Thread {
+    /// Its identifier (`thread.get_ident()`).
+    pub ident: u64,
+    /// What `threading` calls it, if it knows of it.
+    pub name: Option<String>,
+    /// Whether the program ends without waiting for it; `None` if `threading` doesn't know.
+    pub daemon: Option<bool>,
+    /// Whether it is the main thread.
+    pub main: bool,
+    /// What the kernel says of it, if it is still there.
+    pub task: Option<Task>,
+    /// Its stack, outermost frame first.
+    pub frames: Vec<Frame>,
+}
+
+/// A thread, as the kernel sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// Its number (TID), in the process's own PID namespace.
+    pub number: i32,
+    /// The name of the system call that it is in, or its number; `None` if it runs, or the kernel does
+    /// not tell.
+    pub call: Option<String>,
+    /// Whether it runs, or could.
+    pub runs: bool,
+    /// For how long it has not run, in seconds, if that is known (`idle_times.rs`).
+    pub seconds: Option<f64>,
+}
+
+/// What stands in a stack.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Frame {
+    /// A frame.
+    At(Place),
+    /// Not a frame: a word on what is missing here.
+    Mark(String),
+}
+
+/// Where a frame is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// The name of the file that its code came from.
+    pub file: String,
+    /// The line.
+    pub line: i64,
+    /// The name of its function.
+    pub function: String,
+    /// That line's text; empty if it is not to be had.
+    pub source: String,
+}
+
+impl Facts {
+    /// The number of Python's version, such as 2.7.18, if it is known.
+    pub fn version(&self) -> Option<&str> {
+        self.python.split_whitespace().next()
+    }
+
+    /// From the agent's words; `None` if they are not as we know them.
+    pub fn parse(words: &[u8]) -> Option<Facts> {
+        let facts = marshal::parse(words)?;
+        let place = |place: &Value| match place.list()? {
+            [file, function, line, source] => Some(Place {
+                file: file.text()?,
+                line: line.number()?,
+                function: function.text()?,
+                source: source.text()?.trim().to_owned(),
+            }),
+            _ => None,
+        };
+        let places = facts.get("places")?.list()?.iter().map(place);
+        let places: Vec<Place> = places.collect::<Option<_>>()?;
+        let Value::Text(tasks) = facts.get("tasks")? else {
+            return None;
+        };
+        let mut tasks = parse_tasks(&String::from_utf8_lossy(tasks));
+        let Value::Pairs(more) = facts.get("more")? else {
+            return None;
+        };
+        let more: HashMap<u64, &Value> = more
+            .iter()
+            .filter_map(|(ident, more)| Some((ident.number()?, more)))
+            .collect();
+        let thread = |thread: &Value| {
+            let [ident, calls] = thread.list()? else {
+                return None;
+            };
+            let ident = ident.number()?;
+            let more = more.get(&ident);
+            Some(Thread {
+                ident,
+                name: more.and_then(|more| more.get("name")?.text()),
+                daemon: more.map(|more| more.get("daemon").is_some_and(Value::is_true)),
+                main: more.is_some_and(|more| more.get("main").is_some_and(Value::is_true)),
+                task: tasks.remove(&ident),
+                frames: frames(calls.list()?, &places)?,
+            })
+        };
+        let threads = facts.get("threads")?.list()?.iter().map(thread);
+        Some(Facts {
+            python: facts.get("python")?.text()?,
+            holder: facts.get("holder")?.number().filter(|&ident| ident != 0),
+            threads: threads.collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// A stack: indices of places, and, where it was cut, `None` and the number of frames left out.
+fn frames(calls: &[Value], places: &[Place]) -> Option<Vec<Frame>> {
+    let mut calls = calls.iter();
+    let mut frames = Vec::new();
+    while let Some(call) = calls.next() {
+        frames.push(match call {
+            Value::None => {
+                let count: u64 = calls.next()?.number()?;
+                Frame::Mark(format!("{count} frames left out"))
+            }
+            index => Frame::At(places.get(index.number::<usize>()?)?.clone()),
+        });
+    }
+    Some(frames)
+}
+
+/// Lines of: identifier, number, what `/proc/PID/task/TID/syscall` has (proc_pid_syscall(5)).
+fn parse_tasks(text: &str) -> HashMap<u64, Task> {
+    let task = |line: &str| {
+        let mut words = line.split(' ');
+        let ident = words.next()?.parse().ok()?;
+        let number = words.next()?.parse().ok()?;
+        let what = words.next().unwrap_or_default();
+        let task = Task {
+            number,
+            // Below zero: it is blocked, and in none.
+            call: what.parse().ok().filter(|&call| call >= 0).map(named),
+            runs: what == "running",
+            seconds: None,
+        };
+        Some((ident, task))
+    };
+    text.lines().filter_map(task).collect()
+}
+
+fn named(number: i64) -> String {
+    let known = usize::try_from(number).ok().and_then(Sysno::new);
+    known.map_or_else(|| number.to_string(), |call| call.name().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_kernel_says() {
+        let tasks = parse_tasks("7 70 202 0x7f 0x80\n8 80 running\n6 60 -1 0x0\n5 50 \n4\n");
+        let told = |ident: u64| {
+            let task: &Task = &tasks[&ident];
+            (task.number, task.call.as_deref(), task.runs)
+        };
+        assert_eq!(told(7), (70, Some("futex"), false));
+        assert_eq!(told(8), (80, None, true));
+        assert_eq!(told(6), (60, None, false));
+        assert_eq!(told(5), (50, None, false));
+        assert_eq!(tasks.len(), 4);
+        assert!(parse_tasks("").is_empty());
+        assert_eq!(named(100_000), "100000");
+    }
+
+    #[test]
+    fn refuses_what_is_of_another_kind() {
+        for words in [&b""[..], b"N", b"{0", b"(\0\0\0\0"] {
+            assert_eq!(Facts::parse(words), None);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Reads what CPython 2's `marshal` writes (version 0; Python/marshal.c, 2.6 and 2.7): the kinds of
+//! values that the agent's facts are made of, and no others.
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `None`.
+    None,
+    /// `True` or `False`.
+    Bool(bool),
+    /// An `int` or a `long`.
+    Number(i128),
+    /// A `str`; or a `unicode`, in UTF-8.
+    Text(Vec<u8>),
+    /// A tuple or a list.
+    List(Vec<Value>),
+    /// A dictionary.
+    Pairs(Vec<(Value, Value)>),
+}
+
+/// Deeper values are none of the agent's.
+const DEEPEST: usize = 32;
+
+/// The value that is written here; `None` if it is none, or something is behind it.
+pub fn parse(bytes: &[u8]) -> Option<Value> {
+    let mut reader = Reader { rest: bytes };
+    let value = reader.value(DEEPEST)?;
+    reader.rest.is_empty().then_some(value)
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take<const COUNT: usize>(&mut self) -> Option<[u8; COUNT]> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*taken)
+    }
+
+    /// A count, and as many bytes.
+    fn counted(&mut self) -> Option<&'a [u8]> {
+        let count = usize::try_from(i32::from_le_bytes(self.take()?)).ok()?;
+        let (taken, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    /// A `long`: the number of its digits, below zero if it is, and the digits, of 15 bits each.
+    fn long(&mut self) -> Option<i128> {
+        let count = i32::from_le_bytes(self.take()?);
+        // So many fit.
+        let digits = Some(count.unsigned_abs()).filter(|&digits| digits <= 8)?;
+        let mut number = 0;
+        for digit in 0..digits {
+            number |= i128::from(u16::from_le_bytes(self.take()?) & 0x7fff) << (15 * digit);
+        }
+        Some(if count < 0 { -number } else { number })
+    }
+
+    fn value(&mut self, depth: usize) -> Option<Value> {
+        let depth = depth.checked_sub(1)?;
+        Some(match self.take()? {
+            [b'N'] => Value::None,
+            [b'T'] => Value::Bool(true),
+            [b'F'] => Value::Bool(false),
+            [b'i'] => Value::Number(i32::from_le_bytes(self.take()?).into()),
+            [b'I'] => Value::Number(i64::from_le_bytes(self.take()?).into()),
+            [b'l'] => Value::Number(self.long()?),
+            [b's' | b'u'] => Value::Text(self.counted()?.to_vec()),
+            [b'(' | b'['] => {
+                let count = i32::from_le_bytes(self.take()?);
+                let values = (0..count).map(|_| self.value(depth));
+                Value::List(values.collect::<Option<_>>()?)
+            }
+            [b'{'] => {
+                let mut pairs = Vec::new();
+                while *self.rest.first()? != b'0' {
+                    pairs.push((self.value(depth)?, self.value(depth)?));
+                }
+                self.take::<1>()?;
+                Value::Pairs(pairs)
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl Value {
+    /// What a dictionary has under this name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let Value::Pairs(pairs) = self else {
+            return None;
+        };
+        let is_it = |key: &Value| matches!(key, Value::Text(text) if text == name.as_bytes());
+        pairs
+            .iter()
+            .find(|(key, _)| is_it(key))
+            .map(|(_, value)| value)
+    }
+
+    /// What a tuple or list holds.
+    pub fn list(&self) -> Option<&[Value]> {
+        match self {
+            Value::List(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// A number that fits.
+    pub fn number<N: TryFrom<i128>>(&self) -> Option<N> {
+        match self {
+            Value::Number(number) => N::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    /// A text; what in it is no text is shown as such (U+FFFD).
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Value::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is `True`.
+    pub fn is_true(&self) -> bool {
+        *self == Value::Bool(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_python_writes() {
+        // marshal.dumps({'a': (1, [None, True, u'\xe9']), 'b': -2**40, 'c': 140000000000000L}, 0)
+        let bytes = b"{s\x01\0\0\0a(\x02\0\0\0i\x01\0\0\0[\x03\0\0\0NTu\x02\0\0\0\xc3\xa9\
+            s\x01\0\0\0bI\0\0\0\0\0\xff\xff\xffs\x01\0\0\0cl\x04\0\0\0\0@\x89\x14Q}\x03\x000";
+        let value = parse(bytes).expect("a value");
+        let list = value.get("a").and_then(Value::list).expect("a list");
+        assert_eq!(list[0].number(), Some(1_u8));
+        assert_eq!(
+            list[1].list().expect("a list")[2].text().as_deref(),
+            Some("é")
+        );
+        assert_eq!(value.get("b").and_then(Value::number), Some(-1_i64 << 40));
+        assert_eq!(
+            value.get("c").and_then(Value::number),
+            Some(140_000_000_000_000_i64)
+        );
+        assert_eq!(value.get("d"), None);
+    }
+
+    #[test]
+    fn refuses_what_is_none() {
+        let deep = b"(\x01\0\0\0".repeat(100);
+        for bytes in [
+            &b""[..],
+            b"NN",
+            b"i\x01\0",
+            b"s\xff\xff\xff\x7fabc",
+            b"s\xff\xff\xff\xffabc",
+            b"{NN",
+            b"l\x10\0\0\0",
+            b"g",
+            &deep,
+        ] {
+            assert_eq!(parse(bytes), None, "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! One process's state in the formats `full`, for people, and `json`, for programs.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde::ser::SerializeMap;
+
+use crate::answer::Answer;
+use crate::facts::{Facts, Frame, Place, Thread};
+use crate::idle_times;
+use crate::interface::THREAD_HEADING;
+use crate::printable::Printable;
+use crate::process::Process;
+use crate::trouble::Trouble;
+
+/// Changes whenever the meaning of anything in the JSON document does;
+/// `launcher/schema/state.json` describes it.
+const VERSION: u32 = 1;
+
+/// What an answer that was read from memory begins with; the reason follows.
+const WALK_HEADING: &str = "### Read from memory, without the GIL: ";
+
+/// What is told of one process.
+#[derive(Debug)]
+pub struct Report {
+    process: Process,
+    /// Its command line.
+    command: Vec<String>,
+    /// Why it is less than it could be.
+    note: Option<String>,
+    facts: Facts,
+}
+
+impl Report {
+    /// Of this process, which has given this answer. `command` is its command line.
+    pub fn new(process: Process, command: Vec<String>, answer: Answer) -> Result<Report, Trouble> {
+        let (note, mut facts) = match answer {
+            Answer::Facts(facts) => (None, facts),
+            Answer::State(text) => read_text(&String::from_utf8_lossy(&text)),
+            Answer::Reason(reason) => return Err(Trouble::plain(reason)),
+        };
+        let times = idle_times::of(process);
+        for task in facts.threads.iter_mut().filter_map(|one| one.task.as_mut()) {
+            task.seconds = times.get(&task.number).copied();
+        }
+        Ok(Report {
+            process,
+            command,
+            note,
+            facts,
+        })
+    }
+
+    /// As text, in lines; nothing in it does anything to a terminal.
+    pub fn full(&self) -> String {
+        let mut text = String::new();
+        let count = self.facts.threads.len();
+        let plural = if count == 1 { "" } else { "s" };
+        let mut line = format!("{count} thread{plural}");
+        if let Some(version) = self.facts.version() {
+            line = format!("Python {version}, {line}");
+        }
+        let _ = writeln!(text, "{}", Printable(&line));
+        if let Some(note) = &self.note {
+            let _ = writeln!(
+                text,
+                "Read from memory, without the GIL: {}",
+                Printable(note)
+            );
+        }
+        for thread in &self.facts.threads {
+            let _ = writeln!(text, "\n{}", Printable(&self.heading(thread)));
+            for frame in &thread.frames {
+                write_frame(&mut text, frame);
+            }
+        }
+        text
+    }
+
+    /// The line over a thread's stack.
+    fn heading(&self, thread: &Thread) -> String {
+        let mut line = format!("{THREAD_HEADING}{}", thread.ident);
+        if let Some(name) = &thread.name {
+            let _ = write!(line, " {name:?}");
+        }
+        if thread.daemon == Some(true) {
+            line.push_str(", daemon");
+        }
+        if let Some(task) = &thread.task {
+            let _ = write!(line, ", TID {}", task.number);
+        }
+        let doing = self.doing(thread);
+        if !doing.is_empty() {
+            let _ = write!(line, ": {doing}");
+        }
+        line
+    }
+
+    /// What a thread was doing, in words.
+    fn doing(&self, thread: &Thread) -> String {
+        if self.held_gil(thread) {
+            return "held the GIL".to_owned();
+        }
+        let Some(task) = &thread.task else {
+            return String::new();
+        };
+        let what = match &task.call {
+            Some(call) => format!("in {call}"),
+            None if task.runs => "running".to_owned(),
+            None => "waiting".to_owned(),
+        };
+        match task.seconds {
+            // Less than that it may be for our sake.
+            Some(seconds) if seconds >= 0.1 => format!("{what} for {}", duration(seconds)),
+            _ => what,
+        }
+    }
+
+    fn held_gil(&self, thread: &Thread) -> bool {
+        self.facts.holder == Some(thread.ident)
+    }
+
+    /// As one JSON document, in a line.
+    pub fn json(&self) -> String {
+        let threads = self.facts.threads.iter().map(|thread| Entry {
+            ident: thread.ident,
+            tid: thread.task.as_ref().map(|task| task.number),
+            name: thread.name.as_deref(),
+            daemon: thread.daemon,
+            main: thread.daemon.map(|_| thread.main),
+            held_gil: self.note.is_none().then(|| self.held_gil(thread)),
+            running: thread.task.as_ref().map(|task| task.runs),
+            system_call: thread.task.as_ref().and_then(|task| task.call.as_deref()),
+            waiting_seconds: thread.task.as_ref().and_then(|task| task.seconds),
+            frames: &thread.frames,
+        });
+        let document = Document {
+            version: VERSION,
+            pid: self.process.pid,
+            command: &self.command,
+            python: self.facts.version(),
+            note: self.note.as_deref(),
+            threads: threads.collect(),
+        };
+        let mut text = serde_json::to_string(&document).expect("it has no keys but text");
+        text.push('\n');
+        text
+    }
+}
+
+/// The document: see the schema.
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u32,
+    pid: i32,
+    command: &'a [String],
+    python: Option<&'a str>,
+    note: Option<&'a str>,
+    threads: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    ident: u64,
+    tid: Option<i32>,
+    name: Option<&'a str>,
+    daemon: Option<bool>,
+    main: Option<bool>,
+    held_gil: Option<bool>,
+    running: Option<bool>,
+    system_call: Option<&'a str>,
+    waiting_seconds: Option<f64>,
+    frames: &'a [Frame],
+}
+
+impl Serialize for Frame {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self {
+            Frame::Mark(what) => map.serialize_entry("mark", what)?,
+            Frame::At(place) => {
+                map.serialize_entry("file", &place.file)?;
+                map.serialize_entry("line", &place.line)?;
+                map.serialize_entry("function", &place.function)?;
+                map.serialize_entry("source", &place.source)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// As `traceback` prints it.
+fn write_frame(text: &mut String, frame: &Frame) {
+    let _ = match frame {
+        Frame::Mark(what) => writeln!(text, "  ... {} ...", Printable(what)),
+        Frame::At(place) => {
+            let (file, function) = (Printable(&place.file), Printable(&place.function));
+            let _ = writeln!(
+                text,
+                "  File \"{file}\", line {}, in {function}",
+                place.line
+            );
+            match place.source.as_str() {
+                "" => Ok(()),
+                source => writeln!(text, "    {}", Printable(source)),
+            }
+        }
+    };
+}
+
+/// A time, as exactly as one cares for.
+fn duration(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        ..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        3600..86_400 => format!("{} h {} min", whole / 3600, whole / 60 % 60),
+        _ => format!("{} d {} h", whole / 86_400, whole / 3600 % 24),
+    }
+}
+
+/// The text of a state, read again: why it is no more, and what it tells.
+fn read_text(text: &str) -> (Option<String>, Facts) {
+    let mut note = None;
+    let mut threads: Vec<Thread> = Vec::new();
+    for line in text.lines() {
+        if let Some(reason) = line.strip_prefix(WALK_HEADING) {
+            note = Some(reason.to_owned());
+        } else if let Some(ident) = line
+            .strip_prefix(THREAD_HEADING)
+            .and_then(|rest| rest.strip_suffix(':')?.parse().ok())
+        {
+            threads.push(Thread {
+                ident,
+                ..Thread::default()
+            });
+        } else if let Some(thread) = threads.last_mut() {
+            let mark = line.trim().trim_matches('.').trim();
+            if let Some(place) = read_place(line) {
+                thread.frames.push(Frame::At(place));
+            } else if !mark.is_empty() {
+                thread.frames.push(Frame::Mark(mark.to_owned()));
+            }
+        }
+    }
+    let facts = Facts {
+        python: String::new(),
+        holder: None,
+        threads,
+    };
+    (note, facts)
+}
+
+/// `  File "NAME", line N, in FUNCTION`
+fn read_place(line: &str) -> Option<Place> {
+    let (rest, function) = line.strip_prefix("  File \"")?.rsplit_once(", in ")?;
+    let (file, line) = rest.rsplit_once("\", line ")?;
+    Some(Place {
+        file: file.to_owned(),
+        // `?` where it could not be read.
+        line: line.parse().unwrap_or(0),
+        function: function.to_owned(),
+        source: String::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_state_again() {
+        let text = "### Read from memory, without the GIL: why\n\n\n### Thread 12:\n  \
+                    File \"a \", line 1, in b\", line 7, in f\n  ... 3 frames left out ...\n  \
+                    File \"x\", line ?, in g\n\n\n### Thread 13:\n\n\n... cut here ...\n";
+        let (note, facts) = read_text(text);
+        assert_eq!(note.as_deref(), Some("why"));
+        let place = |file: &str, line, function: &str| {
+            Frame::At(Place {
+                file: file.to_owned(),
+                line,
+                function: function.to_owned(),
+                source: String::new(),
+            })
+        };
+        let mark = |what: &str| Frame::Mark(what.to_owned());
+        assert_eq!(
+            facts.threads[0].frames,
+            [
+                place("a \", line 1, in b", 7, "f"),
+                mark("3 frames left out"),
+                place("x", 0, "g"),
+            ]
+        );
+        assert_eq!(facts.threads[1].frames, [mark("cut here")]);
+        assert_eq!(facts.threads.len(), 2);
+    }
+
+    #[test]
+    fn tells_how_long() {
+        for (seconds, told) in [
+            (0.16, "0.2 s"),
+            (59.0, "59.0 s"),
+            (61.9, "1 min 1 s"),
+            (7384.0, "2 h 3 min"),
+            (90_000.0, "1 d 1 h"),
+        ] {
+            assert_eq!(duration(seconds), told);
+        }
+    }
+}

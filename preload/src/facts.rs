@@ -1,0 +1,156 @@
+//! What the commands make their other formats of: names of threads, their numbers, what the kernel
+//! says of them. Made by `facts.py` under the GIL, and by the reader without it.
+
+use std::ffi::CStr;
+use std::io::Write;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use crate::failure::Failure;
+use crate::memory::read;
+use crate::message::FACTS;
+use crate::python::{self, METH_O, MethodDefinition, PyObject, Python};
+use crate::{carried, kernel_file, worker};
+
+/// The text of the Python half, NUL-terminated.
+const TEXT: &str = concat!(include_str!("facts.py"), "\0");
+
+/// Its functions; null until first needed in an interpreter's life. Read and written only by who
+/// holds the GIL.
+pub static MORE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+/// As above.
+pub static TELL: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+
+/// After `Py_Finalize`: the objects are gone.
+pub fn forget() {
+    for object in [&MORE, &TELL] {
+        object.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+}
+
+/// CPython 2 keeps the pointer: it stands still.
+struct Method(MethodDefinition);
+// SAFETY: read by CPython under the GIL, never changed.
+unsafe impl Sync for Method {}
+static ATTRIBUTES: Method = Method(MethodDefinition {
+    name: c"_attributes".as_ptr(),
+    function: Some(attributes),
+    flags: METH_O,
+    doc: ptr::null(),
+});
+
+/// `_attributes(object)`: the dictionary that holds an object's own attributes, or `None`; without
+/// asking the object or its class, which may have ideas of their own.
+unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
+    let Some(python) = python::found() else {
+        return ptr::null_mut();
+    };
+    // SAFETY: called by the interpreter, holding the GIL. It computes where the pointer stands from
+    // the sizes in the object's type (Objects/object.c, 2.6 and 2.7).
+    unsafe {
+        let place = (python._PyObject_GetDictPtr)(object);
+        let dictionary = if place.is_null() {
+            ptr::null_mut()
+        } else {
+            place.read()
+        };
+        let result = if dictionary.is_null() {
+            python._Py_NoneStruct
+        } else {
+            dictionary
+        };
+        (python.Py_IncRef)(result);
+        result
+    }
+}
+
+/// Compiles the Python half, once.
+///
+/// # Safety
+/// As for `snippet::collect`.
+pub unsafe fn prepare(python: &Python) -> Result<(), Failure> {
+    if !MORE.load(Ordering::Relaxed).is_null() {
+        return Ok(());
+    }
+    // SAFETY: the caller's; references are given back, but for the functions that are kept.
+    unsafe {
+        let add = |namespace| {
+            let definition = (&raw const ATTRIBUTES.0).cast_mut();
+            let none = ptr::null_mut();
+            let function = (python.PyCFunction_NewEx)(definition, none, none);
+            carried::put_in(python, namespace, c"_attributes", function)?;
+            let start = FACTS.as_ptr().cast();
+            let start = (python.PyString_FromStringAndSize)(start, FACTS.len() as isize);
+            carried::put_in(python, namespace, c"_FACTS", start)
+        };
+        let modules = [c"sys", c"marshal"];
+        let functions = [(c"_tell", &TELL), (c"_more", &MORE)];
+        carried::compile(python, (TEXT, c"facts.py"), modules, add, &functions)
+    }
+}
+
+/// Where a thread's number (TID) stands behind its identifier, the address of glibc's `struct
+/// pthread` (nptl/descr.h): it differs from version to version. 0: it is not known (yet).
+static NUMBER_AT: AtomicUsize = AtomicUsize::new(0);
+
+/// How far it is looked for, in bytes: the structure is larger than that in all versions.
+const LONGEST_WAY: usize = 0x600;
+
+/// The number of the thread with this identifier, if it is there.
+fn number(ident: usize) -> Option<i32> {
+    read::<i32>(ident.checked_add(number_at()?)?).filter(|&number| number > 0)
+}
+
+/// Looks where it stands in two of our own threads, whose numbers are known. On the reader.
+fn number_at() -> Option<usize> {
+    let known = NUMBER_AT.load(Ordering::Relaxed);
+    if known != 0 {
+        return Some(known);
+    }
+    // SAFETY: has no conditions.
+    let this_one = unsafe { libc::gettid() };
+    let ours = [
+        (Python::this_thread_ident() as usize, this_one),
+        (worker::ident(), worker::thread_id()),
+    ];
+    let stands = |at: usize| {
+        let mut ours = ours.iter();
+        ours.all(|&(ident, number)| read::<i32>(ident.wrapping_add(at)) == Some(number))
+    };
+    let mut places = (1..LONGEST_WAY / 4).map(|word| 4 * word);
+    // The worker itself reads where there is no reader: that is one thread, and one is too few.
+    let at = places
+        .find(|&at| stands(at))
+        .filter(|_| ours[0] != ours[1])?;
+    NUMBER_AT.store(at, Ordering::Relaxed);
+    Some(at)
+}
+
+/// What the kernel says of the threads with these identifiers: for each a line of its identifier, its
+/// number, and what `/proc/PID/task/TID/syscall` has, which nobody else may be allowed to read. As
+/// much as there is memory for.
+///
+/// On the reader, holding nothing: it reads a small file for each thread.
+pub fn tasks(idents: &[usize]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for &ident in idents {
+        let Some(number) = number(ident) else {
+            continue;
+        };
+        if text.try_reserve(512).is_err() {
+            break;
+        }
+        let mut call = [0; 256];
+        let call = system_call(number, &mut call).unwrap_or_default();
+        let _ = write!(text, "{ident} {number} ");
+        text.extend_from_slice(call.trim_ascii_end());
+        text.push(b'\n');
+    }
+    text
+}
+
+fn system_call(number: i32, room: &mut [u8]) -> Option<&[u8]> {
+    let mut path = [0_u8; 64];
+    write!(&mut path[..], "/proc/self/task/{number}/syscall\0").ok()?;
+    kernel_file::read(CStr::from_bytes_until_nul(&path).ok()?, room)
+}
