@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use syscalls::x86_64::Sysno;
 
 use crate::marshal::{self, Value};
+use crate::waits::{Hold, Wait};
 
 /// What there is to tell of every thread.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,12 @@ pub struct Thread {
     pub main: bool,
     /// What the kernel says of it, if it is still there.
     pub task: Option<Task>,
+    /// What it waits for, as far as its frames tell.
+    pub wait: Option<Wait>,
+    /// The locks that it holds for `with` blocks.
+    pub holds: Vec<Hold>,
+    /// The addresses of locks that others wait for and that it has in a variable.
+    pub has: Vec<u64>,
     /// Its stack, outermost frame first.
     pub frames: Vec<Frame>,
 }
@@ -107,12 +114,16 @@ impl Facts {
                 return None;
             };
             let ident = ident.number()?;
-            let more = more.get(&ident);
+            let more = |what: &str| more.get(&ident).and_then(|more| more.get(what));
+            let listed = |what: &str| more(what).and_then(Value::list).unwrap_or_default();
             Some(Thread {
                 ident,
-                name: more.and_then(|more| more.get("name")?.text()),
-                daemon: more.map(|more| more.get("daemon").is_some_and(Value::is_true)),
-                main: more.is_some_and(|more| more.get("main").is_some_and(Value::is_true)),
+                name: more("name").and_then(Value::text),
+                daemon: more("daemon").map(Value::is_true),
+                main: more("main").is_some_and(Value::is_true),
+                wait: more("wait").and_then(Wait::parse),
+                holds: listed("holds").iter().filter_map(Hold::parse).collect(),
+                has: listed("has").iter().filter_map(Value::number).collect(),
                 task: tasks.remove(&ident),
                 frames: frames(calls.list()?, &places)?,
             })

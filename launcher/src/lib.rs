@@ -43,3 +43,4 @@ pub mod through_gdb;
 pub mod through_wake;
 pub mod trouble;
 pub mod turn;
+pub mod waits;

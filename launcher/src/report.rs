@@ -12,6 +12,7 @@ use crate::interface::THREAD_HEADING;
 use crate::printable::Printable;
 use crate::process::Process;
 use crate::trouble::Trouble;
+use crate::waits::{self, Hold, Wait};
 
 /// Changes whenever the meaning of anything in the JSON document does;
 /// `launcher/schema/state.json` describes it.
@@ -68,13 +69,85 @@ impl Report {
                 Printable(note)
             );
         }
+        for circle in waits::deadlocks(&self.facts) {
+            self.write_deadlock(&mut text, &circle);
+        }
         for thread in &self.facts.threads {
             let _ = writeln!(text, "\n{}", Printable(&self.heading(thread)));
+            if let Some(wait) = &thread.wait {
+                let _ = writeln!(text, "  - waits for {}", Printable(&self.waits_for(wait)));
+            }
             for frame in &thread.frames {
                 write_frame(&mut text, frame);
             }
         }
         text
+    }
+
+    /// What threads in a circle wait for, and where.
+    fn write_deadlock(&self, text: &mut String, circle: &[u64]) {
+        let _ = match circle {
+            [_] => writeln!(text, "\nDeadlock: a thread waits for itself:"),
+            _ => writeln!(
+                text,
+                "\nDeadlock: {} threads wait for each other:",
+                circle.len()
+            ),
+        };
+        for &ident in circle {
+            let thread = self.facts.threads.iter().find(|one| one.ident == ident);
+            let Some((thread, wait)) = thread.and_then(|one| Some((one, one.wait.as_ref()?)))
+            else {
+                continue;
+            };
+            let (name, waits) = (self.name(ident), self.waits_for(wait));
+            let line = format!("thread {name} waits for {waits}");
+            let _ = writeln!(text, "  {}", Printable(&line));
+            // The library's own frames say nothing that is not said already.
+            let own = |frame: &&Frame| match frame {
+                Frame::At(place) => !["threading.py", "Queue.py"]
+                    .iter()
+                    .any(|library| place.file.ends_with(library)),
+                Frame::Mark(_) => false,
+            };
+            if let Some(frame) = thread.frames.iter().rev().find(own) {
+                write_frame(text, frame);
+            }
+        }
+    }
+
+    /// A thread's identifier, and its name.
+    fn name(&self, ident: u64) -> String {
+        let thread = self.facts.threads.iter().find(|one| one.ident == ident);
+        match thread.and_then(|thread| thread.name.as_ref()) {
+            Some(name) => format!("{ident} {name:?}"),
+            None => ident.to_string(),
+        }
+    }
+
+    /// What is waited for, and who keeps one waiting.
+    fn waits_for(&self, wait: &Wait) -> String {
+        let mut words = wait.words();
+        let named = |idents: Vec<u64>| {
+            let names = idents.into_iter().map(|ident| self.name(ident));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let holders = waits::holders(&self.facts, wait);
+        let candidates = waits::candidates(&self.facts, wait);
+        if wait.kind == "thread" {
+            if let [ident] = holders[..] {
+                let _ = write!(words, " ({ident})");
+            }
+        } else if !holders.is_empty() {
+            let _ = write!(words, ", held by thread {}", named(holders));
+        } else if !candidates.is_empty() {
+            let _ = write!(
+                words,
+                ", whose holder is not known; in a variable of thread {}",
+                named(candidates)
+            );
+        }
+        words
     }
 
     /// The line over a thread's stack.
@@ -131,6 +204,20 @@ impl Report {
             held_gil: self.note.is_none().then(|| self.held_gil(thread)),
             running: thread.task.as_ref().map(|task| task.runs),
             system_call: thread.task.as_ref().and_then(|task| task.call.as_deref()),
+            waits_for: thread.wait.as_ref().map(|wait| WaitEntry {
+                kind: wait.kind,
+                id: wait.id,
+                holders: waits::holders(&self.facts, wait),
+                candidates: waits::candidates(&self.facts, wait),
+                count: wait.count,
+                limited: wait.limited,
+                thread: wait.joined,
+                value: wait.value,
+                size: wait.size,
+                most: wait.most,
+                seconds: wait.seconds,
+            }),
+            holds: &thread.holds,
             waiting_seconds: thread.task.as_ref().and_then(|task| task.seconds),
             frames: &thread.frames,
         });
@@ -140,6 +227,7 @@ impl Report {
             command: &self.command,
             python: self.facts.version(),
             note: self.note.as_deref(),
+            deadlocks: waits::deadlocks(&self.facts),
             threads: threads.collect(),
         };
         let mut text = serde_json::to_string(&document).expect("it has no keys but text");
@@ -156,6 +244,7 @@ struct Document<'a> {
     command: &'a [String],
     python: Option<&'a str>,
     note: Option<&'a str>,
+    deadlocks: Vec<Vec<u64>>,
     threads: Vec<Entry<'a>>,
 }
 
@@ -170,7 +259,24 @@ struct Entry<'a> {
     running: Option<bool>,
     system_call: Option<&'a str>,
     waiting_seconds: Option<f64>,
+    waits_for: Option<WaitEntry<'a>>,
+    holds: &'a [Hold],
     frames: &'a [Frame],
+}
+
+#[derive(Serialize)]
+struct WaitEntry<'a> {
+    kind: &'a str,
+    id: Option<u64>,
+    holders: Vec<u64>,
+    candidates: Vec<u64>,
+    count: Option<i64>,
+    limited: Option<bool>,
+    thread: Option<u64>,
+    value: Option<i64>,
+    size: Option<i64>,
+    most: Option<i64>,
+    seconds: Option<f64>,
 }
 
 impl Serialize for Frame {

@@ -63,6 +63,9 @@ pub unsafe fn compile(
                 (python.Py_IncRef)(function);
                 place.store(function, Ordering::Relaxed);
             }
+        } else {
+            // What has been defined already holds on to it, and it to that.
+            (python.PyDict_Clear)(namespace);
         }
         (python.Py_DecRef)(namespace);
         result

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::failure::Failure;
 use crate::memory::read;
 use crate::message::FACTS;
-use crate::python::{self, METH_O, MethodDefinition, PyObject, Python};
-use crate::{carried, kernel_file, worker};
+use crate::python::{PyObject, Python};
+use crate::{carried, kernel_file, variables, worker};
 
 /// The text of the Python half, NUL-terminated.
 const TEXT: &str = concat!(include_str!("facts.py"), "\0");
@@ -28,42 +28,6 @@ pub fn forget() {
     }
 }
 
-/// CPython 2 keeps the pointer: it stands still.
-struct Method(MethodDefinition);
-// SAFETY: read by CPython under the GIL, never changed.
-unsafe impl Sync for Method {}
-static ATTRIBUTES: Method = Method(MethodDefinition {
-    name: c"_attributes".as_ptr(),
-    function: Some(attributes),
-    flags: METH_O,
-    doc: ptr::null(),
-});
-
-/// `_attributes(object)`: the dictionary that holds an object's own attributes, or `None`; without
-/// asking the object or its class, which may have ideas of their own.
-unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
-    let Some(python) = python::found() else {
-        return ptr::null_mut();
-    };
-    // SAFETY: called by the interpreter, holding the GIL. It computes where the pointer stands from
-    // the sizes in the object's type (Objects/object.c, 2.6 and 2.7).
-    unsafe {
-        let place = (python._PyObject_GetDictPtr)(object);
-        let dictionary = if place.is_null() {
-            ptr::null_mut()
-        } else {
-            place.read()
-        };
-        let result = if dictionary.is_null() {
-            python._Py_NoneStruct
-        } else {
-            dictionary
-        };
-        (python.Py_IncRef)(result);
-        result
-    }
-}
-
 /// Compiles the Python half, once.
 ///
 /// # Safety
@@ -75,10 +39,7 @@ pub unsafe fn prepare(python: &Python) -> Result<(), Failure> {
     // SAFETY: the caller's; references are given back, but for the functions that are kept.
     unsafe {
         let add = |namespace| {
-            let definition = (&raw const ATTRIBUTES.0).cast_mut();
-            let none = ptr::null_mut();
-            let function = (python.PyCFunction_NewEx)(definition, none, none);
-            carried::put_in(python, namespace, c"_attributes", function)?;
+            variables::put_in(python, namespace)?;
             let start = FACTS.as_ptr().cast();
             let start = (python.PyString_FromStringAndSize)(start, FACTS.len() as isize);
             carried::put_in(python, namespace, c"_FACTS", start)

@@ -8,7 +8,7 @@
 //! itself tells what is in it. To search the frame for the offsets instead would be no sounder:
 //! an instruction's number is a small integer, and such there are several in a frame.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::carried::bytes;
@@ -16,20 +16,30 @@ use crate::memory::{read, read_bytes};
 use crate::python::{PyObject, Python};
 use crate::threads;
 
-const WORD: usize = size_of::<usize>();
+pub const WORD: usize = size_of::<usize>();
 
 /// PyFrameObject (frameobject.h), counted from the end of PyObject_VAR_HEAD.
-const FRAME_BACK: usize = 0;
-const FRAME_CODE: usize = WORD;
-const FRAME_GLOBALS: usize = 3 * WORD;
-const FRAME_TRACE: usize = 7 * WORD;
-const FRAME_LAST_INSTRUCTION: usize = 12 * WORD;
+pub const FRAME_BACK: usize = 0;
+pub const FRAME_CODE: usize = WORD;
+pub const FRAME_GLOBALS: usize = 3 * WORD;
+pub const FRAME_VALUE_STACK: usize = 5 * WORD;
+pub const FRAME_TRACE: usize = 7 * WORD;
+pub const FRAME_LAST_INSTRUCTION: usize = 12 * WORD;
+/// f_iblock, after f_lasti and f_lineno: how many blocks it is in. They follow: for each its kind,
+/// its handler and the depth of the value stack at its beginning, all ints.
+pub const FRAME_BLOCKS: usize = 12 * WORD + 8;
+pub const MOST_BLOCKS: usize = 20;
+/// f_localsplus, after f_blockstack and padding.
+pub const FRAME_LOCALS: usize = 12 * WORD + 12 + 12 * MOST_BLOCKS + 4;
 
 /// PyCodeObject (code.h), counted from the end of PyObject_HEAD: four ints, then co_code,
 /// co_consts, co_names, co_varnames, co_freevars, co_cellvars, co_filename, co_name,
 /// co_firstlineno (an int and its padding), co_lnotab.
-const CODE_FILENAME: usize = 8 * WORD;
-const CODE_NAME: usize = 9 * WORD;
+pub const CODE_VARIABLES: usize = 5 * WORD;
+pub const CODE_FREE: usize = 6 * WORD;
+pub const CODE_CELLS: usize = 7 * WORD;
+pub const CODE_FILENAME: usize = 8 * WORD;
+pub const CODE_NAME: usize = 9 * WORD;
 const CODE_FIRST_LINE: usize = 10 * WORD;
 const CODE_LINE_TABLE: usize = 11 * WORD;
 
@@ -44,6 +54,11 @@ static OTHER: AtomicBool = AtomicBool::new(false);
 
 /// The size of PyObject_HEAD, if the boot has met a frame that is laid out as it should be; or 0.
 static HEAD: AtomicUsize = AtomicUsize::new(0);
+
+/// The size of PyObject_HEAD, in bytes, where frames are known to be laid out as they should be.
+pub fn head() -> Option<usize> {
+    Some(HEAD.load(Ordering::Relaxed)).filter(|&head| head != 0)
+}
 
 /// Whether this interpreter is known to be laid out otherwise, and cannot be read. Any thread.
 pub fn is_other() -> bool {
@@ -89,9 +104,13 @@ unsafe fn agrees(python: &Python, frame: *mut PyObject) -> Option<bool> {
             })?
         };
         let parts = Frame::read(python, address)?;
+        let body = body(python.frame_type, address, true)?;
+        // tp_basicsize, which the type object has behind PyObject_VAR_HEAD and tp_name
+        // (Include/object.h): the size with one variable.
+        let head = body - address;
+        let size = read::<usize>(python.frame_type + head + WORD)?;
         let code = parts.code_object as *mut PyObject;
         let outer = pointer(frame, c"f_back").filter(|&outer| is_frame(python, outer));
-        let body = body(python.frame_type, address, true)?;
         let trace = read::<usize>(body + FRAME_TRACE)?;
         let mut listed = false;
         threads::for_each(python, &mut |thread| {
@@ -101,6 +120,7 @@ unsafe fn agrees(python: &Python, frame: *mut PyObject) -> Option<bool> {
         });
         Some(
             listed
+                && size == head + FRAME_LOCALS + WORD
                 && pointer(frame, c"f_code")? == parts.code_object
                 && pointer(frame, c"f_globals")? == read(body + FRAME_GLOBALS)?
                 && (trace == 0) == (pointer(frame, c"f_trace")? == python._Py_NoneStruct as usize)
@@ -119,7 +139,7 @@ unsafe fn agrees(python: &Python, frame: *mut PyObject) -> Option<bool> {
 ///
 /// # Safety
 /// As for [`learn`].
-unsafe fn attribute<R>(
+pub unsafe fn attribute<R>(
     python: &Python,
     object: *mut PyObject,
     name: &CStr,
@@ -134,113 +154,6 @@ unsafe fn attribute<R>(
         let result = look(value);
         (python.Py_DecRef)(value);
         Some(result)
-    }
-}
-
-/// Frames that are there and stay so, as those of all threads do while one holds the GIL: they are
-/// read as they stand, at a thousandth of the cost.
-#[derive(Clone, Copy)]
-pub struct Live {
-    /// The size of PyObject_HEAD, in bytes.
-    head: usize,
-}
-
-impl Live {
-    /// Where the boot has found frames to be laid out as they should be. Any thread.
-    pub fn known() -> Option<Live> {
-        let head = HEAD.load(Ordering::Relaxed);
-        (head != 0).then_some(Live { head })
-    }
-
-    /// A word of an object's own fields.
-    ///
-    /// # Safety
-    /// Holding the GIL; the object is alive, and as large as that.
-    unsafe fn word(self, object: *mut PyObject, tail: usize, at: usize) -> *mut PyObject {
-        // SAFETY: the caller's.
-        unsafe {
-            object
-                .byte_add(self.head + tail + at)
-                .cast::<*mut PyObject>()
-                .read()
-        }
-    }
-
-    /// Whether this is a frame.
-    ///
-    /// # Safety
-    /// Holding the GIL; the object is alive.
-    pub unsafe fn is_frame(self, python: &Python, object: *mut PyObject) -> bool {
-        // SAFETY: the caller's; the type comes last in every object's head.
-        unsafe { object.byte_add(self.head - WORD).cast::<usize>().read() == python.frame_type }
-    }
-
-    /// The frame that called this one, or null; borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn back(self, frame: *mut PyObject) -> *mut PyObject {
-        // SAFETY: the caller's.
-        unsafe { self.word(frame, WORD, FRAME_BACK) }
-    }
-
-    /// Its code object, borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn code(self, frame: *mut PyObject) -> *mut PyObject {
-        // SAFETY: the caller's.
-        unsafe { self.word(frame, WORD, FRAME_CODE) }
-    }
-
-    /// Its global names: a dictionary, or an object of a derived class; borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn globals(self, frame: *mut PyObject) -> *mut PyObject {
-        // SAFETY: the caller's.
-        unsafe { self.word(frame, WORD, FRAME_GLOBALS) }
-    }
-
-    /// Where it is in its code: what [`Live::line`] makes a line of. `None`, with an exception set,
-    /// if there is no memory.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn position(self, python: &Python, frame: *mut PyObject) -> Option<i64> {
-        // SAFETY: the caller's.
-        unsafe {
-            if self.word(frame, WORD, FRAME_TRACE).is_null() {
-                let at = self.head + WORD + FRAME_LAST_INSTRUCTION;
-                return Some(i64::from(frame.byte_add(at).cast::<c_int>().read()));
-            }
-            // Its tracer may have set it (`frame_getlineno`, Objects/frameobject.c).
-            let line = attribute(python, frame, c"f_lineno", |line| {
-                (python.PyInt_AsLong)(line)
-            });
-            line.map(|line| -2 - line)
-        }
-    }
-
-    /// The line of a position in a frame of this code.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a code object.
-    pub unsafe fn line(self, python: &Python, code: *mut PyObject, position: i64) -> i64 {
-        if position < -1 {
-            return -2 - position;
-        }
-        // SAFETY: the caller's; it only reads the table of lines.
-        i64::from(unsafe { (python.PyCode_Addr2Line)(code, position as c_int) })
-    }
-
-    /// The names of a code object's file and function, borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a code object.
-    pub unsafe fn names(self, code: *mut PyObject) -> [*mut PyObject; 2] {
-        // SAFETY: the caller's.
-        unsafe { [CODE_FILENAME, CODE_NAME].map(|at| self.word(code, 0, at)) }
     }
 }
 

@@ -32,6 +32,7 @@ mod kernel_file;
 mod last_thread;
 mod late;
 mod layout;
+mod live;
 mod load;
 mod memory;
 #[allow(dead_code)] // Likewise.
@@ -48,6 +49,7 @@ mod threads;
 mod undisturbed;
 #[cfg(not(any(test, miri)))]
 mod unwinder;
+mod variables;
 mod wait;
 mod waker;
 mod walk;

@@ -9,7 +9,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3_ffi::PyThreadState;
-pub use pyo3_ffi::{METH_NOARGS, METH_O, Py_file_input, Py_ssize_t, PyInterpreterState, PyObject};
+pub use pyo3_ffi::{
+    METH_NOARGS, METH_O, METH_VARARGS, Py_file_input, Py_ssize_t, PyInterpreterState, PyObject,
+};
 
 /// `int (*)(void *)`, as `Py_AddPendingCall` wants it (Include/ceval.h).
 pub type PendingCall = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
@@ -48,6 +50,8 @@ macro_rules! python_api {
             pub code_type: usize,
             /// As above.
             pub string_type: usize,
+            /// The type of all instances of old-style classes.
+            pub instance_type: usize,
         }
 
         impl Python {
@@ -76,6 +80,7 @@ macro_rules! python_api {
                     frame_type: need(c"PyFrame_Type")?,
                     code_type: need(c"PyCode_Type")?,
                     string_type: need(c"PyString_Type")?,
+                    instance_type: need(c"PyInstance_Type")?,
                 })
             }
         }
@@ -128,6 +133,7 @@ python_api! {
         PyObject_IsTrue: fn(*mut PyObject) -> c_int;
         PyObject_Str: fn(*mut PyObject) -> *mut PyObject;
         PyDict_New: fn() -> *mut PyObject;
+        PyDict_Clear: fn(*mut PyObject);
         PyDict_Copy: fn(*mut PyObject) -> *mut PyObject;
         PyDict_Size: fn(*mut PyObject) -> Py_ssize_t;
         PyDict_Next: fn(*mut PyObject, *mut Py_ssize_t, *mut *mut PyObject, *mut *mut PyObject) -> c_int;
@@ -145,6 +151,7 @@ python_api! {
         PyInt_FromLong: fn(c_long) -> *mut PyObject;
         PyInt_AsLong: fn(*mut PyObject) -> c_long;
         PyTuple_New: fn(Py_ssize_t) -> *mut PyObject;
+        PyTuple_Size: fn(*mut PyObject) -> Py_ssize_t;
         PyTuple_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
         PyTuple_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
         PyString_FromString: fn(*const c_char) -> *mut PyObject;

@@ -11,7 +11,7 @@ use std::ptr;
 
 use crate::carried;
 use crate::failure::Failure;
-use crate::layout::Live;
+use crate::live::Live;
 use crate::python::{self, METH_O, MethodDefinition, PyObject, Python};
 
 /// CPython 2 keeps the pointer: it stands still.

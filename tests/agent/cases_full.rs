@@ -35,7 +35,7 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-const WAYS: [&str; 2] = ["gdb", "wake"];
+pub const WAYS: [&str; 2] = ["gdb", "wake"];
 
 /// The identifier and TID of each of its threads.
 type Threads = BTreeMap<String, (u64, i64)>;
@@ -71,7 +71,7 @@ fn ends_well(mut program: Program, marshal: bool) {
 
 /// The document that a process is answered with, which is as the schema says.
 #[track_caller]
-fn document(pid: i32, via: &str) -> Value {
+pub fn document(pid: i32, via: &str) -> Value {
     let pid = pid.to_string();
     let ended = activate(["--format", "json", "--via", via, &pid]);
     ended.expect_code(0);
@@ -90,7 +90,7 @@ fn document(pid: i32, via: &str) -> Value {
 
 /// What a document tells of a thread.
 #[track_caller]
-fn thread(document: &Value, ident: u64) -> &Value {
+pub fn thread(document: &Value, ident: u64) -> &Value {
     let mut threads = document["threads"].as_array().unwrap().iter();
     let found = threads.find(|one| one["ident"] == ident);
     found.unwrap_or_else(|| panic!("no thread {ident}: {document:#}"))

@@ -1,0 +1,284 @@
+//! What a thread waits for, as the objects in its frames tell, and who keeps it waiting.
+
+use serde::Serialize;
+
+use crate::facts::Facts;
+use crate::marshal::Value;
+
+/// What a thread waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wait {
+    /// What it is: one of [`KINDS`].
+    pub kind: &'static str,
+    /// The object's address (`id()`).
+    pub id: Option<u64>,
+    /// Of an RLock: the identifier of the thread that has it.
+    pub owner: Option<u64>,
+    /// Of an RLock: how often that has acquired it.
+    pub count: Option<i64>,
+    /// Whether it waits for a limited time only, where that is known.
+    pub limited: Option<bool>,
+    /// The thread whose end it waits for: its identifier,
+    pub joined: Option<u64>,
+    /// and its name.
+    pub name: Option<String>,
+    /// Of a semaphore: its value.
+    pub value: Option<i64>,
+    /// Of a queue: how many items are in it,
+    pub size: Option<i64>,
+    /// and how many may be; 0: any number.
+    pub most: Option<i64>,
+    /// How long it wanted to sleep, in seconds.
+    pub seconds: Option<f64>,
+}
+
+/// Kinds of things that are waited for, as the agent has them, and in words.
+const KINDS: [(&str, &str); 10] = [
+    ("lock", "lock"),
+    ("rlock", "RLock"),
+    ("condition", "Condition"),
+    ("event", "Event"),
+    ("semaphore", "Semaphore"),
+    ("thread", "the end of thread"),
+    ("queue_get", "an item from Queue"),
+    ("queue_put", "room in Queue"),
+    ("queue_join", "all items to be done of Queue"),
+    ("sleep", "time to pass"),
+];
+
+impl Wait {
+    /// From the agent's words; `None` if it is of no kind that is known here.
+    pub fn parse(value: &Value) -> Option<Wait> {
+        let kind = value.get("for")?.text()?;
+        let (kind, _) = KINDS.into_iter().find(|&(known, _)| known == kind)?;
+        let number = |name| value.get(name).and_then(Value::number::<i64>);
+        let address = |name| value.get(name).and_then(Value::number::<u64>);
+        Some(Wait {
+            kind,
+            id: address("id"),
+            owner: address("owner"),
+            count: number("count"),
+            limited: value.get("limited").map(Value::is_true),
+            joined: address("joined").filter(|&ident| ident != 0),
+            name: value.get("name").and_then(Value::text),
+            value: number("value"),
+            size: number("size"),
+            most: number("most"),
+            seconds: number("milliseconds").map(|time| time as f64 / 1e3),
+        })
+    }
+
+    /// In words, without who keeps it waiting.
+    pub fn words(&self) -> String {
+        let (_, what) = KINDS
+            .into_iter()
+            .find(|&(kind, _)| kind == self.kind)
+            .unwrap_or_default();
+        let mut words = what.to_owned();
+        match (self.kind, &self.name, self.id) {
+            ("thread", Some(name), _) => words.push_str(&format!(" {name:?}")),
+            ("sleep", ..) => {
+                if let Some(seconds) = self.seconds {
+                    words.push_str(&format!(" ({seconds} s in all)"));
+                }
+            }
+            (_, _, Some(id)) => words.push_str(&format!(" {id:#x}")),
+            _ => {}
+        }
+        if let Some(value) = self.value {
+            words.push_str(&format!(", whose value is {value}"));
+        }
+        if let Some(size) = self.size {
+            let most = match self.most {
+                None | Some(0) => String::new(),
+                Some(most) => format!(" of {most}"),
+            };
+            words.push_str(&format!(", which has {size}{most}"));
+        }
+        if self.limited == Some(true) {
+            words.push_str(", for a limited time");
+        }
+        words
+    }
+}
+
+/// A lock that a thread holds, as the `with` block shows that it is in.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Hold {
+    /// The lock's address.
+    pub id: u64,
+    /// The file of that block,
+    pub file: String,
+    /// and the line in it that the thread was at.
+    pub line: i64,
+}
+
+impl Hold {
+    /// From the agent's words.
+    pub fn parse(value: &Value) -> Option<Hold> {
+        match value.list()? {
+            [id, file, line] => Some(Hold {
+                id: id.number()?,
+                file: file.text()?,
+                line: line.number()?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The threads, by identifier, that are known to keep one waiting that waits for this.
+pub fn holders(facts: &Facts, wait: &Wait) -> Vec<u64> {
+    match wait.kind {
+        "rlock" => wait.owner.into_iter().collect(),
+        "thread" => {
+            let there = |&ident: &u64| facts.threads.iter().any(|thread| thread.ident == ident);
+            wait.joined.filter(there).into_iter().collect()
+        }
+        "lock" => {
+            let holds = |hold: &Hold| Some(hold.id) == wait.id;
+            let threads = facts.threads.iter();
+            let holding = threads.filter(|thread| thread.holds.iter().any(holds));
+            holding.map(|thread| thread.ident).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The threads that have a lock in a variable, where it is not known which of them holds it: Python 2
+/// keeps no record of that for a plain lock.
+pub fn candidates(facts: &Facts, wait: &Wait) -> Vec<u64> {
+    let Some(id) = wait.id.filter(|_| wait.kind == "lock") else {
+        return Vec::new();
+    };
+    if !holders(facts, wait).is_empty() {
+        return Vec::new();
+    }
+    let having = |thread: &&crate::facts::Thread| {
+        thread.has.contains(&id) && thread.wait.as_ref().is_none_or(|other| other != wait)
+    };
+    let threads = facts.threads.iter().filter(having);
+    threads.map(|thread| thread.ident).collect()
+}
+
+/// Threads that wait for each other in a circle, each for the next one, by identifier. Each circle
+/// once, from its lowest identifier on.
+pub fn deadlocks(facts: &Facts) -> Vec<Vec<u64>> {
+    let mut found: Vec<Vec<u64>> = Vec::new();
+    for thread in &facts.threads {
+        let mut path = vec![thread.ident];
+        follow(facts, &mut path, &mut found);
+    }
+    found
+}
+
+/// Goes on from the last thread of the path to those that keep it waiting.
+fn follow(facts: &Facts, path: &mut Vec<u64>, found: &mut Vec<Vec<u64>>) {
+    let last = path.last().copied();
+    let Some(thread) = facts.threads.iter().find(|one| Some(one.ident) == last) else {
+        return;
+    };
+    let Some(wait) = thread
+        .wait
+        .as_ref()
+        .filter(|wait| wait.limited != Some(true))
+    else {
+        return;
+    };
+    for next in holders(facts, wait) {
+        if next == path[0] {
+            if !found.contains(path) {
+                found.push(path.clone());
+            }
+        } else if next > path[0] && !path.contains(&next) {
+            // A circle is found from its lowest identifier.
+            path.push(next);
+            follow(facts, path, found);
+            path.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Thread;
+
+    fn wait(kind: &'static str, id: u64) -> Wait {
+        Wait {
+            kind,
+            id: Some(id),
+            owner: None,
+            count: None,
+            limited: None,
+            joined: None,
+            name: None,
+            value: None,
+            size: None,
+            most: None,
+            seconds: None,
+        }
+    }
+
+    fn thread(ident: u64, wait: Wait, holds: &[u64]) -> Thread {
+        let hold = |&id: &u64| Hold {
+            id,
+            file: String::new(),
+            line: 1,
+        };
+        Thread {
+            ident,
+            wait: Some(wait),
+            holds: holds.iter().map(hold).collect(),
+            ..Thread::default()
+        }
+    }
+
+    fn circles(threads: Vec<Thread>) -> Vec<Vec<u64>> {
+        deadlocks(&Facts {
+            python: String::new(),
+            holder: None,
+            threads,
+        })
+    }
+
+    #[test]
+    fn finds_each_circle_once() {
+        let of_three = vec![
+            thread(7, wait("lock", 1), &[3]),
+            thread(5, wait("lock", 2), &[1]),
+            thread(6, wait("lock", 3), &[2]),
+            // It waits for one of them, and is in no circle itself.
+            thread(4, wait("lock", 1), &[]),
+        ];
+        assert_eq!(circles(of_three), [[5, 6, 7]]);
+        let own = vec![thread(5, wait("lock", 1), &[1])];
+        assert_eq!(circles(own), [[5]]);
+        let mut by_owner = wait("rlock", 9);
+        by_owner.owner = Some(6);
+        let mut joins = wait("thread", 8);
+        joins.joined = Some(5);
+        let mixed = vec![
+            thread(5, by_owner.clone(), &[]),
+            thread(6, joins.clone(), &[]),
+        ];
+        assert_eq!(circles(mixed), [[5, 6]]);
+        // It will go on by itself.
+        joins.limited = Some(true);
+        let limited = vec![thread(5, by_owner, &[]), thread(6, joins, &[])];
+        assert!(circles(limited).is_empty());
+    }
+
+    #[test]
+    fn tells_in_words() {
+        assert_eq!(wait("lock", 0x7f00).words(), "lock 0x7f00");
+        let queue = Wait {
+            size: Some(3),
+            most: Some(3),
+            limited: Some(true),
+            ..wait("queue_put", 0x10)
+        };
+        let told = "room in Queue 0x10, which has 3 of 3, for a limited time";
+        assert_eq!(queue.words(), told);
+    }
+}

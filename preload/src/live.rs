@@ -1,0 +1,196 @@
+//! Frames read as they stand, while the GIL is held: what `layout.rs` knows of them, without a system
+//! call for each word.
+
+use std::ffi::c_int;
+
+use crate::layout::{
+    self, CODE_CELLS, CODE_FILENAME, CODE_FREE, CODE_NAME, CODE_VARIABLES, FRAME_BACK,
+    FRAME_BLOCKS, FRAME_CODE, FRAME_GLOBALS, FRAME_LAST_INSTRUCTION, FRAME_LOCALS, FRAME_TRACE,
+    FRAME_VALUE_STACK, MOST_BLOCKS, WORD, attribute,
+};
+use crate::python::{PyObject, Python};
+
+/// Frames that are there and stay so, as those of all threads do while one holds the GIL: they are
+/// read as they stand.
+#[derive(Clone, Copy)]
+pub struct Live {
+    /// The size of PyObject_HEAD, in bytes.
+    head: usize,
+}
+
+impl Live {
+    /// Where the boot has found frames to be laid out as they should be. Any thread.
+    pub fn known() -> Option<Live> {
+        layout::head().map(|head| Live { head })
+    }
+
+    /// A word of an object's own fields.
+    ///
+    /// # Safety
+    /// Holding the GIL; the object is alive, and as large as that.
+    unsafe fn word(self, object: *mut PyObject, tail: usize, at: usize) -> *mut PyObject {
+        // SAFETY: the caller's.
+        unsafe {
+            object
+                .byte_add(self.head + tail + at)
+                .cast::<*mut PyObject>()
+                .read()
+        }
+    }
+
+    /// Whether this is a frame.
+    ///
+    /// # Safety
+    /// Holding the GIL; the object is alive.
+    pub unsafe fn is_frame(self, python: &Python, object: *mut PyObject) -> bool {
+        // SAFETY: the caller's; the type comes last in every object's head.
+        unsafe { object.byte_add(self.head - WORD).cast::<usize>().read() == python.frame_type }
+    }
+
+    /// The dictionary of an instance of an old-style class (Include/classobject.h: in_class, in_dict);
+    /// borrowed. Null if it is none.
+    ///
+    /// # Safety
+    /// Holding the GIL; the object is alive.
+    pub unsafe fn old_attributes(self, python: &Python, object: *mut PyObject) -> *mut PyObject {
+        // SAFETY: the caller's; the type comes last in every object's head.
+        unsafe {
+            if object.byte_add(self.head - WORD).cast::<usize>().read() != python.instance_type {
+                return std::ptr::null_mut();
+            }
+            self.word(object, 0, WORD)
+        }
+    }
+
+    /// The frame that called this one, or null; borrowed.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a frame.
+    pub unsafe fn back(self, frame: *mut PyObject) -> *mut PyObject {
+        // SAFETY: the caller's.
+        unsafe { self.word(frame, WORD, FRAME_BACK) }
+    }
+
+    /// Its code object, borrowed.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a frame.
+    pub unsafe fn code(self, frame: *mut PyObject) -> *mut PyObject {
+        // SAFETY: the caller's.
+        unsafe { self.word(frame, WORD, FRAME_CODE) }
+    }
+
+    /// Its global names: a dictionary, or an object of a derived class; borrowed.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a frame.
+    pub unsafe fn globals(self, frame: *mut PyObject) -> *mut PyObject {
+        // SAFETY: the caller's.
+        unsafe { self.word(frame, WORD, FRAME_GLOBALS) }
+    }
+
+    /// Where it is in its code: what [`Live::line`] makes a line of. `None`, with an exception set,
+    /// if there is no memory.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a frame.
+    pub unsafe fn position(self, python: &Python, frame: *mut PyObject) -> Option<i64> {
+        // SAFETY: the caller's.
+        unsafe {
+            if self.word(frame, WORD, FRAME_TRACE).is_null() {
+                let at = self.head + WORD + FRAME_LAST_INSTRUCTION;
+                return Some(i64::from(frame.byte_add(at).cast::<c_int>().read()));
+            }
+            // Its tracer may have set it (`frame_getlineno`, Objects/frameobject.c).
+            let line = attribute(python, frame, c"f_lineno", |line| {
+                (python.PyInt_AsLong)(line)
+            });
+            line.map(|line| -2 - line)
+        }
+    }
+
+    /// The line of a position in a frame of this code.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a code object.
+    pub unsafe fn line(self, python: &Python, code: *mut PyObject, position: i64) -> i64 {
+        if position < -1 {
+            return -2 - position;
+        }
+        // SAFETY: the caller's; it only reads the table of lines.
+        i64::from(unsafe { (python.PyCode_Addr2Line)(code, position as c_int) })
+    }
+
+    /// Its local variables, in order: the names that its code has for them, and what is in them; those
+    /// of the functions around it, which are in cells, come last. All borrowed. Variables that are in
+    /// a dictionary, as a module's are, are not among them.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a frame, and `each` leaves it as it is.
+    pub unsafe fn variables(
+        self,
+        python: &Python,
+        frame: *mut PyObject,
+        each: &mut dyn FnMut(*mut PyObject, *mut PyObject),
+    ) {
+        // SAFETY: the caller's; these are tuples, and the frame has a slot for each of their items.
+        unsafe {
+            let code = self.code(frame);
+            let mut slot = FRAME_LOCALS;
+            for names in [CODE_VARIABLES, CODE_CELLS, CODE_FREE] {
+                let cells = names != CODE_VARIABLES;
+                let names = self.word(code, 0, names);
+                for index in 0..(python.PyTuple_Size)(names) {
+                    let mut value = self.word(frame, WORD, slot);
+                    slot += WORD;
+                    if cells && !value.is_null() {
+                        value = self.word(value, 0, 0);
+                    }
+                    if !value.is_null() {
+                        each((python.PyTuple_GetItem)(names, index), value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is to be called at the ends of the `with` blocks that it is in (their `__exit__`): it is
+    /// on the value stack, directly below the block (Python/ceval.c, SETUP_WITH, of 2.7;
+    /// Python/compile.c, `compiler_with`, of 2.6). For a `finally` something else may be there.
+    /// Borrowed.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a frame, and `each` leaves it as it is.
+    pub unsafe fn exits(self, frame: *mut PyObject, each: &mut dyn FnMut(*mut PyObject)) {
+        /// The instructions that begin such a block (Include/opcode.h), and so its kinds.
+        const SETUP_FINALLY: c_int = 122;
+        const SETUP_WITH: c_int = 143;
+        // SAFETY: the caller's. Below the level of a block that has not ended all values are in place.
+        unsafe {
+            let blocks = frame.byte_add(self.head + WORD + FRAME_BLOCKS);
+            let count = blocks.cast::<c_int>().read().clamp(0, MOST_BLOCKS as c_int);
+            let stack = self
+                .word(frame, WORD, FRAME_VALUE_STACK)
+                .cast::<*mut PyObject>();
+            for block in 0..count as usize {
+                let block = blocks.byte_add(4 + 12 * block).cast::<c_int>();
+                let (kind, level) = (block.read(), block.add(2).read());
+                if matches!(kind, SETUP_FINALLY | SETUP_WITH) && level > 0 {
+                    let exit = stack.add(level as usize - 1).read();
+                    if !exit.is_null() {
+                        each(exit);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The names of a code object's file and function, borrowed.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a code object.
+    pub unsafe fn names(self, code: *mut PyObject) -> [*mut PyObject; 2] {
+        // SAFETY: the caller's.
+        unsafe { [CODE_FILENAME, CODE_NAME].map(|at| self.word(code, 0, at)) }
+    }
+}

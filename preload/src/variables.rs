@@ -1,0 +1,232 @@
+//! What `facts.py` looks at frames and objects with: functions that run none of the program's code,
+//! and change nothing in a frame. (`frame.f_locals` copies a function's variables into a dictionary
+//! that the program may have got from `locals()`.)
+//!
+//! On the worker, under the GIL. They are there where the boot has found the layout of frames to be as
+//! it is known.
+
+use std::ffi::c_int;
+use std::ptr;
+
+use crate::carried;
+use crate::failure::Failure;
+use crate::live::Live;
+use crate::python::{self, METH_O, METH_VARARGS, MethodDefinition, PyObject, Python};
+
+/// CPython 2 keeps the pointers: they stand still.
+struct Methods([MethodDefinition; 4]);
+// SAFETY: read by CPython under the GIL, never changed.
+unsafe impl Sync for Methods {}
+static METHODS: Methods = Methods([
+    method(c"_attributes".as_ptr(), attributes, METH_O),
+    method(c"_variables".as_ptr(), variables, METH_O),
+    method(c"_exits".as_ptr(), exits, METH_O),
+    method(c"_having".as_ptr(), having, METH_VARARGS),
+]);
+
+type Function = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+
+const fn method(
+    name: *const std::ffi::c_char,
+    function: Function,
+    flags: c_int,
+) -> MethodDefinition {
+    MethodDefinition {
+        name,
+        function: Some(function),
+        flags,
+        doc: ptr::null(),
+    }
+}
+
+/// Puts the functions into the namespace of `facts.py`.
+///
+/// # Safety
+/// As for `snippet::collect`.
+pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Failure> {
+    // The first knows how to do without the layout of frames.
+    let count = if Live::known().is_some() {
+        METHODS.0.len()
+    } else {
+        1
+    };
+    for method in &METHODS.0[..count] {
+        // SAFETY: the caller's; the definitions are static, and their names C strings.
+        unsafe {
+            let definition = ptr::from_ref(method).cast_mut();
+            let none = ptr::null_mut();
+            let function = (python.PyCFunction_NewEx)(definition, none, none);
+            let name = std::ffi::CStr::from_ptr(method.name);
+            carried::put_in(python, namespace, name, function)?;
+        }
+    }
+    Ok(())
+}
+
+/// `_attributes(object)`: the dictionary that holds an object's own attributes, or `None`; without
+/// asking the object or its class, which may have ideas of their own.
+unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
+    let Some(python) = python::found() else {
+        return ptr::null_mut();
+    };
+    // SAFETY: called by the interpreter, holding the GIL. It computes where the pointer stands from
+    // the sizes in the object's type (Objects/object.c, 2.6 and 2.7).
+    unsafe {
+        let place = (python._PyObject_GetDictPtr)(object);
+        let dictionary = if !place.is_null() {
+            place.read()
+        } else {
+            Live::known().map_or(ptr::null_mut(), |live| live.old_attributes(python, object))
+        };
+        let result = if dictionary.is_null() {
+            python._Py_NoneStruct
+        } else {
+            dictionary
+        };
+        (python.Py_IncRef)(result);
+        result
+    }
+}
+
+/// A list that is being made; null once there was no memory for it.
+struct List<'a> {
+    python: &'a Python,
+    list: *mut PyObject,
+}
+
+impl<'a> List<'a> {
+    /// # Safety
+    /// Holding the GIL, for the life of the list.
+    unsafe fn new(python: &'a Python) -> Self {
+        // SAFETY: the caller's.
+        let list = unsafe { (python.PyList_New)(0) };
+        Self { python, list }
+    }
+
+    /// Appends a tuple of these objects, all of them alive.
+    fn push(&mut self, objects: &[*mut PyObject]) {
+        if self.list.is_null() {
+            return;
+        }
+        let python = self.python;
+        // SAFETY: as for `new`; a tuple's item takes over a reference, the list takes its own.
+        unsafe {
+            let tuple = (python.PyTuple_New)(objects.len() as isize);
+            let mut done = false;
+            if !tuple.is_null() {
+                for (index, &object) in objects.iter().enumerate() {
+                    (python.Py_IncRef)(object);
+                    (python.PyTuple_SetItem)(tuple, index as isize, object);
+                }
+                done = (python.PyList_Append)(self.list, tuple) == 0;
+                (python.Py_DecRef)(tuple);
+            }
+            if !done {
+                (python.Py_DecRef)(self.list);
+                self.list = ptr::null_mut();
+            }
+        }
+    }
+}
+
+/// Every frame of every thread in a dictionary as `sys._current_frames()` returns it: the thread's
+/// identifier (an object), and the frame. False, with an exception set, if it is no such dictionary.
+///
+/// # Safety
+/// Holding the GIL; `each` lets nobody else run.
+unsafe fn for_each_frame(
+    python: &Python,
+    live: Live,
+    frames: *mut PyObject,
+    each: &mut dyn FnMut(*mut PyObject, *mut PyObject),
+) -> bool {
+    // SAFETY: the caller's; what the dictionary holds is borrowed, and nobody changes it.
+    unsafe {
+        if (python.PyDict_Size)(frames) < 0 {
+            return false;
+        }
+        let (mut at, mut ident, mut frame) = (0, ptr::null_mut(), ptr::null_mut());
+        while (python.PyDict_Next)(frames, &mut at, &mut ident, &mut frame) != 0 {
+            if !live.is_frame(python, frame) {
+                (python.PyErr_BadArgument)();
+                return false;
+            }
+            while !frame.is_null() {
+                each(ident, frame);
+                frame = live.back(frame);
+            }
+        }
+        true
+    }
+}
+
+/// `_variables(frame)`: a function's local variables, as (name, value).
+unsafe extern "C-unwind" fn variables(_: *mut PyObject, frame: *mut PyObject) -> *mut PyObject {
+    let (Some(python), Some(live)) = (python::found(), Live::known()) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: called by the interpreter, holding the GIL.
+    unsafe {
+        if !live.is_frame(python, frame) {
+            (python.PyErr_BadArgument)();
+            return ptr::null_mut();
+        }
+        let mut list = List::new(python);
+        live.variables(python, frame, &mut |name, value| list.push(&[name, value]));
+        list.list
+    }
+}
+
+/// `_exits(frames)`: what is to be called at the ends of the `with` blocks that threads are in, as
+/// (identifier, frame, `__exit__`), and other things (see [`Live::exits`]).
+unsafe extern "C-unwind" fn exits(_: *mut PyObject, frames: *mut PyObject) -> *mut PyObject {
+    let (Some(python), Some(live)) = (python::found(), Live::known()) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: called by the interpreter, holding the GIL.
+    unsafe {
+        let mut list = List::new(python);
+        let whole = for_each_frame(python, live, frames, &mut |ident, frame| {
+            live.exits(frame, &mut |exit| list.push(&[ident, frame, exit]));
+        });
+        if !whole && !list.list.is_null() {
+            (python.Py_DecRef)(list.list);
+            return ptr::null_mut();
+        }
+        list.list
+    }
+}
+
+/// `_having(frames, objects)`: which threads have one of these in a variable, as (identifier, object).
+unsafe extern "C-unwind" fn having(_: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
+    let (Some(python), Some(live)) = (python::found(), Live::known()) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: called by the interpreter, holding the GIL, with a tuple.
+    unsafe {
+        let frames = (python.PyTuple_GetItem)(arguments, 0);
+        let objects = (python.PyTuple_GetItem)(arguments, 1);
+        let count = if objects.is_null() {
+            -1
+        } else {
+            (python.PyTuple_Size)(objects)
+        };
+        if frames.is_null() || count < 0 {
+            return ptr::null_mut();
+        }
+        let mut list = List::new(python);
+        let whole = for_each_frame(python, live, frames, &mut |ident, frame| {
+            live.variables(python, frame, &mut |_, value| {
+                let mut wanted = (0..count).map(|index| (python.PyTuple_GetItem)(objects, index));
+                if wanted.any(|object| object == value) {
+                    list.push(&[ident, value]);
+                }
+            });
+        });
+        if !whole && !list.list.is_null() {
+            (python.Py_DecRef)(list.list);
+            return ptr::null_mut();
+        }
+        list.list
+    }
+}
