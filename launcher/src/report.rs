@@ -75,7 +75,11 @@ impl Report {
         for thread in &self.facts.threads {
             let _ = writeln!(text, "\n{}", Printable(&self.heading(thread)));
             if let Some(wait) = &thread.wait {
-                let _ = writeln!(text, "  - waits for {}", Printable(&self.waits_for(wait)));
+                let _ = writeln!(
+                    text,
+                    "  - waits for {}",
+                    Printable(&self.waits_for(thread, wait))
+                );
             }
             for frame in &thread.frames {
                 write_frame(&mut text, frame);
@@ -100,7 +104,7 @@ impl Report {
             else {
                 continue;
             };
-            let (name, waits) = (self.name(ident), self.waits_for(wait));
+            let (name, waits) = (self.name(ident), self.waits_for(thread, wait));
             let line = format!("thread {name} waits for {waits}");
             let _ = writeln!(text, "  {}", Printable(&line));
             // The library's own frames say nothing that is not said already.
@@ -126,8 +130,13 @@ impl Report {
     }
 
     /// What is waited for, and who keeps one waiting.
-    fn waits_for(&self, wait: &Wait) -> String {
+    fn waits_for(&self, thread: &Thread, wait: &Wait) -> String {
         let mut words = wait.words();
+        let waited = thread.task.as_ref().and_then(|task| task.seconds);
+        if let Some((seconds, waited)) = wait.seconds.zip(waited) {
+            let left = duration((seconds - waited).max(0.0));
+            let _ = write!(words, " ({} in all, {left} to go)", duration(seconds));
+        }
         let named = |idents: Vec<u64>| {
             let names = idents.into_iter().map(|ident| self.name(ident));
             names.collect::<Vec<_>>().join(", ")

@@ -77,11 +77,6 @@ impl Wait {
         let mut words = what.to_owned();
         match (self.kind, &self.name, self.id) {
             ("thread", Some(name), _) => words.push_str(&format!(" {name:?}")),
-            ("sleep", ..) => {
-                if let Some(seconds) = self.seconds {
-                    words.push_str(&format!(" ({seconds} s in all)"));
-                }
-            }
             (_, _, Some(id)) => words.push_str(&format!(" {id:#x}")),
             _ => {}
         }

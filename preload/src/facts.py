@@ -20,7 +20,8 @@ _CALL_FUNCTION, _LOAD_DEREF, _SETUP_WITH = 131, 136, 143
 if sys.version_info < (2, 7):
     _LOAD_ATTR = 105
 
-_NUMBERS = int, long, float
+# Larger numbers are nonsense, and the commands need not read them.
+_LARGEST = 2 ** 62
 
 
 def _more(frames):
@@ -64,7 +65,7 @@ def _tell_waits(told, frames, waits, active, condition):
             wait['id'] = id(thing)
         owner = wait.pop('owner', None)
         if type(owner) in (int, long):
-            wait['owner'] = owner
+            wait['owner'] = _number(owner)
         elif owner is not None:
             # 2.6 keeps the thread itself.
             wait['owner'] = threads.get(id(owner))
@@ -73,7 +74,7 @@ def _tell_waits(told, frames, waits, active, condition):
         told.setdefault(ident, {})['wait'] = wait
     for ident, frame, leave in _exits(frames):
         kind = type(leave)
-        if kind is type(_attributes) and leave.__name__ == '__exit__':
+        if kind is type(len) and leave.__name__ == '__exit__':
             held = leave.__self__
         elif kind is type(_Nobody.nothing) and (
                 type(leave.im_func) is type(_number)
@@ -99,6 +100,11 @@ class _Nobody(object):
 
 # The library's own are put in place of these, if it knows how frames are laid
 # out here.
+
+
+def _attributes(thing):
+    """Return the dictionary that holds an object's own attributes, or None."""
+    return None
 
 
 def _variables(frame):
@@ -133,7 +139,10 @@ def _text(value):
 
 
 def _number(value):
-    return type(value) in _NUMBERS and value or 0
+    """Return a value if it is a number as there may be, or 0."""
+    if type(value) in (int, long) and -_LARGEST < value < _LARGEST:
+        return value
+    return 0
 
 
 def _known(threading):
@@ -229,11 +238,11 @@ def _wait_in_call(frame):
     if type(thing) is type(sys):
         # A module's function.
         function = (_attributes(thing) or {}).get(name)
-        if type(function) is type(_attributes) and (
+        if type(function) is type(len) and (
                 function is _module('time').get('sleep')):
             seconds = arguments and arguments[0]
             wait = {'for': 'sleep'}
-            if type(seconds) in _NUMBERS:
+            if type(seconds) in (int, long, float):
                 wait['milliseconds'] = int(min(max(seconds, 0), 1e9) * 1000)
             return wait
     return None
@@ -337,7 +346,7 @@ def _bound(value):
     if value is not None and len(value) == 1:
         # A function that was taken out of its object before.
         function = value[0]
-        if type(function) is not type(_attributes):
+        if type(function) is not type(len):
             return None
         owner = function.__self__
         if owner is None:
@@ -359,8 +368,8 @@ def _tell(collected, sources, tasks, holder):
         'python': sys.version,
         'threads': threads,
         'places': [
-            (filename, name, line, source) for (filename, name, line, origin),
-            source in zip(places, sources)],
+            (filename, name, line, type(source) in (str, unicode) and source or '')
+            for (filename, name, line, origin), source in zip(places, sources)],
         'more': more,
         'tasks': tasks,
         'holder': holder}, 0)

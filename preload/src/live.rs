@@ -47,6 +47,15 @@ impl Live {
         unsafe { object.byte_add(self.head - WORD).cast::<usize>().read() == python.frame_type }
     }
 
+    /// Whether this is a dictionary, and of no derived class.
+    ///
+    /// # Safety
+    /// Holding the GIL; the object is alive.
+    pub unsafe fn is_dictionary(self, python: &Python, object: *mut PyObject) -> bool {
+        // SAFETY: the caller's; the type comes last in every object's head.
+        unsafe { object.byte_add(self.head - WORD).cast::<usize>().read() == python.dict_type }
+    }
+
     /// The dictionary of an instance of an old-style class (Include/classobject.h: in_class, in_dict);
     /// borrowed. Null if it is none.
     ///

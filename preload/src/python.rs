@@ -50,6 +50,8 @@ macro_rules! python_api {
             pub code_type: usize,
             /// As above.
             pub string_type: usize,
+            /// As above.
+            pub dict_type: usize,
             /// The type of all instances of old-style classes.
             pub instance_type: usize,
         }
@@ -80,6 +82,7 @@ macro_rules! python_api {
                     frame_type: need(c"PyFrame_Type")?,
                     code_type: need(c"PyCode_Type")?,
                     string_type: need(c"PyString_Type")?,
+                    dict_type: need(c"PyDict_Type")?,
                     instance_type: need(c"PyInstance_Type")?,
                 })
             }

@@ -44,13 +44,10 @@ const fn method(
 /// # Safety
 /// As for `snippet::collect`.
 pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Failure> {
-    // The first knows how to do without the layout of frames.
-    let count = if Live::known().is_some() {
-        METHODS.0.len()
-    } else {
-        1
-    };
-    for method in &METHODS.0[..count] {
+    if Live::known().is_none() {
+        return Ok(());
+    }
+    for method in &METHODS.0 {
         // SAFETY: the caller's; the definitions are static, and their names C strings.
         unsafe {
             let definition = ptr::from_ref(method).cast_mut();
@@ -63,8 +60,8 @@ pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Fa
     Ok(())
 }
 
-/// `_attributes(object)`: the dictionary that holds an object's own attributes, or `None`; without
-/// asking the object or its class, which may have ideas of their own.
+/// `_attributes(object)`: the dictionary that holds an object's own attributes, or `None`, also if that
+/// is of a class with ideas of its own; without asking the object or its class.
 unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
     let Some(python) = python::found() else {
         return ptr::null_mut();
@@ -78,10 +75,12 @@ unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) 
         } else {
             Live::known().map_or(ptr::null_mut(), |live| live.old_attributes(python, object))
         };
-        let result = if dictionary.is_null() {
-            python._Py_NoneStruct
-        } else {
+        let is_one = !dictionary.is_null()
+            && Live::known().is_some_and(|live| live.is_dictionary(python, dictionary));
+        let result = if is_one {
             dictionary
+        } else {
+            python._Py_NoneStruct
         };
         (python.Py_IncRef)(result);
         result

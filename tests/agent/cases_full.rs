@@ -28,6 +28,7 @@ pub const CASES: &[Case] = &[
         Nothing,
         nonsense_in_place_of_threads,
     ),
+    ("nonsense_in_locks", Nothing, nonsense_in_locks),
     (
         "marshal_is_not_to_be_had",
         Nothing,
@@ -295,6 +296,52 @@ fn nonsense_in_place_of_threads(python: &Interpreter) {
         assert_eq!(thread["name"].as_str(), name, "{fault}: {thread}");
         assert_eq!(thread["tid"], tid);
         ends_well(program, false);
+    }
+}
+
+/// A program that has written into the library's objects, and one of a class that lies.
+const NONSENSE: &str = "import Queue, linecache, sys, threading, time
+class Liar(threading.Thread):
+    pass
+class Lies(dict):
+    get = __getitem__ = __contains__ = lambda *_: 1 / 0
+semaphore, lock, queue = threading.Semaphore(0), threading.RLock(), Queue.Queue()
+lock.acquire()
+for work in semaphore.acquire, lock.acquire, queue.get:
+    one = Liar(target=work)
+    one.setDaemon(True)
+    one.start()
+time.sleep(0.3)
+Liar.__len__ = Liar.__nonzero__ = Liar.__eq__ = Liar.__hash__ = lambda *_: 1 / 0
+semaphore._Semaphore__value = 10 ** 60
+lock._RLock__owner, lock._RLock__count = [10 ** 60, one, 1.5][int(sys.argv[1])], 'many'
+queue.queue, queue.maxsize = Lies(), None
+if sys.argv[1] == '2':
+    queue.__dict__ = Lies()
+    linecache.getline = lambda *_: 7
+sys.stdout.write('ready\\n'); sys.stdout.flush()
+sys.stdin.readline()
+";
+
+fn nonsense_in_locks(python: &Interpreter) {
+    for number in ["0", "1", "2"] {
+        let mut start = preloaded(&python.path);
+        python.equip(&mut start);
+        let program = Program::start(start.args(["-c", NONSENSE, number])).ready();
+        wait_agent(program.pid());
+        settle(program.pid());
+        let document = document(program.pid(), "wake");
+        assert_eq!(document["note"], Value::Null);
+        let threads = document["threads"].as_array().unwrap();
+        assert_eq!(threads.len(), 4);
+        let waits = |kind| {
+            let mut threads = threads.iter().map(|thread| &thread["waits_for"]);
+            threads.find(|wait| wait["kind"] == kind).cloned()
+        };
+        assert_eq!(waits("semaphore").expect("it waits")["value"], 0);
+        let lock = waits("rlock").expect("it waits");
+        assert_eq!(lock["count"], 0, "{lock}");
+        assert_eq!(document["deadlocks"], serde_json::json!([]));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the numbers should come to.
 
 use crate::measure::Block;
-use crate::ways::{BY_GDB, PLAIN_GDB, PY_SPY, WAKE};
+use crate::ways::{BY_GDB, FULL, PLAIN_GDB, PY_SPY, WAKE};
 
 /// From so many threads on more is asked for.
 const MANY: usize = 500;
@@ -35,6 +35,11 @@ pub fn check(block: &Block) {
         } else {
             part(what, wake.held_up, py_spy.held_up, pick(10.0, 50.0));
         }
+    }
+    if let (Some(wake), Some(full)) = (wake, block.seen(FULL)) {
+        let ratio = full.answer / wake.answer;
+        let met = verdict(ratio <= 2.0);
+        println!("  goal: answer in full / plain, at most 2: {ratio:.1}, {met}");
     }
     if let (Some(by_gdb), Some(plain)) = (by_gdb, block.seen(PLAIN_GDB)) {
         let what = "held up through gdb / by plain gdb";

@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use crate::asking::LIMIT;
 use crate::measure::{Block, Cost};
-use crate::ways::{BY_GDB, NOTHING, PLAIN_GDB, PY_SPY, WAKE};
+use crate::ways::{BY_GDB, FULL, NOTHING, PLAIN_GDB, PY_SPY, WAKE};
 
 /// Prints a line of the table that is read.
 fn line(name: &str, cells: [&str; 4]) {
     let [answer, held_up, program, command] = cells;
-    println!("  {name:<22}{answer:>12}{held_up:>12}{program:>14}{command:>14}");
+    println!("  {name:<26}{answer:>12}{held_up:>12}{program:>14}{command:>14}");
 }
 
 fn seconds(value: f64) -> String {
@@ -78,6 +78,7 @@ pub fn markdown(blocks: &[Block]) -> String {
             let once = if cost.once { " (once)" } else { "" };
             let name = match cost.way {
                 WAKE => "`sleeper_agent_activate --via wake`",
+                FULL => "… `--via wake --format full`",
                 BY_GDB => "`sleeper_agent_activate --via gdb`",
                 PY_SPY => "`py-spy dump`",
                 PLAIN_GDB => "`gdb -p PID -batch -ex 'printf …'`",

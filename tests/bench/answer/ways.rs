@@ -8,6 +8,8 @@ use tests::product::product;
 
 /// The way without a debugger.
 pub const WAKE: &str = "activate --via wake";
+/// The same, for all that there is to tell.
+pub const FULL: &str = "--via wake --format full";
 /// The command's way through gdb.
 pub const BY_GDB: &str = "activate --via gdb";
 /// The other tool.
@@ -29,13 +31,13 @@ pub struct Way {
     pub once_from: usize,
 }
 
-/// `sleeper_agent_activate` by a way in.
-fn activate(name: &'static str, via: &'static str) -> Way {
+/// `sleeper_agent_activate` with options.
+fn activate(name: &'static str, options: [&'static str; 4]) -> Way {
     Way {
         name,
         command: Box::new(move |pid| {
             let mut ask = command(&product().activate);
-            ask.args(["--via", via, &pid.to_string()]);
+            ask.args(options).arg(pid.to_string());
             ask
         }),
         heading: Some(THREAD_HEADING),
@@ -45,7 +47,11 @@ fn activate(name: &'static str, via: &'static str) -> Way {
 
 /// All that can be had here; says what can't.
 pub fn ways() -> Vec<Way> {
-    let mut ways = vec![activate(WAKE, "wake"), activate(BY_GDB, "gdb")];
+    let mut ways = vec![
+        activate(WAKE, ["--via", "wake", "--format", "plain"]),
+        activate(FULL, ["--via", "wake", "--format", "full"]),
+        activate(BY_GDB, ["--via", "gdb", "--format", "plain"]),
+    ];
     let py_spy: PathBuf = product().root.join(".tools/py-spy/bin/py-spy");
     if py_spy.exists() {
         ways.push(Way {

@@ -5,6 +5,7 @@
 use launcher::answer::{Answer, Fetched, fetch_numbered};
 use launcher::bell::{self, Seen};
 use launcher::interface::{ANSWER_MAGIC, AnswerHeader, THREAD_HEADING};
+use launcher::message::FACTS;
 use launcher::process::Process;
 use libfuzzer_sys::fuzz_target;
 use std::mem::offset_of;
@@ -13,13 +14,13 @@ const HEADER: usize = size_of::<AnswerHeader>();
 
 fuzz_target!(|data: &[u8]| {
     bell::parse(data);
-    let reason = Answer::from_text(data.to_vec());
-    match &reason {
-        Answer::State(text) => {
+    match Answer::parse(data.to_vec()) {
+        Ok(Answer::State(text)) => {
             assert_eq!(text, data);
-            assert!(String::from_utf8_lossy(text).contains(THREAD_HEADING));
+            assert!(String::from_utf8_lossy(&text).contains(THREAD_HEADING));
         }
-        Answer::Reason(line) => assert_eq!(line.trim(), line),
+        Ok(Answer::Reason(line)) => assert_eq!(line.trim(), line),
+        Ok(Answer::Facts(_)) | Err(_) => assert!(data.starts_with(FACTS)),
     }
     from_a_process(data);
     whole(data);
@@ -42,6 +43,8 @@ fn from_a_process(data: &[u8]) {
             answered: 0,
             text,
             number,
+            asked: 0,
+            question: 0,
             detours: 0,
         };
         if let Fetched::Text(text) = fetch_numbered(process, seen) {
@@ -69,6 +72,8 @@ fn whole(data: &[u8]) {
             answered: 1,
             text: start + HEADER as u64,
             number,
+            asked: 0,
+            question: 0,
             detours: 0,
         };
         let process = Process {
