@@ -2,6 +2,7 @@
 //! the state. `preload/src/facts.py` and `facts.rs` there make them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use syscalls::x86_64::Sysno;
 
@@ -60,7 +61,7 @@ pub struct Task {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {
     /// A frame.
-    At(Place),
+    At(Arc<Place>),
     /// Not a frame: a word on what is missing here.
     Mark(String),
 }
@@ -88,16 +89,16 @@ impl Facts {
     pub fn parse(words: &[u8]) -> Option<Facts> {
         let facts = marshal::parse(words)?;
         let place = |place: &Value| match place.list()? {
-            [file, function, line, source] => Some(Place {
+            [file, function, line, source] => Some(Arc::new(Place {
                 file: file.text()?,
                 line: line.number()?,
                 function: function.text()?,
                 source: source.text()?.trim().to_owned(),
-            }),
+            })),
             _ => None,
         };
         let places = facts.get("places")?.list()?.iter().map(place);
-        let places: Vec<Place> = places.collect::<Option<_>>()?;
+        let places: Vec<Arc<Place>> = places.collect::<Option<_>>()?;
         let Value::Text(tasks) = facts.get("tasks")? else {
             return None;
         };
@@ -138,7 +139,7 @@ impl Facts {
 }
 
 /// A stack: indices of places, and, where it was cut, `None` and the number of frames left out.
-fn frames(calls: &[Value], places: &[Place]) -> Option<Vec<Frame>> {
+fn frames(calls: &[Value], places: &[Arc<Place>]) -> Option<Vec<Frame>> {
     let mut calls = calls.iter();
     let mut frames = Vec::new();
     while let Some(call) = calls.next() {
@@ -147,7 +148,7 @@ fn frames(calls: &[Value], places: &[Place]) -> Option<Vec<Frame>> {
                 let count: u64 = calls.next()?.number()?;
                 Frame::Mark(format!("{count} frames left out"))
             }
-            index => Frame::At(places.get(index.number::<usize>()?)?.clone()),
+            index => Frame::At(Arc::clone(places.get(index.number::<usize>()?)?)),
         });
     }
     Some(frames)

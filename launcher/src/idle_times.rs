@@ -6,7 +6,8 @@
 //! for a moment, and look at ourselves.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 
 use crate::process::Process;
@@ -24,8 +25,8 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
         };
         let of_task = |file: &str| process.path(&format!("task/{number}/{file}"));
         let mut time = || {
-            let processor = resting_on(&fs::read_to_string(of_task("stat")).ok()?)?;
-            let then = last_run(&fs::read_to_string(of_task("sched")).ok()?)?;
+            let processor = resting_on(&start_of(&of_task("stat"))?)?;
+            let then = last_run(&start_of(&of_task("sched"))?)?;
             Some((clocks.of(processor)? - then).max(0.0) / 1e3)
         };
         let inner = match nested {
@@ -35,6 +36,14 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
         times.extend(inner.zip(time()));
     }
     times
+}
+
+/// The first half kilobyte of a file, in one read: there are two for each of maybe thousands of
+/// threads.
+fn start_of(path: &Path) -> Option<String> {
+    let mut bytes = [0; 512];
+    let count = File::open(path).ok()?.read(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
 }
 
 /// The last of the numbers that a thread has, one for each PID namespace.
@@ -88,9 +97,9 @@ fn read_clock(processor: usize) -> Option<f64> {
         if libc::sched_setaffinity(0, size, &there) != 0 {
             return None;
         }
-        let clock = fs::read_to_string("/proc/thread-self/sched");
+        let clock = start_of(Path::new("/proc/thread-self/sched"));
         libc::sched_setaffinity(0, size, &before);
-        last_run(&clock.ok()?)
+        last_run(&clock?)
     }
 }
 

@@ -39,6 +39,7 @@ pub mod python_version;
 pub mod report;
 pub mod script;
 pub mod side_by_side;
+pub mod state_text;
 pub mod through_gdb;
 pub mod through_wake;
 pub mod trouble;

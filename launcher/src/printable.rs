@@ -1,20 +1,24 @@
 //! Text of others' (file names, arguments, messages) in one line that does nothing to a terminal.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// Shows its text with every control character escaped.
 pub struct Printable<'a>(pub &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                f.write_char(character)?;
+        let mut rest = self.0;
+        // What stands between them is written in one piece: it may be much.
+        while let Some(at) = rest.find(char::is_control) {
+            let (before, after) = rest.split_at(at);
+            let mut after = after.chars();
+            f.write_str(before)?;
+            if let Some(control) = after.next() {
+                write!(f, "{}", control.escape_default())?;
             }
+            rest = after.as_str();
         }
-        Ok(())
+        f.write_str(rest)
     }
 }
 

@@ -1,25 +1,23 @@
 //! One process's state in the formats `full`, for people, and `json`, for programs.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
 use crate::answer::Answer;
-use crate::facts::{Facts, Frame, Place, Thread};
-use crate::idle_times;
+use crate::facts::{Facts, Frame, Thread};
 use crate::interface::THREAD_HEADING;
 use crate::printable::Printable;
 use crate::process::Process;
+use crate::state_text;
 use crate::trouble::Trouble;
-use crate::waits::{self, Hold, Wait};
+use crate::waits::{Hold, Wait, Waits};
 
 /// Changes whenever the meaning of anything in the JSON document does;
 /// `launcher/schema/state.json` describes it.
 const VERSION: u32 = 1;
-
-/// What an answer that was read from memory begins with; the reason follows.
-const WALK_HEADING: &str = "### Read from memory, without the GIL: ";
 
 /// What is told of one process.
 #[derive(Debug)]
@@ -33,14 +31,19 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of this process, which has given this answer. `command` is its command line.
-    pub fn new(process: Process, command: Vec<String>, answer: Answer) -> Result<Report, Trouble> {
+    /// Of this process, which has given this answer. `command` is its command line, and `times` say
+    /// for how long its threads have not run ([`crate::idle_times`]).
+    pub fn new(
+        process: Process,
+        command: Vec<String>,
+        answer: Answer,
+        times: &HashMap<i32, f64>,
+    ) -> Result<Report, Trouble> {
         let (note, mut facts) = match answer {
             Answer::Facts(facts) => (None, facts),
-            Answer::State(text) => read_text(&String::from_utf8_lossy(&text)),
+            Answer::State(text) => state_text::parse(&String::from_utf8_lossy(&text)),
             Answer::Reason(reason) => return Err(Trouble::plain(reason)),
         };
-        let times = idle_times::of(process);
         for task in facts.threads.iter_mut().filter_map(|one| one.task.as_mut()) {
             task.seconds = times.get(&task.number).copied();
         }
@@ -69,8 +72,9 @@ impl Report {
                 Printable(note)
             );
         }
-        for circle in waits::deadlocks(&self.facts) {
-            self.write_deadlock(&mut text, &circle);
+        let waits = Waits::of(&self.facts.threads);
+        for circle in waits.deadlocks() {
+            write_deadlock(&mut text, &waits, &circle);
         }
         for thread in &self.facts.threads {
             let _ = writeln!(text, "\n{}", Printable(&self.heading(thread)));
@@ -78,7 +82,7 @@ impl Report {
                 let _ = writeln!(
                     text,
                     "  - waits for {}",
-                    Printable(&self.waits_for(thread, wait))
+                    Printable(&waits_for(&waits, thread, wait))
                 );
             }
             for frame in &thread.frames {
@@ -86,77 +90,6 @@ impl Report {
             }
         }
         text
-    }
-
-    /// What threads in a circle wait for, and where.
-    fn write_deadlock(&self, text: &mut String, circle: &[u64]) {
-        let _ = match circle {
-            [_] => writeln!(text, "\nDeadlock: a thread waits for itself:"),
-            _ => writeln!(
-                text,
-                "\nDeadlock: {} threads wait for each other:",
-                circle.len()
-            ),
-        };
-        for &ident in circle {
-            let thread = self.facts.threads.iter().find(|one| one.ident == ident);
-            let Some((thread, wait)) = thread.and_then(|one| Some((one, one.wait.as_ref()?)))
-            else {
-                continue;
-            };
-            let (name, waits) = (self.name(ident), self.waits_for(thread, wait));
-            let line = format!("thread {name} waits for {waits}");
-            let _ = writeln!(text, "  {}", Printable(&line));
-            // The library's own frames say nothing that is not said already.
-            let own = |frame: &&Frame| match frame {
-                Frame::At(place) => !["threading.py", "Queue.py"]
-                    .iter()
-                    .any(|library| place.file.ends_with(library)),
-                Frame::Mark(_) => false,
-            };
-            if let Some(frame) = thread.frames.iter().rev().find(own) {
-                write_frame(text, frame);
-            }
-        }
-    }
-
-    /// A thread's identifier, and its name.
-    fn name(&self, ident: u64) -> String {
-        let thread = self.facts.threads.iter().find(|one| one.ident == ident);
-        match thread.and_then(|thread| thread.name.as_ref()) {
-            Some(name) => format!("{ident} {name:?}"),
-            None => ident.to_string(),
-        }
-    }
-
-    /// What is waited for, and who keeps one waiting.
-    fn waits_for(&self, thread: &Thread, wait: &Wait) -> String {
-        let mut words = wait.words();
-        let waited = thread.task.as_ref().and_then(|task| task.seconds);
-        if let Some((seconds, waited)) = wait.seconds.zip(waited) {
-            let left = duration((seconds - waited).max(0.0));
-            let _ = write!(words, " ({} in all, {left} to go)", duration(seconds));
-        }
-        let named = |idents: Vec<u64>| {
-            let names = idents.into_iter().map(|ident| self.name(ident));
-            names.collect::<Vec<_>>().join(", ")
-        };
-        let holders = waits::holders(&self.facts, wait);
-        let candidates = waits::candidates(&self.facts, wait);
-        if wait.kind == "thread" {
-            if let [ident] = holders[..] {
-                let _ = write!(words, " ({ident})");
-            }
-        } else if !holders.is_empty() {
-            let _ = write!(words, ", held by thread {}", named(holders));
-        } else if !candidates.is_empty() {
-            let _ = write!(
-                words,
-                ", whose holder is not known; in a variable of thread {}",
-                named(candidates)
-            );
-        }
-        words
     }
 
     /// The line over a thread's stack.
@@ -204,6 +137,7 @@ impl Report {
 
     /// As one JSON document, in a line.
     pub fn json(&self) -> String {
+        let waits = Waits::of(&self.facts.threads);
         let threads = self.facts.threads.iter().map(|thread| Entry {
             ident: thread.ident,
             tid: thread.task.as_ref().map(|task| task.number),
@@ -216,8 +150,8 @@ impl Report {
             waits_for: thread.wait.as_ref().map(|wait| WaitEntry {
                 kind: wait.kind,
                 id: wait.id,
-                holders: waits::holders(&self.facts, wait),
-                candidates: waits::candidates(&self.facts, wait),
+                holders: waits.holders(wait),
+                candidates: waits.candidates(wait),
                 count: wait.count,
                 limited: wait.limited,
                 thread: wait.joined,
@@ -236,7 +170,7 @@ impl Report {
             command: &self.command,
             python: self.facts.version(),
             note: self.note.as_deref(),
-            deadlocks: waits::deadlocks(&self.facts),
+            deadlocks: waits.deadlocks(),
             threads: threads.collect(),
         };
         let mut text = serde_json::to_string(&document).expect("it has no keys but text");
@@ -304,6 +238,75 @@ impl Serialize for Frame {
     }
 }
 
+/// What threads in a circle wait for, and where.
+fn write_deadlock(text: &mut String, waits: &Waits, circle: &[u64]) {
+    let _ = match circle {
+        [_] => writeln!(text, "\nDeadlock: a thread waits for itself:"),
+        _ => writeln!(
+            text,
+            "\nDeadlock: {} threads wait for each other:",
+            circle.len()
+        ),
+    };
+    for &ident in circle {
+        let thread = waits.thread(ident);
+        let Some((thread, wait)) = thread.and_then(|one| Some((one, one.wait.as_ref()?))) else {
+            continue;
+        };
+        let (name, what) = (name(waits, ident), waits_for(waits, thread, wait));
+        let line = format!("thread {name} waits for {what}");
+        let _ = writeln!(text, "  {}", Printable(&line));
+        // The library's own frames say nothing that is not said already.
+        let own = |frame: &&Frame| match frame {
+            Frame::At(place) => !["threading.py", "Queue.py"]
+                .iter()
+                .any(|library| place.file.ends_with(library)),
+            Frame::Mark(_) => false,
+        };
+        if let Some(frame) = thread.frames.iter().rev().find(own) {
+            write_frame(text, frame);
+        }
+    }
+}
+
+/// A thread's identifier, and its name.
+fn name(waits: &Waits, ident: u64) -> String {
+    match waits.thread(ident).and_then(|thread| thread.name.as_ref()) {
+        Some(name) => format!("{ident} {name:?}"),
+        None => ident.to_string(),
+    }
+}
+
+/// What is waited for, and who keeps one waiting.
+fn waits_for(waits: &Waits, thread: &Thread, wait: &Wait) -> String {
+    let mut words = wait.words();
+    let waited = thread.task.as_ref().and_then(|task| task.seconds);
+    if let Some((seconds, waited)) = wait.seconds.zip(waited) {
+        let left = duration((seconds - waited).max(0.0));
+        let _ = write!(words, " ({} in all, {left} to go)", duration(seconds));
+    }
+    let named = |idents: Vec<u64>| {
+        let names = idents.into_iter().map(|ident| name(waits, ident));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let holders = waits.holders(wait);
+    let candidates = waits.candidates(wait);
+    if wait.kind == "thread" {
+        if let [ident] = holders[..] {
+            let _ = write!(words, " ({ident})");
+        }
+    } else if !holders.is_empty() {
+        let _ = write!(words, ", held by thread {}", named(holders));
+    } else if !candidates.is_empty() {
+        let _ = write!(
+            words,
+            ", whose holder is not known; in a variable of thread {}",
+            named(candidates)
+        );
+    }
+    words
+}
+
 /// As `traceback` prints it.
 fn write_frame(text: &mut String, frame: &Frame) {
     let _ = match frame {
@@ -334,82 +337,9 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// The text of a state, read again: why it is no more, and what it tells.
-fn read_text(text: &str) -> (Option<String>, Facts) {
-    let mut note = None;
-    let mut threads: Vec<Thread> = Vec::new();
-    for line in text.lines() {
-        if let Some(reason) = line.strip_prefix(WALK_HEADING) {
-            note = Some(reason.to_owned());
-        } else if let Some(ident) = line
-            .strip_prefix(THREAD_HEADING)
-            .and_then(|rest| rest.strip_suffix(':')?.parse().ok())
-        {
-            threads.push(Thread {
-                ident,
-                ..Thread::default()
-            });
-        } else if let Some(thread) = threads.last_mut() {
-            let mark = line.trim().trim_matches('.').trim();
-            if let Some(place) = read_place(line) {
-                thread.frames.push(Frame::At(place));
-            } else if !mark.is_empty() {
-                thread.frames.push(Frame::Mark(mark.to_owned()));
-            }
-        }
-    }
-    let facts = Facts {
-        python: String::new(),
-        holder: None,
-        threads,
-    };
-    (note, facts)
-}
-
-/// `  File "NAME", line N, in FUNCTION`
-fn read_place(line: &str) -> Option<Place> {
-    let (rest, function) = line.strip_prefix("  File \"")?.rsplit_once(", in ")?;
-    let (file, line) = rest.rsplit_once("\", line ")?;
-    Some(Place {
-        file: file.to_owned(),
-        // `?` where it could not be read.
-        line: line.parse().unwrap_or(0),
-        function: function.to_owned(),
-        source: String::new(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_a_state_again() {
-        let text = "### Read from memory, without the GIL: why\n\n\n### Thread 12:\n  \
-                    File \"a \", line 1, in b\", line 7, in f\n  ... 3 frames left out ...\n  \
-                    File \"x\", line ?, in g\n\n\n### Thread 13:\n\n\n... cut here ...\n";
-        let (note, facts) = read_text(text);
-        assert_eq!(note.as_deref(), Some("why"));
-        let place = |file: &str, line, function: &str| {
-            Frame::At(Place {
-                file: file.to_owned(),
-                line,
-                function: function.to_owned(),
-                source: String::new(),
-            })
-        };
-        let mark = |what: &str| Frame::Mark(what.to_owned());
-        assert_eq!(
-            facts.threads[0].frames,
-            [
-                place("a \", line 1, in b", 7, "f"),
-                mark("3 frames left out"),
-                place("x", 0, "g"),
-            ]
-        );
-        assert_eq!(facts.threads[1].frames, [mark("cut here")]);
-        assert_eq!(facts.threads.len(), 2);
-    }
 
     #[test]
     fn tells_how_long() {

@@ -1,8 +1,10 @@
 //! What a thread waits for, as the objects in its frames tell, and who keeps it waiting.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 
-use crate::facts::Facts;
+use crate::facts::Thread;
 use crate::marshal::Value;
 
 /// What a thread waits for.
@@ -122,82 +124,108 @@ impl Hold {
     }
 }
 
-/// The threads, by identifier, that are known to keep one waiting that waits for this.
-pub fn holders(facts: &Facts, wait: &Wait) -> Vec<u64> {
-    match wait.kind {
-        "rlock" => wait.owner.into_iter().collect(),
-        "thread" => {
-            let there = |&ident: &u64| facts.threads.iter().any(|thread| thread.ident == ident);
-            wait.joined.filter(there).into_iter().collect()
-        }
-        "lock" => {
-            let holds = |hold: &Hold| Some(hold.id) == wait.id;
-            let threads = facts.threads.iter();
-            let holding = threads.filter(|thread| thread.holds.iter().any(holds));
-            holding.map(|thread| thread.ident).collect()
-        }
-        _ => Vec::new(),
-    }
+/// Who waits for whom.
+pub struct Waits<'a> {
+    threads: HashMap<u64, &'a Thread>,
+    /// The threads that hold a lock for a `with` block, by its address.
+    holding: HashMap<u64, Vec<u64>>,
+    /// Those that have it in a variable.
+    having: HashMap<u64, Vec<u64>>,
 }
 
-/// The threads that have a lock in a variable, where it is not known which of them holds it: Python 2
-/// keeps no record of that for a plain lock.
-pub fn candidates(facts: &Facts, wait: &Wait) -> Vec<u64> {
-    let Some(id) = wait.id.filter(|_| wait.kind == "lock") else {
-        return Vec::new();
-    };
-    if !holders(facts, wait).is_empty() {
-        return Vec::new();
-    }
-    let having = |thread: &&crate::facts::Thread| {
-        thread.has.contains(&id) && thread.wait.as_ref().is_none_or(|other| other != wait)
-    };
-    let threads = facts.threads.iter().filter(having);
-    threads.map(|thread| thread.ident).collect()
-}
-
-/// Threads that wait for each other in a circle, each for the next one, by identifier. Each circle
-/// once, from its lowest identifier on.
-pub fn deadlocks(facts: &Facts) -> Vec<Vec<u64>> {
-    let mut found: Vec<Vec<u64>> = Vec::new();
-    for thread in &facts.threads {
-        let mut path = vec![thread.ident];
-        follow(facts, &mut path, &mut found);
-    }
-    found
-}
-
-/// Goes on from the last thread of the path to those that keep it waiting.
-fn follow(facts: &Facts, path: &mut Vec<u64>, found: &mut Vec<Vec<u64>>) {
-    let last = path.last().copied();
-    let Some(thread) = facts.threads.iter().find(|one| Some(one.ident) == last) else {
-        return;
-    };
-    let Some(wait) = thread
-        .wait
-        .as_ref()
-        .filter(|wait| wait.limited != Some(true))
-    else {
-        return;
-    };
-    for next in holders(facts, wait) {
-        if next == path[0] {
-            if !found.contains(path) {
-                found.push(path.clone());
+impl<'a> Waits<'a> {
+    /// Of these threads.
+    pub fn of(threads: &'a [Thread]) -> Waits<'a> {
+        let mut waits = Waits {
+            threads: threads.iter().map(|one| (one.ident, one)).collect(),
+            holding: HashMap::new(),
+            having: HashMap::new(),
+        };
+        for thread in threads {
+            for hold in &thread.holds {
+                waits.holding.entry(hold.id).or_default().push(thread.ident);
             }
-        } else if next > path[0] && !path.contains(&next) {
-            // A circle is found from its lowest identifier.
-            path.push(next);
-            follow(facts, path, found);
-            path.pop();
+            for &id in &thread.has {
+                waits.having.entry(id).or_default().push(thread.ident);
+            }
         }
+        waits
+    }
+
+    /// The thread with this identifier.
+    pub fn thread(&self, ident: u64) -> Option<&'a Thread> {
+        self.threads.get(&ident).copied()
+    }
+
+    /// The threads, by identifier, that are known to keep one waiting that waits for this.
+    pub fn holders(&self, wait: &Wait) -> Vec<u64> {
+        let there = |ident: &u64| self.threads.contains_key(ident);
+        match (wait.kind, wait.id) {
+            ("rlock", _) => wait.owner.filter(there).into_iter().collect(),
+            ("thread", _) => wait.joined.filter(there).into_iter().collect(),
+            ("lock", Some(id)) => self.holding.get(&id).cloned().unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The threads that have a lock in a variable, where it is not known which of them holds it:
+    /// Python 2 keeps no record of that for a plain lock. Those that wait for it themselves are left
+    /// out.
+    pub fn candidates(&self, wait: &Wait) -> Vec<u64> {
+        let Some(id) = wait.id.filter(|_| wait.kind == "lock") else {
+            return Vec::new();
+        };
+        if !self.holders(wait).is_empty() {
+            return Vec::new();
+        }
+        let having = self.having.get(&id).into_iter().flatten().copied();
+        let waits_too = |ident: u64| {
+            let other = self.thread(ident).and_then(|thread| thread.wait.as_ref());
+            other.is_some_and(|other| other.id == Some(id))
+        };
+        having.filter(|&ident| !waits_too(ident)).collect()
+    }
+
+    /// Whom a thread waits for without limit, if that is one thread and known.
+    fn next(&self, ident: u64) -> Option<u64> {
+        let wait = self.thread(ident)?.wait.as_ref()?;
+        match self.holders(wait)[..] {
+            [holder] if wait.limited != Some(true) => Some(holder),
+            _ => None,
+        }
+    }
+
+    /// Threads that wait for each other in a circle, each for the next one, by identifier. Each
+    /// circle once, from its lowest identifier on.
+    pub fn deadlocks(&self) -> Vec<Vec<u64>> {
+        let mut idents: Vec<u64> = self.threads.keys().copied().collect();
+        idents.sort_unstable();
+        let mut seen = HashSet::new();
+        let mut circles = Vec::new();
+        for first in idents {
+            let mut path = Vec::new();
+            let mut ident = Some(first);
+            while let Some(one) = ident.filter(|one| seen.insert(*one)) {
+                path.push(one);
+                ident = self.next(one);
+            }
+            // Back on this very path: what comes before leads into the circle.
+            let begin = path.iter().position(|&one| Some(one) == ident);
+            if let Some(begin) = begin {
+                let mut circle = path.split_off(begin);
+                let lowest = (0..circle.len()).min_by_key(|&at| circle[at]).unwrap_or(0);
+                circle.rotate_left(lowest);
+                circles.push(circle);
+            }
+        }
+        circles.sort_unstable();
+        circles
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Thread;
 
     fn wait(kind: &'static str, id: u64) -> Wait {
         Wait {
@@ -230,11 +258,7 @@ mod tests {
     }
 
     fn circles(threads: Vec<Thread>) -> Vec<Vec<u64>> {
-        deadlocks(&Facts {
-            python: String::new(),
-            holder: None,
-            threads,
-        })
+        Waits::of(&threads).deadlocks()
     }
 
     #[test]

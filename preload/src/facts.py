@@ -41,9 +41,10 @@ def _more(frames):
                 'main': type(thread) is threading.get('_MainThread')}
     waits = {}
     known = _known(threading)
+    lines = {}
     for ident, frame in frames.items():
         try:
-            waits[ident] = _wait(frame, known)
+            waits[ident] = _wait(frame, known, lines)
         except (SystemExit, KeyboardInterrupt):
             raise
         except:  # Of nonsense there is nothing to tell.
@@ -179,7 +180,7 @@ def _class_attributes(owner):
     return {}
 
 
-def _wait(frame, known):
+def _wait(frame, known, lines):
     """Return what a thread with this innermost frame waits for, or None."""
     what = known.get(frame.f_code)
     if what == 'rlock':
@@ -188,7 +189,7 @@ def _wait(frame, known):
         return {'for': what, 'thing': lock, 'owner': held.get('_RLock__owner'),
                 'count': _number(held.get('_RLock__count'))}
     if what != 'condition':
-        return _wait_in_call(frame)
+        return _wait_in_call(frame, lines)
     variables = dict(_variables(frame))
     wait = {'for': what, 'thing': variables.get('self'),
             'limited': variables.get('timeout') is not None}
@@ -223,12 +224,9 @@ def _deque():
     return _module('collections').get('deque')
 
 
-def _wait_in_call(frame):
+def _wait_in_call(frame, lines):
     """Return what a function of C's waits for that the frame is calling."""
-    code = frame.f_code
-    calls = code.co_code
-    at = frame.f_lasti
-    called, arguments = _called(frame, code, calls, at)
+    called, arguments = _called(frame, lines)
     if called is None:
         return None
     thing, name = called
@@ -252,20 +250,20 @@ def _lock_type():
     return _module('thread').get('LockType')
 
 
-def _called(frame, code, calls, at):
+def _called(frame, lines):
     """Return what the frame is calling, as (object, name of its attribute), and
     the arguments, None for those that are not known: as far as the line that it
-    is in names them plainly. Nothing is run for it."""
+    is in names them plainly. Nothing is run for it. lines keeps what has been
+    read of code."""
+    code = frame.f_code
+    # Not by the code itself: it compares by value, which takes long.
+    key = id(code), frame.f_lasti
+    if key not in lines:
+        lines[key] = _instructions(code, frame.f_lasti)
+    if not lines[key]:
+        return None, ()
     stack = []
-    position = _start_of_line(code, at)
-    while 0 <= position <= at:
-        instruction = ord(calls[position])
-        argument = 0
-        if instruction >= _HAVE_ARGUMENT:
-            argument = ord(calls[position + 1]) + 256 * ord(calls[position + 2])
-        if position == at:
-            break
-        position += instruction >= _HAVE_ARGUMENT and 3 or 1
+    for instruction, argument in lines[key][:-1]:
         if instruction == _LOAD_CONST:
             stack.append((code.co_consts[argument],))
         elif instruction == _LOAD_FAST:
@@ -286,17 +284,35 @@ def _called(frame, code, calls, at):
         else:
             # What it does to the stack is not known here.
             del stack[:]
-    else:
-        return None, ()
+    instruction, argument = lines[key][-1]
     if instruction == _SETUP_WITH and stack:
         return _bound(_attribute(stack[-1], '__enter__')), ()
     # No arguments by name.
-    if instruction == _CALL_FUNCTION and argument < 256 and len(stack) > argument:
+    if instruction == _CALL_FUNCTION and argument < min(256, len(stack)):
         stack = stack[len(stack) - argument - 1:]
         return _bound(stack[0]), [
             value is not None and len(value) == 1 and value[0] or None
             for value in stack[1:]]
     return None, ()
+
+
+def _instructions(code, last):
+    """Return the instructions of the line that the last one is in, as far as to
+    that one, as (instruction, argument); none where that one calls nothing."""
+    text = code.co_code
+    if not 0 <= last < len(text) or ord(text[last]) not in (
+            _CALL_FUNCTION, _SETUP_WITH):
+        return ()
+    found = []
+    position = _start_of_line(code, last)
+    while position <= last:
+        instruction = ord(text[position])
+        argument = 0
+        if instruction >= _HAVE_ARGUMENT:
+            argument = ord(text[position + 1]) + 256 * ord(text[position + 2])
+        found.append((instruction, argument))
+        position += instruction >= _HAVE_ARGUMENT and 3 or 1
+    return found
 
 
 def _start_of_line(code, at):

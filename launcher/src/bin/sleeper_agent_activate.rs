@@ -1,11 +1,12 @@
 //! `sleeper_agent_activate PID…`: what is this Python program doing?
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -13,6 +14,7 @@ use launcher::activation::{self, Manner, Via};
 use launcher::answer::Answer;
 use launcher::carriers::{self, Carrier};
 use launcher::checks::{self, Alive};
+use launcher::idle_times;
 use launcher::interrupt;
 use launcher::message::Wanted;
 use launcher::printable::Printable;
@@ -148,8 +150,9 @@ fn main() -> ExitCode {
         // Before it is asked: what it is may have changed, or be gone, by the time of its answer.
         let command = one.process.command_line();
         let heading = headed.then(|| heading(one.process, &command));
-        let shown = answer_of(one.process, &manner, &notes)
-            .and_then(|answer| show(one.process, command, answer, format));
+        let shown = state_of(one.process, command, format, || {
+            answer_of(one.process, &manner, &notes)
+        });
         (heading, shown)
     };
     side_by_side::each(&wanted, at_a_time, ask, |one, (heading, state)| {
@@ -250,20 +253,30 @@ fn answer_of(
     activation::ask(process, manner, note)
 }
 
-/// An answer in a format.
-fn show(
+/// Asks, and makes the state of the answer, in a format.
+fn state_of(
     process: Process,
     command: Vec<String>,
-    answer: Answer,
     format: Format,
+    ask: impl FnOnce() -> Result<Answer, Trouble>,
 ) -> Result<Vec<u8>, Trouble> {
-    let text = match (answer, format) {
-        (Answer::State(text), Format::Plain) => return Ok(text),
-        (Answer::Reason(reason), _) => return Err(Trouble::plain(reason)),
-        (answer, Format::Json) => Report::new(process, command, answer)?.json(),
-        (answer, _) => Report::new(process, command, answer)?.full(),
-    };
-    Ok(text.into_bytes())
+    if format == Format::Plain {
+        return match ask()? {
+            Answer::State(text) => Ok(text),
+            answer => Report::new(process, command, answer, &HashMap::new())
+                .map(|report| report.full().into_bytes()),
+        };
+    }
+    // Meanwhile, as it takes as long; and our question wakes threads that slept.
+    let (answer, times) = thread::scope(|scope| {
+        let times = thread::Builder::new().spawn_scoped(scope, || idle_times::of(process));
+        (ask(), times.ok().and_then(|times| times.join().ok()))
+    });
+    let report = Report::new(process, command, answer?, &times.unwrap_or_default())?;
+    Ok(match format {
+        Format::Json => report.json().into_bytes(),
+        _ => report.full().into_bytes(),
+    })
 }
 
 /// The state as it came, with the line end that a text has; one of several under its heading, and
@@ -271,10 +284,14 @@ fn show(
 /// nothing to a terminal.
 fn print(heading: Option<&str>, state: &[u8]) -> Result<(), Trouble> {
     let mut text = heading.unwrap_or_default().as_bytes().to_vec();
-    for byte in state {
-        match byte {
-            b'\n' | b'\t' | b' '..=b'~' | 128.. => text.push(*byte),
-            control => text.extend_from_slice(format!("\\x{control:02x}").as_bytes()),
+    let is_harmless = |byte: &u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~' | 128..);
+    for piece in state.chunk_by(|one, other| is_harmless(one) == is_harmless(other)) {
+        if piece.first().is_some_and(is_harmless) {
+            text.extend_from_slice(piece);
+        } else {
+            for control in piece {
+                text.extend_from_slice(format!("\\x{control:02x}").as_bytes());
+            }
         }
     }
     if !text.ends_with(b"\n") {

@@ -8,6 +8,7 @@ use launcher::message::FACTS;
 use launcher::process::Process;
 use launcher::report::Report;
 use libfuzzer_sys::fuzz_target;
+use std::collections::HashMap;
 
 fuzz_target!(|data: &[u8]| {
     // As facts, and as the text of a state.
@@ -16,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
             continue;
         };
         let nobody = Process { pid: i32::MAX };
-        let Ok(report) = Report::new(nobody, Vec::new(), answer) else {
+        let Ok(report) = Report::new(nobody, Vec::new(), answer, &HashMap::new()) else {
             continue;
         };
         let text = report.full();
