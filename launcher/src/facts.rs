@@ -117,15 +117,17 @@ impl Facts {
             let ident = ident.number()?;
             let more = |what: &str| more.get(&ident).and_then(|more| more.get(what));
             let listed = |what: &str| more(what).and_then(Value::list).unwrap_or_default();
+            let task = tasks.remove(&ident);
+            let wait = more("wait").and_then(Wait::parse);
             Some(Thread {
                 ident,
                 name: more("name").and_then(Value::text),
                 daemon: more("daemon").map(Value::is_true),
                 main: more("main").is_some_and(Value::is_true),
-                wait: more("wait").and_then(Wait::parse),
+                wait: wait.filter(|wait| task.as_ref().is_none_or(|task| wait.agrees(task))),
                 holds: listed("holds").iter().filter_map(Hold::parse).collect(),
                 has: listed("has").iter().filter_map(Value::number).collect(),
-                task: tasks.remove(&ident),
+                task,
                 frames: frames(calls.list()?, &places)?,
             })
         };

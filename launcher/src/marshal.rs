@@ -21,15 +21,23 @@ pub enum Value {
 /// Deeper values are none of the agent's.
 const DEEPEST: usize = 32;
 
+/// Nor are more in one: each takes some memory, and may have been announced by a byte.
+const MOST: usize = 20_000_000;
+
 /// The value that is written here; `None` if it is none, or something is behind it.
 pub fn parse(bytes: &[u8]) -> Option<Value> {
-    let mut reader = Reader { rest: bytes };
+    let mut reader = Reader {
+        rest: bytes,
+        left: MOST,
+    };
     let value = reader.value(DEEPEST)?;
     reader.rest.is_empty().then_some(value)
 }
 
 struct Reader<'a> {
     rest: &'a [u8],
+    /// How many more values there may be.
+    left: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -61,6 +69,7 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, depth: usize) -> Option<Value> {
         let depth = depth.checked_sub(1)?;
+        self.left = self.left.checked_sub(1)?;
         Some(match self.take()? {
             [b'N'] => Value::None,
             [b'T'] => Value::Bool(true),

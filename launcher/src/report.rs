@@ -175,8 +175,21 @@ impl Report {
         };
         let mut text = serde_json::to_string(&document).expect("it has no keys but text");
         text.push('\n');
+        // JSON lets these pass; terminals do things at them.
+        if text.contains(drives_terminals) {
+            let escaped = |one: char| match drives_terminals(one) {
+                true => format!("\\u{:04x}", u32::from(one)),
+                false => one.to_string(),
+            };
+            text = text.chars().map(escaped).collect();
+        }
         text
     }
+}
+
+/// Control characters that may stand in JSON as they are.
+fn drives_terminals(one: char) -> bool {
+    matches!(one, '\u{7f}'..='\u{9f}')
 }
 
 /// The document: see the schema.

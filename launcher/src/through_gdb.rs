@@ -249,6 +249,7 @@ impl ThroughGdb {
         } else if seen.listens && may_start {
             return Ok(None);
         } else {
+            self.say_what_is_wanted(gdb, bell, seen, ticket)?;
             self.send_round(gdb, bell, seen, ticket)?;
         }
         Ok(Some((bell, ticket)))

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use crate::facts::Thread;
+use crate::facts::{Task, Thread};
 use crate::marshal::Value;
 
 /// What a thread waits for.
@@ -70,6 +70,20 @@ impl Wait {
         })
     }
 
+    /// Whether what the kernel says of the thread goes with it. Its frames tell where it was when it
+    /// last ran Python code: it may have come out of that call, or only tried.
+    pub fn agrees(&self, task: &Task) -> bool {
+        match task.call.as_deref() {
+            _ if task.runs => false,
+            None => true,
+            // For a limited time it sleeps and looks, over and over (threading.py, `wait`).
+            Some("select" | "pselect6") => self.kind == "sleep" || self.limited == Some(true),
+            // The GIL too is waited for like this.
+            Some("futex") => self.kind != "sleep",
+            Some(_) => false,
+        }
+    }
+
     /// In words, without who keeps it waiting.
     pub fn words(&self) -> String {
         let (_, what) = KINDS
@@ -124,6 +138,9 @@ impl Hold {
     }
 }
 
+/// More say nothing.
+const MOST_CANDIDATES: usize = 20;
+
 /// Who waits for whom.
 pub struct Waits<'a> {
     threads: HashMap<u64, &'a Thread>,
@@ -143,7 +160,10 @@ impl<'a> Waits<'a> {
         };
         for thread in threads {
             for hold in &thread.holds {
-                waits.holding.entry(hold.id).or_default().push(thread.ident);
+                let holding = waits.holding.entry(hold.id).or_default();
+                if holding.last() != Some(&thread.ident) {
+                    holding.push(thread.ident);
+                }
             }
             for &id in &thread.has {
                 waits.having.entry(id).or_default().push(thread.ident);
@@ -170,7 +190,7 @@ impl<'a> Waits<'a> {
 
     /// The threads that have a lock in a variable, where it is not known which of them holds it:
     /// Python 2 keeps no record of that for a plain lock. Those that wait for it themselves are left
-    /// out.
+    /// out, and after the first so many all others.
     pub fn candidates(&self, wait: &Wait) -> Vec<u64> {
         let Some(id) = wait.id.filter(|_| wait.kind == "lock") else {
             return Vec::new();
@@ -183,7 +203,10 @@ impl<'a> Waits<'a> {
             let other = self.thread(ident).and_then(|thread| thread.wait.as_ref());
             other.is_some_and(|other| other.id == Some(id))
         };
-        having.filter(|&ident| !waits_too(ident)).collect()
+        having
+            .filter(|&ident| !waits_too(ident))
+            .take(MOST_CANDIDATES)
+            .collect()
     }
 
     /// Whom a thread waits for without limit, if that is one thread and known.
@@ -286,6 +309,35 @@ mod tests {
         joins.limited = Some(true);
         let limited = vec![thread(5, by_owner, &[]), thread(6, joins, &[])];
         assert!(circles(limited).is_empty());
+    }
+
+    #[test]
+    fn goes_by_what_the_kernel_says() {
+        let task = |call: Option<&str>, runs| Task {
+            number: 1,
+            call: call.map(str::to_owned),
+            runs,
+            seconds: None,
+        };
+        let lock = wait("lock", 1);
+        let limited = Wait {
+            limited: Some(true),
+            ..wait("condition", 1)
+        };
+        let sleep = wait("sleep", 1);
+        for (call, runs, agreed) in [
+            (Some("futex"), false, [true, true, false]),
+            (Some("select"), false, [false, true, true]),
+            (Some("read"), false, [false, false, false]),
+            (None, false, [true, true, true]),
+            (None, true, [false, false, false]),
+        ] {
+            let task = task(call, runs);
+            assert_eq!(
+                [&lock, &limited, &sleep].map(|wait| wait.agrees(&task)),
+                agreed
+            );
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub unsafe fn compile(
                     .and_then(|module| put_in(python, namespace, name, module));
             }
         }
-        let result = result.and_then(|()| {
+        let mut result = result.and_then(|()| {
             let code = (python.Py_CompileStringFlags)(
                 text.as_ptr().cast(),
                 name.as_ptr(),
@@ -57,13 +57,20 @@ pub unsafe fn compile(
             (python.Py_DecRef)(none);
             add(namespace)
         });
-        if result.is_ok() {
-            for (name, place) in functions {
+        for (name, place) in functions {
+            if result.is_ok() {
                 let function = (python.PyDict_GetItemString)(namespace, name.as_ptr());
                 (python.Py_IncRef)(function);
                 place.store(function, Ordering::Relaxed);
+                if function.is_null() {
+                    result = Err(raised(python));
+                }
             }
-        } else {
+        }
+        if result.is_err() {
+            for (_, place) in functions {
+                (python.Py_DecRef)(place.swap(ptr::null_mut(), Ordering::Relaxed));
+            }
             // What has been defined already holds on to it, and it to that.
             (python.PyDict_Clear)(namespace);
         }

@@ -17,8 +17,15 @@ _STORE_NAME = 90
 _LOAD_CONST, _LOAD_NAME, _LOAD_ATTR = 100, 101, 106
 _LOAD_GLOBAL, _LOAD_FAST, _STORE_FAST = 116, 124, 125
 _CALL_FUNCTION, _LOAD_DEREF, _SETUP_WITH = 131, 136, 143
+_JUMPS_BY = 93, 110, 120, 121, 122, 143
+_JUMPS_TO = 111, 112, 113, 114, 115, 119
+_EXTENDED_ARG = 145
 if sys.version_info < (2, 7):
-    _LOAD_ATTR = 105
+    _LOAD_ATTR, _SETUP_WITH, _EXTENDED_ARG = 105, None, 143
+    _JUMPS_BY, _JUMPS_TO = (93, 110, 111, 112, 120, 121, 122), (113, 119)
+
+# In longer code it is not looked for jumps from elsewhere.
+_LONGEST_CODE = 2000
 
 # Larger numbers are nonsense, and the commands need not read them.
 _LARGEST = 2 ** 62
@@ -33,7 +40,7 @@ def _more(frames):
     if type(active) is not dict:
         active = {}
     for ident, thread in active.items():
-        if type(ident) in (int, long) and ident in frames:
+        if _number(ident) and ident in frames:
             attributes = _attributes(thread) or {}
             told[ident] = {
                 'name': _text(attributes.get('_Thread__name')),
@@ -49,14 +56,17 @@ def _more(frames):
             raise
         except:  # Of nonsense there is nothing to tell.
             pass
-    _tell_waits(told, frames, waits, active, threading.get('_Condition'))
+    threads = dict([(id(thread), ident) for ident, thread in active.items()])
+    holds = _holds(frames, threading, known)
+    _tell_waits(told, frames, waits, threads, holds)
+    for ident, held in holds.items():
+        told.setdefault(ident, {})['holds'] = held
     return told
 
 
-def _tell_waits(told, frames, waits, active, condition):
-    """Add to what is told what each thread waits for, which locks it holds,
-    and which of those that others wait for it has in its variables."""
-    threads = dict([(id(thread), ident) for ident, thread in active.items()])
+def _tell_waits(told, frames, waits, threads, holds):
+    """Add to what is told what each thread waits for, and which of the locks
+    that others wait for it has in its variables."""
     locks = {}
     for ident, wait in waits.items():
         if wait is None:
@@ -65,33 +75,58 @@ def _tell_waits(told, frames, waits, active, condition):
         if thing is not None:
             wait['id'] = id(thing)
         owner = wait.pop('owner', None)
-        if type(owner) in (int, long):
-            wait['owner'] = _number(owner)
-        elif owner is not None:
+        if owner is not None:
             # 2.6 keeps the thread itself.
-            wait['owner'] = threads.get(id(owner))
+            wait['owner'] = _number(owner) or _number(threads.get(id(owner)))
+        if wait['for'] == 'rlock' and wait.get('owner') == ident:
+            # It has got it already.
+            continue
         if wait['for'] == 'lock':
+            # Where a block begins, it has it as soon as there is the block.
+            if wait.pop('begins') and wait['id'] in [
+                    one[0] for one in holds.get(ident, ())]:
+                continue
             locks[id(thing)] = thing
         told.setdefault(ident, {})['wait'] = wait
-    for ident, frame, leave in _exits(frames):
-        kind = type(leave)
-        if kind is type(len) and leave.__name__ == '__exit__':
-            held = leave.__self__
-        elif kind is type(_Nobody.nothing) and (
-                type(leave.im_func) is type(_number)
-                and leave.im_func.func_name == '__exit__'):
-            held = leave.im_self
-            if type(held) is condition:
-                held = _attributes(held).get('_Condition__lock')
-        else:
-            continue
-        told.setdefault(ident, {}).setdefault('holds', []).append(
-            (id(held), frame.f_code.co_filename, frame.f_lineno))
     if locks:
         for ident, lock in _having(frames, tuple(locks.values())):
             having = told.setdefault(ident, {}).setdefault('has', [])
             if id(lock) not in having:
                 having.append(id(lock))
+
+
+def _holds(frames, threading, known):
+    """Return the locks that threads hold for `with` blocks, by identifier, as
+    lists of (id, file, line)."""
+    kinds = [kind for kind in (
+        _lock_type(), threading.get('_RLock'), threading.get('_Semaphore'))
+        if kind is not None]
+    condition = threading.get('_Condition')
+    holds = {}
+    for ident, frame, leave in _exits(frames):
+        kind = type(leave)
+        if kind is type(len):
+            held = leave.__self__
+        elif kind is type(_Nobody.nothing):
+            held = leave.im_self
+            if type(held) is condition:
+                held = (_attributes(held) or {}).get('_Condition__lock')
+        else:
+            continue
+        if [kind for kind in kinds if type(held) is kind]:
+            holds.setdefault(ident, []).append(
+                (id(held), frame.f_code.co_filename, frame.f_lineno))
+    # While it waits for a condition it has let go of that one's lock.
+    for ident, held in holds.items():
+        frame = frames.get(ident)
+        while frame is not None:
+            if known.get(id(frame.f_code)) == 'condition':
+                one = _variable(frame, 'self')
+                one = one and _attributes(one[0]) or {}
+                lock = id(one.get('_Condition__lock'))
+                held[:] = [hold for hold in held if hold[0] != lock]
+            frame = frame.f_back
+    return holds
 
 
 class _Nobody(object):
@@ -127,9 +162,17 @@ def _having(frames, objects):
 
 def _module(name):
     """Return what a module that the program has imported holds, or {}."""
+    return _attributes(_loaded(name)) or {}
+
+
+def _loaded(name):
+    """Return a module that the program has imported, or None."""
     modules = sys.modules
-    module = type(modules) is dict and modules.get(name)
-    return module and type(module) is type(sys) and _attributes(module) or {}
+    if type(modules) is dict and type(name) is str:
+        module = modules.get(name)
+        if type(module) is type(sys):
+            return module
+    return None
 
 
 def _text(value):
@@ -141,14 +184,16 @@ def _text(value):
 
 def _number(value):
     """Return a value if it is a number as there may be, or 0."""
-    if type(value) in (int, long) and -_LARGEST < value < _LARGEST:
+    kind = type(value)
+    if (kind is int or kind is long) and -_LARGEST < value < _LARGEST:
         return value
     return 0
 
 
 def _known(threading):
-    """Return functions of the standard library that threads wait in, by their
-    code: what they are called here. Another's in their place is not known."""
+    """Return functions of the standard library that threads wait in, by the id
+    of their code: what they are called here. Another's in their place is not
+    known."""
     known = {}
     for owner, names in (
             (threading.get('_Condition'), {'wait': 'condition'}),
@@ -163,7 +208,7 @@ def _known(threading):
         for name, what in names.items():
             function = functions.get(name)
             if type(function) is type(_number):
-                known[function.func_code] = what
+                known[id(function.func_code)] = what
     return known
 
 
@@ -182,11 +227,18 @@ def _class_attributes(owner):
 
 def _wait(frame, known, lines):
     """Return what a thread with this innermost frame waits for, or None."""
-    what = known.get(frame.f_code)
+    what = known.get(id(frame.f_code))
     if what == 'rlock':
-        lock = dict(_variables(frame)).get('self')
-        held = _attributes(lock) or {}
-        return {'for': what, 'thing': lock, 'owner': held.get('_RLock__owner'),
+        # Where it asks its own lock, and not before or after that.
+        asked = _wait_in_call(frame, lines)
+        if asked is None or asked['for'] != 'lock':
+            return None
+        lock = _variable(frame, 'self')
+        held = lock and _attributes(lock[0])
+        if not held:
+            return None
+        return {'for': what, 'thing': lock[0],
+                'owner': held.get('_RLock__owner'),
                 'count': _number(held.get('_RLock__count'))}
     if what != 'condition':
         return _wait_in_call(frame, lines)
@@ -197,7 +249,7 @@ def _wait(frame, known, lines):
     # further out where there is a function between, as _Event has on 2.6.
     outer = frame.f_back
     for _ in range(2):
-        what = outer is not None and known.get(outer.f_code)
+        what = outer is not None and known.get(id(outer.f_code))
         if what and what != 'condition':
             break
         outer = outer is not None and outer.f_back or None
@@ -215,7 +267,8 @@ def _wait(frame, known, lines):
     elif what != 'event':
         wait['most'] = _number(held.get('maxsize'))
         queue = held.get('queue')
-        if type(queue) in (list, _deque()):
+        kind = type(queue)
+        if kind is list or kind is _deque():
             wait['size'] = len(queue)
     return wait
 
@@ -232,16 +285,23 @@ def _wait_in_call(frame, lines):
     thing, name = called
     if type(thing) is _lock_type() and name in (
             'acquire', 'acquire_lock', '__enter__'):
-        return {'for': 'lock', 'thing': thing}
+        # Unless it only tries.
+        if arguments and not (
+                arguments[0] is not None and len(arguments[0]) == 1
+                and (arguments[0][0] is True or _number(arguments[0][0]) == 1)):
+            return None
+        return {'for': 'lock', 'thing': thing, 'begins': arguments is None}
     if type(thing) is type(sys):
         # A module's function.
         function = (_attributes(thing) or {}).get(name)
         if type(function) is type(len) and (
                 function is _module('time').get('sleep')):
-            seconds = arguments and arguments[0]
             wait = {'for': 'sleep'}
-            if type(seconds) in (int, long, float):
-                wait['milliseconds'] = int(min(max(seconds, 0), 1e9) * 1000)
+            if arguments and arguments[0] is not None and len(arguments[0]) == 1:
+                seconds = arguments[0][0]
+                if type(seconds) is float or _number(seconds):
+                    wait['milliseconds'] = int(
+                        min(max(seconds, 0), 1e9) * 1000)
             return wait
     return None
 
@@ -252,9 +312,9 @@ def _lock_type():
 
 def _called(frame, lines):
     """Return what the frame is calling, as (object, name of its attribute), and
-    the arguments, None for those that are not known: as far as the line that it
-    is in names them plainly. Nothing is run for it. lines keeps what has been
-    read of code."""
+    the arguments, as values (see below); None for them where a `with` block
+    begins. As far as the line that it is in names them plainly: nothing is run
+    for it. lines keeps what has been read of code."""
     code = frame.f_code
     # Not by the code itself: it compares by value, which takes long.
     key = id(code), frame.f_lasti
@@ -286,32 +346,62 @@ def _called(frame, lines):
             del stack[:]
     instruction, argument = lines[key][-1]
     if instruction == _SETUP_WITH and stack:
-        return _bound(_attribute(stack[-1], '__enter__')), ()
+        return _bound(_attribute(stack[-1], '__enter__')), None
     # No arguments by name.
     if instruction == _CALL_FUNCTION and argument < min(256, len(stack)):
         stack = stack[len(stack) - argument - 1:]
-        return _bound(stack[0]), [
-            value is not None and len(value) == 1 and value[0] or None
-            for value in stack[1:]]
+        if stack[0] is not None and stack[0][1:] == ('__enter__',):
+            return _bound(stack[0]), None
+        return _bound(stack[0]), stack[1:]
     return None, ()
 
 
 def _instructions(code, last):
     """Return the instructions of the line that the last one is in, as far as to
-    that one, as (instruction, argument); none where that one calls nothing."""
+    that one, as (instruction, argument). None where that one calls nothing, or
+    where it may have been come to in other ways than along the line."""
     text = code.co_code
     if not 0 <= last < len(text) or ord(text[last]) not in (
             _CALL_FUNCTION, _SETUP_WITH):
         return ()
+    start = _start_of_line(code, last)
     found = []
-    position = _start_of_line(code, last)
-    while position <= last:
+    first = len(text) <= _LONGEST_CODE and [0] or [start]
+    for position, instruction, argument in _each(text, first[0]):
+        if instruction == _EXTENDED_ARG:
+            return ()
+        if instruction in _JUMPS_BY:
+            target = position + 3 + argument
+        elif instruction in _JUMPS_TO:
+            target = argument
+        else:
+            target = 0
+        if start < target <= last or (
+                target and start <= position < last
+                and instruction != _SETUP_WITH):
+            return ()
+        if start <= position <= last:
+            found.append((instruction, argument))
+        if position >= last and first[0] == start:
+            break
+    return found
+
+
+def _each(text, position):
+    """Return the instructions of code, as (position, instruction, argument)."""
+    found = []
+    while position < len(text):
         instruction = ord(text[position])
-        argument = 0
-        if instruction >= _HAVE_ARGUMENT:
-            argument = ord(text[position + 1]) + 256 * ord(text[position + 2])
-        found.append((instruction, argument))
-        position += instruction >= _HAVE_ARGUMENT and 3 or 1
+        if instruction < _HAVE_ARGUMENT:
+            found.append((position, instruction, 0))
+            position += 1
+        elif position + 2 < len(text):
+            found.append((
+                position, instruction,
+                ord(text[position + 1]) + 256 * ord(text[position + 2])))
+            position += 3
+        else:
+            break
     return found
 
 
@@ -333,10 +423,12 @@ def _start_of_line(code, at):
 
 
 def _variable(frame, name):
+    found = None
+    # Of an argument that is in a cell too, that comes last, and is what counts.
     for known, value in _variables(frame):
         if known == name:
-            return value,
-    return None
+            found = value,
+    return found
 
 
 def _global(frame, name):
@@ -367,8 +459,7 @@ def _bound(value):
         owner = function.__self__
         if owner is None:
             # A module's.
-            module = function.__module__
-            owner = type(module) is str and sys.modules.get(module) or None
+            owner = _loaded(function.__module__)
         return owner, function.__name__
     return value
 
@@ -384,8 +475,8 @@ def _tell(collected, sources, tasks, holder):
         'python': sys.version,
         'threads': threads,
         'places': [
-            (filename, name, line, type(source) in (str, unicode) and source or '')
-            for (filename, name, line, origin), source in zip(places, sources)],
+            (filename, name, line, _text(source) or '') for (
+                filename, name, line, origin), source in zip(places, sources)],
         'more': more,
         'tasks': tasks,
         'holder': holder}, 0)

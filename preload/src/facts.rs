@@ -26,6 +26,7 @@ pub fn forget() {
     for object in [&MORE, &TELL] {
         object.store(ptr::null_mut(), Ordering::Relaxed);
     }
+    variables::forget();
 }
 
 /// Compiles the Python half, once.

@@ -6,11 +6,12 @@ use crate::carried::bytes;
 use crate::failure::{Failure, raised};
 use crate::python::{PyObject, Python};
 
-/// What importing linecache, gc and marshal may bring along, in a program that has not even `site`.
-const OURS: [&[u8]; 17] = [
+/// What importing linecache, gc, marshal and thread may bring along, in a program that has not even `site`.
+const OURS: [&[u8]; 18] = [
     b"linecache",
     b"gc",
     b"marshal",
+    b"thread",
     b"os",
     b"os.path",
     b"posix",

@@ -35,6 +35,8 @@ pub const FRAME_LOCALS: usize = 12 * WORD + 12 + 12 * MOST_BLOCKS + 4;
 /// PyCodeObject (code.h), counted from the end of PyObject_HEAD: four ints, then co_code,
 /// co_consts, co_names, co_varnames, co_freevars, co_cellvars, co_filename, co_name,
 /// co_firstlineno (an int and its padding), co_lnotab.
+/// co_nlocals, the second of the ints.
+pub const CODE_COUNT: usize = 4;
 pub const CODE_VARIABLES: usize = 5 * WORD;
 pub const CODE_FREE: usize = 6 * WORD;
 pub const CODE_CELLS: usize = 7 * WORD;

@@ -4,7 +4,7 @@
 use std::ffi::c_int;
 
 use crate::layout::{
-    self, CODE_CELLS, CODE_FILENAME, CODE_FREE, CODE_NAME, CODE_VARIABLES, FRAME_BACK,
+    self, CODE_CELLS, CODE_COUNT, CODE_FILENAME, CODE_FREE, CODE_NAME, CODE_VARIABLES, FRAME_BACK,
     FRAME_BLOCKS, FRAME_CODE, FRAME_GLOBALS, FRAME_LAST_INSTRUCTION, FRAME_LOCALS, FRAME_TRACE,
     FRAME_VALUE_STACK, MOST_BLOCKS, WORD, attribute,
 };
@@ -38,13 +38,27 @@ impl Live {
         }
     }
 
+    /// The type of an object, which comes last in every object's head; borrowed.
+    ///
+    /// # Safety
+    /// Holding the GIL; the object is alive.
+    pub unsafe fn type_of(self, object: *mut PyObject) -> *mut PyObject {
+        // SAFETY: the caller's.
+        unsafe {
+            object
+                .byte_add(self.head - WORD)
+                .cast::<*mut PyObject>()
+                .read()
+        }
+    }
+
     /// Whether this is a frame.
     ///
     /// # Safety
     /// Holding the GIL; the object is alive.
     pub unsafe fn is_frame(self, python: &Python, object: *mut PyObject) -> bool {
-        // SAFETY: the caller's; the type comes last in every object's head.
-        unsafe { object.byte_add(self.head - WORD).cast::<usize>().read() == python.frame_type }
+        // SAFETY: the caller's.
+        unsafe { self.type_of(object) as usize == python.frame_type }
     }
 
     /// Whether this is a dictionary, and of no derived class.
@@ -52,8 +66,8 @@ impl Live {
     /// # Safety
     /// Holding the GIL; the object is alive.
     pub unsafe fn is_dictionary(self, python: &Python, object: *mut PyObject) -> bool {
-        // SAFETY: the caller's; the type comes last in every object's head.
-        unsafe { object.byte_add(self.head - WORD).cast::<usize>().read() == python.dict_type }
+        // SAFETY: the caller's.
+        unsafe { self.type_of(object) as usize == python.dict_type }
     }
 
     /// The dictionary of an instance of an old-style class (Include/classobject.h: in_class, in_dict);
@@ -64,7 +78,7 @@ impl Live {
     pub unsafe fn old_attributes(self, python: &Python, object: *mut PyObject) -> *mut PyObject {
         // SAFETY: the caller's; the type comes last in every object's head.
         unsafe {
-            if object.byte_add(self.head - WORD).cast::<usize>().read() != python.instance_type {
+            if self.type_of(object) as usize != python.instance_type {
                 return std::ptr::null_mut();
             }
             self.word(object, 0, WORD)
@@ -146,6 +160,11 @@ impl Live {
         unsafe {
             let code = self.code(frame);
             let mut slot = FRAME_LOCALS;
+            // Code that was made by hand may have more names than variables.
+            let count = code.byte_add(self.head + CODE_COUNT).cast::<c_int>().read();
+            if (python.PyTuple_Size)(self.word(code, 0, CODE_VARIABLES)) != count as isize {
+                return;
+            }
             for names in [CODE_VARIABLES, CODE_CELLS, CODE_FREE] {
                 let cells = names != CODE_VARIABLES;
                 let names = self.word(code, 0, names);
@@ -181,10 +200,13 @@ impl Live {
             let stack = self
                 .word(frame, WORD, FRAME_VALUE_STACK)
                 .cast::<*mut PyObject>();
+            let mut last = 0;
             for block in 0..count as usize {
                 let block = blocks.byte_add(4 + 12 * block).cast::<c_int>();
                 let (kind, level) = (block.read(), block.add(2).read());
-                if matches!(kind, SETUP_FINALLY | SETUP_WITH) && level > 0 {
+                // One within another that has put nothing on the stack has none of its own.
+                if matches!(kind, SETUP_FINALLY | SETUP_WITH) && level > last {
+                    last = level;
                     let exit = stack.add(level as usize - 1).read();
                     if !exit.is_null() {
                         each(exit);

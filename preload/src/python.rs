@@ -132,6 +132,7 @@ python_api! {
         Py_CompileStringFlags: fn(*const c_char, *const c_char, c_int, *mut c_void) -> *mut PyObject;
         PyObject_CallObject: fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
         _PyObject_GetDictPtr: fn(*mut PyObject) -> *mut *mut PyObject;
+        PyType_IsSubtype: fn(*mut PyObject, *mut PyObject) -> c_int;
         PyObject_GetAttrString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
         PyObject_IsTrue: fn(*mut PyObject) -> c_int;
         PyObject_Str: fn(*mut PyObject) -> *mut PyObject;

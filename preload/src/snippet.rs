@@ -33,6 +33,7 @@ pub fn forget() {
     }
     undisturbed::forget();
     facts::forget();
+    stacks::forget();
 }
 
 /// What was taken down of all threads.
@@ -63,6 +64,9 @@ pub unsafe fn collect(python: &Python, wanted: Wanted) -> Result<Collected, Fail
         prepare(python)?;
         let mut arguments: [*mut PyObject; 2] = [python._Py_NoneStruct; 2];
         if wanted.facts {
+            if !undisturbed::can_stop_collector() {
+                return Err(Failure::NoModules);
+            }
             facts::prepare(python)?;
             arguments[1] = facts::MORE.load(Ordering::Relaxed);
         }
@@ -80,7 +84,12 @@ pub unsafe fn collect(python: &Python, wanted: Wanted) -> Result<Collected, Fail
             }
             (python.Py_DecRef)(std::mem::replace(&mut arguments[0], frames));
         }
-        let object = undisturbed::alone(python, || call(python, &COLLECT, &arguments));
+        // What there is no sense in it leaves out, by way of an `except` clause.
+        let collect = || call(python, &COLLECT, &arguments);
+        let object = undisturbed::alone(python, || match wanted.facts {
+            true => undisturbed::keeping_exc_info(python, collect),
+            false => collect(),
+        });
         if object.is_null() {
             return Err(raised(python));
         }

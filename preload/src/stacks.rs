@@ -8,11 +8,13 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::carried;
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::python::{self, METH_O, MethodDefinition, PyObject, Python};
+use crate::undisturbed;
 
 /// CPython 2 keeps the pointer: it stands still.
 struct Method(MethodDefinition);
@@ -24,6 +26,15 @@ static METHOD: Method = Method(MethodDefinition {
     flags: METH_O,
     doc: ptr::null(),
 });
+
+/// The snippet's own; null until first needed in an interpreter's life. Read and written only by who
+/// holds the GIL.
+static IN_PYTHON: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+
+/// After `Py_Finalize`: the objects are gone.
+pub fn forget() {
+    IN_PYTHON.store(ptr::null_mut(), Ordering::Relaxed);
+}
 
 /// Puts the function into the snippet's namespace in place of its own, if it can be used here.
 ///
@@ -37,6 +48,10 @@ pub unsafe fn put_in_place(python: &Python, namespace: *mut PyObject) -> Result<
     unsafe {
         let definition = (&raw const METHOD.0).cast_mut();
         let function = (python.PyCFunction_NewEx)(definition, ptr::null_mut(), ptr::null_mut());
+        let own = (python.PyDict_GetItemString)(namespace, c"_stacks".as_ptr());
+        (python.Py_IncRef)(own);
+        let former = IN_PYTHON.swap(own, Ordering::Relaxed);
+        (python.Py_DecRef)(former);
         carried::put_in(python, namespace, c"_stacks", function)
     }
 }
@@ -49,6 +64,11 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
     // SAFETY: called by the interpreter, holding the GIL. All that is made here is given back here,
     // but for what is returned; where that is null, an exception is set.
     unsafe {
+        if !undisturbed::can_stop_collector() {
+            // A finalizer may let others run, and frames go.
+            (python.Py_IncRef)(frames);
+            return carried::call(python, &IN_PYTHON, &[frames]);
+        }
         let Some(mut taking) = Taking::new(python, live) else {
             return ptr::null_mut();
         };
@@ -165,6 +185,10 @@ impl<'a> Taking<'a> {
                 self.calls.push(index);
                 outermost = frame;
                 frame = self.live.back(frame);
+                if !frame.is_null() && !self.live.is_frame(self.python, frame) {
+                    (self.python.PyErr_BadArgument)();
+                    return None;
+                }
             }
             Some(!outermost.is_null() && !self.is_own(outermost))
         }
@@ -248,8 +272,9 @@ impl<'a> Taking<'a> {
                 .take_while(|_| !origin.is_null())
             {
                 let value = (python.PyDict_GetItem)(globals, key);
-                if !value.is_null() {
-                    (python.PyDict_SetItem)(origin, key, value);
+                if !value.is_null() && (python.PyDict_SetItem)(origin, key, value) != 0 {
+                    (python.Py_DecRef)(origin);
+                    return ptr::null_mut();
                 }
             }
             origin

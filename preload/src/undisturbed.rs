@@ -115,6 +115,11 @@ pub unsafe fn keeping_exc_info(
     }
 }
 
+/// Whether no garbage collection runs within [`alone`]. Holding the GIL.
+pub fn can_stop_collector() -> bool {
+    !GC_ENABLE.load(Ordering::Relaxed).is_null()
+}
+
 /// Finds the garbage collector's switches, unless that is done, or another thread is importing:
 /// the next question tries again.
 ///

@@ -7,9 +7,11 @@
 
 use std::ffi::c_int;
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::carried;
-use crate::failure::Failure;
+use crate::failure::{Failure, raised};
+use crate::imports;
 use crate::live::Live;
 use crate::python::{self, METH_O, METH_VARARGS, MethodDefinition, PyObject, Python};
 
@@ -47,6 +49,16 @@ pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Fa
     if Live::known().is_none() {
         return Ok(());
     }
+    // SAFETY: the caller's; the reference to the type is kept.
+    unsafe {
+        let module = imports::module(python, c"thread", namespace)?;
+        let local = (python.PyObject_GetAttrString)(module, c"_local".as_ptr());
+        (python.Py_DecRef)(module);
+        if local.is_null() {
+            return Err(raised(python));
+        }
+        LOCAL.store(local, Ordering::Relaxed);
+    }
     for method in &METHODS.0 {
         // SAFETY: the caller's; the definitions are static, and their names C strings.
         unsafe {
@@ -60,6 +72,29 @@ pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Fa
     Ok(())
 }
 
+/// `thread._local`; null until it is found.
+static LOCAL: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+
+/// Whether this is a `threading.local`: that has a dictionary for each thread, and in the object the
+/// one of whoever used it last (2.6, Modules/threadmodule.c).
+///
+/// # Safety
+/// Holding the GIL, the layout of objects known; the object is alive.
+unsafe fn is_local(python: &Python, object: *mut PyObject) -> bool {
+    let local = LOCAL.load(Ordering::Relaxed);
+    // SAFETY: the caller's; both are types, and no code of theirs runs (Objects/typeobject.c).
+    unsafe {
+        !local.is_null()
+            && Live::known()
+                .is_some_and(|live| (python.PyType_IsSubtype)(live.type_of(object), local) != 0)
+    }
+}
+
+/// After `Py_Finalize`: the objects are gone.
+pub fn forget() {
+    LOCAL.store(ptr::null_mut(), Ordering::Relaxed);
+}
+
 /// `_attributes(object)`: the dictionary that holds an object's own attributes, or `None`, also if that
 /// is of a class with ideas of its own; without asking the object or its class.
 unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
@@ -70,7 +105,9 @@ unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) 
     // the sizes in the object's type (Objects/object.c, 2.6 and 2.7).
     unsafe {
         let place = (python._PyObject_GetDictPtr)(object);
-        let dictionary = if !place.is_null() {
+        let dictionary = if is_local(python, object) {
+            ptr::null_mut()
+        } else if !place.is_null() {
             place.read()
         } else {
             Live::known().map_or(ptr::null_mut(), |live| live.old_attributes(python, object))
@@ -153,6 +190,9 @@ unsafe fn for_each_frame(
             while !frame.is_null() {
                 each(ident, frame);
                 frame = live.back(frame);
+                if !frame.is_null() && !live.is_frame(python, frame) {
+                    break;
+                }
             }
         }
         true
@@ -213,11 +253,16 @@ unsafe extern "C-unwind" fn having(_: *mut PyObject, arguments: *mut PyObject) -
         if frames.is_null() || count < 0 {
             return ptr::null_mut();
         }
+        let mut wanted = Vec::new();
+        if wanted.try_reserve_exact(count as usize).is_err() {
+            return (python.PyErr_NoMemory)();
+        }
+        wanted.extend((0..count).map(|index| (python.PyTuple_GetItem)(objects, index)));
+        wanted.sort_unstable();
         let mut list = List::new(python);
         let whole = for_each_frame(python, live, frames, &mut |ident, frame| {
             live.variables(python, frame, &mut |_, value| {
-                let mut wanted = (0..count).map(|index| (python.PyTuple_GetItem)(objects, index));
-                if wanted.any(|object| object == value) {
+                if wanted.binary_search(&value).is_ok() {
                     list.push(&[ident, value]);
                 }
             });

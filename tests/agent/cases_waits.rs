@@ -13,6 +13,11 @@ use tests::procfs::{settle, wait_agent};
 pub const CASES: &[Case] = &[
     ("what_is_waited_for", Nothing, what_is_waited_for),
     ("deadlock_comes_first", Nothing, deadlock_comes_first),
+    (
+        "no_deadlock_where_none_is",
+        Nothing,
+        no_deadlock_where_none_is,
+    ),
 ];
 
 /// How many threads `waits.py` starts.
@@ -136,4 +141,24 @@ fn deadlock_comes_first(python: &Interpreter) {
     }
     program.say("");
     program.end().expect_code(7);
+}
+
+/// Whatever it is in the midst of; and none of its own code runs for it.
+fn no_deadlock_where_none_is(python: &Interpreter) {
+    let mut program = Program::start(&mut target(python, "hustle.py")).ready();
+    wait_agent(program.pid());
+    for _ in 0..60 {
+        let document = document(program.pid(), "wake");
+        assert_eq!(document["note"], Value::Null);
+        assert_eq!(document["deadlocks"], json!([]), "{document:#}");
+        for thread in document["threads"].as_array().unwrap() {
+            // Who waits for a condition has let go of its lock.
+            let condition = thread["waits_for"]["kind"] == "condition";
+            assert!(!condition || thread["holds"] == json!([]), "{thread}");
+        }
+    }
+    program.say("");
+    let ended = program.end();
+    ended.expect_code(7);
+    assert_eq!(ended.out(), "ready\nran []\n");
 }
