@@ -74,10 +74,11 @@ impl Wait {
     /// last ran Python code: it may have come out of that call, or only tried.
     pub fn agrees(&self, task: &Task) -> bool {
         match task.call.as_deref() {
+            // It sleeps and looks, over and over (threading.py, `wait`).
+            _ if self.limited == Some(true) => true,
             _ if task.runs => false,
             None => true,
-            // For a limited time it sleeps and looks, over and over (threading.py, `wait`).
-            Some("select" | "pselect6") => self.kind == "sleep" || self.limited == Some(true),
+            Some("select" | "pselect6") => self.kind == "sleep",
             // The GIL too is waited for like this.
             Some("futex") => self.kind != "sleep",
             Some(_) => false,
@@ -328,9 +329,9 @@ mod tests {
         for (call, runs, agreed) in [
             (Some("futex"), false, [true, true, false]),
             (Some("select"), false, [false, true, true]),
-            (Some("read"), false, [false, false, false]),
+            (Some("read"), false, [false, true, false]),
             (None, false, [true, true, true]),
-            (None, true, [false, false, false]),
+            (None, true, [false, true, false]),
         ] {
             let task = task(call, runs);
             assert_eq!(
