@@ -18,7 +18,7 @@ use crate::python::{Py_file_input, PyObject, Python};
 pub unsafe fn compile(
     python: &Python,
     (text, name): (&'static str, &CStr),
-    modules: [&CStr; 2],
+    modules: &[&CStr],
     add: impl FnOnce(*mut PyObject) -> Result<(), Failure>,
     functions: &[(&CStr, &AtomicPtr<PyObject>)],
 ) -> Result<(), Failure> {

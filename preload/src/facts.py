@@ -465,13 +465,13 @@ def _bound(value):
 
 
 def _tell(collected, sources, tasks, holder):
-    """Return all of it as a str, or '' if there is no thread. tasks is what the
-    kernel says of the threads; holder is the identifier of the one that held the
-    GIL when it was asked for, or 0."""
+    """Return all of it, or None if there is no thread. tasks is what the kernel
+    says of the threads; holder is the identifier of the one that held the GIL
+    when it was asked for, or 0."""
     threads, places, order, path, more = collected
     if not threads:
-        return ''
-    return _FACTS + marshal.dumps({
+        return None
+    return {
         'python': sys.version,
         'threads': threads,
         'places': [
@@ -479,4 +479,4 @@ def _tell(collected, sources, tasks, holder):
                 filename, name, line, origin), source in zip(places, sources)],
         'more': more,
         'tasks': tasks,
-        'holder': holder}, 0)
+        'holder': holder}

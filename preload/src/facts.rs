@@ -39,15 +39,42 @@ pub unsafe fn prepare(python: &Python) -> Result<(), Failure> {
     }
     // SAFETY: the caller's; references are given back, but for the functions that are kept.
     unsafe {
-        let add = |namespace| {
-            variables::put_in(python, namespace)?;
-            let start = FACTS.as_ptr().cast();
-            let start = (python.PyString_FromStringAndSize)(start, FACTS.len() as isize);
-            carried::put_in(python, namespace, c"_FACTS", start)
-        };
-        let modules = [c"sys", c"marshal"];
         let functions = [(c"_tell", &TELL), (c"_more", &MORE)];
-        carried::compile(python, (TEXT, c"facts.py"), modules, add, &functions)
+        let add = |namespace| variables::put_in(python, namespace);
+        carried::compile(python, (TEXT, c"facts.py"), &[c"sys"], add, &functions)
+    }
+}
+
+/// The answer that is made of what `_tell` has returned, whose reference it takes over: an empty one,
+/// if there is no thread. Null, with an exception set, if there is no memory.
+///
+/// # Safety
+/// As for `snippet::collect`.
+pub unsafe fn written(python: &Python, told: *mut PyObject) -> *mut PyObject {
+    if told.is_null() {
+        return told;
+    }
+    // SAFETY: the caller's. By itself and not by the module, which may have to be imported, and then
+    // another thread may hold the lock for that. It knows the kinds that are in it, and runs no code
+    // of theirs (Python/marshal.c).
+    unsafe {
+        let mut words = ptr::null_mut();
+        if told == python._Py_NoneStruct {
+            words = (python.PyString_FromStringAndSize)(ptr::null(), 0);
+        } else {
+            let start = FACTS.as_ptr().cast();
+            let mut start = (python.PyString_FromStringAndSize)(start, FACTS.len() as isize);
+            let rest = (python.PyMarshal_WriteObjectToString)(told, 0);
+            if !rest.is_null() && !start.is_null() {
+                // Sets `start` to null where it fails.
+                (python.PyString_Concat)(&mut start, rest);
+                std::mem::swap(&mut words, &mut start);
+            }
+            (python.Py_DecRef)(rest);
+            (python.Py_DecRef)(start);
+        }
+        (python.Py_DecRef)(told);
+        words
     }
 }
 

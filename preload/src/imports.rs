@@ -6,12 +6,10 @@ use crate::carried::bytes;
 use crate::failure::{Failure, raised};
 use crate::python::{PyObject, Python};
 
-/// What importing linecache, gc, marshal and thread may bring along, in a program that has not even `site`.
-const OURS: [&[u8]; 18] = [
+/// What importing linecache and gc may bring along, in a program that has not even `site`.
+const OURS: [&[u8]; 16] = [
     b"linecache",
     b"gc",
-    b"marshal",
-    b"thread",
     b"os",
     b"os.path",
     b"posix",

@@ -160,7 +160,9 @@ python_api! {
         PyTuple_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
         PyString_FromString: fn(*const c_char) -> *mut PyObject;
         PyString_FromStringAndSize: fn(*const c_char, Py_ssize_t) -> *mut PyObject;
+        PyString_Concat: fn(*mut *mut PyObject, *mut PyObject);
         PyString_AsStringAndSize: fn(*mut PyObject, *mut *mut c_char, *mut Py_ssize_t) -> c_int;
+        PyMarshal_WriteObjectToString: fn(*mut PyObject, c_int) -> *mut PyObject;
         PyErr_Fetch: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
         PyErr_NormalizeException: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
         PyErr_Restore: fn(*mut PyObject, *mut PyObject, *mut PyObject);

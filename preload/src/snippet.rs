@@ -223,7 +223,8 @@ pub unsafe fn compose(
             let tasks = found.tasks.as_ptr().cast();
             let tasks = (python.PyString_FromStringAndSize)(tasks, found.tasks.len() as isize);
             let holder = (python.PyInt_FromLong)(holder as c_long);
-            call(python, &facts::TELL, &[collected, sources, tasks, holder])
+            let told = call(python, &facts::TELL, &[collected, sources, tasks, holder]);
+            facts::written(python, told)
         });
         if text.is_null() {
             return Err(raised(python));
@@ -343,7 +344,7 @@ unsafe fn prepare(python: &Python) -> Result<(), Failure> {
         carried::compile(
             python,
             (TEXT, c"sleeper_agent.py"),
-            [c"sys", c"linecache"],
+            &[c"sys", c"linecache"],
             |namespace| stacks::put_in_place(python, namespace),
             &functions,
         )

@@ -10,8 +10,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::carried;
-use crate::failure::{Failure, raised};
-use crate::imports;
+use crate::failure::Failure;
 use crate::live::Live;
 use crate::python::{self, METH_O, METH_VARARGS, MethodDefinition, PyObject, Python};
 
@@ -49,15 +48,16 @@ pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Fa
     if Live::known().is_none() {
         return Ok(());
     }
-    // SAFETY: the caller's; the reference to the type is kept.
+    // SAFETY: the caller's; a module's item is borrowed, and the reference to the type is kept.
+    // Where the module is not imported there are none.
     unsafe {
-        let module = imports::module(python, c"thread", namespace)?;
-        let local = (python.PyObject_GetAttrString)(module, c"_local".as_ptr());
-        (python.Py_DecRef)(module);
-        if local.is_null() {
-            return Err(raised(python));
+        let modules = (python.PyImport_GetModuleDict)();
+        let module = (python.PyDict_GetItemString)(modules, c"thread".as_ptr());
+        if !module.is_null() {
+            let local = (python.PyObject_GetAttrString)(module, c"_local".as_ptr());
+            (python.PyErr_Clear)();
+            LOCAL.store(local, Ordering::Relaxed);
         }
-        LOCAL.store(local, Ordering::Relaxed);
     }
     for method in &METHODS.0 {
         // SAFETY: the caller's; the definitions are static, and their names C strings.

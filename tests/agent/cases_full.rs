@@ -345,16 +345,13 @@ fn nonsense_in_locks(python: &Interpreter) {
     }
 }
 
-/// The stacks are there all the same.
+/// It is not needed that it can be imported, nor that nobody imports.
 fn marshal_is_not_to_be_had(python: &Interpreter) {
     let (program, threads) = named(python, &["marshal"]);
     settle(program.pid());
     let document = document(program.pid(), "wake");
-    assert!(document["note"].as_str().is_some(), "{document}");
-    assert_eq!(document["threads"].as_array().unwrap().len(), 4);
+    assert_eq!(document["note"], Value::Null);
     let (ident, _) = threads["sleeps"];
-    assert_eq!(thread(&document, ident)["name"], Value::Null);
-    // And the plain state wants none of it.
-    assert!(state(program.pid()).contains("\n    lock.acquire()\n"));
+    assert_eq!(thread(&document, ident)["name"], "schläft");
     ends_well(program, true);
 }

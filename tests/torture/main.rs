@@ -138,6 +138,7 @@ fn torment(
         limit: start::limit_of(python),
         dice: Dice::new(run.extent.seed, name),
         tally: said::Tally::default(),
+        asked: Default::default(),
     };
     let result = panic::catch_unwind(AssertUnwindSafe(|| torment.run()));
     let failure = match result {

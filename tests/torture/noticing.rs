@@ -171,6 +171,7 @@ fn torment(python: &Interpreter, header: &str, code: &str, way: &Way) -> Result<
         limit: Duration::from_secs(3),
         dice: Dice::new(1, "losing"),
         tally: Tally::default(),
+        asked: Default::default(),
     };
     torment.run().map(|()| torment.tally)
 }

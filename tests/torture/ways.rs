@@ -6,7 +6,6 @@ use launcher::activation::{self, Manner, Via};
 use launcher::answer::Answer;
 use launcher::message::Wanted;
 use launcher::process::Process;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tests::process::{Program, command};
@@ -94,17 +93,14 @@ impl Way {
 /// Asks a process once, without a command. Returns as [`Way::ask`] does.
 pub fn ask_from_within(
     via: Via,
+    facts: bool,
     pid: i32,
     deadline: Option<Duration>,
 ) -> (Result<Said, String>, Duration) {
     let limit = deadline.unwrap_or(USUAL_DEADLINE) + PATIENCE;
     let begun = Instant::now();
-    // Most are asked for the state, as most will be.
-    static ASKED: AtomicU64 = AtomicU64::new(0);
     let manner = Manner {
-        wanted: Wanted {
-            facts: ASKED.fetch_add(1, Ordering::Relaxed) % 4 == 3,
-        },
+        wanted: Wanted { facts },
         via: Some(via),
         gdb: None,
         timeout: limit,
