@@ -207,7 +207,7 @@ impl<'a> Torment<'a> {
             Some(via) => {
                 // All that the agent keeps it makes for a process's first question.
                 let asked = self.asked.entry(pid).or_default();
-                let facts = *asked % 4 == 0;
+                let facts = asked.is_multiple_of(4);
                 *asked += 1;
                 ways::ask_from_within(via, facts, pid, deadline)
             }
