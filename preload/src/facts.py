@@ -366,8 +366,10 @@ def _instructions(code, last):
         return ()
     start = _start_of_line(code, last)
     found = []
-    first = len(text) <= _LONGEST_CODE and [0] or [start]
-    for position, instruction, argument in _each(text, first[0]):
+    first = start
+    if len(text) <= _LONGEST_CODE:
+        first = 0
+    for position, instruction, argument in _each(text, first):
         if instruction == _EXTENDED_ARG:
             return ()
         if instruction in _JUMPS_BY:
@@ -382,7 +384,7 @@ def _instructions(code, last):
             return ()
         if start <= position <= last:
             found.append((instruction, argument))
-        if position >= last and first[0] == start:
+        if position >= last and first == start:
             break
     return found
 

@@ -73,7 +73,11 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
             return ptr::null_mut();
         };
         let result = match taking.all(frames) {
-            Some(()) => pair(python, taking.threads, taking.places),
+            Some(()) => {
+                let threads = std::mem::replace(&mut taking.threads, ptr::null_mut());
+                let places = std::mem::replace(&mut taking.places, ptr::null_mut());
+                pair(python, threads, places)
+            }
             None => None,
         };
         taking.give_back();
@@ -159,7 +163,7 @@ impl<'a> Taking<'a> {
                 if self.stack(frame)? {
                     let calls = self.calls()?;
                     (python.Py_IncRef)(ident);
-                    let thread = pair_of_ours(python, ident, calls)?;
+                    let thread = pair(python, ident, calls)?;
                     append(python, self.threads, thread)?;
                 }
             }
@@ -320,28 +324,11 @@ unsafe fn append(python: &Python, list: *mut PyObject, object: *mut PyObject) ->
     }
 }
 
-/// A tuple of two objects.
+/// A tuple of two objects, whose references it takes over.
 ///
 /// # Safety
 /// As for [`append`].
 unsafe fn pair(
-    python: &Python,
-    first: *mut PyObject,
-    second: *mut PyObject,
-) -> Option<*mut PyObject> {
-    // SAFETY: the caller's.
-    unsafe {
-        (python.Py_IncRef)(first);
-        (python.Py_IncRef)(second);
-        pair_of_ours(python, first, second)
-    }
-}
-
-/// As [`pair`], and takes over the references.
-///
-/// # Safety
-/// As for [`append`].
-unsafe fn pair_of_ours(
     python: &Python,
     first: *mut PyObject,
     second: *mut PyObject,

@@ -56,7 +56,8 @@ pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Fa
         if !module.is_null() {
             let local = (python.PyObject_GetAttrString)(module, c"_local".as_ptr());
             (python.PyErr_Clear)();
-            LOCAL.store(local, Ordering::Relaxed);
+            // It was found before, where there was no memory for the rest.
+            (python.Py_DecRef)(LOCAL.swap(local, Ordering::Relaxed));
         }
     }
     for method in &METHODS.0 {
@@ -137,6 +138,16 @@ impl<'a> List<'a> {
         // SAFETY: the caller's.
         let list = unsafe { (python.PyList_New)(0) };
         Self { python, list }
+    }
+
+    /// The list, if all went well; or null, and an exception is set.
+    fn made_of(self, whole: bool) -> *mut PyObject {
+        if whole {
+            return self.list;
+        }
+        // SAFETY: as for `new`; null is let pass.
+        unsafe { (self.python.Py_DecRef)(self.list) };
+        ptr::null_mut()
     }
 
     /// Appends a tuple of these objects, all of them alive.
@@ -228,11 +239,7 @@ unsafe extern "C-unwind" fn exits(_: *mut PyObject, frames: *mut PyObject) -> *m
         let whole = for_each_frame(python, live, frames, &mut |ident, frame| {
             live.exits(frame, &mut |exit| list.push(&[ident, frame, exit]));
         });
-        if !whole && !list.list.is_null() {
-            (python.Py_DecRef)(list.list);
-            return ptr::null_mut();
-        }
-        list.list
+        list.made_of(whole)
     }
 }
 
@@ -267,10 +274,6 @@ unsafe extern "C-unwind" fn having(_: *mut PyObject, arguments: *mut PyObject) -
                 }
             });
         });
-        if !whole && !list.list.is_null() {
-            (python.Py_DecRef)(list.list);
-            return ptr::null_mut();
-        }
-        list.list
+        list.made_of(whole)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Case;
 use crate::Need::Nothing;
+use crate::cases_many::STUCK;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::thread::sleep;
@@ -221,10 +222,6 @@ fn who_held_the_gil(python: &Interpreter) {
     assert!(times >= 5, "{times} times of 10");
     ends_well(program, false);
 }
-
-/// Keeps the GIL for longer than its agent's deadline.
-const STUCK: &str = "import ctypes, sys; sys.stdout.write('ready\\n'); sys.stdout.flush()\n\
-    ctypes.PyDLL(None).sleep(60)";
 
 fn without_the_gil(python: &Interpreter) {
     let mut start = preloaded(&python.path);

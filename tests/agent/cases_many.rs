@@ -75,7 +75,7 @@ fn under_headings(python: &Interpreter) {
 }
 
 /// Keeps the GIL for longer than its agent's deadline.
-const STUCK: &str = "import ctypes, sys; sys.stdout.write('ready\\n'); sys.stdout.flush()\n\
+pub const STUCK: &str = "import ctypes, sys; sys.stdout.write('ready\\n'); sys.stdout.flush()\n\
     ctypes.PyDLL(None).sleep(60)";
 
 fn the_stuck_one_comes_last(python: &Interpreter) {
