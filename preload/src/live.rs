@@ -2,6 +2,7 @@
 //! call for each word.
 
 use std::ffi::c_int;
+use std::ptr;
 
 use crate::layout::{
     self, CODE_CELLS, CODE_COUNT, CODE_FILENAME, CODE_FREE, CODE_NAME, CODE_VARIABLES, FRAME_BACK,
@@ -79,7 +80,7 @@ impl Live {
         // SAFETY: the caller's; the type comes last in every object's head.
         unsafe {
             if self.type_of(object) as usize != python.instance_type {
-                return std::ptr::null_mut();
+                return ptr::null_mut();
             }
             self.word(object, 0, WORD)
         }
@@ -213,6 +214,37 @@ impl Live {
                     }
                 }
             }
+        }
+    }
+
+    /// Each thread's identifier (an object) and innermost frame, borrowed, of a dictionary as
+    /// `sys._current_frames()` returns it, until `each` returns false. False if it has, or, with an
+    /// exception set, if this is no such dictionary: the program may have put its own in place.
+    ///
+    /// # Safety
+    /// Holding the GIL; `each` lets nobody else run.
+    pub unsafe fn for_each_stack(
+        self,
+        python: &Python,
+        frames: *mut PyObject,
+        each: &mut dyn FnMut(*mut PyObject, *mut PyObject) -> bool,
+    ) -> bool {
+        // SAFETY: the caller's; nobody changes the dictionary.
+        unsafe {
+            if (python.PyDict_Size)(frames) < 0 {
+                return false;
+            }
+            let (mut at, mut ident, mut frame) = (0, ptr::null_mut(), ptr::null_mut());
+            while (python.PyDict_Next)(frames, &mut at, &mut ident, &mut frame) != 0 {
+                if !self.is_frame(python, frame) {
+                    (python.PyErr_BadArgument)();
+                    return false;
+                }
+                if !each(ident, frame) {
+                    return false;
+                }
+            }
+            true
         }
     }
 

@@ -145,27 +145,28 @@ impl<'a> Taking<'a> {
         }
     }
 
+    /// Takes down all stacks.
     unsafe fn all(&mut self, frames: *mut PyObject) -> Option<()> {
-        let python = self.python;
-        // SAFETY: the caller's; what the dictionary holds is borrowed, and nobody changes it.
+        let (python, live) = (self.python, self.live);
+        // SAFETY: the caller's.
         unsafe {
-            // Sets an exception, if it is none.
-            if (python.PyDict_Size)(frames) < 0 {
-                return None;
-            }
-            let (mut at, mut ident, mut frame) = (0, ptr::null_mut(), ptr::null_mut());
-            while (python.PyDict_Next)(frames, &mut at, &mut ident, &mut frame) != 0 {
-                if !self.live.is_frame(python, frame) {
-                    // The program has a `sys._current_frames` of its own.
-                    (python.PyErr_BadArgument)();
-                    return None;
-                }
-                if self.stack(frame)? {
-                    let calls = self.calls()?;
-                    (python.Py_IncRef)(ident);
-                    let thread = pair(python, ident, calls)?;
-                    append(python, self.threads, thread)?;
-                }
+            live.for_each_stack(python, frames, &mut |ident, frame| {
+                self.thread(ident, frame).is_some()
+            })
+        }
+        .then_some(())
+    }
+
+    /// Adds a thread to the list, unless it is the agent's own.
+    unsafe fn thread(&mut self, ident: *mut PyObject, innermost: *mut PyObject) -> Option<()> {
+        let python = self.python;
+        // SAFETY: the caller's.
+        unsafe {
+            if self.stack(innermost)? {
+                let calls = self.calls()?;
+                (python.Py_IncRef)(ident);
+                let thread = pair(python, ident, calls)?;
+                append(python, self.threads, thread)?;
             }
         }
         Some(())

@@ -187,26 +187,16 @@ unsafe fn for_each_frame(
     frames: *mut PyObject,
     each: &mut dyn FnMut(*mut PyObject, *mut PyObject),
 ) -> bool {
-    // SAFETY: the caller's; what the dictionary holds is borrowed, and nobody changes it.
+    // SAFETY: the caller's.
     unsafe {
-        if (python.PyDict_Size)(frames) < 0 {
-            return false;
-        }
-        let (mut at, mut ident, mut frame) = (0, ptr::null_mut(), ptr::null_mut());
-        while (python.PyDict_Next)(frames, &mut at, &mut ident, &mut frame) != 0 {
-            if !live.is_frame(python, frame) {
-                (python.PyErr_BadArgument)();
-                return false;
-            }
-            while !frame.is_null() {
+        live.for_each_stack(python, frames, &mut |ident, innermost| {
+            let mut frame = innermost;
+            while !frame.is_null() && live.is_frame(python, frame) {
                 each(ident, frame);
                 frame = live.back(frame);
-                if !frame.is_null() && !live.is_frame(python, frame) {
-                    break;
-                }
             }
-        }
-        true
+            true
+        })
     }
 }
 
