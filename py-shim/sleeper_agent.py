@@ -66,7 +66,9 @@ def _collect(frames=None, more=None):
             threads[index] = ident, (
                 calls[:half] + [None, len(calls) - 2 * half] + calls[-half:])
     threads.sort()
-    order = sorted(range(len(places)), key=lambda index: places[index][0])
+    # Not by a key: where memory runs out, Python's sorting loses it.
+    order = sorted([(place[0], index) for index, place in enumerate(places)])
+    order = [index for filename, index in order]
     path = sys.path
     if type(path) is not list:
         path = ()

@@ -71,6 +71,7 @@ pub unsafe fn raised(python: &Python) -> Failure {
         let [kind, value, traceback] = &mut parts;
         (python.PyErr_Fetch)(kind, value, traceback);
         (python.PyErr_NormalizeException)(kind, value, traceback);
+        let no_memory = (python.PyErr_GivenExceptionMatches)(*kind, *python.PyExc_MemoryError) != 0;
         let mut length = 0;
         for part in [*kind, *value] {
             let text = if part.is_null() {
@@ -104,6 +105,10 @@ pub unsafe fn raised(python: &Python) -> Failure {
             }
         }
         (python.PyErr_Clear)();
-        Failure::Raised
+        if no_memory {
+            Failure::NoMemory
+        } else {
+            Failure::Raised
+        }
     }
 }

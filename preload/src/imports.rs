@@ -47,6 +47,8 @@ pub unsafe fn module(
             (python.Py_IncRef)(known);
             return Ok(known);
         }
+        // There may have been no memory for the name.
+        (python.PyErr_Clear)();
         let before = (python.PyDict_Copy)(modules);
         if before.is_null() {
             return Err(raised(python));

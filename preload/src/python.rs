@@ -166,6 +166,7 @@ python_api! {
         PyErr_Fetch: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
         PyErr_NormalizeException: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
         PyErr_Restore: fn(*mut PyObject, *mut PyObject, *mut PyObject);
+        PyErr_GivenExceptionMatches: fn(*mut PyObject, *mut PyObject) -> c_int;
         PyErr_Clear: fn();
         PyErr_BadArgument: fn() -> c_int;
         PyErr_NoMemory: fn() -> *mut PyObject;
@@ -176,6 +177,7 @@ python_api! {
         _PyThreadState_Current: *mut PyThreadState;
         _Py_Ticker: c_int;
         _Py_NoneStruct: PyObject;
+        PyExc_MemoryError: *mut PyObject;
     }
 }
 

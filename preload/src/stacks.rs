@@ -10,11 +10,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::carried;
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::python::{self, METH_O, MethodDefinition, PyObject, Python};
-use crate::undisturbed;
+use crate::{carried, undisturbed, worker};
 
 /// CPython 2 keeps the pointer: it stands still.
 struct Method(MethodDefinition);
@@ -68,6 +67,9 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
             // A finalizer may let others run, and frames go.
             (python.Py_IncRef)(frames);
             return carried::call(python, &IN_PYTHON, &[frames]);
+        }
+        if !worker::has_memory_for((python.PyDict_Size)(frames).max(0) as usize) {
+            return (python.PyErr_NoMemory)();
         }
         let Some(mut taking) = Taking::new(python, live) else {
             return ptr::null_mut();

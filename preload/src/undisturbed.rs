@@ -88,6 +88,8 @@ pub unsafe fn keeping_exc_info(
     // Setting to null deletes.
     unsafe {
         let before = NAMES.map(|name| (python.PySys_GetObject)(name.as_ptr().cast_mut()));
+        // There may have been no memory for a name.
+        (python.PyErr_Clear)();
         for object in before {
             if !object.is_null() {
                 (python.Py_IncRef)(object);

@@ -55,10 +55,10 @@ pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Fa
         let module = (python.PyDict_GetItemString)(modules, c"thread".as_ptr());
         if !module.is_null() {
             let local = (python.PyObject_GetAttrString)(module, c"_local".as_ptr());
-            (python.PyErr_Clear)();
             // It was found before, where there was no memory for the rest.
             (python.Py_DecRef)(LOCAL.swap(local, Ordering::Relaxed));
         }
+        (python.PyErr_Clear)();
     }
     for method in &METHODS.0 {
         // SAFETY: the caller's; the definitions are static, and their names C strings.

@@ -23,6 +23,14 @@ const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 /// first answer needs more than one.
 const MEMORY_TO_ANSWER: usize = 4 << 20;
 
+/// And so much more for each thread. (With stacks of 30 frames an answer takes 8 kB for each.) It is
+/// made sure of beforehand, as running out of it half-way is not safe: a call of a C function whose
+/// arguments find no memory is made with none (Python/ceval.c of 2.6, `call_function`).
+const MEMORY_PER_THREAD: usize = 32 << 10;
+
+/// How many threads there were when they were last counted.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
 /// The worker (`pthread_t`); 0: none in this process.
 static WORKER: AtomicUsize = AtomicUsize::new(0);
 
@@ -214,10 +222,10 @@ unsafe fn holding_gil<R>(python: &'static Python, work: impl FnOnce() -> R) -> R
         now_at(Progress::HasGil);
         // Out of memory, making a thread state ends the process ("Couldn't create autoTLSkey
         // mapping", Python/pystate.c), and the parser writes to the program's standard error.
-        let thread = if !is_to_be_had(MEMORY_TO_ANSWER) {
-            ptr::null_mut()
-        } else {
+        let thread = if has_memory_for(THREADS.load(Ordering::Relaxed)) {
             (python.PyThreadState_New)(interpreter)
+        } else {
+            ptr::null_mut()
         };
         if thread.is_null() {
             (python.PyEval_ReleaseLock)();
@@ -243,9 +251,14 @@ unsafe fn holding_gil<R>(python: &'static Python, work: impl FnOnce() -> R) -> R
     }
 }
 
-/// Whether the kernel gives so much memory, in bytes. Not asked of `malloc`, which would keep blocks
-/// of that size on its heap from then on, the program's too (mallopt(3), M_MMAP_THRESHOLD).
-fn is_to_be_had(size: usize) -> bool {
+/// Whether the kernel gives as much memory as it takes to answer for so many threads. Not asked of
+/// `malloc`, which would keep blocks of that size on its heap from then on, the program's too
+/// (mallopt(3), M_MMAP_THRESHOLD).
+///
+/// On the worker.
+pub fn has_memory_for(threads: usize) -> bool {
+    THREADS.store(threads, Ordering::Relaxed);
+    let size = MEMORY_TO_ANSWER + threads * MEMORY_PER_THREAD;
     // SAFETY: a new private mapping, given back untouched.
     unsafe {
         let protection = libc::PROT_READ | libc::PROT_WRITE;

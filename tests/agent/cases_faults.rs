@@ -20,6 +20,7 @@ pub const CASES: &[Case] = &[
     ("no_thread_in_child", Compiler, no_thread_in_child),
     ("too_many_processes", Root, too_many_processes),
     ("little_address_space", OnlyOne, little_address_space),
+    ("little_memory", Nothing, little_memory),
     ("no_page", Compiler, no_page),
     ("no_copy", Compiler, no_copy),
     ("no_readv", Compiler, no_readv),
@@ -196,6 +197,10 @@ fn little_address_space(python: &Interpreter) {
         enough += 256;
     }
     assert!(short_of_memory > 0, "the agent always had all it wanted");
+}
+
+fn little_memory(python: &Interpreter) {
+    recovers(target(python, "faulty.py"), "little_memory");
 }
 
 fn no_page(python: &Interpreter) {

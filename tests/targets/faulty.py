@@ -6,8 +6,9 @@ status 7, once it has read a line.
 import __builtin__
 import ctypes
 import gc
-import os
 import linecache
+import os
+import resource
 import sys
 import threading
 import time
@@ -106,12 +107,31 @@ def no_thread_in_child():
 
 
 def no_thread_for_real():
-    import resource
     usual()
     # The program's one, the agent's four, the child's one.
     resource.setrlimit(resource.RLIMIT_NPROC, (6, 6))
     os.setuid(int(sys.argv[2]))
     in_child(lambda: walked(NO_THREAD))
+    usual()
+
+
+def little_memory():
+    """With as much memory as answers for few threads, and not for many."""
+    usual()
+    former = resource.getrlimit(resource.RLIMIT_AS)
+
+    def limited(ask, *expected):
+        pages = int(open('/proc/self/statm').read().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (6 << 20), former[1]))
+        try:
+            ask(*expected)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, former)
+
+    limited(usual)
+    start_deep(200, 1)
+    for _ in range(2):
+        limited(walked, 'there was no memory for the answer')
     usual()
 
 
@@ -135,8 +155,9 @@ def no_copy():
     start_deep(60, 30)
     assert len(usual()) > 100000
     before = len(gc.get_objects())
-    # There is no memory to begin, to go on after the files have been read, for the copy.
-    for kind, skip in 4 * [('page', 0), ('page', 1), ('copy', 0)]:
+    # There is no memory to begin, for so many threads, to go on after the files have been read,
+    # for the copy.
+    for kind, skip in 4 * [('page', 0), ('page', 1), ('page', 2), ('copy', 0)]:
         refuse(kind, skip, 1)
         walked('there was no memory for the answer')
     assert len(usual()) > 100000

@@ -1,7 +1,6 @@
 """There is not a page to be had for a while, then there is again."""
 # may say: there was no memory for the answer
 # may say: there was no memory to send the answer
-# may say: the agent's snippet failed: <type 'exceptions.MemoryError'>
 import resource
 import time
 import torment

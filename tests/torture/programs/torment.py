@@ -19,7 +19,7 @@ variant = (sys.argv + [''])[1]
 ALL = ('descriptors', 'objects', 'references', 'threads')
 # References and objects waver by themselves: free lists, caches, the program's own threads.
 # So their growth is looked at over rounds, and must stay below what they wavered by, and this.
-SLACK = 25
+slack = 25
 # What the agent keeps from its first answer on: its compiled functions, those for facts too, and
 # linecache.
 FIRST_ANSWER = 2500
@@ -103,7 +103,7 @@ def was_asked():
 
 def grown():
     now = count()
-    kept = SLACK
+    kept = slack
     if len(_samples) < SAMPLES and was_asked():
         kept += FIRST_ANSWER
     bounds = {'objects': waver['objects'] + kept, 'references': waver['references'] + kept}
