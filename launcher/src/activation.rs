@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use crate::agent::Agent;
 use crate::answer::Answer;
 use crate::checks::{self, Alive, Target};
-use crate::message::Wanted;
 use crate::process::Process;
 use crate::through_gdb::ThroughGdb;
 use crate::through_wake::ThroughWake;
 use crate::trouble::Trouble;
+use crate::wanted::Wanted;
 
 /// How processes are to be asked.
 pub struct Manner {

@@ -8,9 +8,10 @@ use std::os::unix::fs::FileExt;
 use crate::bell::Seen;
 use crate::facts::Facts;
 use crate::interface::{ANSWER_MAGIC, AnswerHeader, THREAD_HEADING};
-use crate::message::{FACTS, LONGEST_ANSWER, Wanted};
+use crate::message::{FACTS, LONGEST_ANSWER};
 use crate::process::Process;
 use crate::trouble::Trouble;
+use crate::wanted::Wanted;
 
 /// What an agent said.
 #[derive(Clone, Debug, PartialEq)]
@@ -207,7 +208,10 @@ mod tests {
 
     #[test]
     fn tells_whose_answer_it_is() {
-        let [state, facts] = [false, true].map(|facts| Wanted { facts });
+        let [state, facts] = [false, true].map(|facts| Wanted {
+            facts,
+            ..Wanted::default()
+        });
         let walk = b"### Read from memory, without the GIL: why\n\n### Thread 1:\n";
         for (answer, for_state, for_facts) in [
             (&b"### Thread 1:\n  File"[..], true, false),

@@ -13,6 +13,8 @@
 pub mod interface;
 #[path = "../../preload/src/message.rs"]
 pub mod message;
+#[path = "../../preload/src/wanted.rs"]
+pub mod wanted;
 
 pub mod activation;
 pub mod agent;

@@ -24,10 +24,10 @@ use crate::bell::{self, Seen, Waited};
 use crate::checks::{self, Target};
 use crate::gdb::{Failure, Gdb, Patience};
 use crate::guardian::Guardian;
-use crate::message::Wanted;
 use crate::mi;
 use crate::trouble::Trouble;
 use crate::turn::Turn;
+use crate::wanted::Wanted;
 
 /// Asks through a gdb of its own for each process.
 pub struct ThroughGdb {
@@ -263,7 +263,8 @@ impl ThroughGdb {
         seen: Seen,
         ticket: u32,
     ) -> Result<(), Trouble> {
-        let words = self.wanted.words().as_bytes();
+        let words = self.wanted.words();
+        let words = words.as_bytes();
         let asked = bell + bell::ASKED;
         if !words.is_empty() {
             let length = (words.len() as u32).to_ne_bytes();

@@ -10,9 +10,10 @@ use crate::checks::{self, Alive};
 use crate::interface::{SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
 use crate::interrupt;
 use crate::listening::Listener;
-use crate::message::{Call, HEADER, Header, Kind, Wanted, answer_length};
+use crate::message::{Call, HEADER, Header, Kind, answer_length};
 use crate::process::Process;
 use crate::trouble::Trouble;
+use crate::wanted::Wanted;
 
 /// Asks without a debugger.
 pub struct ThroughWake {
@@ -202,7 +203,8 @@ fn converse(
     until: Instant,
 ) -> Result<Vec<u8>, Trouble> {
     let lost = |error: io::Error| broken_off(target, waker, &error);
-    let words = wanted.words().as_bytes();
+    let words = wanted.words();
+    let words = words.as_bytes();
     let header = Header::new(Kind::Question, words.len() as u64).bytes();
     line.write_all(&[&header, words].concat()).map_err(lost)?;
     line.set_read_timeout(Some(GLANCE)).map_err(lost)?;

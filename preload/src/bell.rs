@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::interface::{BELL_MAGIC, Bell, DETOURS};
-use crate::message::{LONGEST_QUESTION, Wanted};
+use crate::wanted::{LONGEST_QUESTION, Wanted};
 use crate::{answer, detour};
 
 /// In a section of its own, for the commands to find.

@@ -6,11 +6,11 @@
 
 use std::ffi::c_char;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::answer::Heap;
-use crate::message::Wanted;
 use crate::wait::{self, Instant};
+use crate::wanted::{LONGEST_QUESTION, Wanted};
 
 /// When the desk was claimed, in nanoseconds ([`Instant`]); 0: it is free.
 static CLAIMED: AtomicU64 = AtomicU64::new(0);
@@ -26,9 +26,10 @@ const ASKED: u32 = 1;
 const ANSWERED: u32 = 2;
 const STATE: u32 = 3;
 
-/// Whether it is the facts that are asked for ([`Wanted`]). Laid down before the request, by who has
-/// claimed the desk.
-static FACTS: AtomicBool = AtomicBool::new(false);
+/// What is asked for, in words ([`Wanted`]). Laid down before the request, by who has claimed the
+/// desk.
+static WORDS: [AtomicU8; LONGEST_QUESTION] = [const { AtomicU8::new(0) }; LONGEST_QUESTION];
+static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 /// The last answer: its text, or null and a number that says why there is none.
 static TEXT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
@@ -92,11 +93,15 @@ impl Claim {
     /// [`Heap`], or the number that was given to [`publish`].
     pub fn ask(
         &self,
-        wanted: Wanted,
+        wanted: &Wanted,
         deadline: Instant,
         call: impl FnOnce(),
     ) -> Option<Result<*const c_char, u32>> {
-        FACTS.store(wanted.facts, Ordering::SeqCst);
+        let words = wanted.words();
+        for (place, &byte) in WORDS.iter().zip(words.as_bytes()) {
+            place.store(byte, Ordering::Relaxed);
+        }
+        LENGTH.store(words.as_bytes().len(), Ordering::SeqCst);
         let number = (REQUEST.load(Ordering::SeqCst) | STATE).wrapping_add(1);
         let asked = number | ASKED;
         REQUEST.store(asked, Ordering::SeqCst);
@@ -128,8 +133,14 @@ pub fn request() -> Option<u32> {
 
 /// What is asked for by this request; `None` if it waits no longer. On the worker.
 pub fn wanted(of: u32) -> Option<Wanted> {
-    let facts = FACTS.load(Ordering::SeqCst);
-    (request() == Some(of)).then_some(Wanted { facts })
+    let mut words = [0; LONGEST_QUESTION];
+    let words = words.get_mut(..LENGTH.load(Ordering::SeqCst))?;
+    for (byte, place) in words.iter_mut().zip(&WORDS) {
+        *byte = place.load(Ordering::Relaxed);
+    }
+    // The next one's may be among them; then that is asked for by now.
+    let wanted = Wanted::parse(words);
+    wanted.filter(|_| request() == Some(of))
 }
 
 /// Lays down an answer to a request, a text of [`Heap`] or a number that says why there is none,
@@ -167,6 +178,7 @@ pub fn forget() {
 mod tests {
     use super::*;
     use std::ffi::{CStr, CString};
+    use std::sync::atomic::AtomicBool;
     use std::thread;
 
     const SECOND: u64 = 1_000_000_000;
@@ -191,7 +203,7 @@ mod tests {
                 wait::wait_while(&BELL, heard, Some(Instant::now().after(SECOND / 100)));
                 heard = BELL.load(Ordering::SeqCst);
                 while let Some(request) = request() {
-                    let Some(Wanted { facts }) = wanted(request) else {
+                    let Some(Wanted { facts, .. }) = wanted(request) else {
                         continue;
                     };
                     served += 1;
@@ -220,11 +232,14 @@ mod tests {
                             60 * SECOND
                         };
                         let facts = turn % 3 == 0;
-                        let answer =
-                            claim.ask(Wanted { facts }, Instant::now().after(patience), || {
-                                BELL.fetch_add(1, Ordering::SeqCst);
-                                wait::wake(&BELL);
-                            });
+                        let wanted = Wanted {
+                            facts,
+                            ..Wanted::default()
+                        };
+                        let answer = claim.ask(&wanted, Instant::now().after(patience), || {
+                            BELL.fetch_add(1, Ordering::SeqCst);
+                            wait::wake(&BELL);
+                        });
                         assert!(claim.holds());
                         match answer {
                             Some(Ok(text)) => {
@@ -262,7 +277,7 @@ mod tests {
         let claim = Claim::take(Instant::now(), 3600 * SECOND).expect("it is free");
         assert!(
             claim
-                .ask(Wanted::default(), Instant::now(), || {})
+                .ask(&Wanted::default(), Instant::now(), || {})
                 .is_none()
         );
         forget();

@@ -77,7 +77,7 @@ pub struct Bell {
     /// [`AnswerHeader::number`] of that answer, for as long as it is still there.
     pub number: AtomicU64,
     /// Address of room for a question: its length (four bytes), and as many bytes of its words, at
-    /// most `message::LONGEST_QUESTION`.
+    /// most `wanted::LONGEST_QUESTION`.
     pub question: AtomicU64,
     /// Address of the first of [`DETOURS`] detours, each of [`DETOUR_SIZE`] bytes.
     pub detours: AtomicU64,

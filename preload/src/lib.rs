@@ -13,7 +13,7 @@
 
 use std::ffi::c_char;
 
-use message::Wanted;
+use wanted::Wanted;
 
 mod answer;
 mod bell;
@@ -53,6 +53,8 @@ mod variables;
 mod wait;
 mod waker;
 mod walk;
+#[allow(dead_code)] // Likewise.
+mod wanted;
 mod worker;
 
 /// Tells what every thread is doing, or in one line why that cannot be told.

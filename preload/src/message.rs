@@ -7,6 +7,8 @@
 //! The commands include this very file (`#[path]`). The header never changes; change [`VERSION`]
 //! whenever the meaning of anything behind it does.
 
+use crate::wanted::LONGEST_QUESTION;
+
 /// Of what is said here.
 pub const VERSION: u32 = 1;
 
@@ -16,16 +18,13 @@ const MAGIC: [u8; 8] = *b"SLEEPER:";
 /// The size of a header, in bytes.
 pub const HEADER: usize = 24;
 
-/// A question is never longer, in bytes behind its header.
-pub const LONGEST_QUESTION: usize = 4096;
-
-/// Nor an answer: a length beyond this is not a length.
+/// An answer is never longer, in bytes behind its header: a length beyond this is not a length.
 pub const LONGEST_ANSWER: u64 = 1 << 32;
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The command's. What is behind the header says what is asked for: [`Wanted`].
+    /// The command's. What is behind the header says what is asked for: `wanted.rs`.
     Question = 1,
     /// The agent's: its text, or its facts.
     Answer = 2,
@@ -86,7 +85,7 @@ impl Header {
 /// What an agent hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// A question, whose words ([`Wanted`]) are so many bytes.
+    /// A question, whose words (`wanted.rs`) are so many bytes.
     Words(usize),
     /// Something else, behind whose header are so many bytes.
     Unknown(usize),
@@ -102,29 +101,6 @@ impl Question {
             0..=LONGEST_QUESTION => Some(Question::Unknown(length)),
             _ => None,
         }
-    }
-}
-
-/// What is asked for; where nothing is said, the state's text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Not its text, but what the commands make all other formats of: [`FACTS`].
-    pub facts: bool,
-}
-
-const FACTS_WORD: &str = "facts\n";
-
-impl Wanted {
-    /// As it is said: lines.
-    pub fn words(self) -> &'static str {
-        if self.facts { FACTS_WORD } else { "" }
-    }
-
-    /// From what was heard; `None` if some of it is not known here.
-    pub fn parse(words: &[u8]) -> Option<Wanted> {
-        [Wanted { facts: false }, Wanted { facts: true }]
-            .into_iter()
-            .find(|wanted| wanted.words().as_bytes() == words)
     }
 }
 
@@ -234,15 +210,6 @@ mod tests {
         ] {
             assert_eq!(heard(strange), None, "{strange:?}");
         }
-    }
-
-    #[test]
-    fn what_is_wanted_is_heard() {
-        for wanted in [Wanted { facts: true }, Wanted::default()] {
-            assert_eq!(Wanted::parse(wanted.words().as_bytes()), Some(wanted));
-        }
-        assert_eq!(Wanted::parse(b"facts"), None);
-        assert_eq!(Wanted::parse(b"facts\nand what else there is\n"), None);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::ptr;
 
-use crate::message::Wanted;
 use crate::python::{self, API_VERSION, Interpreter, METH_NOARGS, MethodDefinition, PyObject};
+use crate::wanted::Wanted;
 use crate::{answer, boot, load, request};
 
 /// CPython 2 keeps the pointer: it stands still.

@@ -14,9 +14,9 @@ use crate::boot::{self, Stage};
 use crate::desk::Claim;
 use crate::failure::Failure;
 use crate::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
-use crate::message::Wanted;
 use crate::python::{self, Interpreter, Python};
 use crate::wait::Instant;
+use crate::wanted::Wanted;
 use crate::worker::{self, Progress};
 use crate::{environment, layout, load, park, threads, walk};
 
@@ -142,7 +142,7 @@ fn ask_worker(python: &'static Python, claim: &Claim, wanted: Wanted) -> *const 
             format_args!("the agent's worker thread has been ended; a new one is being started"),
         );
     }
-    let result = claim.ask(wanted, deadline(), worker::call);
+    let result = claim.ask(&wanted, deadline(), worker::call);
     if !claim.holds() {
         return BUSY_ANSWER.text();
     }

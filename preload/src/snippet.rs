@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use crate::answer::Heap;
 use crate::carried::{self, bytes, call};
 use crate::failure::{Failure, raised};
-use crate::message::Wanted;
 use crate::python::{PyObject, Python};
 use crate::reader::Found;
 use crate::sources::{Lines, Place, SearchPath};
+use crate::wanted::Wanted;
 use crate::{facts, layout, stacks, threads, undisturbed};
 
 /// The text of the shim, NUL-terminated.

@@ -13,10 +13,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::interface::{SIGNAL, SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
-use crate::message::{
-    Call, HEADER, Header, Kind, LONGEST_QUESTION, Question, Wanted, socket_address,
-};
+use crate::message::{Call, HEADER, Header, Kind, Question, socket_address};
 use crate::wait::Instant;
+use crate::wanted::{LONGEST_QUESTION, Wanted};
 use crate::{answer, descriptors, environment, park};
 
 /// Stack sizes tried, in bytes.

@@ -8,6 +8,8 @@
 pub mod interface;
 #[path = "../../preload/src/message.rs"]
 pub mod message;
+#[path = "../../preload/src/wanted.rs"]
+pub mod wanted;
 
 pub mod ask;
 pub mod compile;

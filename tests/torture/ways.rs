@@ -4,8 +4,8 @@ use crate::cores::{self, Core};
 use crate::said::Said;
 use launcher::activation::{self, Manner, Via};
 use launcher::answer::Answer;
-use launcher::message::Wanted;
 use launcher::process::Process;
+use launcher::wanted::Wanted;
 use std::thread;
 use std::time::{Duration, Instant};
 use tests::process::{Program, command};
@@ -100,7 +100,10 @@ pub fn ask_from_within(
     let limit = deadline.unwrap_or(USUAL_DEADLINE) + PATIENCE;
     let begun = Instant::now();
     let manner = Manner {
-        wanted: Wanted { facts },
+        wanted: Wanted {
+            facts,
+            ..Wanted::default()
+        },
         via: Some(via),
         gdb: None,
         timeout: limit,

@@ -16,12 +16,12 @@ use launcher::carriers::{self, Carrier};
 use launcher::checks::{self, Alive};
 use launcher::idle_times;
 use launcher::interrupt;
-use launcher::message::Wanted;
 use launcher::printable::Printable;
 use launcher::process::Process;
 use launcher::report::Report;
 use launcher::side_by_side;
 use launcher::trouble::Trouble;
+use launcher::wanted::Wanted;
 
 /// Print what every thread of a running Python program is doing.
 ///
@@ -139,6 +139,7 @@ fn main() -> ExitCode {
     let manner = Manner {
         wanted: Wanted {
             facts: format != Format::Plain,
+            ..Wanted::default()
         },
         via: arguments.via,
         gdb: arguments.gdb,

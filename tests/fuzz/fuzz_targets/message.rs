@@ -3,9 +3,10 @@
 
 #![no_main]
 
-use launcher::message::{HEADER, Header, Kind, LONGEST_QUESTION, Question, VERSION, Wanted};
+use launcher::message::{HEADER, Header, Kind, Question, VERSION};
 use launcher::through_wake::{Unheard, hear};
 use launcher::trouble::Trouble;
+use launcher::wanted::{LONGEST_QUESTION, Wanted};
 use libfuzzer_sys::fuzz_target;
 use std::io::{self, Read};
 
