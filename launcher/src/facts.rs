@@ -7,6 +7,7 @@ use std::sync::Arc;
 use syscalls::x86_64::Sysno;
 
 use crate::marshal::{self, Value};
+use crate::variables::{Values, Variables};
 use crate::waits::{Hold, Wait};
 
 /// What there is to tell of every thread.
@@ -18,6 +19,8 @@ pub struct Facts {
     pub holder: Option<u64>,
     /// The threads that run Python code, by identifier.
     pub threads: Vec<Thread>,
+    /// Whether there was not room for all variables.
+    pub is_cut: bool,
 }
 
 /// A thread.
@@ -41,6 +44,15 @@ pub struct Thread {
     pub has: Vec<u64>,
     /// Its stack, outermost frame first.
     pub frames: Vec<Frame>,
+    /// The variables of its frames, where they were asked for; innermost first.
+    pub variables: Vec<Variables>,
+}
+
+impl Thread {
+    /// The variables of the frame that stands here in the stack.
+    pub fn variables_at(&self, index: usize) -> Option<&Variables> {
+        self.variables.get(self.frames.len() - 1 - index)
+    }
 }
 
 /// A thread, as the kernel sees it.
@@ -87,7 +99,8 @@ impl Facts {
 
     /// From the agent's words; `None` if they are not as we know them.
     pub fn parse(words: &[u8]) -> Option<Facts> {
-        let facts = marshal::parse(words)?;
+        let (facts, values) = marshal::parse(words)?;
+        let mut values = Values::parse(values)?;
         let place = |place: &Value| match place.list()? {
             [file, function, line, source] => Some(Arc::new(Place {
                 file: file.text()?,
@@ -129,6 +142,7 @@ impl Facts {
                 has: listed("has").iter().filter_map(Value::number).collect(),
                 task,
                 frames: frames(calls.list()?, &places)?,
+                variables: values.threads.remove(&ident).unwrap_or_default(),
             })
         };
         let threads = facts.get("threads")?.list()?.iter().map(thread);
@@ -136,6 +150,7 @@ impl Facts {
             python: facts.get("python")?.text()?,
             holder: facts.get("holder")?.number().filter(|&ident| ident != 0),
             threads: threads.collect::<Option<_>>()?,
+            is_cut: values.is_cut,
         })
     }
 }

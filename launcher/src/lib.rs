@@ -46,4 +46,5 @@ pub mod through_gdb;
 pub mod through_wake;
 pub mod trouble;
 pub mod turn;
+pub mod variables;
 pub mod waits;

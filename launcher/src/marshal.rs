@@ -24,14 +24,14 @@ const DEEPEST: usize = 32;
 /// Nor are more in one: each takes some memory, and may have been announced by a byte.
 const MOST: usize = 20_000_000;
 
-/// The value that is written here; `None` if it is none, or something is behind it.
-pub fn parse(bytes: &[u8]) -> Option<Value> {
+/// The value that is written here, and what is behind it; `None` if it is none.
+pub fn parse(bytes: &[u8]) -> Option<(Value, &[u8])> {
     let mut reader = Reader {
         rest: bytes,
         left: MOST,
     };
     let value = reader.value(DEEPEST)?;
-    reader.rest.is_empty().then_some(value)
+    Some((value, reader.rest))
 }
 
 struct Reader<'a> {
@@ -148,7 +148,8 @@ mod tests {
         // marshal.dumps({'a': (1, [None, True, u'\xe9']), 'b': -2**40, 'c': 140000000000000L}, 0)
         let bytes = b"{s\x01\0\0\0a(\x02\0\0\0i\x01\0\0\0[\x03\0\0\0NTu\x02\0\0\0\xc3\xa9\
             s\x01\0\0\0bI\0\0\0\0\0\xff\xff\xffs\x01\0\0\0cl\x04\0\0\0\0@\x89\x14Q}\x03\x000";
-        let value = parse(bytes).expect("a value");
+        let (value, rest) = parse(bytes).expect("a value");
+        assert_eq!(rest, b"");
         let list = value.get("a").and_then(Value::list).expect("a list");
         assert_eq!(list[0].number(), Some(1_u8));
         assert_eq!(
@@ -164,11 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn leaves_what_is_behind_it() {
+        assert_eq!(parse(b"NTF"), Some((Value::None, &b"TF"[..])));
+    }
+
+    #[test]
     fn refuses_what_is_none() {
         let deep = b"(\x01\0\0\0".repeat(100);
         for bytes in [
             &b""[..],
-            b"NN",
             b"i\x01\0",
             b"s\xff\xff\xff\x7fabc",
             b"s\xff\xff\xff\xffabc",

@@ -13,6 +13,7 @@ use crate::printable::Printable;
 use crate::process::Process;
 use crate::state_text;
 use crate::trouble::Trouble;
+use crate::variables::{self, Variables};
 use crate::waits::{Hold, Wait, Waits};
 
 /// Changes whenever the meaning of anything in the JSON document does;
@@ -72,6 +73,9 @@ impl Report {
                 Printable(note)
             );
         }
+        if self.facts.is_cut {
+            let _ = writeln!(text, "Not all variables found room: ask for less of each");
+        }
         let waits = Waits::of(&self.facts.threads);
         for circle in waits.deadlocks() {
             write_deadlock(&mut text, &waits, &circle);
@@ -85,8 +89,11 @@ impl Report {
                     Printable(&waits_for(&waits, thread, wait))
                 );
             }
-            for frame in &thread.frames {
+            for (index, frame) in thread.frames.iter().enumerate() {
                 write_frame(&mut text, frame);
+                if let Some(variables) = thread.variables_at(index) {
+                    variables::write(&mut text, variables);
+                }
             }
         }
         text
@@ -162,7 +169,7 @@ impl Report {
             }),
             holds: &thread.holds,
             waiting_seconds: thread.task.as_ref().and_then(|task| task.seconds),
-            frames: &thread.frames,
+            frames: FrameEntry::of(thread).collect(),
         });
         let document = Document {
             version: VERSION,
@@ -172,6 +179,7 @@ impl Report {
             note: self.note.as_deref(),
             deadlocks: waits.deadlocks(),
             threads: threads.collect(),
+            variables_cut: self.facts.is_cut,
         };
         let mut text = serde_json::to_string(&document).expect("it has no keys but text");
         text.push('\n');
@@ -202,6 +210,7 @@ struct Document<'a> {
     note: Option<&'a str>,
     deadlocks: Vec<Vec<u64>>,
     threads: Vec<Entry<'a>>,
+    variables_cut: bool,
 }
 
 #[derive(Serialize)]
@@ -217,7 +226,7 @@ struct Entry<'a> {
     waiting_seconds: Option<f64>,
     waits_for: Option<WaitEntry<'a>>,
     holds: &'a [Hold],
-    frames: &'a [Frame],
+    frames: Vec<FrameEntry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -235,16 +244,27 @@ struct WaitEntry<'a> {
     seconds: Option<f64>,
 }
 
-impl Serialize for Frame {
+struct FrameEntry<'a>(&'a Frame, Option<&'a Variables>);
+
+impl FrameEntry<'_> {
+    fn of(thread: &Thread) -> impl Iterator<Item = FrameEntry<'_>> {
+        let frames = thread.frames.iter().enumerate();
+        frames.map(|(index, frame)| FrameEntry(frame, thread.variables_at(index)))
+    }
+}
+
+impl Serialize for FrameEntry<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        match self {
+        match self.0 {
             Frame::Mark(what) => map.serialize_entry("mark", what)?,
             Frame::At(place) => {
                 map.serialize_entry("file", &place.file)?;
                 map.serialize_entry("line", &place.line)?;
                 map.serialize_entry("function", &place.function)?;
                 map.serialize_entry("source", &place.source)?;
+                map.serialize_entry("locals", &self.1.map(|variables| &variables.locals))?;
+                map.serialize_entry("globals", &self.1.map(|variables| &variables.globals))?;
             }
         }
         map.end()

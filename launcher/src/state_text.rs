@@ -36,6 +36,7 @@ pub fn parse(text: &str) -> (Option<String>, Facts) {
         python: String::new(),
         holder: None,
         threads,
+        is_cut: false,
     };
     (note, facts)
 }

@@ -231,18 +231,23 @@ pub unsafe fn copy(text: *const c_char) -> Option<Vec<u8>> {
 pub struct Heap;
 
 impl Heap {
-    /// Copies a text; null where `malloc` gives no memory.
+    /// Copies a text that is in pieces; null where `malloc` gives no memory.
     ///
     /// Only on a thread of our own: it calls `malloc`.
-    pub fn copy(text: &[u8]) -> *const c_char {
+    pub fn copy(pieces: &[&[u8]]) -> *const c_char {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         // SAFETY: malloc's memory is aligned for the header and large enough.
         unsafe {
-            let start = libc::malloc(HEADER + text.len() + 1).cast::<u8>();
+            let start = libc::malloc(HEADER + length + 1).cast::<u8>();
             if start.is_null() {
                 return ptr::null();
             }
-            ptr::copy_nonoverlapping(text.as_ptr(), start.add(HEADER), text.len());
-            seal(start, text.len())
+            let mut end = start.add(HEADER);
+            for piece in pieces {
+                ptr::copy_nonoverlapping(piece.as_ptr(), end, piece.len());
+                end = end.add(piece.len());
+            }
+            seal(start, length)
         }
     }
 

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::memory::read;
 use crate::message::FACTS;
 use crate::python::{PyObject, Python};
-use crate::{carried, kernel_file, variables, worker};
+use crate::{carried, kernel_file, undisturbed, variables, worker};
 
 /// The text of the Python half, NUL-terminated.
 const TEXT: &str = concat!(include_str!("facts.py"), "\0");
@@ -41,7 +41,9 @@ pub unsafe fn prepare(python: &Python) -> Result<(), Failure> {
     unsafe {
         let functions = [(c"_tell", &TELL), (c"_more", &MORE)];
         let add = |namespace| variables::put_in(python, namespace);
-        carried::compile(python, (TEXT, c"facts.py"), &[c"sys"], add, &functions)
+        undisturbed::prepared(python, || {
+            carried::compile(python, (TEXT, c"facts.py"), &[c"sys"], add, &functions)
+        })
     }
 }
 

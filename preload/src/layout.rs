@@ -22,6 +22,8 @@ pub const WORD: usize = size_of::<usize>();
 pub const FRAME_BACK: usize = 0;
 pub const FRAME_CODE: usize = WORD;
 pub const FRAME_GLOBALS: usize = 3 * WORD;
+/// f_locals, the names of a module or a class that is being made.
+pub const FRAME_NAMES: usize = 4 * WORD;
 pub const FRAME_VALUE_STACK: usize = 5 * WORD;
 pub const FRAME_TRACE: usize = 7 * WORD;
 pub const FRAME_LAST_INSTRUCTION: usize = 12 * WORD;
@@ -37,6 +39,9 @@ pub const FRAME_LOCALS: usize = 12 * WORD + 12 + 12 * MOST_BLOCKS + 4;
 /// co_firstlineno (an int and its padding), co_lnotab.
 /// co_nlocals, the second of the ints.
 pub const CODE_COUNT: usize = 4;
+/// co_flags, the fourth of the ints.
+pub const CODE_FLAGS: usize = 12;
+pub const CODE_NAMES: usize = 4 * WORD;
 pub const CODE_VARIABLES: usize = 5 * WORD;
 pub const CODE_FREE: usize = 6 * WORD;
 pub const CODE_CELLS: usize = 7 * WORD;
@@ -44,6 +49,13 @@ pub const CODE_FILENAME: usize = 8 * WORD;
 pub const CODE_NAME: usize = 9 * WORD;
 const CODE_FIRST_LINE: usize = 10 * WORD;
 const CODE_LINE_TABLE: usize = 11 * WORD;
+
+/// PyTypeObject (object.h), counted from the end of PyObject_VAR_HEAD: tp_name, tp_basicsize; tp_repr
+/// and tp_dict come after more, all of them words.
+pub const TYPE_NAME: usize = 0;
+const TYPE_SIZE: usize = WORD;
+pub const TYPE_REPR: usize = 8 * WORD;
+pub const TYPE_DICT: usize = 30 * WORD;
 
 /// PyStringObject (stringobject.h), counted from the end of PyObject_VAR_HEAD: the hash (a
 /// long), the state (an int), then the bytes.
@@ -107,10 +119,8 @@ unsafe fn agrees(python: &Python, frame: *mut PyObject) -> Option<bool> {
         };
         let parts = Frame::read(python, address)?;
         let body = body(python.frame_type, address, true)?;
-        // tp_basicsize, which the type object has behind PyObject_VAR_HEAD and tp_name
-        // (Include/object.h): the size with one variable.
         let head = body - address;
-        let size = read::<usize>(python.frame_type + head + WORD)?;
+        let of_type = |at| read::<usize>(python.frame_type + head + at);
         let code = parts.code_object as *mut PyObject;
         let outer = pointer(frame, c"f_back").filter(|&outer| is_frame(python, outer));
         let trace = read::<usize>(body + FRAME_TRACE)?;
@@ -122,7 +132,10 @@ unsafe fn agrees(python: &Python, frame: *mut PyObject) -> Option<bool> {
         });
         Some(
             listed
-                && size == head + FRAME_LOCALS + WORD
+                // The size with one variable.
+                && of_type(TYPE_SIZE)? == head + FRAME_LOCALS + WORD
+                && self::body(python.dict_type, of_type(TYPE_DICT)?, false).is_some()
+                && pointer(code, c"co_names")? == read(parts.code + CODE_NAMES)?
                 && pointer(frame, c"f_code")? == parts.code_object
                 && pointer(frame, c"f_globals")? == read(body + FRAME_GLOBALS)?
                 && (trace == 0) == (pointer(frame, c"f_trace")? == python._Py_NoneStruct as usize)

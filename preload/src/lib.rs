@@ -42,6 +42,7 @@ mod park;
 mod python;
 mod reader;
 mod request;
+mod shown;
 mod snippet;
 mod sources;
 mod stacks;
@@ -49,6 +50,7 @@ mod threads;
 mod undisturbed;
 #[cfg(not(any(test, miri)))]
 mod unwinder;
+mod values;
 mod variables;
 mod wait;
 mod waker;

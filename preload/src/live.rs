@@ -5,9 +5,9 @@ use std::ffi::c_int;
 use std::ptr;
 
 use crate::layout::{
-    self, CODE_CELLS, CODE_COUNT, CODE_FILENAME, CODE_FREE, CODE_NAME, CODE_VARIABLES, FRAME_BACK,
-    FRAME_BLOCKS, FRAME_CODE, FRAME_GLOBALS, FRAME_LAST_INSTRUCTION, FRAME_LOCALS, FRAME_TRACE,
-    FRAME_VALUE_STACK, MOST_BLOCKS, WORD, attribute,
+    self, CODE_CELLS, CODE_COUNT, CODE_FILENAME, CODE_FLAGS, CODE_FREE, CODE_NAME, CODE_NAMES,
+    CODE_VARIABLES, FRAME_BACK, FRAME_BLOCKS, FRAME_CODE, FRAME_GLOBALS, FRAME_LAST_INSTRUCTION,
+    FRAME_LOCALS, FRAME_NAMES, FRAME_TRACE, FRAME_VALUE_STACK, MOST_BLOCKS, WORD, attribute,
 };
 use crate::python::{PyObject, Python};
 
@@ -29,7 +29,7 @@ impl Live {
     ///
     /// # Safety
     /// Holding the GIL; the object is alive, and as large as that.
-    unsafe fn word(self, object: *mut PyObject, tail: usize, at: usize) -> *mut PyObject {
+    pub unsafe fn word(self, object: *mut PyObject, tail: usize, at: usize) -> *mut PyObject {
         // SAFETY: the caller's.
         unsafe {
             object
@@ -181,6 +181,36 @@ impl Live {
                 }
             }
         }
+    }
+
+    /// The dictionary of the names of a module or a class that is being made, borrowed; null of a
+    /// function, whose variables are elsewhere, or if it is of a class of its own.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a frame.
+    pub unsafe fn names_in_making(self, python: &Python, frame: *mut PyObject) -> *mut PyObject {
+        /// CO_OPTIMIZED (Include/code.h).
+        const OPTIMIZED: c_int = 1;
+        // SAFETY: the caller's.
+        unsafe {
+            let flags = self.code(frame).byte_add(self.head + CODE_FLAGS);
+            let names = self.word(frame, WORD, FRAME_NAMES);
+            let of_function = flags.cast::<c_int>().read() & OPTIMIZED != 0;
+            if of_function || names.is_null() || !self.is_dictionary(python, names) {
+                return ptr::null_mut();
+            }
+            names
+        }
+    }
+
+    /// The names that a code object's instructions look up, a tuple, in the order in which they first
+    /// do; borrowed.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a code object.
+    pub unsafe fn looked_up(self, code: *mut PyObject) -> *mut PyObject {
+        // SAFETY: the caller's.
+        unsafe { self.word(code, 0, CODE_NAMES) }
     }
 
     /// What is to be called at the ends of the `with` blocks that it is in (their `__exit__`): it is

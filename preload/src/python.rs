@@ -54,6 +54,8 @@ macro_rules! python_api {
             pub dict_type: usize,
             /// The type of all instances of old-style classes.
             pub instance_type: usize,
+            /// Whether a character of `unicode` has four bytes; else it has two.
+            pub has_wide_unicode: bool,
         }
 
         impl Python {
@@ -84,6 +86,8 @@ macro_rules! python_api {
                     string_type: need(c"PyString_Type")?,
                     dict_type: need(c"PyDict_Type")?,
                     instance_type: need(c"PyInstance_Type")?,
+                    // Its functions are named for it (Include/unicodeobject.h).
+                    has_wide_unicode: find(c"PyUnicodeUCS4_FromUnicode").is_some(),
                 })
             }
         }
@@ -135,6 +139,7 @@ python_api! {
         PyType_IsSubtype: fn(*mut PyObject, *mut PyObject) -> c_int;
         PyObject_GetAttrString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
         PyObject_IsTrue: fn(*mut PyObject) -> c_int;
+        PyObject_Repr: fn(*mut PyObject) -> *mut PyObject;
         PyObject_Str: fn(*mut PyObject) -> *mut PyObject;
         PyDict_New: fn() -> *mut PyObject;
         PyDict_Clear: fn(*mut PyObject);
@@ -152,6 +157,9 @@ python_api! {
         PyList_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
         PyList_Size: fn(*mut PyObject) -> Py_ssize_t;
         PyList_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
+        PySet_Size: fn(*mut PyObject) -> Py_ssize_t;
+        _PySet_NextEntry: fn(*mut PyObject, *mut Py_ssize_t, *mut *mut PyObject, *mut c_long) -> c_int;
+        _PyLong_NumBits: fn(*mut PyObject) -> usize;
         PyInt_FromLong: fn(c_long) -> *mut PyObject;
         PyInt_AsLong: fn(*mut PyObject) -> c_long;
         PyTuple_New: fn(Py_ssize_t) -> *mut PyObject;
@@ -178,6 +186,21 @@ python_api! {
         _Py_Ticker: c_int;
         _Py_NoneStruct: PyObject;
         PyExc_MemoryError: *mut PyObject;
+        PyInt_Type: PyObject;
+        PyLong_Type: PyObject;
+        PyFloat_Type: PyObject;
+        PyBool_Type: PyObject;
+        PyUnicode_Type: PyObject;
+        PyTuple_Type: PyObject;
+        PyList_Type: PyObject;
+        PySet_Type: PyObject;
+        PyFrozenSet_Type: PyObject;
+        PyFunction_Type: PyObject;
+        PyCFunction_Type: PyObject;
+        PyModule_Type: PyObject;
+        PyClass_Type: PyObject;
+        PyMethod_Type: PyObject;
+        PyType_Type: PyObject;
     }
 }
 

@@ -10,6 +10,7 @@ use crate::failure::{Failure, raised};
 use crate::python::{PyObject, Python};
 use crate::reader::Found;
 use crate::sources::{Lines, Place, SearchPath};
+use crate::values::{self, Values};
 use crate::wanted::Wanted;
 use crate::{facts, layout, stacks, threads, undisturbed};
 
@@ -48,13 +49,19 @@ pub struct Collected {
     pub path: SearchPath,
     /// The identifiers of the threads, where it is facts that are wanted.
     pub idents: Option<Vec<usize>>,
+    /// The values of variables, where they are wanted: see `values.rs`.
+    values: Vec<u8>,
 }
 
-/// Takes down where every thread is.
+/// Takes down where every thread is, for this request.
 ///
 /// # Safety
 /// On the worker, holding the GIL with a thread state of its own, no exception set.
-pub unsafe fn collect(python: &Python, wanted: Wanted) -> Result<Collected, Failure> {
+pub unsafe fn collect(
+    python: &Python,
+    request: u32,
+    wanted: &Wanted,
+) -> Result<Collected, Failure> {
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
     unsafe {
         let unused = UNUSED.swap(ptr::null_mut(), Ordering::Relaxed);
@@ -86,14 +93,26 @@ pub unsafe fn collect(python: &Python, wanted: Wanted) -> Result<Collected, Fail
         }
         // What there is no sense in it leaves out, by way of an `except` clause.
         let collect = || call(python, &COLLECT, &arguments);
-        let object = undisturbed::alone(python, || match wanted.facts {
-            true => undisturbed::keeping_exc_info(python, collect),
-            false => collect(),
+        let mut values = Ok(Values::default());
+        let object = undisturbed::alone(python, || {
+            let object = match wanted.facts {
+                true => undisturbed::keeping_exc_info(python, collect),
+                false => collect(),
+            };
+            if wanted.facts && (wanted.locals || wanted.globals) && !object.is_null() {
+                values = values::take(python, wanted);
+            }
+            object
         });
         if object.is_null() {
             return Err(raised(python));
         }
         UNUSED.store(object, Ordering::Relaxed);
+        let mut values = values?;
+        undisturbed::keeping_exc_info(python, || {
+            values.ask_objects(python, request, wanted.length);
+            ptr::null_mut()
+        });
         let places = places(python, object);
         let path = search_path(python, object);
         Ok(Collected {
@@ -101,6 +120,7 @@ pub unsafe fn collect(python: &Python, wanted: Wanted) -> Result<Collected, Fail
             places,
             path,
             idents: wanted.facts.then(|| idents(python, object)),
+            values: values.finish(),
         })
     }
 }
@@ -195,6 +215,7 @@ pub unsafe fn compose(
 ) -> Result<*const c_char, Failure> {
     let wanted = collected.places.len();
     let facts = collected.idents.is_some();
+    let values = collected.values;
     let collected = collected.object;
     UNUSED.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
@@ -229,7 +250,7 @@ pub unsafe fn compose(
         if text.is_null() {
             return Err(raised(python));
         }
-        let copy = bytes(python, text).map(Heap::copy);
+        let copy = bytes(python, text).map(|text| Heap::copy(&[text, &values]));
         (python.Py_DecRef)(text);
         match copy {
             Some(copy) if copy.is_null() => Err(Failure::NoMemory),
@@ -341,12 +362,14 @@ unsafe fn prepare(python: &Python) -> Result<(), Failure> {
             (c"_compose", &COMPOSE),
             (c"_collect", &COLLECT),
         ];
-        carried::compile(
-            python,
-            (TEXT, c"sleeper_agent.py"),
-            &[c"sys", c"linecache"],
-            |namespace| stacks::put_in_place(python, namespace),
-            &functions,
-        )
+        undisturbed::prepared(python, || {
+            carried::compile(
+                python,
+                (TEXT, c"sleeper_agent.py"),
+                &[c"sys", c"linecache"],
+                |namespace| stacks::put_in_place(python, namespace),
+                &functions,
+            )
+        })
     }
 }

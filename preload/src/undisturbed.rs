@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::carried::call;
+use crate::failure::Failure;
 use crate::imports;
 use crate::python::{PyObject, Python};
 
@@ -51,6 +52,27 @@ pub unsafe fn alone(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *m
         python._Py_Ticker.write_volatile(0);
         result
     }
+}
+
+/// Prepares something [`alone`]: what runs Python code, and then goes on with the interpreter's lists.
+/// If others ran in between, the interpreter might come to its end there, and the rest of this take
+/// the process with it ("PyImport_GetModuleDict: no module dictionary!", Python/import.c).
+///
+/// # Safety
+/// As for `snippet::collect`.
+pub unsafe fn prepared(
+    python: &Python,
+    prepare: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut result = Ok(());
+    // SAFETY: the caller's.
+    unsafe {
+        alone(python, || {
+            result = prepare();
+            ptr::null_mut()
+        })
+    };
+    result
 }
 
 /// Starts the collector again, if [`alone`] has stopped it: it is done, or a forked child has

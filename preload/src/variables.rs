@@ -102,8 +102,27 @@ unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) 
     let Some(python) = python::found() else {
         return ptr::null_mut();
     };
-    // SAFETY: called by the interpreter, holding the GIL. It computes where the pointer stands from
-    // the sizes in the object's type (Objects/object.c, 2.6 and 2.7).
+    // SAFETY: called by the interpreter, holding the GIL.
+    unsafe {
+        let dictionary = Live::known().map_or(ptr::null_mut(), |live| own(python, live, object));
+        let result = if dictionary.is_null() {
+            python._Py_NoneStruct
+        } else {
+            dictionary
+        };
+        (python.Py_IncRef)(result);
+        result
+    }
+}
+
+/// The dictionary that holds an object's own attributes, borrowed; null if it has none, or one of a
+/// class with ideas of its own. Neither the object nor its class is asked.
+///
+/// # Safety
+/// Holding the GIL; the object is alive.
+pub unsafe fn own(python: &Python, live: Live, object: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the caller's. It computes where the pointer stands from the sizes in the object's type
+    // (Objects/object.c, 2.6 and 2.7).
     unsafe {
         let place = (python._PyObject_GetDictPtr)(object);
         let dictionary = if is_local(python, object) {
@@ -111,17 +130,12 @@ unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) 
         } else if !place.is_null() {
             place.read()
         } else {
-            Live::known().map_or(ptr::null_mut(), |live| live.old_attributes(python, object))
+            live.old_attributes(python, object)
         };
-        let is_one = !dictionary.is_null()
-            && Live::known().is_some_and(|live| live.is_dictionary(python, dictionary));
-        let result = if is_one {
-            dictionary
-        } else {
-            python._Py_NoneStruct
-        };
-        (python.Py_IncRef)(result);
-        result
+        if dictionary.is_null() || !live.is_dictionary(python, dictionary) {
+            return ptr::null_mut();
+        }
+        dictionary
     }
 }
 

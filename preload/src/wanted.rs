@@ -160,6 +160,15 @@ impl Wanted {
         Ok(())
     }
 
+    /// Whether the value of this name is hidden.
+    pub fn hides(&self, name: &[u8]) -> bool {
+        let hidden = self.hidden.as_bytes().split(|&byte| byte == b',');
+        hidden.filter(|word| !word.is_empty()).any(|word| {
+            let mut places = name.windows(word.len());
+            places.any(|place| place.eq_ignore_ascii_case(word))
+        })
+    }
+
     /// From what was heard; `None` if some of it is not known here.
     pub fn parse(words: &[u8]) -> Option<Wanted> {
         let mut wanted = Wanted::NOTHING;

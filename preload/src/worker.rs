@@ -166,7 +166,7 @@ unsafe fn serve(python: &'static Python) -> bool {
             if !boot::hook_exit(python) {
                 snippet::forget();
             }
-            Some(snippet::collect(python, wanted))
+            Some(snippet::collect(python, request?, &wanted))
         });
         match collected {
             Ok(None) => return false,

@@ -78,15 +78,21 @@ pub fn document(pid: i32, via: &str) -> Value {
     let ended = activate(["--format", "json", "--via", via, &pid]);
     ended.expect_code(0);
     assert_eq!(ended.err(), "");
-    let out = ended.out();
+    let document = as_the_schema_says(&ended.out());
+    assert_eq!(document["pid"].to_string(), pid);
+    document
+}
+
+/// One document, that is as the schema says.
+#[track_caller]
+pub fn as_the_schema_says(out: &str) -> Value {
     assert_eq!(out.lines().count(), 1, "{out}");
-    let document: Value = serde_json::from_str(&out).expect("JSON");
+    let document: Value = serde_json::from_str(out).expect("JSON");
     let schema = include_str!("../../launcher/schema/state.json");
     let schema: Value = serde_json::from_str(schema).unwrap();
     if let Err(error) = jsonschema::validate(&schema, &document) {
         panic!("{error}, at {}: {document:#}", error.instance_path());
     }
-    assert_eq!(document["pid"].to_string(), pid);
     document
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{Case, Need::Nothing};
 use std::time::Duration;
-use tests::ask::{place_shim, state, target, woken_target};
+use tests::ask::{activate, place_shim, state, target, woken_target};
 use tests::interpreters::Interpreter;
 use tests::process::run_within;
 use tests::procfs::status;
@@ -34,6 +34,7 @@ pub const CASES: &[Case] = &[
         unharmed(python, "importing")
     }),
     ("signal_handlers_stay", Nothing, signal_handlers_stay),
+    ("ends_while_first_asked", Nothing, ends_while_first_asked),
 ];
 
 fn unharmed(python: &Interpreter, what: &str) {
@@ -63,5 +64,24 @@ fn signal_handlers_stay(python: &Interpreter) {
     for _ in 0..3 {
         state(pid);
         assert_eq!(status(pid, "SigCgt"), before);
+    }
+}
+
+/// The first question takes some Python of the agent's own; the interpreter must not come to its end
+/// half-way through that.
+fn ends_while_first_asked(python: &Interpreter) {
+    for _ in 0..4 {
+        let mut program = woken_target(python, "ends_asked.py", &[]);
+        // Whether there still is an answer is a matter of luck.
+        activate([
+            "--via",
+            "wake",
+            "--format",
+            "full",
+            &program.pid().to_string(),
+        ]);
+        let ended = program.end();
+        assert_eq!(ended.err(), "");
+        ended.expect_code(7);
     }
 }

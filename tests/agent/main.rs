@@ -20,6 +20,7 @@ mod cases_peers;
 mod cases_programs;
 mod cases_sa_run;
 mod cases_unharmed;
+mod cases_variables;
 mod cases_waits;
 mod cases_wake;
 mod cases_weird;
@@ -65,6 +66,7 @@ type PlainCase = (&'static str, Need, fn());
 const CASES: &[(&str, &[Case])] = &[
     ("format", cases_format::CASES),
     ("full", cases_full::CASES),
+    ("variables", cases_variables::CASES),
     ("waits", cases_waits::CASES),
     ("import", cases_import::CASES),
     ("programs", cases_programs::CASES),

@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
 use launcher::activation::{self, Manner, Via};
 use launcher::answer::Answer;
 use launcher::carriers::{self, Carrier};
@@ -21,6 +22,7 @@ use launcher::process::Process;
 use launcher::report::Report;
 use launcher::side_by_side;
 use launcher::trouble::Trouble;
+use launcher::variables::VariableOptions;
 use launcher::wanted::Wanted;
 
 /// Print what every thread of a running Python program is doing.
@@ -40,6 +42,7 @@ Examples:
   sleeper_agent_activate --via wake 4711   without a debugger, in a millisecond or two
   sleeper_agent_activate --format full 4711    with the threads' names, and what each waits in
   sleeper_agent_activate --format json 4711    everything, for programs
+  sleeper_agent_activate --locals 4711     with the values of local variables
   sleeper_agent_activate -v 4711           with gdb's own words on standard error
 
 The state of one process is its text and nothing else. Of several each stands under a line
@@ -56,9 +59,12 @@ struct Arguments {
     verbose: bool,
 
     /// The state as the original prints it; with the threads' names, TIDs and what they wait in; or
-    /// as a JSON document
-    #[arg(long, value_enum, default_value = "plain")]
-    format: Format,
+    /// as a JSON document [default: plain, or full where only that can show what is asked for]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+
+    #[command(flatten)]
+    variables: VariableOptions,
 
     /// How to get at the program: a debugger, or a signal to the agent in it. Where nothing is
     /// said it is gdb, or, if that is missing or not allowed to, a signal
@@ -88,6 +94,23 @@ struct Arguments {
         allow_negative_numbers = true
     )]
     pids: Vec<String>,
+}
+
+impl Arguments {
+    fn format(&self) -> Format {
+        let more = self.variables.any();
+        match self.format {
+            Some(Format::Plain) if more => Arguments::command()
+                .error(
+                    ErrorKind::ArgumentConflict,
+                    "the plain format shows no variables: leave --format out, or say full or json",
+                )
+                .exit(),
+            Some(format) => format,
+            None if more => Format::Full,
+            None => Format::Plain,
+        }
+    }
 }
 
 /// How a state is shown.
@@ -123,7 +146,7 @@ fn main() -> ExitCode {
         failed = true;
     };
     let wanted = wanted(&arguments, &mut fail);
-    let format = arguments.format;
+    let format = arguments.format();
     let found = arguments.all || !arguments.children.is_empty();
     let headed = match format {
         Format::Plain => arguments.pids.len() > 1 || found,
@@ -137,10 +160,10 @@ fn main() -> ExitCode {
         _ => AT_A_TIME_BY_GDB,
     };
     let manner = Manner {
-        wanted: Wanted {
+        wanted: arguments.variables.add_to(Wanted {
             facts: format != Format::Plain,
             ..Wanted::default()
-        },
+        }),
         via: arguments.via,
         gdb: arguments.gdb,
         timeout: arguments.timeout,
@@ -320,7 +343,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        use clap::CommandFactory;
         Arguments::command().debug_assert();
     }
 
