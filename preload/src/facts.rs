@@ -12,8 +12,15 @@ use crate::message::FACTS;
 use crate::python::{PyObject, Python};
 use crate::{carried, kernel_file, variables, worker};
 
-/// The text of the Python half, NUL-terminated.
-const TEXT: &str = concat!(include_str!("facts.py"), "\0");
+/// The text of the Python half, NUL-terminated: one text, as if it stood in one file.
+const TEXT: &str = concat!(
+    include_str!("facts.py"),
+    "\n\n",
+    include_str!("waits.py"),
+    "\n\n",
+    include_str!("calls.py"),
+    "\0"
+);
 
 /// Its functions; null until first needed in an interpreter's life. Read and written only by who
 /// holds the GIL.
