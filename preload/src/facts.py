@@ -40,6 +40,7 @@ def _more(frames):
             raise
         except:  # Of nonsense there is nothing to tell.
             pass
+    _tell_importers(frames, waits, lines)
     threads = dict([(id(thread), ident) for ident, thread in active.items()])
     holds = _holds(frames, threading, known)
     _tell_waits(told, frames, waits, threads, holds)

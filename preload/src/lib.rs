@@ -25,6 +25,7 @@ mod detour;
 mod environment;
 mod facts;
 mod failure;
+mod gil;
 mod imports;
 #[allow(dead_code)] // The commands' half of it.
 mod interface;
@@ -45,6 +46,7 @@ mod request;
 mod snippet;
 mod sources;
 mod stacks;
+mod system_calls;
 mod threads;
 mod undisturbed;
 #[cfg(not(any(test, miri)))]

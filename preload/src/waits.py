@@ -160,6 +160,8 @@ def _deque():
 
 def _wait_in_call(frame, lines):
     """Return what a function of C's waits for that the frame is calling."""
+    if _imports(frame, lines):
+        return {'for': 'import'}
     called, arguments = _called(frame, lines)
     if called is None:
         return None
@@ -189,3 +191,64 @@ def _wait_in_call(frame, lines):
 
 def _lock_type():
     return _module('thread').get('LockType')
+
+
+def _imports(frame, lines):
+    """Return whether the frame is importing something, as the interpreter itself
+    does it: holding the import lock, or waiting for it."""
+    text = frame.f_code.co_code
+    last = frame.f_lasti
+    if not 0 <= last < len(text):
+        return False
+    instruction = ord(text[last])
+    if instruction == _IMPORT_NAME:
+        builtins = frame.f_builtins
+        if type(builtins) is not dict:
+            return False
+        function = builtins.get('__import__')
+    elif instruction == _CALL_FUNCTION:
+        called = _called(frame, lines)[0]
+        if called is None or called[1] not in ('__import__', 'acquire_lock'):
+            return False
+        function = (_attributes(called[0]) or {}).get(called[1])
+    else:
+        return False
+    return type(function) is type(len) and (
+        (function.__module__, function.__name__) in (
+            ('__builtin__', '__import__'), ('imp', 'acquire_lock')))
+
+
+def _tell_importers(frames, waits, lines):
+    """Add to the waits for the import lock which thread has it: the one in which
+    the code of a module runs because it is imported. The interpreter holds the
+    lock meanwhile (Python/import.c, PyImport_ImportModuleLevel). A wait of which
+    that is not known is left out, and so is one of that thread: it is not known
+    from one that reads a module's file, say, or waits in its C code."""
+    waiting = [ident for ident, wait in waits.items()
+               if wait is not None and wait['for'] == 'import']
+    if not waiting:
+        return
+    importers = []
+    if _held():
+        for ident, frame in frames.items():
+            while frame is not None:
+                code, frame = frame.f_code, frame.f_back
+                # Not a function that a signal or the collector has called there.
+                if code.co_name == '<module>' and (
+                        frame is not None and _imports(frame, lines)):
+                    importers.append(ident)
+                    break
+    for ident in waiting:
+        if len(importers) == 1 and ident not in importers:
+            waits[ident]['owner'] = importers[0]
+        else:
+            waits[ident] = None
+
+
+def _held():
+    """Return whether the import lock may be held. Who lets go of it while it
+    imports has this module."""
+    held = _module('imp').get('lock_held')
+    if type(held) is type(len) and held.__module__ == 'imp':
+        return held()
+    return True
