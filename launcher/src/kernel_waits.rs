@@ -96,7 +96,7 @@ impl Wait {
                 None => String::new(),
             };
             words = match self.others {
-                Some(others) => match others + self.descriptors.len() as u64 {
+                Some(others) => match others.saturating_add(self.descriptors.len() as u64) {
                     1 => format!("one descriptor{whose}"),
                     count => format!("any of {count} descriptors{whose}"),
                 },
@@ -109,7 +109,8 @@ impl Wait {
             return None;
         }
         words.push_str(&shown.join("; "));
-        let hidden = (self.descriptors.len() - shown.len()) as u64 + self.others.unwrap_or(0);
+        let hidden = (self.descriptors.len() - shown.len()) as u64;
+        let hidden = hidden.saturating_add(self.others.unwrap_or(0));
         if hidden > 0 && !shown.is_empty() {
             words.push_str(&format!("; and {hidden} more"));
         }
@@ -214,6 +215,10 @@ mod tests {
             let expected = (kind, limited, words.to_owned());
             assert_eq!(self::told(call, arguments, extra), expected, "{call}");
         }
+        // Nonsense that a program has written.
+        let most = format!("+{}", u64::MAX);
+        let (_, _, words) = self::told("select", &[1; 5], &["5 r ", "6 r ", &most]);
+        assert!(words.starts_with("any of 18446744073709551615 descriptors: "));
         assert_eq!(of("futex", &[1, 0], &[]), None);
         assert_eq!(of("select", &[0, 0, 0, 0, 1], &[]), None);
         assert_eq!(of("waitid", &[2, 0x8000_0000], &[]), None);
