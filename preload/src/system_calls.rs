@@ -219,3 +219,27 @@ fn link_of(task: i32, number: i32, room: &mut [u8]) -> &[u8] {
     let count = unsafe { libc::readlink(path.as_ptr(), room.as_mut_ptr().cast(), room.len()) };
     &room[..usize::try_from(count).unwrap_or(0)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_which_call_was_interrupted() {
+        let code = [0xb8_u8, 7, 0, 0, 0, 0x0f, 0x05];
+        let after = code.as_ptr() as usize + code.len();
+        let restarted = |number: i64, counter: usize| {
+            let line = format!("{number} 0x1 0x2 0x3 0x4 0x5 0x6 0x7ff0 {counter:#x}\n");
+            Call::parse(line.as_bytes()).expect("a call").restarted()
+        };
+        assert_eq!(
+            restarted(libc::SYS_restart_syscall, after),
+            Some(libc::SYS_poll)
+        );
+        assert_eq!(restarted(libc::SYS_restart_syscall, after - 1), None);
+        assert_eq!(restarted(libc::SYS_restart_syscall, 8), None);
+        assert_eq!(restarted(libc::SYS_futex, after), None);
+        assert!(Call::parse(b"running\n").is_none());
+        assert!(Call::parse(b"-1 0x7ff0 0x1\n").is_none());
+    }
+}
