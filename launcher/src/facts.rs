@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use syscalls::x86_64::Sysno;
 
+use crate::kernel_waits;
 use crate::marshal::{self, Value};
 use crate::variables::{Values, Variables};
 use crate::waits::{Hold, Wait};
@@ -67,6 +68,10 @@ pub struct Task {
     pub runs: bool,
     /// For how long it has not run, in seconds, if that is known (`idle_times.rs`).
     pub seconds: Option<f64>,
+    /// Of one in a futex: whether that is the GIL's, if it is known.
+    pub on_gil: Option<bool>,
+    /// What that call waits for, if it is known.
+    pub wait: Option<Wait>,
 }
 
 /// What stands in a stack.
@@ -123,6 +128,7 @@ impl Facts {
             .iter()
             .filter_map(|(ident, more)| Some((ident.number()?, more)))
             .collect();
+        let holder = facts.get("holder")?.number().filter(|&ident| ident != 0);
         let thread = |thread: &Value| {
             let [ident, calls] = thread.list()? else {
                 return None;
@@ -130,14 +136,18 @@ impl Facts {
             let ident = ident.number()?;
             let more = |what: &str| more.get(&ident).and_then(|more| more.get(what));
             let listed = |what: &str| more(what).and_then(Value::list).unwrap_or_default();
-            let task = tasks.remove(&ident);
+            let mut task = tasks.remove(&ident);
             let wait = more("wait").and_then(Wait::parse);
+            let wait = wait.filter(|wait| task.as_ref().is_none_or(|task| wait.agrees(task)));
+            let in_kernel = task.as_mut().and_then(|task| task.wait.take());
+            // That one had it when it was asked for, which is what is told of it.
+            let in_kernel = in_kernel.filter(|one| one.kind != "gil" || holder != Some(ident));
             Some(Thread {
                 ident,
                 name: more("name").and_then(Value::text),
                 daemon: more("daemon").map(Value::is_true),
                 main: more("main").is_some_and(Value::is_true),
-                wait: wait.filter(|wait| task.as_ref().is_none_or(|task| wait.agrees(task))),
+                wait: wait.or(in_kernel),
                 holds: listed("holds").iter().filter_map(Hold::parse).collect(),
                 has: listed("has").iter().filter_map(Value::number).collect(),
                 task,
@@ -148,7 +158,7 @@ impl Facts {
         let threads = facts.get("threads")?.list()?.iter().map(thread);
         Some(Facts {
             python: facts.get("python")?.text()?,
-            holder: facts.get("holder")?.number().filter(|&ident| ident != 0),
+            holder,
             threads: threads.collect::<Option<_>>()?,
             is_cut: values.is_cut,
         })
@@ -171,19 +181,38 @@ fn frames(calls: &[Value], places: &[Arc<Place>]) -> Option<Vec<Frame>> {
     Some(frames)
 }
 
-/// Lines of: identifier, number, what `/proc/PID/task/TID/syscall` has (proc_pid_syscall(5)).
+/// Lines of: identifier, number, what `/proc/PID/task/TID/syscall` has (proc_pid_syscall(5)); and what
+/// more the agent tells of that call, each behind a tab. Before them the futex of the GIL.
 fn parse_tasks(text: &str) -> HashMap<u64, Task> {
+    let number_of = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
+    let first = text.lines().next().unwrap_or_default();
+    let gil = first.strip_prefix("gil ").and_then(number_of);
     let task = |line: &str| {
-        let mut words = line.split(' ');
+        let mut told = line.split('\t');
+        let mut words = told.next()?.split(' ');
         let ident = words.next()?.parse().ok()?;
         let number = words.next()?.parse().ok()?;
         let what = words.next().unwrap_or_default();
+        // Below zero: it is blocked, and in none.
+        let call = what.parse().ok().filter(|&call| call >= 0).map(named);
+        let arguments: Vec<u64> = words.map_while(number_of).collect();
+        let told: Vec<&str> = told.collect();
+        let on_gil = match (call.as_deref(), gil) {
+            (Some("futex"), Some(_)) => Some(arguments.first().copied() == gil),
+            _ => None,
+        };
+        let wait = match call.as_deref() {
+            Some("futex") if on_gil == Some(true) => Some(Wait::of_kind("gil")),
+            Some(call) => kernel_waits::of(call, &arguments, &told),
+            None => None,
+        };
         let task = Task {
             number,
-            // Below zero: it is blocked, and in none.
-            call: what.parse().ok().filter(|&call| call >= 0).map(named),
+            call,
             runs: what == "running",
             seconds: None,
+            on_gil,
+            wait,
         };
         Some((ident, task))
     };
@@ -213,6 +242,20 @@ mod tests {
         assert_eq!(tasks.len(), 4);
         assert!(parse_tasks("").is_empty());
         assert_eq!(named(100_000), "100000");
+    }
+
+    #[test]
+    fn takes_what_a_call_waits_for_to_it() {
+        let text = "7 70 0 0x5 0x7f 0x10 0x0 0x0 0x0 0x7ff 0x7f\t5 r /a\u{e9}\\011b\n8 80 202 0x1a 0x0\n9 90 202 0x1 0x0\n";
+        let known = parse_tasks(&format!("gil 0x1a\n{text}"));
+        let on_gil = |tasks: &HashMap<u64, Task>| [7, 8, 9].map(|ident| tasks[&ident].on_gil);
+        assert_eq!(on_gil(&known), [None, Some(true), Some(false)]);
+        assert_eq!(known[&8].wait, Some(Wait::of_kind("gil")));
+        let tasks = parse_tasks(text);
+        assert_eq!(on_gil(&tasks), [None; 3]);
+        let words = |ident: u64| tasks[&ident].wait.as_ref().map(Wait::words);
+        assert_eq!(words(7), Some("data on file 5 /a\u{e9}\\011b".to_owned()));
+        assert_eq!(words(8), None);
     }
 
     #[test]

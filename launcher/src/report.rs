@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 
 use crate::answer::Answer;
+use crate::descriptors::{self, Descriptor};
 use crate::facts::{Facts, Frame, Thread};
 use crate::interface::THREAD_HEADING;
 use crate::printable::Printable;
@@ -47,6 +48,10 @@ impl Report {
         };
         for task in facts.threads.iter_mut().filter_map(|one| one.task.as_mut()) {
             task.seconds = times.get(&task.number).copied();
+        }
+        descriptors::look_up(process, &mut facts.threads);
+        for wait in facts.threads.iter_mut().filter_map(|one| one.wait.as_mut()) {
+            wait.name_child(process);
         }
         Ok(Report {
             process,
@@ -166,6 +171,11 @@ impl Report {
                 size: wait.size,
                 most: wait.most,
                 seconds: wait.seconds,
+                descriptors: &wait.descriptors,
+                others: wait.others,
+                epoll: wait.epoll,
+                child: wait.child,
+                command: wait.command.as_deref(),
             }),
             holds: &thread.holds,
             waiting_seconds: thread.task.as_ref().and_then(|task| task.seconds),
@@ -242,6 +252,11 @@ struct WaitEntry<'a> {
     size: Option<i64>,
     most: Option<i64>,
     seconds: Option<f64>,
+    descriptors: &'a [Descriptor],
+    others: Option<u64>,
+    epoll: Option<i32>,
+    child: Option<i32>,
+    command: Option<&'a str>,
 }
 
 struct FrameEntry<'a>(&'a Frame, Option<&'a Variables>);

@@ -1,20 +1,22 @@
-//! What a thread waits for, as the objects in its frames tell, and who keeps it waiting.
+//! What a thread waits for, as the objects in its frames tell, and who keeps it waiting. What its system
+//! call tells, is in [`crate::kernel_waits`].
 
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
+use crate::descriptors::Descriptor;
 use crate::facts::{Task, Thread};
 use crate::marshal::Value;
 
 /// What a thread waits for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wait {
     /// What it is: one of [`KINDS`].
     pub kind: &'static str,
     /// The object's address (`id()`).
     pub id: Option<u64>,
-    /// Of an RLock: the identifier of the thread that has it.
+    /// Of an RLock or the import lock: the identifier of the thread that has it.
     pub owner: Option<u64>,
     /// Of an RLock: how often that has acquired it.
     pub count: Option<i64>,
@@ -32,10 +34,20 @@ pub struct Wait {
     pub most: Option<i64>,
     /// How long it wanted to sleep, in seconds.
     pub seconds: Option<f64>,
+    /// Of descriptors: the first of them,
+    pub descriptors: Vec<Descriptor>,
+    /// and how many more there are, where that is known.
+    pub others: Option<u64>,
+    /// The epoll that watches them.
+    pub epoll: Option<i32>,
+    /// Of a child process: what `waitpid` was asked for.
+    pub child: Option<i32>,
+    /// The command line of that child.
+    pub command: Option<String>,
 }
 
 /// Kinds of things that are waited for, as the agent has them, and in words.
-const KINDS: [(&str, &str); 10] = [
+const KINDS: [(&str, &str); 19] = [
     ("lock", "lock"),
     ("rlock", "RLock"),
     ("condition", "Condition"),
@@ -46,9 +58,27 @@ const KINDS: [(&str, &str); 10] = [
     ("queue_put", "room in Queue"),
     ("queue_join", "all items to be done of Queue"),
     ("sleep", "time to pass"),
+    ("import", "the import lock"),
+    ("gil", "the GIL"),
+    // What these wait for is told otherwise.
+    ("child", "a child process"),
+    ("read", "data"),
+    ("write", "room to write"),
+    ("accept", "a connection"),
+    ("connect", "to be connected"),
+    ("poll", "descriptors"),
+    ("epoll", "descriptors"),
 ];
 
 impl Wait {
+    /// One of which nothing else is known.
+    pub fn of_kind(kind: &'static str) -> Wait {
+        Wait {
+            kind,
+            ..Wait::default()
+        }
+    }
+
     /// From the agent's words; `None` if it is of no kind that is known here.
     pub fn parse(value: &Value) -> Option<Wait> {
         let kind = value.get("for")?.text()?;
@@ -67,6 +97,7 @@ impl Wait {
             size: number("size"),
             most: number("most"),
             seconds: number("milliseconds").map(|time| time as f64 / 1e3),
+            ..Wait::default()
         })
     }
 
@@ -77,16 +108,27 @@ impl Wait {
             // It sleeps and looks, over and over (threading.py, `wait`).
             _ if self.limited == Some(true) => true,
             _ if task.runs => false,
-            None => true,
+            None => self.kind != "import",
             Some("select" | "pselect6") => self.kind == "sleep",
-            // The GIL too is waited for like this.
-            Some("futex") => self.kind != "sleep",
+            // The GIL too is waited for like this. Where it is not known by whom, nothing is said of an
+            // import, which may be done with.
+            Some("futex") => match task.on_gil {
+                Some(true) => false,
+                Some(false) => self.kind != "sleep",
+                None => !matches!(self.kind, "sleep" | "import"),
+            },
             Some(_) => false,
         }
     }
 
     /// In words, without who keeps it waiting.
     pub fn words(&self) -> String {
+        if let Some(mut words) = self.kernel_words() {
+            if self.limited == Some(true) {
+                words.push_str(", for a limited time");
+            }
+            return words;
+        }
         let (_, what) = KINDS
             .into_iter()
             .find(|&(kind, _)| kind == self.kind)
@@ -182,7 +224,7 @@ impl<'a> Waits<'a> {
     pub fn holders(&self, wait: &Wait) -> Vec<u64> {
         let there = |ident: &u64| self.threads.contains_key(ident);
         match (wait.kind, wait.id) {
-            ("rlock", _) => wait.owner.filter(there).into_iter().collect(),
+            ("rlock" | "import", _) => wait.owner.filter(there).into_iter().collect(),
             ("thread", _) => wait.joined.filter(there).into_iter().collect(),
             ("lock", Some(id)) => self.holding.get(&id).cloned().unwrap_or_default(),
             _ => Vec::new(),
@@ -253,17 +295,8 @@ mod tests {
 
     fn wait(kind: &'static str, id: u64) -> Wait {
         Wait {
-            kind,
             id: Some(id),
-            owner: None,
-            count: None,
-            limited: None,
-            joined: None,
-            name: None,
-            value: None,
-            size: None,
-            most: None,
-            seconds: None,
+            ..Wait::of_kind(kind)
         }
     }
 
@@ -319,6 +352,8 @@ mod tests {
             call: call.map(str::to_owned),
             runs,
             seconds: None,
+            on_gil: None,
+            wait: None,
         };
         let lock = wait("lock", 1);
         let limited = Wait {

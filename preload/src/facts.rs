@@ -9,11 +9,19 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::failure::Failure;
 use crate::memory::read;
 use crate::message::FACTS;
-use crate::python::{PyObject, Python};
-use crate::{carried, kernel_file, undisturbed, variables, worker};
+use crate::python::{self, PyObject, Python};
+use crate::system_calls::{self, Call};
+use crate::{carried, gil, kernel_file, undisturbed, variables, worker};
 
-/// The text of the Python half, NUL-terminated.
-const TEXT: &str = concat!(include_str!("facts.py"), "\0");
+/// The text of the Python half, NUL-terminated: one text, as if it stood in one file.
+const TEXT: &str = concat!(
+    include_str!("facts.py"),
+    "\n\n",
+    include_str!("waits.py"),
+    "\n\n",
+    include_str!("calls.py"),
+    "\0"
+);
 
 /// Its functions; null until first needed in an interpreter's life. Read and written only by who
 /// holds the GIL.
@@ -118,23 +126,52 @@ fn number_at() -> Option<usize> {
 }
 
 /// What the kernel says of the threads with these identifiers: for each a line of its identifier, its
-/// number, and what `/proc/PID/task/TID/syscall` has, which nobody else may be allowed to read. As
-/// much as there is memory for.
+/// number, and what `/proc/PID/task/TID/syscall` has, which nobody else may be allowed to read; behind
+/// that what [`system_calls::describe`] tells of descriptors. Before them, if it is known, a line with
+/// the address that a thread waits for the GIL on. As much as there is memory for.
 ///
 /// On the reader, holding nothing: it reads a small file for each thread.
 pub fn tasks(idents: &[usize]) -> Vec<u8> {
     let mut text = Vec::new();
+    if let Some(gil) = python::found().and_then(gil::semaphore)
+        && text.try_reserve(32).is_ok()
+    {
+        let _ = writeln!(text, "gil {gil:#x}");
+    }
     for &ident in idents {
         let Some(number) = number(ident) else {
             continue;
         };
-        if text.try_reserve(512).is_err() {
+        let mut line = [0; 256];
+        let line = system_call(number, &mut line).unwrap_or_default();
+        let mut room = [0; 4096];
+        let mut waited: &[u8] = &[];
+        let mut restarted = None;
+        if let Some(mut call) = Call::parse(line) {
+            restarted = call.restarted();
+            if let Some(number) = restarted {
+                call = call.under(number);
+            }
+            waited = system_calls::describe(number, &call, &mut room);
+        }
+        // It may have gone on meanwhile.
+        let mut again = [0; 256];
+        if !waited.is_empty() && system_call(number, &mut again) != Some(line) {
+            waited = &[];
+        }
+        if text.try_reserve(512 + waited.len()).is_err() {
             break;
         }
-        let mut call = [0; 256];
-        let call = system_call(number, &mut call).unwrap_or_default();
         let _ = write!(text, "{ident} {number} ");
-        text.extend_from_slice(call.trim_ascii_end());
+        let line = line.trim_ascii_end();
+        match (restarted, line.iter().position(|&byte| byte == b' ')) {
+            (Some(number), Some(space)) => {
+                let _ = write!(text, "{number}");
+                text.extend_from_slice(&line[space..]);
+            }
+            _ => text.extend_from_slice(line),
+        }
+        text.extend_from_slice(waited);
         text.push(b'\n');
     }
     text

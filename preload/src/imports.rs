@@ -1,6 +1,7 @@
 //! Getting at a module without waiting for the import lock, and without a trace.
 
 use std::ffi::CStr;
+use std::ptr;
 
 use crate::carried::bytes;
 use crate::failure::{Failure, raised};
@@ -54,7 +55,11 @@ pub unsafe fn module(
             return Err(raised(python));
         }
         // Fails at once if another thread is importing (Python/import.c, 2.6 and 2.7).
-        let module = (python.PyImport_ImportModuleNoBlock)(name.as_ptr());
+        let mut module = (python.PyImport_ImportModuleNoBlock)(name.as_ptr());
+        if module.is_null() {
+            (python.PyErr_Clear)();
+            module = built_in(python, name);
+        }
         let names = (python.PyDict_Keys)(modules);
         if !names.is_null() {
             for index in 0..(python.PyList_Size)(names) {
@@ -79,4 +84,31 @@ pub unsafe fn module(
         }
         Ok(module)
     }
+}
+
+/// Makes a module (a new reference) that is built into the interpreter, without the import lock: it is
+/// only kept from others that would make it too (Python/import.c, `init_builtin`, 2.6 and 2.7). Null,
+/// maybe with an exception set, if there is none. Of those that are asked for here that is gc.
+///
+/// # Safety
+/// As for `snippet::collect`. It is not in `sys.modules`.
+unsafe fn built_in(python: &Python, name: &CStr) -> *mut PyObject {
+    // SAFETY: the caller's; the table is changed before `Py_Initialize` only, and ends in a null
+    // name. What is started holds the GIL all the time, so nobody else comes to know of the module.
+    unsafe {
+        let mut entry = python.PyImport_Inittab.read();
+        while !entry.is_null() && !(*entry).name.is_null() {
+            if CStr::from_ptr((*entry).name) == name
+                && let Some(start) = (*entry).start
+            {
+                start();
+                let modules = (python.PyImport_GetModuleDict)();
+                let module = (python.PyDict_GetItemString)(modules, name.as_ptr());
+                (python.Py_IncRef)(module);
+                return module;
+            }
+            entry = entry.add(1);
+        }
+    }
+    ptr::null_mut()
 }

@@ -25,6 +25,7 @@ mod detour;
 mod environment;
 mod facts;
 mod failure;
+mod gil;
 mod imports;
 #[allow(dead_code)] // The commands' half of it.
 mod interface;
@@ -46,6 +47,7 @@ mod shown;
 mod snippet;
 mod sources;
 mod stacks;
+mod system_calls;
 mod threads;
 mod undisturbed;
 #[cfg(not(any(test, miri)))]

@@ -30,6 +30,15 @@ pub struct MethodDefinition {
     pub doc: *const c_char,
 }
 
+/// `struct _inittab` (Include/import.h): a module that is built in.
+#[repr(C)]
+pub struct BuiltIn {
+    /// Its name; null ends the table.
+    pub name: *const c_char,
+    /// Makes it, and puts it into `sys.modules`; null for those that are there from the start.
+    pub start: Option<unsafe extern "C-unwind" fn()>,
+}
+
 macro_rules! python_api {
     (
         functions { $( $function:ident : fn($($argument:ty),*) $(-> $result:ty)?; )* }
@@ -184,6 +193,7 @@ python_api! {
     data {
         _PyThreadState_Current: *mut PyThreadState;
         _Py_Ticker: c_int;
+        PyImport_Inittab: *mut BuiltIn;
         _Py_NoneStruct: PyObject;
         PyExc_MemoryError: *mut PyObject;
         PyInt_Type: PyObject;

@@ -3,6 +3,7 @@
 mod cases_activator;
 mod cases_company;
 mod cases_corrupt;
+mod cases_descriptors;
 mod cases_detour;
 mod cases_embedded;
 mod cases_endurance;
@@ -68,6 +69,7 @@ const CASES: &[(&str, &[Case])] = &[
     ("full", cases_full::CASES),
     ("variables", cases_variables::CASES),
     ("waits", cases_waits::CASES),
+    ("descriptors", cases_descriptors::CASES),
     ("import", cases_import::CASES),
     ("programs", cases_programs::CASES),
     ("activator", cases_activator::CASES),
