@@ -38,6 +38,7 @@ pub mod process;
 pub mod python_version;
 pub mod report;
 pub mod script;
+pub mod showing;
 pub mod side_by_side;
 pub mod state_text;
 pub mod through_gdb;

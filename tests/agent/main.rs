@@ -1,6 +1,7 @@
 //! The agent on every real interpreter of this machine: one trial for each case and interpreter.
 
 mod cases_activator;
+mod cases_colours;
 mod cases_company;
 mod cases_corrupt;
 mod cases_detour;
@@ -66,6 +67,7 @@ const CASES: &[(&str, &[Case])] = &[
     ("format", cases_format::CASES),
     ("full", cases_full::CASES),
     ("waits", cases_waits::CASES),
+    ("colours", cases_colours::CASES),
     ("import", cases_import::CASES),
     ("programs", cases_programs::CASES),
     ("activator", cases_activator::CASES),

@@ -16,3 +16,4 @@ pub mod process;
 pub mod procfs;
 pub mod product;
 pub mod scratch;
+pub mod terminal;

@@ -20,6 +20,7 @@ use launcher::message::Wanted;
 use launcher::printable::Printable;
 use launcher::process::Process;
 use launcher::report::Report;
+use launcher::showing;
 use launcher::side_by_side;
 use launcher::trouble::Trouble;
 
@@ -44,7 +45,8 @@ Examples:
 
 The state of one process is its text and nothing else. Of several each stands under a line
 \"=== PID 4711: COMMAND\", in the order in which they answer; in the full format always. JSON has
-one document a line for each process.
+one document a line for each process. On a terminal the full format has colours, unless $NO_COLOR
+is set.
 
 Exit status: 0 if every process answered, 1 if one did not, or --all found none; 2 for a usage
 error; 128 and its number if a signal ended the command. A process that was found, not named, and
@@ -145,11 +147,12 @@ fn main() -> ExitCode {
         timeout: arguments.timeout,
         verbose: arguments.verbose,
     };
+    let coloured = format == Format::Full && showing::has_colours();
     let notes = Mutex::new(HashSet::new());
     let ask = |one: &Asked| {
         // Before it is asked: what it is may have changed, or be gone, by the time of its answer.
         let command = one.process.command_line();
-        let heading = headed.then(|| heading(one.process, &command));
+        let heading = headed.then(|| showing::heading(one.process, &command));
         let shown = state_of(one.process, command, format, || {
             answer_of(one.process, &manner, &notes)
         });
@@ -157,7 +160,7 @@ fn main() -> ExitCode {
     };
     side_by_side::each(&wanted, at_a_time, ask, |one, (heading, state)| {
         let printed = match state {
-            Ok(state) => print(heading.as_deref(), &state),
+            Ok(state) => showing::print(heading.as_deref(), &state, coloured),
             Err(_) if one.is_gone() => Ok(()),
             Err(trouble) => Err(trouble),
         };
@@ -229,11 +232,6 @@ fn nobody() -> Trouble {
     )
 }
 
-/// The line that a state of several stands under.
-fn heading(process: Process, command: &[String]) -> String {
-    format!("=== {process}: {}\n", Printable(&command.join(" ")))
-}
-
 /// Asks one process. That it is done in another way than usual is said, for each reason once.
 fn answer_of(
     process: Process,
@@ -277,34 +275,6 @@ fn state_of(
         Format::Json => report.json().into_bytes(),
         _ => report.full().into_bytes(),
     })
-}
-
-/// The state as it came, with the line end that a text has; one of several under its heading, and
-/// set apart by an empty line. An honest agent's has no control characters in it; others' shall do
-/// nothing to a terminal.
-fn print(heading: Option<&str>, state: &[u8]) -> Result<(), Trouble> {
-    let mut text = heading.unwrap_or_default().as_bytes().to_vec();
-    let is_harmless = |byte: &u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~' | 128..);
-    for piece in state.chunk_by(|one, other| is_harmless(one) == is_harmless(other)) {
-        if piece.first().is_some_and(is_harmless) {
-            text.extend_from_slice(piece);
-        } else {
-            for control in piece {
-                text.extend_from_slice(format!("\\x{control:02x}").as_bytes());
-            }
-        }
-    }
-    if !text.ends_with(b"\n") {
-        text.push(b'\n');
-    }
-    if heading.is_some() {
-        text.push(b'\n');
-    }
-    let mut output = io::stdout().lock();
-    output
-        .write_all(&text)
-        .and_then(|()| output.flush())
-        .map_err(|error| Trouble::plain(format!("its state could not be written ({error})")))
 }
 
 fn complain(line: std::fmt::Arguments) {
