@@ -84,7 +84,7 @@ fn paint(painted: &mut String, line: &str) {
         "" => {}
         text => painted.push_str(&format!("{style}{text}{style:#}")),
     };
-    // The first column is for marks, or empty.
+    // The first column is for marks of what has moved, or empty.
     let column = usize::from(line.starts_with([' ', '=', '>', '<']));
     let (mark, rest) = line.split_at(column);
     if line.starts_with(THREAD_HEADING) || line.starts_with("=== ") {

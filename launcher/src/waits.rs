@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::facts::{Task, Thread};
 use crate::marshal::Value;
@@ -49,6 +49,12 @@ const KINDS: [(&str, &str); 10] = [
 ];
 
 impl Wait {
+    /// This kind, if it is known here.
+    pub fn known(kind: &str) -> Option<&'static str> {
+        let mut kinds = KINDS.into_iter();
+        kinds.find_map(|(known, _)| (known == kind).then_some(known))
+    }
+
     /// From the agent's words; `None` if it is of no kind that is known here.
     pub fn parse(value: &Value) -> Option<Wait> {
         let kind = value.get("for")?.text()?;
@@ -115,7 +121,7 @@ impl Wait {
 }
 
 /// A lock that a thread holds, as the `with` block shows that it is in.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hold {
     /// The lock's address.
     pub id: u64,

@@ -2,11 +2,13 @@
 
 use crate::Case;
 use crate::Need::Nothing;
+use crate::cases_full::document;
 use tests::ask::{preloaded, target};
 use tests::interpreters::Interpreter;
 use tests::process::{Program, command};
 use tests::procfs::{settle, wait_agent};
 use tests::product::product;
+use tests::scratch::Scratch;
 use tests::terminal::run_on_terminal;
 
 pub const CASES: &[Case] = &[
@@ -126,4 +128,17 @@ fn are_ours_alone(python: &Interpreter) {
     assert!(!told.contains("\x1b[31m"), "{told:?}");
     assert!(!bare(&told).contains('\x1b'), "{told:?}");
     assert!(!told.contains(|one: char| one.is_control() && one != '\n' && one != '\x1b'));
+    // Nor from a file.
+    let folder = Scratch::new();
+    let document = document(program.pid(), "wake").to_string();
+    let file = folder.write("a.json", &document);
+    let mut diff = command(&product().activate);
+    diff.arg("--diff").args([&file, &file]).env("TERM", "xterm");
+    let (ended, told) = run_on_terminal(diff.env_remove("NO_COLOR"));
+    ended.expect_code(0);
+    assert!(
+        told.contains(r#"File "\u{1b}[31mred.py", line 3"#),
+        "{told:?}"
+    );
+    assert!(!bare(&told).contains('\x1b'), "{told:?}");
 }

@@ -81,13 +81,19 @@ pub fn document(pid: i32, via: &str) -> Value {
     let out = ended.out();
     assert_eq!(out.lines().count(), 1, "{out}");
     let document: Value = serde_json::from_str(&out).expect("JSON");
-    let schema = include_str!("../../launcher/schema/state.json");
-    let schema: Value = serde_json::from_str(schema).unwrap();
-    if let Err(error) = jsonschema::validate(&schema, &document) {
-        panic!("{error}, at {}: {document:#}", error.instance_path());
-    }
+    validate(&document);
     assert_eq!(document["pid"].to_string(), pid);
     document
+}
+
+/// Panics unless a document is as the schema says.
+#[track_caller]
+pub fn validate(document: &Value) {
+    let schema = include_str!("../../launcher/schema/state.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    if let Err(error) = jsonschema::validate(&schema, document) {
+        panic!("{error}, at {}: {document:#}", error.instance_path());
+    }
 }
 
 /// What a document tells of a thread.

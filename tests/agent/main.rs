@@ -5,6 +5,7 @@ mod cases_colours;
 mod cases_company;
 mod cases_corrupt;
 mod cases_detour;
+mod cases_diff;
 mod cases_embedded;
 mod cases_endurance;
 mod cases_faults;
@@ -23,6 +24,7 @@ mod cases_sa_run;
 mod cases_unharmed;
 mod cases_waits;
 mod cases_wake;
+mod cases_watch;
 mod cases_weird;
 
 use libtest_mimic::{Arguments, Trial};
@@ -68,6 +70,8 @@ const CASES: &[(&str, &[Case])] = &[
     ("full", cases_full::CASES),
     ("waits", cases_waits::CASES),
     ("colours", cases_colours::CASES),
+    ("watch", cases_watch::CASES),
+    ("diff", cases_diff::CASES),
     ("import", cases_import::CASES),
     ("programs", cases_programs::CASES),
     ("activator", cases_activator::CASES),
