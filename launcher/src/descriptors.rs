@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::facts::Thread;
 use crate::process::Process;
@@ -10,11 +10,12 @@ use crate::sockets::{self, Socket, State};
 use crate::waits::Wait;
 
 /// A descriptor that is waited for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Descriptor {
     /// Its number.
     pub number: i32,
     /// What is waited for on it: `read`, `write`, `urgent`, `accept`, `connect`.
+    #[serde(deserialize_with = "known_ways")]
     pub ways: Vec<&'static str>,
     /// What it is: `tcp`, `udp`, `unix`, `socket` (of any other kind), `pipe`, `file`, or what the
     /// kernel calls it; `None` if that is not known.
@@ -29,6 +30,14 @@ pub struct Descriptor {
     /// Of a socket: its inode.
     #[serde(skip)]
     inode: Option<u64>,
+}
+
+/// Those that are known here.
+fn known_ways<'de, D: Deserializer<'de>>(read: D) -> Result<Vec<&'static str>, D::Error> {
+    let ways = Vec::<String>::deserialize(read)?;
+    let known = ["read", "write", "urgent", "accept", "connect"];
+    let known = |way: &String| known.into_iter().find(|one| one == way);
+    Ok(ways.iter().filter_map(known).collect())
 }
 
 /// More are not looked at of what one epoll watches.

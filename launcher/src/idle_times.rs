@@ -13,7 +13,7 @@ use std::path::Path;
 use crate::process::Process;
 
 /// The time in seconds, by number (TID) in the process's own PID namespace; of those threads of which
-/// it can be known. What runs has none.
+/// it can be known. Of what runs it is 0.
 pub fn of(process: Process) -> HashMap<i32, f64> {
     let mut clocks = Clocks::default();
     let nested = inner_number(&process.path("status")).is_some_and(|number| number != process.pid);
@@ -25,7 +25,11 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
         };
         let of_task = |file: &str| process.path(&format!("task/{number}/{file}"));
         let mut time = || {
-            let processor = resting_on(&start_of(&of_task("stat"))?)?;
+            let stat = start_of(&of_task("stat"))?;
+            if runs(&stat) {
+                return Some(0.0);
+            }
+            let processor = resting_on(&stat)?;
             let then = last_run(&start_of(&of_task("sched"))?)?;
             Some((clocks.of(processor)? - then).max(0.0) / 1e3)
         };
@@ -55,13 +59,17 @@ fn inner_number(status: &Path) -> Option<i32> {
     numbers.split_whitespace().last()?.parse().ok()
 }
 
-/// The processor that a thread last ran on, from its `stat` (proc_pid_stat(5)); `None` if it runs.
+/// Whether a thread runs, or could, from its `stat` (proc_pid_stat(5)).
+fn runs(stat: &str) -> bool {
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with("R "))
+}
+
+/// The processor that a thread last ran on, from its `stat`.
 fn resting_on(stat: &str) -> Option<usize> {
     let (_, rest) = stat.rsplit_once(") ")?;
-    let mut words = rest.split(' ');
-    words.next().filter(|&state| state != "R")?;
-    // Field 39; the state is the third.
-    words.nth(35)?.parse().ok()
+    // Field 39; the first here is the third.
+    rest.split(' ').nth(36)?.parse().ok()
 }
 
 /// `se.exec_start`, in milliseconds.
@@ -113,7 +121,10 @@ mod tests {
         let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
         let stat = |state| format!("7 (a) b) {state} {}\n", fields.join(" "));
         assert_eq!(resting_on(&stat("S")), Some(39));
-        assert_eq!(resting_on(&stat("R")), None);
+        assert_eq!(
+            [stat("S"), stat("R")].map(|stat| runs(&stat)),
+            [false, true]
+        );
         assert_eq!(resting_on("7 (a) S 4"), None);
         let sched = "x (1, #threads: 1)\n---\nse.exec_start   :   12.345678\nse.vruntime : 3\n";
         assert_eq!(last_run(sched), Some(12.345_678));

@@ -4,13 +4,17 @@
 //! the spot.
 
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Instant;
 
 /// The first of them that came; 0 is none.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
+/// The signals that are noted.
+const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
 /// Notes SIGINT, SIGTERM and SIGHUP from now on, unless whoever started us had them ignored.
 pub fn watch() {
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+    for signal in SIGNALS {
         // SAFETY: `sigaction` is plain data for which all zeroes is a valid value; both
         // pointers are to such a value of ours. The handler does nothing but an atomic
         // operation, which is allowed in a signal handler.
@@ -37,5 +41,34 @@ pub fn asked_to_stop() -> Option<i32> {
     match SIGNAL.load(Ordering::Relaxed) {
         0 => None,
         signal => Some(signal),
+    }
+}
+
+/// Sleeps until then, or until we are asked to stop. For a process with no other thread: one of
+/// these would have the signal, and this one sleep on.
+pub fn sleep_until(then: Instant) {
+    // SAFETY: the sets are plain data, filled before they are read; the kernel reads them and the time,
+    // all of them ours, and is given no descriptors.
+    unsafe {
+        let mut ours: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut ours);
+        for signal in SIGNALS {
+            libc::sigaddset(&mut ours, signal);
+        }
+        // Let in by `ppoll` only: else one could come between our look and our sleep.
+        libc::pthread_sigmask(libc::SIG_BLOCK, &ours, &mut before);
+        while asked_to_stop().is_none() {
+            let left = then.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let time = libc::timespec {
+                tv_sec: left.as_secs() as libc::time_t,
+                tv_nsec: left.subsec_nanos().into(),
+            };
+            libc::ppoll(std::ptr::null_mut(), 0, &time, &before);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
     }
 }

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
 use crate::answer::Answer;
 use crate::descriptors::{self, Descriptor};
+use crate::duration::duration;
 use crate::facts::{Facts, Frame, Thread};
 use crate::interface::THREAD_HEADING;
+use crate::movement::{Movement, Movements};
 use crate::printable::Printable;
 use crate::process::Process;
 use crate::state_text;
@@ -19,17 +22,19 @@ use crate::waits::{Hold, Wait, Waits};
 
 /// Changes whenever the meaning of anything in the JSON document does;
 /// `launcher/schema/state.json` describes it.
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 
 /// What is told of one process.
 #[derive(Debug)]
 pub struct Report {
-    process: Process,
+    pub(crate) process: Process,
     /// Its command line.
-    command: Vec<String>,
+    pub(crate) command: Vec<String>,
+    /// When it was asked, in seconds since 1970, if that is known.
+    pub(crate) time: Option<f64>,
     /// Why it is less than it could be.
-    note: Option<String>,
-    facts: Facts,
+    pub(crate) note: Option<String>,
+    pub(crate) facts: Facts,
 }
 
 impl Report {
@@ -47,7 +52,8 @@ impl Report {
             Answer::Reason(reason) => return Err(Trouble::plain(reason)),
         };
         for task in facts.threads.iter_mut().filter_map(|one| one.task.as_mut()) {
-            task.seconds = times.get(&task.number).copied();
+            let seconds = times.get(&task.number).copied();
+            task.seconds = seconds.filter(|_| !task.runs);
         }
         descriptors::look_up(process, &mut facts.threads);
         for wait in facts.threads.iter_mut().filter_map(|one| one.wait.as_mut()) {
@@ -56,13 +62,37 @@ impl Report {
         Ok(Report {
             process,
             command,
+            time: None,
             note,
             facts,
         })
     }
 
+    /// The same, of a process that was asked at this time.
+    pub fn asked_at(self, time: SystemTime) -> Report {
+        let time = time.duration_since(UNIX_EPOCH).ok();
+        Report {
+            time: time.map(|time| time.as_millis() as f64 / 1e3),
+            ..self
+        }
+    }
+
+    /// The process, and its command line.
+    pub fn of(&self) -> (Process, &[String]) {
+        (self.process, &self.command)
+    }
+
     /// As text, in lines; nothing in it does anything to a terminal.
     pub fn full(&self) -> String {
+        self.lines(None)
+    }
+
+    /// The same, with marks of what has moved since an earlier look.
+    pub fn full_since(&self, movements: &Movements) -> String {
+        self.lines(Some(movements))
+    }
+
+    fn lines(&self, movements: Option<&Movements>) -> String {
         let mut text = String::new();
         let count = self.facts.threads.len();
         let plural = if count == 1 { "" } else { "s" };
@@ -81,21 +111,30 @@ impl Report {
         if self.facts.is_cut {
             let _ = writeln!(text, "Not all variables found room: ask for less of each");
         }
+        if let Some(movements) = movements {
+            let _ = writeln!(text, "{}", movements.summary());
+            for name in movements.gone() {
+                let _ = writeln!(text, "< thread {} is gone", Printable(name));
+            }
+        }
         let waits = Waits::of(&self.facts.threads);
         for circle in waits.deadlocks() {
             write_deadlock(&mut text, &waits, &circle);
         }
         for thread in &self.facts.threads {
-            let _ = writeln!(text, "\n{}", Printable(&self.heading(thread)));
+            let moved = movements.and_then(|movements| movements.of(thread.ident));
+            let _ = writeln!(text, "\n{}", Printable(&self.heading(thread, moved)));
+            if let Some(waited) = moved.and_then(Movement::waited) {
+                let _ = writeln!(text, "< - no longer waits for {}", Printable(waited));
+            }
             if let Some(wait) = &thread.wait {
-                let _ = writeln!(
-                    text,
-                    "  - waits for {}",
-                    Printable(&waits_for(&waits, thread, wait))
-                );
+                let mark = moved.map_or(' ', Movement::mark_of_wait);
+                let what = waits_for(&waits, thread, wait);
+                let _ = writeln!(text, "{mark} - waits for {}", Printable(&what));
             }
             for (index, frame) in thread.frames.iter().enumerate() {
-                write_frame(&mut text, frame);
+                let mark = moved.map_or(' ', |moved| moved.mark_of_frame(index));
+                write_frame(&mut text, mark, frame);
                 if let Some(variables) = thread.variables_at(index) {
                     variables::write(&mut text, variables);
                 }
@@ -105,7 +144,7 @@ impl Report {
     }
 
     /// The line over a thread's stack.
-    fn heading(&self, thread: &Thread) -> String {
+    fn heading(&self, thread: &Thread, moved: Option<&Movement>) -> String {
         let mut line = format!("{THREAD_HEADING}{}", thread.ident);
         if let Some(name) = &thread.name {
             let _ = write!(line, " {name:?}");
@@ -116,9 +155,11 @@ impl Report {
         if let Some(task) = &thread.task {
             let _ = write!(line, ", TID {}", task.number);
         }
-        let doing = self.doing(thread);
-        if !doing.is_empty() {
-            let _ = write!(line, ": {doing}");
+        let mut told = vec![self.doing(thread)];
+        told.extend(moved.map(Movement::words));
+        told.retain(|words| !words.is_empty());
+        if !told.is_empty() {
+            let _ = write!(line, ": {}", told.join(", "));
         }
         line
     }
@@ -184,6 +225,7 @@ impl Report {
         let document = Document {
             version: VERSION,
             pid: self.process.pid,
+            time: self.time,
             command: &self.command,
             python: self.facts.version(),
             note: self.note.as_deref(),
@@ -215,6 +257,7 @@ fn drives_terminals(one: char) -> bool {
 struct Document<'a> {
     version: u32,
     pid: i32,
+    time: Option<f64>,
     command: &'a [String],
     python: Option<&'a str>,
     note: Option<&'a str>,
@@ -312,13 +355,13 @@ fn write_deadlock(text: &mut String, waits: &Waits, circle: &[u64]) {
             Frame::Mark(_) => false,
         };
         if let Some(frame) = thread.frames.iter().rev().find(own) {
-            write_frame(text, frame);
+            write_frame(text, ' ', frame);
         }
     }
 }
 
 /// A thread's identifier, and its name.
-fn name(waits: &Waits, ident: u64) -> String {
+pub(crate) fn name(waits: &Waits, ident: u64) -> String {
     match waits.thread(ident).and_then(|thread| thread.name.as_ref()) {
         Some(name) => format!("{ident} {name:?}"),
         None => ident.to_string(),
@@ -355,15 +398,15 @@ fn waits_for(waits: &Waits, thread: &Thread, wait: &Wait) -> String {
     words
 }
 
-/// As `traceback` prints it.
-fn write_frame(text: &mut String, frame: &Frame) {
+/// As `traceback` prints it, with a mark in the first column.
+fn write_frame(text: &mut String, mark: char, frame: &Frame) {
     let _ = match frame {
-        Frame::Mark(what) => writeln!(text, "  ... {} ...", Printable(what)),
+        Frame::Mark(what) => writeln!(text, "{mark} ... {} ...", Printable(what)),
         Frame::At(place) => {
             let (file, function) = (Printable(&place.file), Printable(&place.function));
             let _ = writeln!(
                 text,
-                "  File \"{file}\", line {}, in {function}",
+                "{mark} File \"{file}\", line {}, in {function}",
                 place.line
             );
             match place.source.as_str() {
@@ -372,33 +415,4 @@ fn write_frame(text: &mut String, frame: &Frame) {
             }
         }
     };
-}
-
-/// A time, as exactly as one cares for.
-fn duration(seconds: f64) -> String {
-    let whole = seconds as u64;
-    match whole {
-        ..60 => format!("{seconds:.1} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        3600..86_400 => format!("{} h {} min", whole / 3600, whole / 60 % 60),
-        _ => format!("{} d {} h", whole / 86_400, whole / 3600 % 24),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_how_long() {
-        for (seconds, told) in [
-            (0.16, "0.2 s"),
-            (59.0, "59.0 s"),
-            (61.9, "1 min 1 s"),
-            (7384.0, "2 h 3 min"),
-            (90_000.0, "1 d 1 h"),
-        ] {
-            assert_eq!(duration(seconds), told);
-        }
-    }
 }

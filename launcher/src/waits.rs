@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::descriptors::Descriptor;
 use crate::facts::{Task, Thread};
@@ -77,6 +77,12 @@ impl Wait {
             kind,
             ..Wait::default()
         }
+    }
+
+    /// This kind, if it is known here.
+    pub fn known(kind: &str) -> Option<&'static str> {
+        let mut kinds = KINDS.into_iter();
+        kinds.find_map(|(known, _)| (known == kind).then_some(known))
     }
 
     /// From the agent's words; `None` if it is of no kind that is known here.
@@ -157,7 +163,7 @@ impl Wait {
 }
 
 /// A lock that a thread holds, as the `with` block shows that it is in.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hold {
     /// The lock's address.
     pub id: u64,

@@ -88,12 +88,18 @@ pub fn document(pid: i32, via: &str) -> Value {
 pub fn as_the_schema_says(out: &str) -> Value {
     assert_eq!(out.lines().count(), 1, "{out}");
     let document: Value = serde_json::from_str(out).expect("JSON");
+    validate(&document);
+    document
+}
+
+/// Panics unless a document is as the schema says.
+#[track_caller]
+pub fn validate(document: &Value) {
     let schema = include_str!("../../launcher/schema/state.json");
     let schema: Value = serde_json::from_str(schema).unwrap();
-    if let Err(error) = jsonschema::validate(&schema, &document) {
+    if let Err(error) = jsonschema::validate(&schema, document) {
         panic!("{error}, at {}: {document:#}", error.instance_path());
     }
-    document
 }
 
 /// What a document tells of a thread.

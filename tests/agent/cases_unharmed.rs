@@ -71,7 +71,7 @@ fn signal_handlers_stay(python: &Interpreter) {
 /// half-way through that.
 fn ends_while_first_asked(python: &Interpreter) {
     for _ in 0..4 {
-        let mut program = woken_target(python, "ends_asked.py", &[]);
+        let program = woken_target(python, "ends_asked.py", &[]);
         // Whether there still is an answer is a matter of luck.
         activate([
             "--via",

@@ -1,10 +1,12 @@
 //! The agent on every real interpreter of this machine: one trial for each case and interpreter.
 
 mod cases_activator;
+mod cases_colours;
 mod cases_company;
 mod cases_corrupt;
 mod cases_descriptors;
 mod cases_detour;
+mod cases_diff;
 mod cases_embedded;
 mod cases_endurance;
 mod cases_faults;
@@ -24,6 +26,7 @@ mod cases_unharmed;
 mod cases_variables;
 mod cases_waits;
 mod cases_wake;
+mod cases_watch;
 mod cases_weird;
 
 use libtest_mimic::{Arguments, Trial};
@@ -70,6 +73,9 @@ const CASES: &[(&str, &[Case])] = &[
     ("variables", cases_variables::CASES),
     ("waits", cases_waits::CASES),
     ("descriptors", cases_descriptors::CASES),
+    ("colours", cases_colours::CASES),
+    ("watch", cases_watch::CASES),
+    ("diff", cases_diff::CASES),
     ("import", cases_import::CASES),
     ("programs", cases_programs::CASES),
     ("activator", cases_activator::CASES),

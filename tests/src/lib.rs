@@ -18,3 +18,4 @@ pub mod process;
 pub mod procfs;
 pub mod product;
 pub mod scratch;
+pub mod terminal;

@@ -7,19 +7,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use launcher::activation::{self, Manner, Via};
 use launcher::answer::Answer;
-use launcher::carriers::{self, Carrier};
-use launcher::checks::{self, Alive};
+use launcher::asked::{self, Asked, Choice};
+use launcher::checks::Alive;
+use launcher::comparison;
 use launcher::idle_times;
 use launcher::interrupt;
+use launcher::movement::Movements;
 use launcher::printable::Printable;
 use launcher::process::Process;
 use launcher::report::Report;
+use launcher::showing;
 use launcher::side_by_side;
 use launcher::trouble::Trouble;
 use launcher::variables::VariableOptions;
@@ -43,15 +46,28 @@ Examples:
   sleeper_agent_activate --format full 4711    with the threads' names, and what each waits in
   sleeper_agent_activate --format json 4711    everything, for programs
   sleeper_agent_activate --locals 4711     with the values of local variables
+  sleeper_agent_activate --watch 2 4711    every 2 seconds, with marks of what has moved
+  sleeper_agent_activate --diff OLD NEW    what has moved from one such document to another
   sleeper_agent_activate -v 4711           with gdb's own words on standard error
 
 The state of one process is its text and nothing else. Of several each stands under a line
 \"=== PID 4711: COMMAND\", in the order in which they answer; in the full format always. JSON has
-one document a line for each process.
+one document a line for each process. On a terminal the full format has colours, unless $NO_COLOR
+is set.
+
+Of each thread --watch and --diff say whether it is new, has moved (its frames, or what it waits
+for), has not, or \"ran in place\": it is where it was, but has run in between, as far as the kernel
+tells. In the first column stand
+  =  frames, from the outermost on, and waits that are as they were
+  >  the first frame that is not: there it has moved; and a wait that has begun
+  <  a wait that has ended, and a thread that is gone
+--watch ends when the processes have ended, or by Ctrl-C. --diff reads files that hold what --format
+json has printed, compares the last document of each process, and asks none.
 
 Exit status: 0 if every process answered, 1 if one did not, or --all found none; 2 for a usage
 error; 128 and its number if a signal ended the command. A process that was found, not named, and
-has ended before it was asked, is passed over."
+has ended before it was asked, is passed over; so is, by --watch, one that has answered and has ended
+since. With --diff: 0 if both files were compared, 1 if not."
 )]
 struct Arguments {
     /// Report every step, and what gdb says, on standard error
@@ -62,6 +78,19 @@ struct Arguments {
     /// as a JSON document [default: plain, or full where only that can show what is asked for]
     #[arg(long, value_enum)]
     format: Option<Format>,
+
+    /// Ask again after so many seconds, at least 0.1, over and over, and mark what has moved
+    #[arg(long, value_name = "SECONDS", value_parser = interval)]
+    watch: Option<Duration>,
+
+    /// Compare two files of JSON documents instead
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["OLD", "NEW"],
+        conflicts_with_all = ["Choice", "watch", "format"]
+    )]
+    diff: Vec<PathBuf>,
 
     #[command(flatten)]
     variables: VariableOptions,
@@ -79,38 +108,8 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     timeout: Duration,
 
-    /// Ask all programs that carry an agent: yours, or, for root, everyone's
-    #[arg(long)]
-    all: bool,
-
-    /// Ask all programs that carry an agent among a process and its descendants
-    #[arg(long, value_name = "PID", allow_negative_numbers = true)]
-    children: Vec<String>,
-
-    /// The processes to ask
-    #[arg(
-        required_unless_present_any = ["all", "children"],
-        value_name = "PID",
-        allow_negative_numbers = true
-    )]
-    pids: Vec<String>,
-}
-
-impl Arguments {
-    fn format(&self) -> Format {
-        let more = self.variables.any();
-        match self.format {
-            Some(Format::Plain) if more => Arguments::command()
-                .error(
-                    ErrorKind::ArgumentConflict,
-                    "the plain format shows no variables: leave --format out, or say full or json",
-                )
-                .exit(),
-            Some(format) => format,
-            None if more => Format::Full,
-            None => Format::Plain,
-        }
-    }
+    #[command(flatten)]
+    choice: Choice,
 }
 
 /// How a state is shown.
@@ -138,18 +137,57 @@ fn seconds(typed: &str) -> Result<Duration, String> {
         .ok_or_else(|| "give a number of seconds, such as 10 or 0.5, at most a day".to_owned())
 }
 
+fn interval(typed: &str) -> Result<Duration, String> {
+    seconds(typed)
+        .ok()
+        .filter(|time| *time >= Duration::from_millis(100))
+        .ok_or_else(|| "give a number of seconds, such as 2 or 0.5, at least 0.1".to_owned())
+}
+
+impl Arguments {
+    fn format(&self) -> Format {
+        let why = if self.variables.any() {
+            Some("shows no variables")
+        } else {
+            let watch = self.watch;
+            watch.map(|_| "has no place for --watch's marks of what has moved")
+        };
+        match (self.format, why) {
+            (Some(Format::Plain), Some(why)) => {
+                let why =
+                    format!("the plain format {why}: leave --format out, or say full or json");
+                let mut command = Arguments::command();
+                command.error(ErrorKind::ArgumentConflict, why).exit()
+            }
+            (Some(format), _) => format,
+            (None, Some(_)) => Format::Full,
+            (None, None) => Format::Plain,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let [old, new] = &arguments.diff[..] {
+        return match comparison::show(old, new) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(line) => {
+                complain(format_args!("{line}"));
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let format = arguments.format();
     let mut failed = false;
     let mut fail = |whom: &dyn Display, trouble: &Trouble| {
         complain(format_args!("{whom}: {trouble}"));
         failed = true;
     };
-    let wanted = wanted(&arguments, &mut fail);
-    let format = arguments.format();
-    let found = arguments.all || !arguments.children.is_empty();
+    let choice = arguments.choice;
+    let mut asked = asked::chosen(&choice, &mut fail);
+    let found = choice.all || !choice.children.is_empty();
     let headed = match format {
-        Format::Plain => arguments.pids.len() > 1 || found,
+        Format::Plain => choice.pids.len() > 1 || found,
         Format::Full => true,
         Format::Json => false,
     };
@@ -169,93 +207,60 @@ fn main() -> ExitCode {
         timeout: arguments.timeout,
         verbose: arguments.verbose,
     };
+    let coloured = format == Format::Full && showing::has_colours();
     let notes = Mutex::new(HashSet::new());
-    let ask = |one: &Asked| {
-        // Before it is asked: what it is may have changed, or be gone, by the time of its answer.
-        let command = one.process.command_line();
-        let heading = headed.then(|| heading(one.process, &command));
-        let shown = state_of(one.process, command, format, || {
-            answer_of(one.process, &manner, &notes)
-        });
-        (heading, shown)
-    };
-    side_by_side::each(&wanted, at_a_time, ask, |one, (heading, state)| {
-        let printed = match state {
-            Ok(state) => print(heading.as_deref(), &state),
-            Err(_) if one.is_gone() => Ok(()),
-            Err(trouble) => Err(trouble),
+    let mut last: HashMap<i32, Look> = HashMap::new();
+    loop {
+        let begun = Instant::now();
+        let mut heard = true;
+        let ask = |one: &Asked| {
+            // Before it is asked: what it is may have changed, or be gone, by the time of its answer.
+            let command = one.process.command_line();
+            let heading = headed.then(|| showing::heading(one.process, &command));
+            let last = last.get(&one.process.pid);
+            let shown = state_of(one.process, command, format, last, || {
+                answer_of(one.process, &manner, &notes)
+            });
+            (heading, shown)
         };
-        if let Err(trouble) = printed {
-            fail(&one.process, &trouble);
+        let mut looks = Vec::new();
+        side_by_side::each(
+            &asked,
+            at_a_time,
+            ask,
+            |one, (heading, state)| match state {
+                Ok((state, look)) => {
+                    looks.extend(look);
+                    if let Err(trouble) = showing::print(heading.as_deref(), &state, coloured) {
+                        heard = false;
+                        fail(&one.process, &trouble);
+                    }
+                }
+                Err(_) if one.is_gone() => {}
+                Err(trouble) => fail(&one.process, &trouble),
+            },
+        );
+        let Some(pause) = arguments.watch.filter(|_| heard) else {
+            break;
+        };
+        for look in looks {
+            last.insert(look.alive.process.pid, look);
         }
-    });
+        // Nobody has answered.
+        if last.is_empty() {
+            break;
+        }
+        interrupt::sleep_until(begun + pause);
+        asked = asked_again(&choice, &mut last);
+        if asked.is_empty() || interrupt::asked_to_stop().is_some() {
+            break;
+        }
+    }
     match interrupt::asked_to_stop() {
         Some(signal) => ExitCode::from(128 + signal as u8),
         None if failed => ExitCode::FAILURE,
         None => ExitCode::SUCCESS,
     }
-}
-
-/// A process to ask.
-struct Asked {
-    process: Process,
-    /// Where it was not named, but found.
-    found: Option<Alive>,
-}
-
-impl Asked {
-    /// Whether it was found, and has ended since: then there is nothing to tell of it.
-    fn is_gone(&self) -> bool {
-        self.found.is_some_and(|found| found.status().is_none())
-    }
-}
-
-/// The processes to ask, each once. What is wrong with one that was named is told, and the others
-/// are asked.
-fn wanted(arguments: &Arguments, fail: &mut impl FnMut(&dyn Display, &Trouble)) -> Vec<Asked> {
-    let mut wanted: Vec<Asked> = Vec::new();
-    let mut add = |process: Process, found: Option<Alive>| {
-        if wanted.iter().all(|one| one.process != process) {
-            wanted.push(Asked { process, found });
-        }
-    };
-    for typed in &arguments.pids {
-        match checks::parse_pid(typed) {
-            Ok(process) => add(process, None),
-            Err(trouble) => fail(&format_args!("PID {typed}"), &trouble),
-        }
-    }
-    let mut add_found = |found: Vec<Carrier>| {
-        for one in found {
-            add(one.alive.process, Some(one.alive));
-        }
-    };
-    for typed in &arguments.children {
-        match checks::parse_pid(typed).and_then(carriers::tree) {
-            Ok(found) => add_found(found),
-            Err(trouble) => fail(&format_args!("PID {typed}"), &trouble),
-        }
-    }
-    if arguments.all {
-        match carriers::all() {
-            Ok(found) if found.is_empty() => fail(&"--all", &nobody()),
-            Ok(found) => add_found(found),
-            Err(trouble) => fail(&"--all", &trouble),
-        }
-    }
-    wanted
-}
-
-fn nobody() -> Trouble {
-    Trouble::new(
-        "no program of yours carries a sleeper agent",
-        "start one with `sa-run COMMAND`, or let it `import sleeper_agent`; root sees everyone's",
-    )
-}
-
-/// The line that a state of several stands under.
-fn heading(process: Process, command: &[String]) -> String {
-    format!("=== {process}: {}\n", Printable(&command.join(" ")))
 }
 
 /// Asks one process. That it is done in another way than usual is said, for each reason once.
@@ -277,58 +282,77 @@ fn answer_of(
     activation::ask(process, manner, note)
 }
 
-/// Asks, and makes the state of the answer, in a format.
+/// An answer, for the next look to be compared with.
+struct Look {
+    /// The process that gave it.
+    alive: Alive,
+    report: Report,
+    /// What had moved, if it was not the first.
+    movements: Option<Movements>,
+}
+
+/// Asks, and makes the state of the answer, in a format; `last` is the look before, if there was one.
 fn state_of(
     process: Process,
     command: Vec<String>,
     format: Format,
+    last: Option<&Look>,
     ask: impl FnOnce() -> Result<Answer, Trouble>,
-) -> Result<Vec<u8>, Trouble> {
+) -> Result<(Vec<u8>, Option<Look>), Trouble> {
     if format == Format::Plain {
         return match ask()? {
-            Answer::State(text) => Ok(text),
+            Answer::State(text) => Ok((text, None)),
             answer => Report::new(process, command, answer, &HashMap::new())
-                .map(|report| report.full().into_bytes()),
+                .map(|report| (report.full().into_bytes(), None)),
         };
     }
+    let alive = Alive::exists(process).ok();
+    let time = SystemTime::now();
     // Meanwhile, as it takes as long; and our question wakes threads that slept.
     let (answer, times) = thread::scope(|scope| {
         let times = thread::Builder::new().spawn_scoped(scope, || idle_times::of(process));
         (ask(), times.ok().and_then(|times| times.join().ok()))
     });
-    let report = Report::new(process, command, answer?, &times.unwrap_or_default())?;
-    Ok(match format {
-        Format::Json => report.json().into_bytes(),
-        _ => report.full().into_bytes(),
-    })
+    let report = Report::new(process, command, answer?, &times.unwrap_or_default())?.asked_at(time);
+    let movements =
+        last.map(|last| Movements::between(&last.report, &report, last.movements.as_ref()));
+    let text = match (format, &movements) {
+        (Format::Json, _) => report.json(),
+        (_, Some(movements)) => report.full_since(movements),
+        (_, None) => report.full(),
+    };
+    let look = alive.map(|alive| Look {
+        alive,
+        report,
+        movements,
+    });
+    Ok((text.into_bytes(), look))
 }
 
-/// The state as it came, with the line end that a text has; one of several under its heading, and
-/// set apart by an empty line. An honest agent's has no control characters in it; others' shall do
-/// nothing to a terminal.
-fn print(heading: Option<&str>, state: &[u8]) -> Result<(), Trouble> {
-    let mut text = heading.unwrap_or_default().as_bytes().to_vec();
-    let is_harmless = |byte: &u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~' | 128..);
-    for piece in state.chunk_by(|one, other| is_harmless(one) == is_harmless(other)) {
-        if piece.first().is_some_and(is_harmless) {
-            text.extend_from_slice(piece);
-        } else {
-            for control in piece {
-                text.extend_from_slice(format!("\\x{control:02x}").as_bytes());
-            }
+/// Whom to ask at the next look: all that have answered and have not ended, and who has come since.
+fn asked_again(choice: &Choice, last: &mut HashMap<i32, Look>) -> Vec<Asked> {
+    last.retain(|_, look| {
+        let there = look.alive.status().is_some();
+        if !there {
+            complain(format_args!("{}: it has ended", look.alive.process));
+        }
+        there
+    });
+    // What was wrong with the choice has been told.
+    let mut asked = asked::chosen(choice, |_, _| ());
+    for one in &mut asked {
+        let look = last.get(&one.process.pid);
+        one.known = one.known.or(look.map(|look| look.alive));
+    }
+    asked.retain(|one| one.known.is_some());
+    for look in last.values() {
+        let process = look.alive.process;
+        if asked.iter().all(|one| one.process != process) {
+            let known = Some(look.alive);
+            asked.push(Asked { process, known });
         }
     }
-    if !text.ends_with(b"\n") {
-        text.push(b'\n');
-    }
-    if heading.is_some() {
-        text.push(b'\n');
-    }
-    let mut output = io::stdout().lock();
-    output
-        .write_all(&text)
-        .and_then(|()| output.flush())
-        .map_err(|error| Trouble::plain(format!("its state could not be written ({error})")))
+    asked
 }
 
 fn complain(line: std::fmt::Arguments) {

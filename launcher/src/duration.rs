@@ -1,0 +1,30 @@
+//! Times in words.
+
+/// A time, as exactly as one cares for.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        ..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        3600..86_400 => format!("{} h {} min", whole / 3600, whole / 60 % 60),
+        _ => format!("{} d {} h", whole / 86_400, whole / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_how_long() {
+        for (seconds, told) in [
+            (0.16, "0.2 s"),
+            (59.0, "59.0 s"),
+            (61.9, "1 min 1 s"),
+            (7384.0, "2 h 3 min"),
+            (90_000.0, "1 d 1 h"),
+        ] {
+            assert_eq!(duration(seconds), told);
+        }
+    }
+}
