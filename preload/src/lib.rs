@@ -25,6 +25,7 @@ mod detour;
 mod environment;
 mod facts;
 mod failure;
+mod greenlets;
 mod imports;
 #[allow(dead_code)] // The commands' half of it.
 mod interface;
