@@ -26,6 +26,7 @@ pub mod command;
 pub mod elf;
 pub mod facts;
 pub mod gdb;
+pub mod greenlets;
 pub mod guardian;
 pub mod idle_times;
 pub mod interrupt;

@@ -8,6 +8,7 @@ use serde::ser::SerializeMap;
 
 use crate::answer::Answer;
 use crate::facts::{Facts, Frame, Thread};
+use crate::greenlets::{Greenlets, Told};
 use crate::interface::THREAD_HEADING;
 use crate::printable::Printable;
 use crate::process::Process;
@@ -61,6 +62,13 @@ impl Report {
         let count = self.facts.threads.len();
         let plural = if count == 1 { "" } else { "s" };
         let mut line = format!("{count} thread{plural}");
+        let greenlets = self.facts.greenlets.told();
+        if let Some(greenlets) = greenlets {
+            let _ = match greenlets.suspended.len() {
+                1 => write!(line, ", 1 suspended greenlet"),
+                count => write!(line, ", {count} suspended greenlets"),
+            };
+        }
         if let Some(version) = self.facts.version() {
             line = format!("Python {version}, {line}");
         }
@@ -71,6 +79,9 @@ impl Report {
                 "Read from memory, without the GIL: {}",
                 Printable(note)
             );
+        }
+        if self.facts.greenlets == Greenlets::Unknown {
+            text.push_str("Greenlets cannot be found here.\n");
         }
         let waits = Waits::of(&self.facts.threads);
         for circle in waits.deadlocks() {
@@ -85,9 +96,19 @@ impl Report {
                     Printable(&waits_for(&waits, thread, wait))
                 );
             }
+            for line in greenlets.map_or(Vec::new(), |all| all.of_thread(Some(thread.ident))) {
+                let _ = writeln!(text, "  - {}", Printable(&line));
+            }
             for frame in &thread.frames {
                 write_frame(&mut text, frame);
             }
+            if let Some(greenlets) = greenlets {
+                greenlets.write(&mut text, |one| one == Some(thread.ident));
+            }
+        }
+        if let Some(greenlets) = greenlets {
+            let is_there = |ident| self.facts.threads.iter().any(|one| one.ident == ident);
+            greenlets.write(&mut text, |one| !one.is_some_and(is_there));
         }
         text
     }
@@ -171,6 +192,7 @@ impl Report {
             python: self.facts.version(),
             note: self.note.as_deref(),
             deadlocks: waits.deadlocks(),
+            greenlets: self.facts.greenlets.told(),
             threads: threads.collect(),
         };
         let mut text = serde_json::to_string(&document).expect("it has no keys but text");
@@ -201,6 +223,7 @@ struct Document<'a> {
     python: Option<&'a str>,
     note: Option<&'a str>,
     deadlocks: Vec<Vec<u64>>,
+    greenlets: Option<&'a Told>,
     threads: Vec<Entry<'a>>,
 }
 
@@ -321,7 +344,7 @@ fn waits_for(waits: &Waits, thread: &Thread, wait: &Wait) -> String {
 }
 
 /// As `traceback` prints it.
-fn write_frame(text: &mut String, frame: &Frame) {
+pub fn write_frame(text: &mut String, frame: &Frame) {
     let _ = match frame {
         Frame::Mark(what) => writeln!(text, "  ... {} ...", Printable(what)),
         Frame::At(place) => {

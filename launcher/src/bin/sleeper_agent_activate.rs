@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
 use launcher::activation::{self, Manner, Via};
 use launcher::answer::Answer;
 use launcher::carriers::{self, Carrier};
@@ -40,6 +41,7 @@ Examples:
   sleeper_agent_activate --via wake 4711   without a debugger, in a millisecond or two
   sleeper_agent_activate --format full 4711    with the threads' names, and what each waits in
   sleeper_agent_activate --format json 4711    everything, for programs
+  sleeper_agent_activate --greenlets 4711      also the greenlets of gevent, eventlet and others
   sleeper_agent_activate -v 4711           with gdb's own words on standard error
 
 The state of one process is its text and nothing else. Of several each stands under a line
@@ -57,8 +59,18 @@ struct Arguments {
 
     /// The state as the original prints it; with the threads' names, TIDs and what they wait in; or
     /// as a JSON document
-    #[arg(long, value_enum, default_value = "plain")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "plain",
+        default_value_if("greenlets", "true", "full")
+    )]
     format: Format,
+
+    /// Add the stacks of suspended greenlets, with what they wait for (in the formats full and json;
+    /// full if none is given)
+    #[arg(long)]
+    greenlets: bool,
 
     /// How to get at the program: a debugger, or a signal to the agent in it. Where nothing is
     /// said it is gdb, or, if that is missing or not allowed to, a signal
@@ -117,6 +129,12 @@ fn seconds(typed: &str) -> Result<Duration, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.greenlets && arguments.format == Format::Plain {
+        let why = "--greenlets has no place in --format plain: use full or json";
+        Arguments::command()
+            .error(ErrorKind::ArgumentConflict, why)
+            .exit();
+    }
     let mut failed = false;
     let mut fail = |whom: &dyn Display, trouble: &Trouble| {
         complain(format_args!("{whom}: {trouble}"));
@@ -139,6 +157,7 @@ fn main() -> ExitCode {
     let manner = Manner {
         wanted: Wanted {
             facts: format != Format::Plain,
+            greenlets: arguments.greenlets,
             ..Wanted::default()
         },
         via: arguments.via,
@@ -320,7 +339,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        use clap::CommandFactory;
         Arguments::command().debug_assert();
     }
 
