@@ -46,6 +46,7 @@ gdb:
 
 pythons:
 	@tests/interpreters/debian.sh
+	@tests/interpreters/packages.sh
 
 demo: build gdb
 	@tests/demo.sh '$(BUILT)'

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use syscalls::x86_64::Sysno;
 
+use crate::greenlets::Greenlets;
 use crate::kernel_waits;
 use crate::marshal::{self, Value};
 use crate::variables::{Values, Variables};
@@ -22,6 +23,8 @@ pub struct Facts {
     pub threads: Vec<Thread>,
     /// Whether there was not room for all variables.
     pub is_cut: bool,
+    /// What there is to tell of greenlets.
+    pub greenlets: Greenlets,
 }
 
 /// A thread.
@@ -124,6 +127,7 @@ impl Facts {
         let Value::Pairs(more) = facts.get("more")? else {
             return None;
         };
+        let greenlets = facts.get("more")?.get("greenlets");
         let more: HashMap<u64, &Value> = more
             .iter()
             .filter_map(|(ident, more)| Some((ident.number()?, more)))
@@ -155,8 +159,21 @@ impl Facts {
                 variables: values.threads.remove(&ident).unwrap_or_default(),
             })
         };
-        let threads = facts.get("threads")?.list()?.iter().map(thread);
+        // Numbers below zero are greenlets.
+        let is_greenlet = |one: &&Value| match one.list() {
+            Some([ident, _]) => ident.number::<i64>().is_some_and(|ident| ident < 0),
+            _ => false,
+        };
+        let stack = |one: &Value| match one.list()? {
+            [number, calls] => Some((number.number()?, frames(calls.list()?, &places)?)),
+            _ => None,
+        };
+        let all = facts.get("threads")?.list()?;
+        let stacks = all.iter().filter(is_greenlet).map(stack);
+        let greenlets = Greenlets::parse(greenlets, stacks.collect::<Option<_>>()?)?;
+        let threads = all.iter().filter(|one| !is_greenlet(one)).map(thread);
         Some(Facts {
+            greenlets,
             python: facts.get("python")?.text()?,
             holder,
             threads: threads.collect::<Option<_>>()?,

@@ -4,21 +4,19 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
-use serde::ser::SerializeMap;
-
 use crate::answer::Answer;
-use crate::descriptors::{self, Descriptor};
+use crate::descriptors;
 use crate::duration::duration;
 use crate::facts::{Facts, Frame, Thread};
+use crate::greenlets::Greenlets;
 use crate::interface::THREAD_HEADING;
 use crate::movement::{Movement, Movements};
 use crate::printable::Printable;
 use crate::process::Process;
 use crate::state_text;
 use crate::trouble::Trouble;
-use crate::variables::{self, Variables};
-use crate::waits::{Hold, Wait, Waits};
+use crate::variables;
+use crate::waits::{Wait, Waits};
 
 /// Changes whenever the meaning of anything in the JSON document does;
 /// `launcher/schema/state.json` describes it.
@@ -97,6 +95,13 @@ impl Report {
         let count = self.facts.threads.len();
         let plural = if count == 1 { "" } else { "s" };
         let mut line = format!("{count} thread{plural}");
+        let greenlets = self.facts.greenlets.told();
+        if let Some(greenlets) = greenlets {
+            let _ = match greenlets.suspended.len() {
+                1 => write!(line, ", 1 suspended greenlet"),
+                count => write!(line, ", {count} suspended greenlets"),
+            };
+        }
         if let Some(version) = self.facts.version() {
             line = format!("Python {version}, {line}");
         }
@@ -107,6 +112,9 @@ impl Report {
                 "Read from memory, without the GIL: {}",
                 Printable(note)
             );
+        }
+        if self.facts.greenlets == Greenlets::Unknown {
+            text.push_str("Greenlets cannot be found here.\n");
         }
         if self.facts.is_cut {
             let _ = writeln!(text, "Not all variables found room: ask for less of each");
@@ -132,6 +140,9 @@ impl Report {
                 let what = waits_for(&waits, thread, wait);
                 let _ = writeln!(text, "{mark} - waits for {}", Printable(&what));
             }
+            for line in greenlets.map_or(Vec::new(), |all| all.of_thread(Some(thread.ident))) {
+                let _ = writeln!(text, "  - {}", Printable(&line));
+            }
             for (index, frame) in thread.frames.iter().enumerate() {
                 let mark = moved.map_or(' ', |moved| moved.mark_of_frame(index));
                 write_frame(&mut text, mark, frame);
@@ -139,6 +150,13 @@ impl Report {
                     variables::write(&mut text, variables);
                 }
             }
+            if let Some(greenlets) = greenlets {
+                greenlets.write(&mut text, |one| one == Some(thread.ident));
+            }
+        }
+        if let Some(greenlets) = greenlets {
+            let is_there = |ident| self.facts.threads.iter().any(|one| one.ident == ident);
+            greenlets.write(&mut text, |one| !one.is_some_and(is_there));
         }
         text
     }
@@ -184,148 +202,9 @@ impl Report {
         }
     }
 
-    fn held_gil(&self, thread: &Thread) -> bool {
+    /// Whether it held the GIL when it was asked for.
+    pub fn held_gil(&self, thread: &Thread) -> bool {
         self.facts.holder == Some(thread.ident)
-    }
-
-    /// As one JSON document, in a line.
-    pub fn json(&self) -> String {
-        let waits = Waits::of(&self.facts.threads);
-        let threads = self.facts.threads.iter().map(|thread| Entry {
-            ident: thread.ident,
-            tid: thread.task.as_ref().map(|task| task.number),
-            name: thread.name.as_deref(),
-            daemon: thread.daemon,
-            main: thread.daemon.map(|_| thread.main),
-            held_gil: self.note.is_none().then(|| self.held_gil(thread)),
-            running: thread.task.as_ref().map(|task| task.runs),
-            system_call: thread.task.as_ref().and_then(|task| task.call.as_deref()),
-            waits_for: thread.wait.as_ref().map(|wait| WaitEntry {
-                kind: wait.kind,
-                id: wait.id,
-                holders: waits.holders(wait),
-                candidates: waits.candidates(wait),
-                count: wait.count,
-                limited: wait.limited,
-                thread: wait.joined,
-                value: wait.value,
-                size: wait.size,
-                most: wait.most,
-                seconds: wait.seconds,
-                descriptors: &wait.descriptors,
-                others: wait.others,
-                epoll: wait.epoll,
-                child: wait.child,
-                command: wait.command.as_deref(),
-            }),
-            holds: &thread.holds,
-            waiting_seconds: thread.task.as_ref().and_then(|task| task.seconds),
-            frames: FrameEntry::of(thread).collect(),
-        });
-        let document = Document {
-            version: VERSION,
-            pid: self.process.pid,
-            time: self.time,
-            command: &self.command,
-            python: self.facts.version(),
-            note: self.note.as_deref(),
-            deadlocks: waits.deadlocks(),
-            threads: threads.collect(),
-            variables_cut: self.facts.is_cut,
-        };
-        let mut text = serde_json::to_string(&document).expect("it has no keys but text");
-        text.push('\n');
-        // JSON lets these pass; terminals do things at them.
-        if text.contains(drives_terminals) {
-            let escaped = |one: char| match drives_terminals(one) {
-                true => format!("\\u{:04x}", u32::from(one)),
-                false => one.to_string(),
-            };
-            text = text.chars().map(escaped).collect();
-        }
-        text
-    }
-}
-
-/// Control characters that may stand in JSON as they are.
-fn drives_terminals(one: char) -> bool {
-    matches!(one, '\u{7f}'..='\u{9f}')
-}
-
-/// The document: see the schema.
-#[derive(Serialize)]
-struct Document<'a> {
-    version: u32,
-    pid: i32,
-    time: Option<f64>,
-    command: &'a [String],
-    python: Option<&'a str>,
-    note: Option<&'a str>,
-    deadlocks: Vec<Vec<u64>>,
-    threads: Vec<Entry<'a>>,
-    variables_cut: bool,
-}
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    ident: u64,
-    tid: Option<i32>,
-    name: Option<&'a str>,
-    daemon: Option<bool>,
-    main: Option<bool>,
-    held_gil: Option<bool>,
-    running: Option<bool>,
-    system_call: Option<&'a str>,
-    waiting_seconds: Option<f64>,
-    waits_for: Option<WaitEntry<'a>>,
-    holds: &'a [Hold],
-    frames: Vec<FrameEntry<'a>>,
-}
-
-#[derive(Serialize)]
-struct WaitEntry<'a> {
-    kind: &'a str,
-    id: Option<u64>,
-    holders: Vec<u64>,
-    candidates: Vec<u64>,
-    count: Option<i64>,
-    limited: Option<bool>,
-    thread: Option<u64>,
-    value: Option<i64>,
-    size: Option<i64>,
-    most: Option<i64>,
-    seconds: Option<f64>,
-    descriptors: &'a [Descriptor],
-    others: Option<u64>,
-    epoll: Option<i32>,
-    child: Option<i32>,
-    command: Option<&'a str>,
-}
-
-struct FrameEntry<'a>(&'a Frame, Option<&'a Variables>);
-
-impl FrameEntry<'_> {
-    fn of(thread: &Thread) -> impl Iterator<Item = FrameEntry<'_>> {
-        let frames = thread.frames.iter().enumerate();
-        frames.map(|(index, frame)| FrameEntry(frame, thread.variables_at(index)))
-    }
-}
-
-impl Serialize for FrameEntry<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        match self.0 {
-            Frame::Mark(what) => map.serialize_entry("mark", what)?,
-            Frame::At(place) => {
-                map.serialize_entry("file", &place.file)?;
-                map.serialize_entry("line", &place.line)?;
-                map.serialize_entry("function", &place.function)?;
-                map.serialize_entry("source", &place.source)?;
-                map.serialize_entry("locals", &self.1.map(|variables| &variables.locals))?;
-                map.serialize_entry("globals", &self.1.map(|variables| &variables.globals))?;
-            }
-        }
-        map.end()
     }
 }
 
@@ -399,7 +278,7 @@ fn waits_for(waits: &Waits, thread: &Thread, wait: &Wait) -> String {
 }
 
 /// As `traceback` prints it, with a mark in the first column.
-fn write_frame(text: &mut String, mark: char, frame: &Frame) {
+pub fn write_frame(text: &mut String, mark: char, frame: &Frame) {
     let _ = match frame {
         Frame::Mark(what) => writeln!(text, "{mark} ... {} ...", Printable(what)),
         Frame::At(place) => {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::descriptors::Descriptor;
 use crate::facts::{Facts, Frame, Place, Task, Thread};
+use crate::greenlets::Greenlets;
 use crate::process::Process;
 use crate::report::{Report, VERSION};
 use crate::trouble::Trouble;
@@ -160,6 +161,7 @@ impl Document {
                 holder,
                 threads,
                 is_cut: false,
+                greenlets: Greenlets::NotAsked,
             },
         })
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::facts::{Facts, Frame, Place, Thread};
+use crate::greenlets::Greenlets;
 use crate::interface::THREAD_HEADING;
 
 /// What an answer that was read from memory begins with; the reason follows.
@@ -37,6 +38,7 @@ pub fn parse(text: &str) -> (Option<String>, Facts) {
         holder: None,
         threads,
         is_cut: false,
+        greenlets: Greenlets::NotAsked,
     };
     (note, facts)
 }

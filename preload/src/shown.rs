@@ -9,112 +9,22 @@ use std::io::Write;
 use std::ptr;
 
 use crate::carried::bytes;
+use crate::kinds::{Kind, Kinds};
 use crate::layout::{TYPE_DICT, TYPE_NAME, TYPE_REPR};
 use crate::live::Live;
 use crate::python::{PyObject, Python};
+use crate::room::Bytes;
 use crate::wanted::Wanted;
-
-/// What is made here is never larger, in bytes, however much there is to show.
-const MOST: usize = 64 << 20;
 
 /// Larger numbers are told by their size, in bits: to write one out takes the square of that.
 const LARGEST_NUMBER: usize = 2048;
 
-/// Bytes that grow as long as there is memory.
-#[derive(Default)]
-pub struct Bytes {
-    bytes: Vec<u8>,
-    /// Whether something had to be left out.
-    pub is_full: bool,
-}
-
-impl Bytes {
-    /// Appends these, or nothing ever after.
-    pub fn push(&mut self, more: &[u8]) {
-        self.is_full |=
-            self.bytes.len() + more.len() > MOST || self.bytes.try_reserve(more.len()).is_err();
-        if !self.is_full {
-            self.bytes.extend_from_slice(more);
-        }
-    }
-
-    /// Appends a record: all of it, or nothing.
-    pub fn record(&mut self, make: impl FnOnce(&mut Self)) {
-        let start = self.bytes.len();
-        make(self);
-        if self.is_full {
-            self.bytes.truncate(start);
-        }
-    }
-
-    /// Appends a length, four bytes, and what `make` appends, which that is the length of.
-    pub fn measured(&mut self, make: impl FnOnce(&mut Self)) {
-        let start = self.bytes.len();
-        self.push(&[0; 4]);
-        make(self);
-        if self.bytes.len() >= start + 4 {
-            let length = (self.bytes.len() - start - 4) as u32;
-            self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
-        }
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// All of them, and, if something had to be left out, these.
-    pub fn finish(mut self, mark: &[u8]) -> Vec<u8> {
-        if self.is_full && self.bytes.try_reserve(mark.len()).is_ok() {
-            self.bytes.extend_from_slice(mark);
-        }
-        self.bytes
-    }
-}
-
-impl Write for Bytes {
-    fn write(&mut self, more: &[u8]) -> std::io::Result<usize> {
-        self.push(more);
-        Ok(more.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What is known of a type.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Kind {
-    None,
-    Bool,
-    Int,
-    Long,
-    Float,
-    Str,
-    Unicode,
-    Tuple,
-    List,
-    Dict,
-    Set,
-    FrozenSet,
-    Function,
-    BuiltIn,
-    Method,
-    Module,
-    OldClass,
-    /// A type, or class.
-    Class,
-    Other,
-}
-
 /// Shows values.
 pub struct Shower<'a> {
     python: &'a Python,
-    pub live: Live,
+    live: Live,
     wanted: &'a Wanted,
-    /// For each type its kind, whether it is that very type, and not one derived from it.
-    kinds: HashMap<usize, (Kind, bool)>,
+    pub kinds: Kinds<'a>,
     /// For each name whether its value is hidden; names that are equal are often the same object.
     secrets: HashMap<usize, bool>,
     /// Where the present value has to end.
@@ -136,57 +46,12 @@ impl<'a> Shower<'a> {
             python,
             live,
             wanted,
-            kinds: HashMap::new(),
+            kinds: Kinds::new(python, live),
             secrets: HashMap::new(),
             end: 0,
             items: 0,
             path: [ptr::null_mut(); DEEPEST],
         }
-    }
-
-    /// An object's kind, and whether it is of that very type.
-    pub unsafe fn kind(&mut self, object: *mut PyObject) -> (Kind, bool) {
-        // SAFETY: the caller's.
-        let class = unsafe { self.live.type_of(object) };
-        if let Some(&kind) = self.kinds.get(&(class as usize)) {
-            return kind;
-        }
-        let python = self.python;
-        let types = [
-            (python.PyInt_Type, Kind::Int),
-            (python.PyLong_Type, Kind::Long),
-            (python.PyFloat_Type, Kind::Float),
-            (python.string_type as *mut PyObject, Kind::Str),
-            (python.PyUnicode_Type, Kind::Unicode),
-            (python.PyTuple_Type, Kind::Tuple),
-            (python.PyList_Type, Kind::List),
-            (python.dict_type as *mut PyObject, Kind::Dict),
-            (python.PySet_Type, Kind::Set),
-            (python.PyFrozenSet_Type, Kind::FrozenSet),
-            (python.PyFunction_Type, Kind::Function),
-            (python.PyCFunction_Type, Kind::BuiltIn),
-            (python.PyMethod_Type, Kind::Method),
-            (python.PyModule_Type, Kind::Module),
-            (python.PyClass_Type, Kind::OldClass),
-            (python.PyType_Type, Kind::Class),
-        ];
-        let mut kind = (Kind::Other, true);
-        if class == python.PyBool_Type {
-            kind.0 = Kind::Bool;
-        } else if object == python._Py_NoneStruct {
-            kind.0 = Kind::None;
-        }
-        if kind.0 == Kind::Other {
-            // SAFETY: both are types; it compares bases (Objects/typeobject.c).
-            let is_one = |known| unsafe { (python.PyType_IsSubtype)(class, known) } != 0;
-            if let Some((known, its)) = types.into_iter().find(|&(known, _)| is_one(known)) {
-                kind = (its, class == known);
-            }
-        }
-        if self.kinds.try_reserve(1).is_ok() {
-            self.kinds.insert(class as usize, kind);
-        }
-        kind
     }
 
     /// Whether the value of this name is not to be shown.
@@ -196,7 +61,7 @@ impl<'a> Shower<'a> {
         }
         // SAFETY: the caller's.
         unsafe {
-            if self.kind(name).0 != Kind::Str {
+            if self.kinds.of(name).0 != Kind::Str {
                 return false;
             }
             let text = bytes(self.python, name).unwrap_or_default();
@@ -222,7 +87,7 @@ impl<'a> Shower<'a> {
         }
         // SAFETY: the caller's; what is borrowed stays, as nothing runs.
         unsafe {
-            let (kind, exact) = self.kind(object);
+            let (kind, exact) = self.kinds.of(object);
             let python = self.python;
             match kind {
                 Kind::None => out.push(b"None"),

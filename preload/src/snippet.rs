@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use crate::answer::Heap;
 use crate::carried::{self, bytes, call};
 use crate::failure::{Failure, raised};
+use crate::live::Live;
 use crate::python::{PyObject, Python};
 use crate::reader::Found;
 use crate::sources::{Lines, Place, SearchPath};
 use crate::values::{self, Values};
 use crate::wanted::Wanted;
-use crate::{facts, layout, stacks, threads, undisturbed};
+use crate::{facts, greenlets, layout, stacks, threads, undisturbed};
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
@@ -34,6 +35,7 @@ pub fn forget() {
     }
     undisturbed::forget();
     facts::forget();
+    greenlets::forget();
     stacks::forget();
 }
 
@@ -77,10 +79,15 @@ pub unsafe fn collect(
             facts::prepare(python)?;
             arguments[1] = facts::MORE.load(Ordering::Relaxed);
         }
+        let also_greenlets = wanted.facts && wanted.greenlets;
+        if also_greenlets {
+            greenlets::prepare(python)?;
+        }
         for argument in arguments {
             (python.Py_IncRef)(argument);
         }
-        if threads::has_dead() {
+        // Beside them are the frames of greenlets put: none of ours may be among them.
+        if threads::has_dead() || also_greenlets && Live::known().is_some() {
             let frames = undisturbed::alone(python, || live_frames(python));
             if frames.is_null() {
                 let failure = raised(python);
@@ -92,7 +99,15 @@ pub unsafe fn collect(
             (python.Py_DecRef)(std::mem::replace(&mut arguments[0], frames));
         }
         // What there is no sense in it leaves out, by way of an `except` clause.
-        let collect = || call(python, &COLLECT, &arguments);
+        let collect = || {
+            let [frames, more] = arguments;
+            if !also_greenlets {
+                return call(python, &COLLECT, &[frames, more]);
+            }
+            let collect = COLLECT.load(Ordering::Relaxed);
+            (python.Py_IncRef)(collect);
+            call(python, &greenlets::COLLECT, &[collect, more, frames])
+        };
         let mut values = Ok(Values::default());
         let object = undisturbed::alone(python, || {
             let object = match wanted.facts {
@@ -139,7 +154,10 @@ unsafe fn idents(python: &Python, collected: *mut PyObject) -> Vec<usize> {
             for position in 0..count {
                 let thread = (python.PyList_GetItem)(threads, position);
                 let ident = (python.PyInt_AsLong)((python.PyTuple_GetItem)(thread, 0));
-                idents.push(ident as usize);
+                // Below zero are no threads.
+                if ident > 0 {
+                    idents.push(ident as usize);
+                }
             }
         }
         (python.PyErr_Clear)();

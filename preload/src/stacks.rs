@@ -68,7 +68,16 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
             (python.Py_IncRef)(frames);
             return carried::call(python, &IN_PYTHON, &[frames]);
         }
-        if !worker::has_memory_for((python.PyDict_Size)(frames).max(0) as usize) {
+        // Greenlets, which have numbers below zero, have seen to it themselves.
+        let mut threads = 0;
+        let count = &mut |ident, _| {
+            threads += usize::from((python.PyInt_AsLong)(ident) >= 0);
+            true
+        };
+        if !live.for_each_stack(python, frames, count) {
+            return ptr::null_mut();
+        }
+        if !worker::has_memory_for(threads) {
             return (python.PyErr_NoMemory)();
         }
         let Some(mut taking) = Taking::new(python, live) else {

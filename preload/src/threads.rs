@@ -26,6 +26,8 @@ const INTERPRETER_THREADS: usize = WORD;
 const THREAD_NEXT: usize = 0;
 const THREAD_FRAME: usize = 2 * WORD;
 const THREAD_IDENT: usize = 18 * WORD;
+/// Before the last two ints and that object pointer: dict.
+const THREAD_DICTIONARY: usize = 15 * WORD;
 
 /// How many interpreters' lists are remembered over a fork.
 const MOST_REMEMBERED: usize = 16;
@@ -46,11 +48,20 @@ pub struct Thread {
     pub ident: usize,
     /// Its innermost frame, a `PyFrameObject *`; 0: it runs no Python.
     pub frame: usize,
+    /// Where it stands (`PyThreadState *`).
+    address: usize,
 }
 
 /// The identifier of the thread whose state this is.
 pub fn ident(thread: usize) -> Option<usize> {
     read(thread.checked_add(THREAD_IDENT)?)
+}
+
+/// The dictionary that extension modules keep things of a thread in (`PyThreadState_GetDict`); 0: it
+/// has none.
+pub fn dictionary(thread: Thread) -> usize {
+    let place = thread.address.checked_add(THREAD_DICTIONARY);
+    place.and_then(read).unwrap_or(0)
 }
 
 /// Whether this process is a forked child whose list of threads holds the parent's.
@@ -69,7 +80,6 @@ pub fn for_each(python: &Python, each: &mut dyn FnMut(Thread) -> bool) -> bool {
 
 /// A thread state where it stands in its list.
 struct State {
-    address: usize,
     interpreter: usize,
     live: bool,
     thread: Thread,
@@ -102,10 +112,13 @@ fn for_each_state(python: &Python, each: &mut dyn FnMut(State) -> bool) -> bool 
             };
             live &= !holds(&FIRST_DEAD, address);
             if !each(State {
-                address,
                 interpreter,
                 live: live || holds(&SURVIVORS, address),
-                thread: Thread { ident, frame },
+                thread: Thread {
+                    ident,
+                    frame,
+                    address,
+                },
             }) {
                 return whole;
             }
@@ -129,13 +142,13 @@ pub fn note_fork(python: &Python) {
     for_each_state(python, &mut |state| {
         if state.live && state.thread.ident == this_thread {
             if let Some(place) = survivors.get_mut(alive) {
-                *place = state.address;
+                *place = state.thread.address;
                 alive += 1;
             }
         } else if state.interpreter != seen
             && let Some(place) = first_dead.get_mut(dead)
         {
-            *place = state.address;
+            *place = state.thread.address;
             dead += 1;
             seen = state.interpreter;
         }

@@ -21,9 +21,11 @@ use std::ptr;
 
 use crate::carried::bytes;
 use crate::failure::{Failure, raised};
+use crate::kinds::Kind;
 use crate::live::Live;
 use crate::python::{PyObject, Python};
-use crate::shown::{Bytes, HIDDEN, Kind, Shower};
+use crate::room::Bytes;
+use crate::shown::{HIDDEN, Shower};
 use crate::wanted::Wanted;
 use crate::{desk, layout, threads, variables};
 
@@ -215,7 +217,7 @@ impl Taking<'_> {
     unsafe fn variable(&mut self, what: u8, name: *mut PyObject, value: *mut PyObject) {
         // SAFETY: the caller's.
         unsafe {
-            if !self.entry(what, name, value) || self.shower.kind(value).0 != Kind::Other {
+            if !self.entry(what, name, value) || self.shower.kinds.of(value).0 != Kind::Other {
                 return;
             }
             if self.wanted.repr && self.ask_later(value).is_some() {

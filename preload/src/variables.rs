@@ -27,7 +27,8 @@ static METHODS: Methods = Methods([
 
 type Function = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 
-const fn method(
+/// A function's definition.
+pub const fn method(
     name: *const std::ffi::c_char,
     function: Function,
     flags: c_int,
@@ -140,22 +141,33 @@ pub unsafe fn own(python: &Python, live: Live, object: *mut PyObject) -> *mut Py
 }
 
 /// A list that is being made; null once there was no memory for it.
-struct List<'a> {
+pub struct List<'a> {
     python: &'a Python,
     list: *mut PyObject,
 }
 
 impl<'a> List<'a> {
+    /// An empty one.
+    ///
     /// # Safety
     /// Holding the GIL, for the life of the list.
-    unsafe fn new(python: &'a Python) -> Self {
+    pub unsafe fn new(python: &'a Python) -> Self {
         // SAFETY: the caller's.
         let list = unsafe { (python.PyList_New)(0) };
         Self { python, list }
     }
 
+    /// How many there are in it.
+    pub fn len(&self) -> usize {
+        if self.list.is_null() {
+            return 0;
+        }
+        // SAFETY: as for `new`.
+        unsafe { (self.python.PyList_Size)(self.list) as usize }
+    }
+
     /// The list, if all went well; or null, and an exception is set.
-    fn made_of(self, whole: bool) -> *mut PyObject {
+    pub fn made_of(self, whole: bool) -> *mut PyObject {
         if whole {
             return self.list;
         }
@@ -165,7 +177,7 @@ impl<'a> List<'a> {
     }
 
     /// Appends a tuple of these objects, all of them alive.
-    fn push(&mut self, objects: &[*mut PyObject]) {
+    pub fn push(&mut self, objects: &[*mut PyObject]) {
         if self.list.is_null() {
             return;
         }

@@ -28,6 +28,10 @@ const MEMORY_TO_ANSWER: usize = 4 << 20;
 /// arguments find no memory is made with none (Python/ceval.c of 2.6, `call_function`).
 const MEMORY_PER_THREAD: usize = 32 << 10;
 
+/// And for each object that greenlets are told by. (10,000 of gevent's, of which each has a waiter and a
+/// timer beside it, take 2.5 kB each.)
+const MEMORY_PER_OBJECT: usize = 4 << 10;
+
 /// How many threads there were when they were last counted.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -258,7 +262,15 @@ unsafe fn holding_gil<R>(python: &'static Python, work: impl FnOnce() -> R) -> R
 /// On the worker.
 pub fn has_memory_for(threads: usize) -> bool {
     THREADS.store(threads, Ordering::Relaxed);
-    let size = MEMORY_TO_ANSWER + threads * MEMORY_PER_THREAD;
+    has_memory(MEMORY_TO_ANSWER + threads * MEMORY_PER_THREAD)
+}
+
+/// As above, for so many objects that greenlets are told by: themselves, and what they wait for.
+pub fn has_memory_for_greenlets(objects: usize) -> bool {
+    has_memory(MEMORY_TO_ANSWER + objects * MEMORY_PER_OBJECT)
+}
+
+fn has_memory(size: usize) -> bool {
     // SAFETY: a new private mapping, given back untouched.
     unsafe {
         let protection = libc::PROT_READ | libc::PROT_WRITE;

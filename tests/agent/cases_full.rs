@@ -74,8 +74,14 @@ fn ends_well(mut program: Program, marshal: bool) {
 /// The document that a process is answered with, which is as the schema says.
 #[track_caller]
 pub fn document(pid: i32, via: &str) -> Value {
+    checked(pid, &["--via", via])
+}
+
+/// The document that it is answered with where these options are given.
+#[track_caller]
+pub fn checked(pid: i32, options: &[&str]) -> Value {
     let pid = pid.to_string();
-    let ended = activate(["--format", "json", "--via", via, &pid]);
+    let ended = activate([&["--format", "json", &pid], options].concat());
     ended.expect_code(0);
     assert_eq!(ended.err(), "");
     let document = as_the_schema_says(&ended.out());

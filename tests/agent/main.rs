@@ -12,6 +12,7 @@ mod cases_endurance;
 mod cases_faults;
 mod cases_format;
 mod cases_full;
+mod cases_greenlets;
 mod cases_import;
 mod cases_install;
 mod cases_library;
@@ -52,6 +53,8 @@ pub enum Need {
     SharedLibrary,
     /// An interpreter that is no debug build.
     NoDebug,
+    /// greenlet, gevent and eventlet (tests/interpreters/packages.sh).
+    Packages,
     /// A case for one interpreter that stands for all.
     OnlyOne,
 }
@@ -76,6 +79,7 @@ const CASES: &[(&str, &[Case])] = &[
     ("colours", cases_colours::CASES),
     ("watch", cases_watch::CASES),
     ("diff", cases_diff::CASES),
+    ("greenlets", cases_greenlets::CASES),
     ("import", cases_import::CASES),
     ("programs", cases_programs::CASES),
     ("activator", cases_activator::CASES),
@@ -105,6 +109,7 @@ const PLAIN_CASES: &[(&str, &[PlainCase])] = &[
     ("detour", cases_detour::PLAIN_CASES),
     ("wake", cases_wake::PLAIN_CASES),
     ("many", cases_many::PLAIN_CASES),
+    ("greenlets", cases_greenlets::PLAIN_CASES),
     ("list", cases_list::PLAIN_CASES),
 ];
 
@@ -121,6 +126,7 @@ fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
         Need::SharedLibrary if python.is_some_and(|one| one.embeddable.is_none()) => {
             Some("no shared libpython")
         }
+        Need::Packages => python.and_then(cases_greenlets::lacking),
         Need::NoDebug if python.is_some_and(|one| one.debug) => {
             Some("a debug build does not bear pthread_exit there")
         }

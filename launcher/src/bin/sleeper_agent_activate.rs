@@ -48,6 +48,7 @@ Examples:
   sleeper_agent_activate --locals 4711     with the values of local variables
   sleeper_agent_activate --watch 2 4711    every 2 seconds, with marks of what has moved
   sleeper_agent_activate --diff OLD NEW    what has moved from one such document to another
+  sleeper_agent_activate --greenlets 4711      also the greenlets of gevent, eventlet and others
   sleeper_agent_activate -v 4711           with gdb's own words on standard error
 
 The state of one process is its text and nothing else. Of several each stands under a line
@@ -94,6 +95,11 @@ struct Arguments {
 
     #[command(flatten)]
     variables: VariableOptions,
+
+    /// Add the stacks of suspended greenlets, with what they wait for (in the formats full and json;
+    /// full if none is given)
+    #[arg(long)]
+    greenlets: bool,
 
     /// How to get at the program: a debugger, or a signal to the agent in it. Where nothing is
     /// said it is gdb, or, if that is missing or not allowed to, a signal
@@ -148,6 +154,8 @@ impl Arguments {
     fn format(&self) -> Format {
         let why = if self.variables.any() {
             Some("shows no variables")
+        } else if self.greenlets {
+            Some("has no place for greenlets")
         } else {
             let watch = self.watch;
             watch.map(|_| "has no place for --watch's marks of what has moved")
@@ -200,6 +208,7 @@ fn main() -> ExitCode {
     let manner = Manner {
         wanted: arguments.variables.add_to(Wanted {
             facts: format != Format::Plain,
+            greenlets: arguments.greenlets,
             ..Wanted::default()
         }),
         via: arguments.via,

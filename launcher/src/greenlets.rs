@@ -1,0 +1,356 @@
+//! Suspended greenlets, as the agent tells of them (`preload/src/greenlets.py`).
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::facts::Frame;
+use crate::marshal::Value;
+use crate::printable::Printable;
+use crate::report::write_frame;
+
+/// What is known of a program's greenlets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Greenlets {
+    /// They were not asked for.
+    #[default]
+    NotAsked,
+    /// They cannot be found here.
+    Unknown,
+    /// All of them.
+    Told(Told),
+}
+
+/// All greenlets of a program.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Told {
+    /// Each thread's current one, where it is known and the thread has used greenlets. Its stack is
+    /// the thread's.
+    pub current: Vec<Greenlet>,
+    /// Those that are not: by thread, a thread's first one first; unknown threads' come last.
+    pub suspended: Vec<Greenlet>,
+    /// How many have not begun, by thread.
+    pub not_started: Vec<NotStarted>,
+}
+
+/// A greenlet that has begun, and has not ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Greenlet {
+    /// Its address (`id()`).
+    pub id: u64,
+    /// The identifier of its thread, if that is known.
+    pub thread: Option<u64>,
+    /// The address of its parent; its thread's first greenlet has none.
+    pub parent: Option<u64>,
+    /// Whether it is known to be suspended.
+    pub suspended: bool,
+    /// The name of its class.
+    pub class: Option<String>,
+    /// The name that it was given.
+    pub name: Option<String>,
+    /// The name of the function that it runs, as far as its library has it.
+    pub function: Option<String>,
+    /// What it waits for, as far as that is known.
+    pub waits_for: Option<Wait>,
+    /// Its stack, outermost frame first.
+    pub frames: Vec<Frame>,
+}
+
+/// How many of a thread's greenlets have not begun.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NotStarted {
+    /// The thread's identifier, if it is known.
+    pub thread: Option<u64>,
+    /// How many.
+    pub count: u64,
+}
+
+/// What a greenlet waits for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wait {
+    /// What it is: one of [`KINDS`].
+    pub kind: &'static str,
+    /// The object's address (`id()`).
+    pub id: Option<u64>,
+    /// Of input and output: the file descriptor,
+    pub fd: Option<i64>,
+    /// whether it waits until there is something to read,
+    pub read: Option<bool>,
+    /// and until something can be written.
+    pub write: Option<bool>,
+    /// Of a semaphore: its value.
+    pub value: Option<i64>,
+    /// Of a queue: how many items are in it,
+    pub size: Option<i64>,
+    /// and how many may be; 0: any number.
+    pub most: Option<i64>,
+    /// How long it wanted to sleep, in seconds.
+    pub seconds: Option<f64>,
+}
+
+/// Kinds of things that greenlets wait for, as the agent has them, and in words.
+const KINDS: [(&str, &str); 13] = [
+    ("turn", "its turn"),
+    ("sleep", "time to pass"),
+    ("timer", "a timer"),
+    ("io", "input or output"),
+    ("child", "a child process"),
+    ("signal", "a signal"),
+    ("event", "Event"),
+    ("result", "AsyncResult"),
+    ("semaphore", "Semaphore"),
+    ("queue_get", "an item from Queue"),
+    ("queue_put", "room in Queue"),
+    ("channel", "the other end of Channel"),
+    ("greenlet", "the end of greenlet"),
+];
+
+impl Wait {
+    fn parse(value: &Value) -> Option<Wait> {
+        let kind = value.get("for")?.text()?;
+        let (kind, _) = KINDS.into_iter().find(|&(known, _)| known == kind)?;
+        let number = |name| value.get(name).and_then(Value::number::<i64>);
+        Some(Wait {
+            kind,
+            id: value.get("id").and_then(Value::number),
+            fd: number("fd"),
+            read: value.get("read").map(Value::is_true),
+            write: value.get("write").map(Value::is_true),
+            value: number("value"),
+            size: number("size"),
+            most: number("most"),
+            seconds: number("milliseconds").map(|time| time as f64 / 1e3),
+        })
+    }
+
+    /// In words.
+    pub fn words(&self) -> String {
+        let known = KINDS.into_iter().find(|&(kind, _)| kind == self.kind);
+        let mut words = known.map_or(self.kind, |(_, words)| words).to_owned();
+        if let Some(id) = self.id {
+            let _ = write!(words, " {id:#x}");
+        }
+        if let Some(fd) = self.fd {
+            let what = match (self.read, self.write) {
+                (Some(true), Some(true)) => "readable or writable",
+                (Some(true), _) => "readable",
+                (_, Some(true)) => "writable",
+                _ => "ready",
+            };
+            words = format!("file descriptor {fd} to be {what}");
+        }
+        if let Some(value) = self.value {
+            let _ = write!(words, ", whose value is {value}");
+        }
+        match (self.size, self.most) {
+            (Some(size), Some(most)) if most > 0 => {
+                let _ = write!(words, ", which has {size} of {most}");
+            }
+            (Some(size), _) => {
+                let _ = write!(words, ", which has {size}");
+            }
+            _ => {}
+        }
+        if let Some(seconds) = self.seconds {
+            let _ = write!(words, " ({seconds:.1} s in all)");
+        }
+        words
+    }
+}
+
+impl Greenlets {
+    /// From the agent's words, and the stacks of greenlets, by the numbers below zero that they have
+    /// there; `None` if they are not as we know them.
+    pub fn parse(words: Option<&Value>, mut stacks: HashMap<i64, Vec<Frame>>) -> Option<Greenlets> {
+        let Some(words) = words else {
+            return Some(Greenlets::NotAsked);
+        };
+        if *words == Value::None {
+            return Some(Greenlets::Unknown);
+        }
+        let of = |name| match words.get(name) {
+            None => Some(&[][..]),
+            Some(Value::Pairs(pairs)) => Some(&pairs[..]),
+            Some(_) => None,
+        };
+        let known = |ident: &Value| {
+            ident
+                .number()
+                .map(|ident| Some(ident).filter(|&it| it != 0))
+        };
+        let mut greenlet = |key: &Value, value: &Value| {
+            let text = |name| value.get(name).and_then(Value::text);
+            Some(Greenlet {
+                id: value.get("id")?.number()?,
+                thread: known(value.get("thread")?)?,
+                parent: known(value.get("parent")?)?,
+                suspended: value.get("suspended")?.is_true(),
+                class: text("kind"),
+                name: text("name"),
+                function: text("runs"),
+                waits_for: value.get("wait").and_then(Wait::parse),
+                frames: stacks.remove(&key.number()?).unwrap_or_default(),
+            })
+        };
+        let mut all = |name| -> Option<Vec<Greenlet>> {
+            let all = of(name)?.iter().map(|(key, value)| greenlet(key, value));
+            let mut all: Vec<Greenlet> = all.collect::<Option<_>>()?;
+            all.sort_by_key(|one| {
+                (
+                    one.thread.is_none(),
+                    one.thread,
+                    one.parent.is_some(),
+                    one.id,
+                )
+            });
+            Some(all)
+        };
+        let (current, suspended) = (all("current")?, all("stacks")?);
+        let not_started = of("not_started")?.iter().map(|(thread, count)| {
+            Some(NotStarted {
+                thread: known(thread)?,
+                count: count.number()?,
+            })
+        });
+        let mut not_started: Vec<NotStarted> = not_started.collect::<Option<_>>()?;
+        not_started.sort_by_key(|one| (one.thread.is_none(), one.thread));
+        Some(Greenlets::Told(Told {
+            current,
+            suspended,
+            not_started,
+        }))
+    }
+
+    /// If they are known: all of them.
+    pub fn told(&self) -> Option<&Told> {
+        match self {
+            Greenlets::Told(told) => Some(told),
+            _ => None,
+        }
+    }
+}
+
+impl Told {
+    /// What is told of a thread's greenlets below its heading, in lines.
+    pub fn of_thread(&self, thread: Option<u64>) -> Vec<String> {
+        let current = self.current.iter().filter(|one| one.thread == thread);
+        let mut lines: Vec<String> = current
+            .map(|one| format!("its current greenlet is {}", one.named()))
+            .collect();
+        let not_started = self.not_started.iter().filter(|one| one.thread == thread);
+        lines.extend(not_started.map(|one| match one.count {
+            1 => "a greenlet of it has not started".to_owned(),
+            count => format!("{count} greenlets of it have not started"),
+        }));
+        lines
+    }
+
+    /// Writes the suspended ones of some threads.
+    pub fn write(&self, text: &mut String, of: impl Fn(Option<u64>) -> bool) {
+        for greenlet in self.suspended.iter().filter(|one| of(one.thread)) {
+            let _ = writeln!(text, "\n{}", Printable(&greenlet.heading()));
+            if let Some(wait) = &greenlet.waits_for {
+                let _ = writeln!(text, "  - waits for {}", wait.words());
+            }
+            for frame in &greenlet.frames {
+                write_frame(text, ' ', frame);
+            }
+        }
+        if of(None) {
+            for line in self.of_thread(None) {
+                let _ = writeln!(text, "\nOf a thread that is not known: {line}");
+            }
+        }
+    }
+}
+
+impl Greenlet {
+    /// The line over its stack.
+    fn heading(&self) -> String {
+        let mut line = format!("### Greenlet {}", self.named());
+        match self.thread {
+            Some(thread) => {
+                let _ = write!(line, " of thread {thread}");
+            }
+            None => line.push_str(" of a thread that is not known"),
+        }
+        line.push_str(match self.suspended {
+            true => ": suspended",
+            // It has no frames of Python's.
+            false => ": suspended, or the thread's current one",
+        });
+        line
+    }
+
+    /// Its address and what else it is known by.
+    fn named(&self) -> String {
+        let mut words = format!("{:#x}", self.id);
+        if let Some(name) = &self.name {
+            let _ = write!(words, " {name:?}");
+        }
+        let mut more = Vec::new();
+        if self.parent.is_none() {
+            more.push("the thread's first".to_owned());
+        } else if let Some(class) = self.class.as_ref().filter(|&class| class != "greenlet") {
+            more.push(class.clone());
+        }
+        if let Some(function) = &self.function {
+            more.push(format!("runs {function}"));
+        }
+        if !more.is_empty() {
+            let _ = write!(words, " ({})", more.join(", "));
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_is_waited_for() {
+        let wait = |pairs: &[(&str, i128)], kind: &str| {
+            let text = |text: &str| Value::Text(text.into());
+            let number = |&(name, number): &(&str, i128)| (text(name), Value::Number(number));
+            let mut pairs: Vec<_> = pairs.iter().map(number).collect();
+            pairs.push((text("for"), text(kind)));
+            pairs.push((text("read"), Value::Bool(true)));
+            Wait::parse(&Value::Pairs(pairs)).map(|wait| wait.words())
+        };
+        for (pairs, kind, words) in [
+            (&[("fd", 7)][..], "io", "file descriptor 7 to be readable"),
+            (&[], "turn", "its turn"),
+            (
+                &[("milliseconds", 1500)],
+                "sleep",
+                "time to pass (1.5 s in all)",
+            ),
+            (
+                &[("id", 16), ("size", 2), ("most", 3)],
+                "queue_put",
+                "room in Queue 0x10, which has 2 of 3",
+            ),
+            (
+                &[("id", 16), ("value", 0)],
+                "semaphore",
+                "Semaphore 0x10, whose value is 0",
+            ),
+        ] {
+            assert_eq!(wait(pairs, kind).as_deref(), Some(words));
+        }
+        assert_eq!(wait(&[], "what is this"), None);
+    }
+
+    #[test]
+    fn tells_what_was_not_asked_from_what_is_not_known() {
+        let parse = |words| Greenlets::parse(words, HashMap::new());
+        assert_eq!(parse(None), Some(Greenlets::NotAsked));
+        assert_eq!(parse(Some(&Value::None)), Some(Greenlets::Unknown));
+        let none = Value::Pairs(Vec::new());
+        assert_eq!(parse(Some(&none)), Some(Greenlets::Told(Told::default())));
+        let nonsense = (Value::Text("stacks".into()), Value::Number(1));
+        assert_eq!(parse(Some(&Value::Pairs(vec![nonsense]))), None);
+    }
+}

@@ -1,0 +1,209 @@
+# What greenlets wait for. This follows greenlets.py, in one text with that.
+
+# What gevent's greenlets wait for: the module, the class, and what it is called
+# here. What is waited for holds the functions that switch to those who wait.
+_GEVENT = (
+    ('gevent.hub', 'Waiter', 'waiter'),
+    ('gevent._waiter', 'Waiter', 'waiter'),
+    ('gevent.event', 'Event', 'event'),
+    ('gevent.event', 'AsyncResult', 'result'),
+    ('gevent.lock', 'Semaphore', 'semaphore'),
+    ('gevent.queue', 'Queue', 'queue_get'),
+    ('gevent.queue', 'Channel', 'channel'),
+    ('gevent.libev.corecext', 'io', 'io'),
+    ('gevent.libev.corecext', 'child', 'child'),
+    ('gevent.libev.corecext', 'signal', 'signal'),
+    ('gevent.libev.corecext', 'timer', 'timer'),
+    ('gevent.libev.corecext', 'callback', 'turn'))
+
+# Functions that greenlets wait in: the module, the class if it is in one, the
+# function, and what it is called here.
+_FUNCTIONS = (
+    ('gevent.hub', None, 'sleep', 'sleep'),
+    ('eventlet.greenthread', None, 'sleep', 'sleep'),
+    ('eventlet.hubs', None, 'trampoline', 'io'),
+    ('eventlet.event', 'Event', 'wait', 'event'),
+    ('eventlet.greenthread', 'GreenThread', 'wait', 'greenlet'),
+    ('eventlet.semaphore', 'Semaphore', 'acquire', 'semaphore'),
+    ('eventlet.queue', 'LightQueue', 'get', 'queue_get'),
+    ('eventlet.queue', 'LightQueue', 'put', 'queue_put'))
+
+# Further out in a stack it is not looked for these.
+_FARTHEST = 6
+
+# Containers are looked into so deep, and at so many objects in all.
+_DEEPEST_HELD = 3
+_MOST_HELD = 2000000
+
+# Of the flags of an io watcher (libev, ev.h: EV_READ, EV_WRITE).
+_READ, _WRITE = 1, 2
+
+
+def _linked(greenlets, others):
+    """Return what greenlets of gevent's wait for, by id, as (what it is, the
+    object, what is held of the greenlet): what holds a function that switches
+    to the greenlet, or to a waiter of its."""
+    waiters = {}
+    left = [_MOST_HELD]
+    references = _references()
+    # By identity: a metaclass may have ideas of its own about `in`.
+    containers = dict.fromkeys(map(id, (list, tuple, dict, set, _deque())))
+    hub = _module('gevent.hub').get('Hub')
+    for thing, what in others:
+        if what == 'waiter':
+            for one in references(thing):
+                if id(one) in greenlets and type(one) is not hub:
+                    waiters[id(thing)] = id(one)
+    waits = {}
+    for thing, what in others:
+        if what == 'waiter':
+            continue
+        for held in _held(thing, references, containers, left):
+            owner = held
+            if type(held) is type(_Greenlet.__init__):
+                owner = held.im_self
+            ident = waiters.get(id(owner))
+            if type(held) is type(len) and held.__name__ == 'switch':
+                owner = held.__self__
+                ident = id(owner)
+            if ident not in greenlets:
+                continue
+            # A timer may be there beside what is waited for; and what is to be
+            # called next comes first.
+            before = waits.get(ident)
+            if before is None or before[0] == 'timer' or what == 'turn':
+                waits[ident] = what, thing, owner
+    return waits
+
+
+def _held(thing, references, containers, left):
+    """Return what an object holds, and what is in the containers that it
+    holds."""
+    found = []
+    these = [thing]
+    for _ in range(_DEEPEST_HELD):
+        inner = []
+        for one in references(*these):
+            kind = type(one)
+            if id(kind) in containers:
+                inner.append(one)
+            else:
+                found.append(one)
+        left[0] -= len(found) + len(inner)
+        these = inner
+        if not inner or left[0] < 0:
+            break
+    return found
+
+
+def _known_functions():
+    """Return the functions of _FUNCTIONS that are there, by the id of their
+    code."""
+    known = {}
+    for module, owner, name, what in _FUNCTIONS:
+        held = _module(module)
+        if owner is not None:
+            held = _class_attributes(held.get(owner))
+        function = held.get(name)
+        if type(function) is type(_find):
+            known[id(function.func_code)] = what
+    return known
+
+
+def _greenlet_wait(one, linked, known, greenlets):
+    """Return what a suspended greenlet waits for, or None."""
+    if linked is not None and linked[0] == 'turn':
+        return {'for': 'turn'}
+    wait = None
+    frame = one.frame
+    for _ in range(_FARTHEST):
+        if frame is None:
+            break
+        what = known.get(id(frame.f_code))
+        if what is not None:
+            wait = _framed(what, dict(_variables(frame)), greenlets)
+        frame = frame.f_back
+    if wait is None and linked is not None:
+        wait = _of_gevent(*linked)
+    if wait is None and one.frame is not None:
+        # What gevent's C code keeps of it is out of sight.
+        called, arguments = _called(one.frame, {})
+        if called is not None and len(called) == 2 and (
+                id(called[0]) in greenlets and called[1] in ('join', 'get')):
+            wait = {'for': 'greenlet', 'id': id(called[0])}
+    return wait
+
+
+def _framed(what, variables, greenlets):
+    """Return what is waited for in a function that has these variables."""
+    thing = variables.get('self')
+    held = _attributes(thing) or {}
+    wait = {'for': what}
+    if what == 'sleep':
+        seconds = variables.get('seconds')
+        if type(seconds) is float or type(seconds) is int:
+            if seconds <= 0:
+                return {'for': 'turn'}
+            wait['milliseconds'] = int(min(seconds, 1e9) * 1000)
+        return wait
+    if what == 'io':
+        wait['fd'] = _number(variables.get('fileno'))
+        wait['read'] = variables.get('read') is True
+        wait['write'] = variables.get('write') is True
+        return wait
+    wait['id'] = id(thing)
+    if what == 'greenlet' and wait['id'] not in greenlets:
+        return None
+    if what == 'semaphore':
+        wait['value'] = _number(held.get('counter'))
+    if what == 'queue_get' or what == 'queue_put':
+        _tell_queue(wait, held.get('maxsize'), held.get('queue'))
+    return wait
+
+
+def _tell_queue(wait, most, queue):
+    wait['most'] = max(_number(most), 0)
+    if type(queue) is list or type(queue) is _deque():
+        wait['size'] = len(queue)
+
+
+def _of_gevent(what, thing, owner):
+    """Return what is waited for with an object of gevent's."""
+    wait = {'for': what}
+    if what == 'io':
+        events = _number(_in_c(thing, 'events'))
+        wait['fd'] = _number(_in_c(thing, 'fd'))
+        wait['read'] = events & _READ != 0
+        wait['write'] = events & _WRITE != 0
+        return wait
+    if what in ('timer', 'child', 'signal'):
+        return wait
+    wait['id'] = id(thing)
+    if what == 'semaphore':
+        wait['value'] = _number(_in_c(thing, 'counter'))
+    if what == 'queue_get':
+        # One who puts something in waits with that in hand.
+        if type.__dict__['__name__'].__get__(type(owner)) == 'ItemWaiter':
+            wait['for'] = 'queue_put'
+        _tell_queue(wait, _in_c(thing, 'maxsize'), _in_c(thing, 'queue'))
+    return wait
+
+
+def _in_c(thing, name):
+    """Return an attribute that is the object's own, or that a function of C's
+    answers for; else None."""
+    held = _attributes(thing) or {}
+    if name in held:
+        return held[name]
+    for kind in type.__dict__['__mro__'].__get__(type(thing)):
+        found = _class_attributes(kind).get(name)
+        if found is not None:
+            if type(found) is _descriptor() or (
+                    type(found) is type(_Slot.__dict__['slot'])):
+                return found.__get__(thing)
+            return None
+    return None
+
+
+class _Slot(object):
+    __slots__ = 'slot',
