@@ -266,7 +266,7 @@ fn documents(python: &Interpreter) {
     let refused = activate(["--watch", "1", "--format", "plain", &pid]);
     refused.expect_code(2);
     assert!(
-        refused.err().contains("leave out --format, or say"),
+        refused.err().contains("leave --format out, or say"),
         "{}",
         refused.err()
     );
