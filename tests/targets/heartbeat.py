@@ -17,6 +17,9 @@ deep = []
 
 
 def deep_down(depth, last):
+    # Ten variables, for those who ask for them.
+    name, number, real, words = 'deep down', depth * 1000, 0.5, u'so many words'
+    pair, numbers, options, none = (depth, last), [1, 2, 3], {'depth': depth, 'last': last}, None
     if depth > 1:
         deep_down(depth - 1, last)
     else:

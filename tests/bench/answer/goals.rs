@@ -1,7 +1,7 @@
 //! What the numbers should come to.
 
 use crate::measure::Block;
-use crate::ways::{BY_GDB, FULL, NOTHING, PLAIN_GDB, PY_SPY, WAKE};
+use crate::ways::{BY_GDB, FULL, LOCALS, NOTHING, PLAIN_GDB, PY_SPY, WAKE};
 
 /// From so many threads on more is asked for.
 const MANY: usize = 500;
@@ -42,6 +42,10 @@ pub fn check(block: &Block) {
         let ratio = full.answer / wake.answer;
         let met = verdict(ratio <= 2.0);
         println!("  goal: answer in full / plain, at most 2: {ratio:.1}, {met}");
+    }
+    if let Some(locals) = block.seen(LOCALS).filter(|_| block.threads <= MANY) {
+        let met = verdict(locals.answer <= 1.0);
+        println!("  goal: answer with locals within a second: {met}");
     }
     if let (Some(by_gdb), Some(plain)) = (by_gdb, block.seen(PLAIN_GDB)) {
         let what = "held up through gdb / by plain gdb";

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::asking::LIMIT;
 use crate::measure::{Block, Cost};
-use crate::ways::{BY_GDB, FULL, NOTHING, PLAIN_GDB, PY_SPY, WAKE};
+use crate::ways::{BY_GDB, FULL, LOCALS, NOTHING, PLAIN_GDB, PY_SPY, PY_SPY_LOCALS, WAKE};
 
 /// Prints a line of the table that is read.
 fn line(name: &str, cells: [&str; 4]) {
@@ -79,8 +79,10 @@ pub fn markdown(blocks: &[Block]) -> String {
             let name = match cost.way {
                 WAKE => "`sleeper_agent_activate --via wake`",
                 FULL => "… `--via wake --format full`",
+                LOCALS => "… `--via wake --locals`",
                 BY_GDB => "`sleeper_agent_activate --via gdb`",
                 PY_SPY => "`py-spy dump`",
+                PY_SPY_LOCALS => "`py-spy dump --locals`",
                 PLAIN_GDB => "`gdb -p PID -batch -ex 'printf …'`",
                 NOTHING => "`true`, which asks nothing",
                 other => other,

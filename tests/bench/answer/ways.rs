@@ -10,10 +10,14 @@ use tests::product::product;
 pub const WAKE: &str = "activate --via wake";
 /// The same, for all that there is to tell.
 pub const FULL: &str = "--via wake --format full";
+/// The same, and the local variables of every frame.
+pub const LOCALS: &str = "--via wake --locals";
 /// The command's way through gdb.
 pub const BY_GDB: &str = "activate --via gdb";
 /// The other tool.
 pub const PY_SPY: &str = "py-spy dump";
+/// The other tool, for the local variables too.
+pub const PY_SPY_LOCALS: &str = "py-spy dump --locals";
 /// gdb as one types it.
 pub const PLAIN_GDB: &str = "plain gdb";
 /// A command that does nothing: what it costs the program that one is started at all.
@@ -32,7 +36,7 @@ pub struct Way {
 }
 
 /// `sleeper_agent_activate` with options.
-fn activate(name: &'static str, options: [&'static str; 4]) -> Way {
+fn activate(name: &'static str, options: &'static [&'static str]) -> Way {
     Way {
         name,
         command: Box::new(move |pid| {
@@ -48,22 +52,26 @@ fn activate(name: &'static str, options: [&'static str; 4]) -> Way {
 /// All that can be had here; says what can't.
 pub fn ways() -> Vec<Way> {
     let mut ways = vec![
-        activate(WAKE, ["--via", "wake", "--format", "plain"]),
-        activate(FULL, ["--via", "wake", "--format", "full"]),
-        activate(BY_GDB, ["--via", "gdb", "--format", "plain"]),
+        activate(WAKE, &["--via", "wake"]),
+        activate(FULL, &["--via", "wake", "--format", "full"]),
+        activate(LOCALS, &["--via", "wake", "--locals"]),
+        activate(BY_GDB, &["--via", "gdb"]),
     ];
     let py_spy: PathBuf = product().root.join(".tools/py-spy/bin/py-spy");
     if py_spy.exists() {
-        ways.push(Way {
-            name: PY_SPY,
-            command: Box::new(move |pid| {
-                let mut ask = command(&py_spy);
-                ask.args(["dump", "--pid", &pid.to_string()]);
-                ask
-            }),
-            heading: Some("Thread "),
-            once_from: usize::MAX,
-        });
+        for (name, options) in [(PY_SPY, &[][..]), (PY_SPY_LOCALS, &["--locals"])] {
+            let py_spy = py_spy.clone();
+            ways.push(Way {
+                name,
+                command: Box::new(move |pid| {
+                    let mut ask = command(&py_spy);
+                    ask.args(["dump", "--pid", &pid.to_string()]).args(options);
+                    ask
+                }),
+                heading: Some("Thread "),
+                once_from: usize::MAX,
+            });
+        }
     } else {
         println!("{PY_SPY}: skipped, it is not installed (run `make bench`)");
     }
