@@ -235,15 +235,19 @@ mod tests {
         "held_gil": false, "running": false, "system_call": "futex", "waiting_seconds": 2.5,
         "waits_for": {"kind": "lock", "id": 9, "holders": [], "candidates": [8], "count": null,
             "limited": false, "thread": null, "value": null, "size": null, "most": null,
-            "seconds": null},
+            "seconds": null, "others": 2, "epoll": 4, "child": 12, "command": "sh", "descriptors": [
+                {"number": 3, "ways": ["read"], "type": "pipe", "local": null, "peer": null,
+                    "path": null}]},
         "holds": [{"id": 5, "file": "a.py", "line": 3}],
         "frames": [{"mark": "12 frames left out"},
-            {"file": "a.py", "line": 3, "function": "f", "source": "x", "of_later": 1}]}"#;
+            {"file": "a.py", "line": 3, "function": "f", "source": "x", "locals": null,
+                "globals": null, "of_later": 1}]}"#;
 
     fn document(version: u32, threads: &str) -> String {
         format!(
             r#"{{"version": {version}, "pid": 4711, "time": 1.5, "command": ["python"],
-                "python": "2.7.18", "note": null, "deadlocks": [], "threads": [{threads}]}}"#
+                "python": "2.7.18", "note": null, "deadlocks": [], "greenlets": null,
+                "variables_cut": false, "threads": [{threads}]}}"#
         )
     }
 
