@@ -195,7 +195,10 @@ impl Live {
         unsafe {
             let flags = self.code(frame).byte_add(self.head + CODE_FLAGS);
             let names = self.word(frame, WORD, FRAME_NAMES);
-            let of_function = flags.cast::<c_int>().read() & OPTIMIZED != 0;
+            // One with a bare `exec` in it is not optimized, but has variables.
+            let code = self.code(frame);
+            let count = code.byte_add(self.head + CODE_COUNT).cast::<c_int>().read();
+            let of_function = flags.cast::<c_int>().read() & OPTIMIZED != 0 || count > 0;
             if of_function || names.is_null() || !self.is_dictionary(python, names) {
                 return ptr::null_mut();
             }

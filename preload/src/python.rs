@@ -119,6 +119,7 @@ python_api! {
     functions {
         Py_AddPendingCall: fn(PendingCall, *mut c_void) -> c_int;
         Py_IsInitialized: fn() -> c_int;
+        Py_GetRecursionLimit: fn() -> c_int;
         Py_AtExit: fn(unsafe extern "C" fn()) -> c_int;
         Py_GetArgcArgv: fn(*mut c_int, *mut *mut *mut c_char);
         PyEval_ThreadsInitialized: fn() -> c_int;

@@ -39,7 +39,7 @@ impl Bytes {
         make(self);
         if self.bytes.len() >= start + 4 {
             let length = (self.bytes.len() - start - 4) as u32;
-            self.bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
+            self.bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
         }
     }
 

@@ -35,6 +35,9 @@ pub struct Shower<'a> {
     path: [*mut PyObject; DEEPEST],
 }
 
+/// Longer names are not looked through for what is secret.
+const LONGEST_NAME: usize = 200;
+
 /// What contains others is never shown to more levels.
 pub const DEEPEST: usize = 20;
 
@@ -61,15 +64,41 @@ impl<'a> Shower<'a> {
         }
         // SAFETY: the caller's.
         unsafe {
-            if self.kinds.of(name).0 != Kind::Str {
-                return false;
-            }
-            let text = bytes(self.python, name).unwrap_or_default();
-            let hidden = self.wanted.hides(text);
+            let hidden = match self.kinds.of(name).0 {
+                Kind::Str => {
+                    let text = bytes(self.python, name).unwrap_or_default();
+                    self.wanted.hides(text)
+                }
+                Kind::Unicode => {
+                    let (count, one) = self.characters(name);
+                    let mut narrow = [0; LONGEST_NAME];
+                    // What is no ASCII stands in no word; and nobody names a secret at such length.
+                    for (index, place) in narrow.iter_mut().take(count).enumerate() {
+                        *place = u8::try_from(one(index)).unwrap_or(0xff);
+                    }
+                    self.wanted.hides(&narrow[..count.min(LONGEST_NAME)])
+                }
+                _ => return false,
+            };
             if self.secrets.try_reserve(1).is_ok() {
                 self.secrets.insert(name as usize, hidden);
             }
             hidden
+        }
+    }
+
+    /// How many characters a `unicode` has, and each of them.
+    unsafe fn characters(&self, object: *mut PyObject) -> (usize, impl Fn(usize) -> u32 + use<>) {
+        let wide = self.python.has_wide_unicode;
+        // SAFETY: the caller's. PyUnicodeObject (Include/unicodeobject.h): how many, and where.
+        unsafe {
+            let count = self.live.word(object, 0, 0) as usize;
+            let start = self.live.word(object, 0, size_of::<usize>());
+            let one = move |index| match wide {
+                true => start.cast::<u32>().add(index).read(),
+                false => u32::from(start.cast::<u16>().add(index).read()),
+            };
+            (count, one)
         }
     }
 
@@ -174,13 +203,7 @@ impl<'a> Shower<'a> {
                     self.quoted("", text.len(), |index| u32::from(text[index]), out);
                 }
                 Kind::Unicode => {
-                    // PyUnicodeObject (Include/unicodeobject.h): how many characters, and where.
-                    let count = self.live.word(object, 0, 0) as usize;
-                    let start = self.live.word(object, 0, size_of::<usize>());
-                    let one = |index| match python.has_wide_unicode {
-                        true => start.cast::<u32>().add(index).read(),
-                        false => u32::from(start.cast::<u16>().add(index).read()),
-                    };
+                    let (count, one) = self.characters(object);
                     self.quoted("u", count, one, out);
                 }
                 _ => self.container(kind, object, depth, out),
@@ -260,8 +283,11 @@ impl<'a> Shower<'a> {
             };
             let count = count.max(0) as usize;
             out.push(start.as_bytes());
+            if count == 0 {
+                return out.push(end.as_bytes());
+            }
             let deep = self.wanted.depth.min(DEEPEST as u32) as usize;
-            if self.path[..depth].contains(&object) || (depth >= deep && count > 0) {
+            if depth >= deep || self.path[..depth].contains(&object) || out.is_full {
                 out.push(b"...");
                 return out.push(end.as_bytes());
             }

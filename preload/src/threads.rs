@@ -29,6 +29,37 @@ const THREAD_IDENT: usize = 18 * WORD;
 /// Before the last two ints and that object pointer: dict.
 const THREAD_DICTIONARY: usize = 15 * WORD;
 
+/// recursion_depth, an int, comes after the frame.
+const THREAD_DEPTH: usize = 3 * WORD;
+
+/// Lets the running thread go on as if all but so many of the calls within each other that are allowed
+/// were made already; returns how many were.
+///
+/// # Safety
+/// Holding the GIL, with a thread state of one's own.
+pub unsafe fn leave_calls(python: &Python, calls: i32) -> i32 {
+    // SAFETY: the caller's: the field is the thread's own (Python/ceval.c, `_Py_CheckRecursiveCall`).
+    unsafe {
+        let depth = made_calls(python);
+        let before = depth.read();
+        depth.write(((python.Py_GetRecursionLimit)() - calls).max(before));
+        before
+    }
+}
+
+/// What [`leave_calls`] has returned.
+///
+/// # Safety
+/// As there.
+pub unsafe fn set_calls(python: &Python, calls: i32) {
+    // SAFETY: the caller's.
+    unsafe { made_calls(python).write(calls) }
+}
+
+fn made_calls(python: &Python) -> *mut i32 {
+    (python.current_thread_state() + THREAD_DEPTH) as *mut i32
+}
+
 /// How many interpreters' lists are remembered over a fork.
 const MOST_REMEMBERED: usize = 16;
 

@@ -120,8 +120,9 @@ pub unsafe fn keeping_exc_info(
         let result = part();
         let kind = (python.PySys_GetObject)(NAMES[0].as_ptr().cast_mut());
         let value = (python.PySys_GetObject)(NAMES[1].as_ptr().cast_mut());
-        // As our own reset leaves them; anything else is another thread's doing.
-        if kind != before[0] && value.is_null() {
+        // As our own reset leaves them; anything else is another thread's doing. (Where the
+        // interpreter is being taken apart there may be no `sys` any more.)
+        if kind != before[0] && value.is_null() && python.initialized() {
             let mut exception = [ptr::null_mut(); 3];
             let [kind, value, traceback] = &mut exception;
             (python.PyErr_Fetch)(kind, value, traceback);

@@ -29,6 +29,9 @@ use crate::shown::{HIDDEN, Shower};
 use crate::wanted::Wanted;
 use crate::{desk, layout, threads, variables};
 
+/// So many calls may be made within each other by an object's `repr`.
+const MOST_CALLS: i32 = 400;
+
 /// Of one stack so many frames, counted from the innermost.
 const MOST_FRAMES: usize = 5000;
 
@@ -229,13 +232,14 @@ impl Taking<'_> {
             }
             let (mut at, mut name, mut value) = (0, ptr::null_mut(), ptr::null_mut());
             let mut count = 0;
-            while (self.python.PyDict_Next)(attributes, &mut at, &mut name, &mut value) != 0 {
+            while count < self.wanted.items as usize
+                && (self.python.PyDict_Next)(attributes, &mut at, &mut name, &mut value) != 0
+            {
                 count += 1;
-                if count <= self.wanted.items as usize {
-                    self.entry(b'A', name, value);
-                }
+                self.entry(b'A', name, value);
             }
-            let left_out = count.saturating_sub(self.wanted.items as usize);
+            let all = (self.python.PyDict_Size)(attributes).max(0) as usize;
+            let left_out = all - count.min(all);
             if left_out > 0 {
                 self.values.number(b'N', left_out);
             }
@@ -246,7 +250,8 @@ impl Taking<'_> {
     unsafe fn entry(&mut self, what: u8, name: *mut PyObject, value: *mut PyObject) -> bool {
         // SAFETY: the caller's.
         unsafe {
-            if self.live.type_of(name) as usize != self.python.string_type {
+            let is_text = self.live.type_of(name) as usize == self.python.string_type;
+            if !is_text || self.values.text.is_full {
                 return false;
             }
             let text = bytes(self.python, name).unwrap_or_default();
@@ -291,9 +296,18 @@ impl Values {
     /// # Safety
     /// As for `snippet::collect`.
     pub unsafe fn ask_objects(&mut self, python: &Python, request: u32, length: u32) {
+        if self.objects.is_empty() {
+            return;
+        }
+        // SAFETY: the caller's. The worker's stack is smaller than the program expects of one.
+        let calls = unsafe { threads::leave_calls(python, MOST_CALLS) };
         for (number, &object) in self.objects.iter().enumerate() {
             // SAFETY: the caller's; the reference to the object is ours, and given back.
             unsafe {
+                if !python.initialized() {
+                    // Being taken apart, it must be left alone.
+                    break;
+                }
                 if desk::request() == Some(request) {
                     let text = (python.PyObject_Repr)(object);
                     let whole = match text.is_null() {
@@ -319,6 +333,10 @@ impl Values {
             }
         }
         self.objects.clear();
+        if python.initialized() {
+            // SAFETY: as above; the thread state is still there.
+            unsafe { threads::set_calls(python, calls) };
+        }
     }
 
     fn number(&mut self, what: u8, number: usize) {

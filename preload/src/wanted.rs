@@ -163,7 +163,8 @@ impl Wanted {
     /// Whether the value of this name is hidden.
     pub fn hides(&self, name: &[u8]) -> bool {
         let hidden = self.hidden.as_bytes().split(|&byte| byte == b',');
-        hidden.filter(|word| !word.is_empty()).any(|word| {
+        let words = hidden.map(<[u8]>::trim_ascii);
+        words.filter(|word| !word.is_empty()).any(|word| {
             let mut places = name.windows(word.len());
             places.any(|place| place.eq_ignore_ascii_case(word))
         })

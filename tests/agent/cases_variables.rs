@@ -126,6 +126,7 @@ fn kinds(python: &Interpreter) {
             "{text}"
         );
         assert!(!text.contains("global "), "{text}");
+        assert_eq!(below(&text, "executes"), ["argument = 5"]);
         let inner = below(&text, "inner");
         assert!(inner[0].starts_with("before = {"), "{inner:?}");
         let globals = below(&shown(&program, &["--globals", "--via", via]), "inner");
@@ -175,6 +176,10 @@ fn limits(python: &Interpreter) {
     );
     let many = line(&lines, "many = ");
     assert!(many.ends_with(", 49, ... 99950 more]"), "{many}");
+    let deepest = ["--locals", "--value-depth", "20"];
+    let lines = below(&shown(&program, &deepest), "kinds");
+    let twenty = format!("twenty = {}{}", "[".repeat(21), "]".repeat(21));
+    assert_eq!(line(&lines, "twenty = "), twenty);
     let few = [
         "--locals",
         "--value-length",
@@ -206,10 +211,11 @@ fn secrets(python: &Interpreter) {
         "secret_word = 'rosebud'",
         ".password = 'rosebud'",
         "'Api_Token': 'rosebud'",
+        "u'Password': u'rosebud'",
     ] {
         assert!(all.contains(told), "{told}: {all}");
     }
-    let some = shown(&program, &["--locals", "--secrets", "PASS,numb"]);
+    let some = shown(&program, &["--locals", "--secrets", "PASS, numb"]);
     assert!(some.contains("secret_word = 'rosebud'"), "{some}");
     assert!(some.contains(".password = <hidden>"), "{some}");
     assert!(some.contains("number = <hidden>"), "{some}");

@@ -74,7 +74,7 @@ class Plain(object):
     def __init__(self):
         self.name = u'J\xf6rg \u20ac'
         self.password = 'rosebud'
-        self.other = {'Api_Token': 'rosebud', 'of': self}
+        self.other = {'Api_Token': 'rosebud', u'Password': u'rosebud'}
 
     def method(self):
         pass
@@ -106,6 +106,9 @@ def kinds(argument, default='it\'s "so"', *rest, **named):
     bound = plain.method
     slots = Slots()
     hostile = Hostile()
+    twenty = []
+    for _ in range(20):
+        twenty = [twenty]
     of_hostile = {hostile: hostile, 1: [hostile]}
     function, built_in, module, new_class, old_class = kinds, len, sys, Plain, Old
     secret_word = 'rosebud'
@@ -116,6 +119,11 @@ def kinds(argument, default='it\'s "so"', *rest, **named):
     kept['before'] = before
     kept['plain'] = id(plain)
     return inner(before) or (lambda: wide)
+
+
+def executes(argument):
+    exec 'made = 1'
+    gate.acquire()
 
 
 def inner(before):
@@ -157,6 +165,7 @@ class Blocks(object):
 
 
 def own():
+    sys.setrecursionlimit(100000)
     raises, exits, recurses, lies, long_, controls = (
         Raises(), Exits(), Recurses(), Lies(), Long(), Text('x'))
     if 'blocks' in sys.argv:
@@ -164,7 +173,8 @@ def own():
     gate.acquire()
 
 
-for target, arguments in ((own, ()),) if 'repr' in sys.argv else ((kinds, ('first',)),):
+for target, arguments in ((own, ()),) if 'repr' in sys.argv else (
+        (kinds, ('first',)), (executes, (5,))):
     thread = threading.Thread(target=target, args=arguments)
     thread.setDaemon(True)
     thread.start()
