@@ -8,9 +8,10 @@ use crate::failure::{Failure, raised};
 use crate::python::{PyObject, Python};
 
 /// What importing linecache and gc may bring along, in a program that has not even `site`.
-const OURS: [&[u8]; 16] = [
+const OURS: [&[u8]; 17] = [
     b"linecache",
     b"gc",
+    b"time",
     b"os",
     b"os.path",
     b"posix",

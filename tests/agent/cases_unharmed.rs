@@ -2,7 +2,7 @@
 
 use crate::{Case, Need::Nothing};
 use std::time::Duration;
-use tests::ask::{activate, place_shim, state, target, woken_target};
+use tests::ask::{activate, place_shim, preloaded, state, target, woken_target};
 use tests::interpreters::Interpreter;
 use tests::process::run_within;
 use tests::procfs::status;
@@ -35,6 +35,7 @@ pub const CASES: &[Case] = &[
     }),
     ("signal_handlers_stay", Nothing, signal_handlers_stay),
     ("ends_while_first_asked", Nothing, ends_while_first_asked),
+    ("nothing_stays_imported", Nothing, nothing_stays_imported),
 ];
 
 fn unharmed(python: &Interpreter, what: &str) {
@@ -84,4 +85,15 @@ fn ends_while_first_asked(python: &Interpreter) {
         assert_eq!(ended.err(), "");
         ended.expect_code(7);
     }
+}
+
+/// Not even in a program that has imported next to nothing.
+fn nothing_stays_imported(python: &Interpreter) {
+    let mut command = preloaded(&python.path);
+    python.equip(&mut command);
+    let ask = "import sys, ctypes; before = set(sys.modules); \
+               ctypes.CDLL(None).sleeper_agent_state(); print(sorted(set(sys.modules) - before))";
+    let ended = run_within(command.args(["-S", "-c", ask]), Duration::from_secs(60));
+    assert_eq!(ended.err(), "");
+    assert_eq!(ended.out(), "[]\n");
 }
