@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::failure::{Failure, raised};
 use crate::imports;
-use crate::python::{Py_file_input, PyObject, Python};
+use crate::python::{MethodDefinition, Py_file_input, PyObject, Python};
 
 /// Compiles a text (NUL-terminated; and its name) in a namespace of its own that no module list
 /// knows, with these modules, has `add` put something there, and keeps some of its functions: the
@@ -99,6 +99,27 @@ pub unsafe fn put_in(
         (python.Py_DecRef)(object);
         if done { Ok(()) } else { Err(raised(python)) }
     }
+}
+
+/// Puts functions of the library's own into a namespace, under their names.
+///
+/// # Safety
+/// As for `snippet::collect`.
+pub unsafe fn put_methods(
+    python: &Python,
+    namespace: *mut PyObject,
+    methods: &'static [MethodDefinition],
+) -> Result<(), Failure> {
+    for method in methods {
+        // SAFETY: the caller's; the definitions stand still, and their names are C strings.
+        unsafe {
+            let definition = ptr::from_ref(method).cast_mut();
+            let none = ptr::null_mut();
+            let function = (python.PyCFunction_NewEx)(definition, none, none);
+            put_in(python, namespace, CStr::from_ptr(method.name), function)?;
+        }
+    }
+    Ok(())
 }
 
 /// Calls a function with these arguments, whose references it takes over. Null if the function or

@@ -4,14 +4,15 @@
 //! On the worker, under the GIL, nobody else let run. A program may have millions of objects, and all
 //! of them are looked at: not by Python code, which takes fifty times as long.
 
-use std::ffi::{CStr, c_long};
+use std::ffi::c_long;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::failure::{Failure, raised};
+use crate::kinds::Bases;
 use crate::live::Live;
-use crate::python::{self, METH_NOARGS, METH_VARARGS, MethodDefinition, PyObject, Python};
-use crate::variables::{List, method};
+use crate::python::{self, METH_NOARGS, METH_VARARGS, Methods, PyObject, Python, method};
+use crate::variables::List;
 use crate::{carried, facts, threads, undisturbed, worker};
 
 /// The text of the Python half, NUL-terminated.
@@ -31,11 +32,7 @@ pub fn forget() {
     COLLECT.store(ptr::null_mut(), Ordering::Relaxed);
 }
 
-/// CPython 2 keeps the pointers: they stand still.
-struct Methods([MethodDefinition; 2]);
-// SAFETY: read by CPython under the GIL, never changed.
-unsafe impl Sync for Methods {}
-static METHODS: Methods = Methods([
+static METHODS: Methods<2> = Methods([
     method(c"_instances".as_ptr(), instances, METH_VARARGS),
     method(
         c"_thread_dictionaries".as_ptr(),
@@ -57,7 +54,10 @@ pub unsafe fn prepare(python: &Python) -> Result<(), Failure> {
         let functions = [(c"_collect_with_greenlets", &COLLECT)];
         let add = |namespace| {
             add_facts(python, namespace)?;
-            add_methods(python, namespace)
+            match Live::known() {
+                Some(_) => carried::put_methods(python, namespace, &METHODS.0),
+                None => Ok(()),
+            }
         };
         let modules = [c"sys", c"gc"];
         undisturbed::prepared(python, || {
@@ -88,63 +88,6 @@ unsafe fn add_facts(python: &Python, namespace: *mut PyObject) -> Result<(), Fai
         }
         (python.Py_DecRef)(globals);
         if done { Ok(()) } else { Err(raised(python)) }
-    }
-}
-
-/// Puts the functions below into the namespace, where they can be used here.
-///
-/// # Safety
-/// As for `snippet::collect`.
-unsafe fn add_methods(python: &Python, namespace: *mut PyObject) -> Result<(), Failure> {
-    if Live::known().is_none() {
-        return Ok(());
-    }
-    for method in &METHODS.0 {
-        // SAFETY: the caller's; the definitions are static, and their names C strings.
-        unsafe {
-            let definition = ptr::from_ref(method).cast_mut();
-            let none = ptr::null_mut();
-            let function = (python.PyCFunction_NewEx)(definition, none, none);
-            carried::put_in(python, namespace, CStr::from_ptr(method.name), function)?;
-        }
-    }
-    Ok(())
-}
-
-/// How many types are remembered.
-const ROOM: usize = 256;
-
-/// Which of some classes a type derives from: found out once for most types, as nearly all objects are
-/// of a few.
-struct Kinds<'a> {
-    python: &'a Python,
-    classes: &'a [*mut PyObject],
-    /// By the type's address: the type, and the first of the classes that it derives from.
-    known: [(*mut PyObject, Option<usize>); ROOM],
-}
-
-impl<'a> Kinds<'a> {
-    fn new(python: &'a Python, classes: &'a [*mut PyObject]) -> Self {
-        Self {
-            python,
-            classes,
-            known: [(ptr::null_mut(), None); ROOM],
-        }
-    }
-
-    /// # Safety
-    /// Holding the GIL, and nobody else has had it since `new`; `kind` is a type that is alive.
-    unsafe fn of(&mut self, kind: *mut PyObject) -> Option<usize> {
-        let known = &mut self.known[(kind as usize >> 4) % ROOM];
-        if known.0 != kind {
-            let python = self.python;
-            // SAFETY: the caller's; it follows the types' bases, and runs no code of theirs
-            // (Objects/typeobject.c).
-            let derives =
-                |&class: &*mut PyObject| unsafe { (python.PyType_IsSubtype)(kind, class) != 0 };
-            *known = (kind, self.classes.iter().position(derives));
-        }
-        known.1
     }
 }
 
@@ -179,12 +122,13 @@ unsafe extern "C-unwind" fn instances(_: *mut PyObject, arguments: *mut PyObject
         for (index, class) in classes.iter_mut().enumerate().take(count) {
             *class = (python.PyTuple_GetItem)(kinds, index as isize);
         }
-        let mut kinds = Kinds::new(python, &classes[..count]);
+        let classes = &classes[..count];
+        let mut bases = Bases::default();
         let mut list = List::new(python);
         let mut whole = true;
         for index in 0..(python.PyList_Size)(objects) {
             let object = (python.PyList_GetItem)(objects, index);
-            if let Some(kind) = kinds.of(live.type_of(object)) {
+            if let Some(kind) = bases.first(python, live.type_of(object), classes) {
                 let kind = (python.PyInt_FromLong)(kind as c_long);
                 whole = !kind.is_null();
                 if !whole {

@@ -1,6 +1,6 @@
 //! Of which built-in type an object is, or is derived from, without asking it or its class.
 
-use std::collections::HashMap;
+use std::ptr;
 
 use crate::live::Live;
 use crate::python::{PyObject, Python};
@@ -31,12 +31,76 @@ pub enum Kind {
     Other,
 }
 
-/// What is known of types.
+/// How many types are remembered.
+const ROOM: usize = 256;
+
+/// Which of some classes types derive from: found out once for most types, as nearly all objects are of
+/// a few.
+pub struct Bases {
+    /// By the type's address: the type, and the first of the classes that it derives from.
+    known: [(*mut PyObject, Option<usize>); ROOM],
+}
+
+impl Default for Bases {
+    fn default() -> Self {
+        Self {
+            known: [(ptr::null_mut(), None); ROOM],
+        }
+    }
+}
+
+impl Bases {
+    /// The first of these classes, always the same ones, that this type derives from.
+    ///
+    /// # Safety
+    /// Holding the GIL, and letting nobody have it for the life of this; they are types, and alive.
+    pub unsafe fn first(
+        &mut self,
+        python: &Python,
+        kind: *mut PyObject,
+        classes: &[*mut PyObject],
+    ) -> Option<usize> {
+        let known = &mut self.known[(kind as usize >> 4) % ROOM];
+        if known.0 != kind {
+            // SAFETY: the caller's; it follows the types' bases, and runs no code of theirs
+            // (Objects/typeobject.c).
+            let derives =
+                |&class: &*mut PyObject| unsafe { (python.PyType_IsSubtype)(kind, class) != 0 };
+            *known = (kind, classes.iter().position(derives));
+        }
+        known.1
+    }
+}
+
+/// The kinds that have a type of their own; what derives from several is of the first.
+const KINDS: [Kind; 17] = [
+    // Which derives from `int`.
+    Kind::Bool,
+    Kind::Int,
+    Kind::Long,
+    Kind::Float,
+    Kind::Str,
+    Kind::Unicode,
+    Kind::Tuple,
+    Kind::List,
+    Kind::Dict,
+    Kind::Set,
+    Kind::FrozenSet,
+    Kind::Function,
+    Kind::BuiltIn,
+    Kind::Method,
+    Kind::Module,
+    Kind::OldClass,
+    Kind::Class,
+];
+
+/// Finds kinds.
 pub struct Kinds<'a> {
     python: &'a Python,
     live: Live,
-    /// By type: its kind, and whether it is that very type, and not one derived from it.
-    known: HashMap<usize, (Kind, bool)>,
+    /// The types of [`KINDS`].
+    types: [*mut PyObject; KINDS.len()],
+    bases: Bases,
 }
 
 impl<'a> Kinds<'a> {
@@ -45,55 +109,44 @@ impl<'a> Kinds<'a> {
         Self {
             python,
             live,
-            known: HashMap::new(),
+            types: [
+                python.PyBool_Type,
+                python.PyInt_Type,
+                python.PyLong_Type,
+                python.PyFloat_Type,
+                python.string_type as *mut PyObject,
+                python.PyUnicode_Type,
+                python.PyTuple_Type,
+                python.PyList_Type,
+                python.dict_type as *mut PyObject,
+                python.PySet_Type,
+                python.PyFrozenSet_Type,
+                python.PyFunction_Type,
+                python.PyCFunction_Type,
+                python.PyMethod_Type,
+                python.PyModule_Type,
+                python.PyClass_Type,
+                python.PyType_Type,
+            ],
+            bases: Bases::default(),
         }
     }
 
-    /// An object's kind, and whether it is of that very type.
+    /// An object's kind, and whether it is of that very type, and not one derived from it.
     ///
     /// # Safety
     /// Holding the GIL, and letting nobody have it for the life of this; the object is alive.
     pub unsafe fn of(&mut self, object: *mut PyObject) -> (Kind, bool) {
+        if object == self.python._Py_NoneStruct {
+            return (Kind::None, true);
+        }
         // SAFETY: the caller's.
-        let class = unsafe { self.live.type_of(object) };
-        if let Some(&kind) = self.known.get(&(class as usize)) {
-            return kind;
-        }
-        let python = self.python;
-        let types = [
-            (python.PyInt_Type, Kind::Int),
-            (python.PyLong_Type, Kind::Long),
-            (python.PyFloat_Type, Kind::Float),
-            (python.string_type as *mut PyObject, Kind::Str),
-            (python.PyUnicode_Type, Kind::Unicode),
-            (python.PyTuple_Type, Kind::Tuple),
-            (python.PyList_Type, Kind::List),
-            (python.dict_type as *mut PyObject, Kind::Dict),
-            (python.PySet_Type, Kind::Set),
-            (python.PyFrozenSet_Type, Kind::FrozenSet),
-            (python.PyFunction_Type, Kind::Function),
-            (python.PyCFunction_Type, Kind::BuiltIn),
-            (python.PyMethod_Type, Kind::Method),
-            (python.PyModule_Type, Kind::Module),
-            (python.PyClass_Type, Kind::OldClass),
-            (python.PyType_Type, Kind::Class),
-        ];
-        let mut kind = (Kind::Other, true);
-        if class == python.PyBool_Type {
-            kind.0 = Kind::Bool;
-        } else if object == python._Py_NoneStruct {
-            kind.0 = Kind::None;
-        }
-        if kind.0 == Kind::Other {
-            // SAFETY: both are types; it compares bases (Objects/typeobject.c).
-            let is_one = |known| unsafe { (python.PyType_IsSubtype)(class, known) } != 0;
-            if let Some((known, its)) = types.into_iter().find(|&(known, _)| is_one(known)) {
-                kind = (its, class == known);
+        unsafe {
+            let kind = self.live.type_of(object);
+            match self.bases.first(self.python, kind, &self.types) {
+                Some(base) => (KINDS[base], kind == self.types[base]),
+                None => (Kind::Other, true),
             }
         }
-        if self.known.try_reserve(1).is_ok() {
-            self.known.insert(class as usize, kind);
-        }
-        kind
     }
 }

@@ -193,12 +193,11 @@ impl Live {
         const OPTIMIZED: c_int = 1;
         // SAFETY: the caller's.
         unsafe {
-            let flags = self.code(frame).byte_add(self.head + CODE_FLAGS);
-            let names = self.word(frame, WORD, FRAME_NAMES);
-            // One with a bare `exec` in it is not optimized, but has variables.
             let code = self.code(frame);
-            let count = code.byte_add(self.head + CODE_COUNT).cast::<c_int>().read();
-            let of_function = flags.cast::<c_int>().read() & OPTIMIZED != 0 || count > 0;
+            let number = |at| code.byte_add(self.head + at).cast::<c_int>().read();
+            // One with a bare `exec` in it is not optimized, but has variables.
+            let of_function = number(CODE_FLAGS) & OPTIMIZED != 0 || number(CODE_COUNT) > 0;
+            let names = self.word(frame, WORD, FRAME_NAMES);
             if of_function || names.is_null() || !self.is_dictionary(python, names) {
                 return ptr::null_mut();
             }

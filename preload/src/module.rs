@@ -2,15 +2,13 @@
 
 use std::ptr;
 
-use crate::python::{self, API_VERSION, Interpreter, METH_NOARGS, MethodDefinition, PyObject};
+use crate::python::{
+    self, API_VERSION, Interpreter, METH_NOARGS, MethodDefinition, Methods, PyObject,
+};
 use crate::wanted::Wanted;
 use crate::{answer, boot, load, request};
 
-/// CPython 2 keeps the pointer: it stands still.
-struct Methods([MethodDefinition; 2]);
-// SAFETY: read by CPython under the GIL, never changed.
-unsafe impl Sync for Methods {}
-static METHODS: Methods = Methods([
+static METHODS: Methods<2> = Methods([
     MethodDefinition {
         name: c"sleeper_agent_state".as_ptr(),
         function: Some(state),

@@ -22,8 +22,7 @@ pub struct MethodDefinition {
     /// Name in the module; null ends the table.
     pub name: *const c_char,
     /// The function.
-    pub function:
-        Option<unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject>,
+    pub function: Option<Function>,
     /// `METH_…`.
     pub flags: c_int,
     /// Its doc string.
@@ -38,6 +37,24 @@ pub struct BuiltIn {
     /// Makes it, and puts it into `sys.modules`; null for those that are there from the start.
     pub start: Option<unsafe extern "C-unwind" fn()>,
 }
+
+/// A function as C has it: `PyCFunction` (Include/methodobject.h).
+pub type Function = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+
+/// A function's definition, without a doc string; `name` stands still.
+pub const fn method(name: *const c_char, function: Function, flags: c_int) -> MethodDefinition {
+    MethodDefinition {
+        name,
+        function: Some(function),
+        flags,
+        doc: ptr::null(),
+    }
+}
+
+/// Definitions in a static: CPython 2 keeps pointers to them.
+pub struct Methods<const COUNT: usize>(pub [MethodDefinition; COUNT]);
+// SAFETY: read by CPython under the GIL, never changed.
+unsafe impl<const COUNT: usize> Sync for Methods<COUNT> {}
 
 macro_rules! python_api {
     (

@@ -10,7 +10,7 @@ use std::ptr;
 
 use crate::carried::bytes;
 use crate::kinds::{Kind, Kinds};
-use crate::layout::{TYPE_DICT, TYPE_NAME, TYPE_REPR};
+use crate::layout::{TYPE_DICT, TYPE_NAME, TYPE_REPR, WORD};
 use crate::live::Live;
 use crate::python::{PyObject, Python};
 use crate::room::Bytes;
@@ -24,6 +24,7 @@ pub struct Shower<'a> {
     python: &'a Python,
     live: Live,
     wanted: &'a Wanted,
+    /// Of which types objects are.
     pub kinds: Kinds<'a>,
     /// For each name whether its value is hidden; names that are equal are often the same object.
     secrets: HashMap<usize, bool>,
@@ -93,7 +94,7 @@ impl<'a> Shower<'a> {
         // SAFETY: the caller's. PyUnicodeObject (Include/unicodeobject.h): how many, and where.
         unsafe {
             let count = self.live.word(object, 0, 0) as usize;
-            let start = self.live.word(object, 0, size_of::<usize>());
+            let start = self.live.word(object, 0, WORD);
             let one = move |index| match wide {
                 true => start.cast::<u32>().add(index).read(),
                 false => u32::from(start.cast::<u16>().add(index).read()),
@@ -134,7 +135,6 @@ impl<'a> Shower<'a> {
                 }
                 Kind::Method => {
                     // PyMethodObject (Include/classobject.h): im_func, im_self.
-                    const WORD: usize = size_of::<usize>();
                     let function = self.live.word(object, 0, 0);
                     let owner = self.live.word(object, 0, WORD);
                     let name = match self.live.type_of(function) == python.PyFunction_Type {
@@ -211,9 +211,8 @@ impl<'a> Shower<'a> {
         }
     }
 
-    /// What the `repr` of a built-in type makes of an object.
+    /// What the `repr` of a built-in type makes of an object, or `?` where there is no memory for it.
     unsafe fn own_repr(&mut self, class: *mut PyObject, object: *mut PyObject, out: &mut Bytes) {
-        const WORD: usize = size_of::<usize>();
         // SAFETY: the caller's; it is that type's own function, and the new reference is given back.
         unsafe {
             let function = self.live.word(class, WORD, TYPE_REPR);
@@ -222,20 +221,11 @@ impl<'a> Shower<'a> {
                 unsafe extern "C-unwind" fn(*mut PyObject) -> *mut PyObject,
             >(function);
             let text = function(object);
-            self.take_text(text, out);
-        }
-    }
-
-    /// A text whose reference is taken over, or `?` where there was no memory for it.
-    unsafe fn take_text(&mut self, text: *mut PyObject, out: &mut Bytes) {
-        // SAFETY: the caller's.
-        unsafe {
-            if !text.is_null() {
-                out.push(bytes(self.python, text).unwrap_or(b"?"));
-                (self.python.Py_DecRef)(text);
-            } else {
-                out.push(b"?");
-            }
+            let shown = (!text.is_null())
+                .then(|| bytes(self.python, text))
+                .flatten();
+            out.push(shown.unwrap_or(b"?"));
+            (self.python.Py_DecRef)(text);
             (self.python.PyErr_Clear)();
         }
     }
@@ -356,7 +346,6 @@ impl<'a> Shower<'a> {
 
     /// The name of a class, with its module's.
     unsafe fn class(&mut self, class: *mut PyObject, old: bool, out: &mut Bytes) {
-        const WORD: usize = size_of::<usize>();
         // SAFETY: the caller's. PyClassObject (Include/classobject.h): cl_bases, cl_dict, cl_name; of a
         // type the name is a C string.
         unsafe {
@@ -409,7 +398,7 @@ impl<'a> Shower<'a> {
 }
 
 /// PyFunctionObject (Include/funcobject.h), counted from the end of PyObject_HEAD: func_name.
-const FUNCTION_NAME: usize = 5 * size_of::<usize>();
+const FUNCTION_NAME: usize = 5 * WORD;
 
 /// Stands in place of a value that is not to be shown.
 pub const HIDDEN: &[u8] = b"<hidden>";

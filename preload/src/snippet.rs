@@ -124,10 +124,12 @@ pub unsafe fn collect(
         }
         UNUSED.store(object, Ordering::Relaxed);
         let mut values = values?;
-        undisturbed::keeping_exc_info(python, || {
-            values.ask_objects(python, request, wanted.length);
-            ptr::null_mut()
-        });
+        if wanted.repr {
+            undisturbed::keeping_exc_info(python, || {
+                values.ask_objects(python, request, wanted.length);
+                ptr::null_mut()
+            });
+        }
         let places = places(python, object);
         let path = search_path(python, object);
         Ok(Collected {

@@ -12,19 +12,10 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::failure::Failure;
 use crate::live::Live;
-use crate::python::{self, METH_O, MethodDefinition, PyObject, Python};
+use crate::python::{self, METH_O, Methods, PyObject, Python, method};
 use crate::{carried, undisturbed, worker};
 
-/// CPython 2 keeps the pointer: it stands still.
-struct Method(MethodDefinition);
-// SAFETY: read by CPython under the GIL, never changed.
-unsafe impl Sync for Method {}
-static METHOD: Method = Method(MethodDefinition {
-    name: c"_stacks".as_ptr(),
-    function: Some(stacks),
-    flags: METH_O,
-    doc: ptr::null(),
-});
+static METHODS: Methods<1> = Methods([method(c"_stacks".as_ptr(), stacks, METH_O)]);
 
 /// The snippet's own; null until first needed in an interpreter's life. Read and written only by who
 /// holds the GIL.
@@ -43,15 +34,13 @@ pub unsafe fn put_in_place(python: &Python, namespace: *mut PyObject) -> Result<
     if Live::known().is_none() {
         return Ok(());
     }
-    // SAFETY: the caller's; the definition is static.
+    // SAFETY: the caller's.
     unsafe {
-        let definition = (&raw const METHOD.0).cast_mut();
-        let function = (python.PyCFunction_NewEx)(definition, ptr::null_mut(), ptr::null_mut());
         let own = (python.PyDict_GetItemString)(namespace, c"_stacks".as_ptr());
         (python.Py_IncRef)(own);
         let former = IN_PYTHON.swap(own, Ordering::Relaxed);
         (python.Py_DecRef)(former);
-        carried::put_in(python, namespace, c"_stacks", function)
+        carried::put_methods(python, namespace, &METHODS.0)
     }
 }
 

@@ -5,41 +5,20 @@
 //! On the worker, under the GIL. They are there where the boot has found the layout of frames to be as
 //! it is known.
 
-use std::ffi::c_int;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::carried;
 use crate::failure::Failure;
 use crate::live::Live;
-use crate::python::{self, METH_O, METH_VARARGS, MethodDefinition, PyObject, Python};
+use crate::python::{self, METH_O, METH_VARARGS, Methods, PyObject, Python, method};
 
-/// CPython 2 keeps the pointers: they stand still.
-struct Methods([MethodDefinition; 4]);
-// SAFETY: read by CPython under the GIL, never changed.
-unsafe impl Sync for Methods {}
-static METHODS: Methods = Methods([
+static METHODS: Methods<4> = Methods([
     method(c"_attributes".as_ptr(), attributes, METH_O),
     method(c"_variables".as_ptr(), variables, METH_O),
     method(c"_exits".as_ptr(), exits, METH_O),
     method(c"_having".as_ptr(), having, METH_VARARGS),
 ]);
-
-type Function = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
-
-/// A function's definition.
-pub const fn method(
-    name: *const std::ffi::c_char,
-    function: Function,
-    flags: c_int,
-) -> MethodDefinition {
-    MethodDefinition {
-        name,
-        function: Some(function),
-        flags,
-        doc: ptr::null(),
-    }
-}
 
 /// Puts the functions into the namespace of `facts.py`.
 ///
@@ -61,17 +40,8 @@ pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Fa
         }
         (python.PyErr_Clear)();
     }
-    for method in &METHODS.0 {
-        // SAFETY: the caller's; the definitions are static, and their names C strings.
-        unsafe {
-            let definition = ptr::from_ref(method).cast_mut();
-            let none = ptr::null_mut();
-            let function = (python.PyCFunction_NewEx)(definition, none, none);
-            let name = std::ffi::CStr::from_ptr(method.name);
-            carried::put_in(python, namespace, name, function)?;
-        }
-    }
-    Ok(())
+    // SAFETY: the caller's.
+    unsafe { carried::put_methods(python, namespace, &METHODS.0) }
 }
 
 /// `thread._local`; null until it is found.
