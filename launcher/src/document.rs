@@ -1,7 +1,9 @@
 //! One process's state as a JSON document, for programs: see `launcher/schema/state.json`.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
 use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize};
 
 use crate::descriptors::Descriptor;
 use crate::facts::{Frame, Thread};
@@ -24,7 +26,7 @@ impl Report {
             running: thread.task.as_ref().map(|task| task.runs),
             system_call: thread.task.as_ref().and_then(|task| task.call.as_deref()),
             waits_for: thread.wait.as_ref().map(|wait| WaitEntry {
-                kind: wait.kind,
+                kind: wait.kind.into(),
                 id: wait.id,
                 holders: waits.holders(wait),
                 candidates: waits.candidates(wait),
@@ -35,11 +37,11 @@ impl Report {
                 size: wait.size,
                 most: wait.most,
                 seconds: wait.seconds,
-                descriptors: &wait.descriptors,
+                descriptors: (&wait.descriptors).into(),
                 others: wait.others,
                 epoll: wait.epoll,
                 child: wait.child,
-                command: wait.command.as_deref(),
+                command: wait.command.as_deref().map(Cow::from),
             }),
             holds: &thread.holds,
             waiting_seconds: thread.task.as_ref().and_then(|task| task.seconds),
@@ -107,24 +109,27 @@ struct Entry<'a> {
     frames: Vec<FrameEntry<'a>>,
 }
 
-#[derive(Serialize)]
-struct WaitEntry<'a> {
-    kind: &'a str,
-    id: Option<u64>,
-    holders: Vec<u64>,
-    candidates: Vec<u64>,
-    count: Option<i64>,
-    limited: Option<bool>,
-    thread: Option<u64>,
-    value: Option<i64>,
-    size: Option<i64>,
-    most: Option<i64>,
-    seconds: Option<f64>,
-    descriptors: &'a [Descriptor],
-    others: Option<u64>,
-    epoll: Option<i32>,
-    child: Option<i32>,
-    command: Option<&'a str>,
+/// What a thread waits for: see the schema.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct WaitEntry<'a> {
+    pub(crate) kind: Cow<'a, str>,
+    pub(crate) id: Option<u64>,
+    pub(crate) holders: Vec<u64>,
+    pub(crate) candidates: Vec<u64>,
+    pub(crate) count: Option<i64>,
+    pub(crate) limited: Option<bool>,
+    pub(crate) thread: Option<u64>,
+    pub(crate) value: Option<i64>,
+    pub(crate) size: Option<i64>,
+    pub(crate) most: Option<i64>,
+    pub(crate) seconds: Option<f64>,
+    // Older documents have none.
+    #[serde(default)]
+    pub(crate) descriptors: Cow<'a, [Descriptor]>,
+    pub(crate) others: Option<u64>,
+    pub(crate) epoll: Option<i32>,
+    pub(crate) child: Option<i32>,
+    pub(crate) command: Option<Cow<'a, str>>,
 }
 
 struct FrameEntry<'a>(&'a Frame, Option<&'a Variables>);

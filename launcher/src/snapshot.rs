@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::descriptors::Descriptor;
+use crate::document::WaitEntry;
 use crate::facts::{Facts, Frame, Place, Task, Thread};
 use crate::greenlets::Greenlets;
 use crate::process::Process;
@@ -83,30 +83,9 @@ struct Entry {
     running: Option<bool>,
     system_call: Option<String>,
     waiting_seconds: Option<f64>,
-    waits_for: Option<WaitEntry>,
+    waits_for: Option<WaitEntry<'static>>,
     holds: Vec<Hold>,
     frames: Vec<FrameEntry>,
-}
-
-#[derive(Deserialize)]
-struct WaitEntry {
-    kind: String,
-    id: Option<u64>,
-    holders: Vec<u64>,
-    candidates: Vec<u64>,
-    count: Option<i64>,
-    limited: Option<bool>,
-    thread: Option<u64>,
-    value: Option<i64>,
-    size: Option<i64>,
-    most: Option<i64>,
-    seconds: Option<f64>,
-    #[serde(default)]
-    descriptors: Vec<Descriptor>,
-    others: Option<u64>,
-    epoll: Option<i32>,
-    child: Option<i32>,
-    command: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -167,7 +146,7 @@ impl Document {
     }
 }
 
-impl WaitEntry {
+impl WaitEntry<'_> {
     fn wait(&self, threads: &[Entry]) -> Result<Wait, Trouble> {
         let Some(kind) = Wait::known(&self.kind) else {
             let what = format!(
@@ -189,11 +168,11 @@ impl WaitEntry {
             size: self.size,
             most: self.most,
             seconds: self.seconds,
-            descriptors: self.descriptors.clone(),
+            descriptors: self.descriptors.to_vec(),
             others: self.others,
             epoll: self.epoll,
             child: self.child,
-            command: self.command.clone(),
+            command: self.command.as_deref().map(str::to_owned),
         })
     }
 }

@@ -134,12 +134,10 @@ def _start_of_line(code, at):
 
 
 def _variable(frame, name):
-    found = None
-    # Of an argument that is in a cell too, that comes last, and is what counts.
     for known, value in _variables(frame):
         if known == name:
-            found = value,
-    return found
+            return value,
+    return None
 
 
 def _global(frame, name):

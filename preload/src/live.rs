@@ -166,21 +166,46 @@ impl Live {
             if (python.PyTuple_Size)(self.word(code, 0, CODE_VARIABLES)) != count as isize {
                 return;
             }
-            for names in [CODE_VARIABLES, CODE_CELLS, CODE_FREE] {
-                let cells = names != CODE_VARIABLES;
-                let names = self.word(code, 0, names);
+            let [variables, cells, free] =
+                [CODE_VARIABLES, CODE_CELLS, CODE_FREE].map(|names| self.word(code, 0, names));
+            // Names in code are interned: those that are equal are the same.
+            let place = |names, name| {
+                let mut places = 0..(python.PyTuple_Size)(names);
+                places.find(|&place| (python.PyTuple_GetItem)(names, place) == name)
+            };
+            for (part, names) in [variables, cells, free].into_iter().enumerate() {
                 for index in 0..(python.PyTuple_Size)(names) {
-                    let mut value = self.word(frame, WORD, slot);
+                    let name = (python.PyTuple_GetItem)(names, index);
+                    let here = self.word(frame, WORD, slot);
                     slot += WORD;
-                    if cells && !value.is_null() {
-                        value = self.word(value, 0, 0);
-                    }
+                    let value = match (part, place(cells, name)) {
+                        (0, None) => here,
+                        // Of an argument that is in a cell too, that is what counts.
+                        (0, Some(cell)) => {
+                            let at = FRAME_LOCALS + (count as usize + cell as usize) * WORD;
+                            self.in_cell(self.word(frame, WORD, at))
+                        }
+                        (1, _) if place(variables, name).is_some() => continue,
+                        _ => self.in_cell(here),
+                    };
                     if !value.is_null() {
-                        each((python.PyTuple_GetItem)(names, index), value);
+                        each(name, value);
                     }
                 }
             }
         }
+    }
+
+    /// What a cell holds, borrowed, or null; also of none.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a cell, or null.
+    unsafe fn in_cell(self, cell: *mut PyObject) -> *mut PyObject {
+        if cell.is_null() {
+            return cell;
+        }
+        // SAFETY: the caller's. PyCellObject (Include/cellobject.h): ob_ref comes first.
+        unsafe { self.word(cell, 0, 0) }
     }
 
     /// The dictionary of the names of a module or a class that is being made, borrowed; null of a

@@ -36,8 +36,8 @@ pub struct Shower<'a> {
     path: [*mut PyObject; DEEPEST],
 }
 
-/// Longer names are not looked through for what is secret.
-const LONGEST_NAME: usize = 200;
+/// Longer names are cut, and those of keys not looked through to their end for what is secret.
+pub const LONGEST_NAME: usize = 200;
 
 /// What contains others is never shown to more levels.
 pub const DEEPEST: usize = 20;

@@ -25,7 +25,7 @@ use crate::kinds::Kind;
 use crate::live::Live;
 use crate::python::{PyObject, Python};
 use crate::room::Bytes;
-use crate::shown::{HIDDEN, Shower};
+use crate::shown::{HIDDEN, LONGEST_NAME, Shower};
 use crate::wanted::Wanted;
 use crate::{desk, layout, threads, variables};
 
@@ -121,7 +121,9 @@ impl Taking<'_> {
             let globals = self.live.globals(frame);
             if self.wanted.locals {
                 if names.is_null() {
-                    self.locals(frame);
+                    self.live.variables(python, frame, &mut |name, value| {
+                        self.variable(b'L', name, value);
+                    });
                 } else {
                     self.in_making(frame, names);
                 }
@@ -132,31 +134,6 @@ impl Taking<'_> {
                     taking.variable(b'G', name, value);
                 });
             }
-        }
-    }
-
-    /// A function's, in the order in which its code names them first.
-    unsafe fn locals(&mut self, frame: *mut PyObject) {
-        let live = self.live;
-        let python = self.python;
-        // SAFETY: the caller's.
-        unsafe {
-            // An argument that is in a cell too comes twice, and the last counts.
-            let mut last: HashMap<usize, *mut PyObject> = HashMap::new();
-            let mut twice = false;
-            live.variables(python, frame, &mut |name, value| {
-                twice |= last.try_reserve(1).is_ok() && last.insert(name as usize, value).is_some();
-            });
-            live.variables(python, frame, &mut |name, value| {
-                let value = match twice {
-                    true => match last.remove(&(name as usize)) {
-                        Some(value) => value,
-                        None => return,
-                    },
-                    false => value,
-                };
-                self.variable(b'L', name, value);
-            });
         }
     }
 
@@ -284,9 +261,6 @@ impl Taking<'_> {
         Some(())
     }
 }
-
-/// Longer names are cut.
-const LONGEST_NAME: usize = 200;
 
 impl Values {
     /// Asks objects for their own `repr`, until the request is withdrawn: it is the program's code, and

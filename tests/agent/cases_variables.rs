@@ -127,6 +127,8 @@ fn kinds(python: &Interpreter) {
         );
         assert!(!text.contains("global "), "{text}");
         assert_eq!(below(&text, "executes"), ["argument = 5"]);
+        let in_cells = ["first = 1", "second = 'in a cell'", "third = 3"];
+        assert_eq!(below(&text, "in_cells"), in_cells);
         let inner = below(&text, "inner");
         assert!(inner[0].starts_with("before = {"), "{inner:?}");
         let globals = below(&shown(&program, &["--globals", "--via", via]), "inner");

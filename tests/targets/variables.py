@@ -121,6 +121,12 @@ def kinds(argument, default='it\'s "so"', *rest, **named):
     return inner(before) or (lambda: wide)
 
 
+def in_cells(first, second, third):
+    second = 'in a cell'
+    gate.acquire()
+    return lambda: (second, first)
+
+
 def executes(argument):
     exec 'made = 1'
     gate.acquire()
@@ -174,7 +180,7 @@ def own():
 
 
 for target, arguments in ((own, ()),) if 'repr' in sys.argv else (
-        (kinds, ('first',)), (executes, (5,))):
+        (kinds, ('first',)), (executes, (5,)), (in_cells, (1, 2, 3))):
     thread = threading.Thread(target=target, args=arguments)
     thread.setDaemon(True)
     thread.start()
