@@ -7,6 +7,7 @@ use crate::header::{Ask, Ends, Life, Tortured};
 use crate::said::{Said, Tally};
 use crate::start::{Lost, Start};
 use crate::ways::{self, Way};
+use launcher::wanted::Wanted;
 use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -205,11 +206,10 @@ impl<'a> Torment<'a> {
         let deadline = self.tortured.deadline;
         let (said, took) = match self.share.from_within {
             Some(via) => {
-                // All that the agent keeps it makes for a process's first question.
                 let asked = self.asked.entry(pid).or_default();
-                let facts = asked.is_multiple_of(4);
+                let wanted = wanted(*asked);
                 *asked += 1;
-                ways::ask_from_within(via, facts, pid, deadline)
+                ways::ask_from_within(via, wanted, pid, deadline)
             }
             None => self.way.ask(pid, deadline, core),
         };
@@ -223,5 +223,19 @@ impl<'a> Torment<'a> {
             Said::FromMemory(_) => format!("read from memory: {reason}"),
             _ => format!("refused: {reason}"),
         }))
+    }
+}
+
+/// What a process's questions ask for, one after the other: every fourth for facts, and every eighth
+/// for all that can be had without calling the program's code. The first is one of these: all that
+/// the agent keeps it makes then.
+fn wanted(turn: u64) -> Wanted {
+    let all = turn.is_multiple_of(8);
+    Wanted {
+        facts: turn.is_multiple_of(4),
+        greenlets: all,
+        locals: all,
+        globals: all,
+        ..Wanted::default()
     }
 }

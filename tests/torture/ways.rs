@@ -93,17 +93,14 @@ impl Way {
 /// Asks a process once, without a command. Returns as [`Way::ask`] does.
 pub fn ask_from_within(
     via: Via,
-    facts: bool,
+    wanted: Wanted,
     pid: i32,
     deadline: Option<Duration>,
 ) -> (Result<Said, String>, Duration) {
     let limit = deadline.unwrap_or(USUAL_DEADLINE) + PATIENCE;
     let begun = Instant::now();
     let manner = Manner {
-        wanted: Wanted {
-            facts,
-            ..Wanted::default()
-        },
+        wanted,
         via: Some(via),
         gdb: None,
         timeout: limit,

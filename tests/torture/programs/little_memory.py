@@ -56,5 +56,5 @@ limit = pages * 4096 + 256 * MEGABYTE
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 # Interpreters themselves lose one now and then where they find no memory: the debug build, say,
 # leaves an exception set that it has no use for.
-torment.slack = 150
+torment.slack['objects'] = 150
 torment.steady(work)
