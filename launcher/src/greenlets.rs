@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::facts::Frame;
 use crate::marshal::Value;
 use crate::printable::Printable;
-use crate::report::write_frame;
+use crate::report::Frames;
 
 /// What is known of a program's greenlets.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -247,14 +247,19 @@ impl Told {
     }
 
     /// Writes the suspended ones of some threads.
-    pub fn write(&self, text: &mut String, of: impl Fn(Option<u64>) -> bool) {
+    pub(crate) fn write(
+        &self,
+        text: &mut String,
+        frames: &mut Frames,
+        of: impl Fn(Option<u64>) -> bool,
+    ) {
         for greenlet in self.suspended.iter().filter(|one| of(one.thread)) {
             let _ = writeln!(text, "\n{}", Printable(&greenlet.heading()));
             if let Some(wait) = &greenlet.waits_for {
                 let _ = writeln!(text, "  - waits for {}", wait.words());
             }
             for frame in &greenlet.frames {
-                write_frame(text, ' ', frame);
+                frames.write(text, ' ', frame);
             }
         }
         if of(None) {

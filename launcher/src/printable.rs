@@ -8,6 +8,13 @@ pub struct Printable<'a>(pub &'a str);
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
+        // Nearly all is plain, which is found out many bytes at a time.
+        if rest
+            .bytes()
+            .fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
+        {
+            return f.write_str(rest);
+        }
         // What stands between them is written in one piece: it may be much.
         while let Some(at) = rest.find(char::is_control) {
             let (before, after) = rest.split_at(at);

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::answer::Answer;
 use crate::descriptors;
 use crate::duration::duration;
-use crate::facts::{Facts, Frame, Thread};
+use crate::facts::{Facts, Frame, Place, Thread};
 use crate::greenlets::Greenlets;
 use crate::interface::THREAD_HEADING;
 use crate::movement::{Movement, Movements};
@@ -92,6 +93,7 @@ impl Report {
 
     fn lines(&self, movements: Option<&Movements>) -> String {
         let mut text = String::new();
+        let mut frames = Frames::default();
         let count = self.facts.threads.len();
         let plural = if count == 1 { "" } else { "s" };
         let mut line = format!("{count} thread{plural}");
@@ -127,7 +129,7 @@ impl Report {
         }
         let waits = Waits::of(&self.facts.threads);
         for circle in waits.deadlocks() {
-            write_deadlock(&mut text, &waits, &circle);
+            write_deadlock(&mut text, &mut frames, &waits, &circle);
         }
         for thread in &self.facts.threads {
             let moved = movements.and_then(|movements| movements.of(thread.ident));
@@ -145,18 +147,18 @@ impl Report {
             }
             for (index, frame) in thread.frames.iter().enumerate() {
                 let mark = moved.map_or(' ', |moved| moved.mark_of_frame(index));
-                write_frame(&mut text, mark, frame);
+                frames.write(&mut text, mark, frame);
                 if let Some(variables) = thread.variables_at(index) {
                     variables::write(&mut text, variables);
                 }
             }
             if let Some(greenlets) = greenlets {
-                greenlets.write(&mut text, |one| one == Some(thread.ident));
+                greenlets.write(&mut text, &mut frames, |one| one == Some(thread.ident));
             }
         }
         if let Some(greenlets) = greenlets {
             let is_there = |ident| self.facts.threads.iter().any(|one| one.ident == ident);
-            greenlets.write(&mut text, |one| !one.is_some_and(is_there));
+            greenlets.write(&mut text, &mut frames, |one| !one.is_some_and(is_there));
         }
         text
     }
@@ -209,7 +211,7 @@ impl Report {
 }
 
 /// What threads in a circle wait for, and where.
-fn write_deadlock(text: &mut String, waits: &Waits, circle: &[u64]) {
+fn write_deadlock(text: &mut String, frames: &mut Frames, waits: &Waits, circle: &[u64]) {
     let _ = match circle {
         [_] => writeln!(text, "\nDeadlock: a thread waits for itself:"),
         _ => writeln!(
@@ -234,7 +236,7 @@ fn write_deadlock(text: &mut String, waits: &Waits, circle: &[u64]) {
             Frame::Mark(_) => false,
         };
         if let Some(frame) = thread.frames.iter().rev().find(own) {
-            write_frame(text, ' ', frame);
+            frames.write(text, ' ', frame);
         }
     }
 }
@@ -277,21 +279,32 @@ fn waits_for(waits: &Waits, thread: &Thread, wait: &Wait) -> String {
     words
 }
 
-/// As `traceback` prints it, with a mark in the first column.
-pub fn write_frame(text: &mut String, mark: char, frame: &Frame) {
-    let _ = match frame {
-        Frame::Mark(what) => writeln!(text, "{mark} ... {} ...", Printable(what)),
-        Frame::At(place) => {
-            let (file, function) = (Printable(&place.file), Printable(&place.function));
-            let _ = writeln!(
-                text,
-                "{mark} File \"{file}\", line {}, in {function}",
-                place.line
-            );
-            match place.source.as_str() {
-                "" => Ok(()),
-                source => writeln!(text, "    {}", Printable(source)),
+/// Writes frames as `traceback` prints them, with a mark in the first column. Most stand in many
+/// stacks: what is behind the mark is made once of each place.
+#[derive(Default)]
+pub(crate) struct Frames(HashMap<*const Place, String>);
+
+impl Frames {
+    pub(crate) fn write(&mut self, text: &mut String, mark: char, frame: &Frame) {
+        text.push(mark);
+        match frame {
+            Frame::Mark(what) => {
+                let _ = writeln!(text, " ... {} ...", Printable(what));
+            }
+            // As long as there is this report no other can stand there.
+            Frame::At(place) => {
+                let words = self.0.entry(Arc::as_ptr(place));
+                text.push_str(words.or_insert_with(|| words_of(place)));
             }
         }
-    };
+    }
+}
+
+fn words_of(place: &Place) -> String {
+    let (file, function) = (Printable(&place.file), Printable(&place.function));
+    let mut words = format!(" File \"{file}\", line {}, in {function}\n", place.line);
+    if !place.source.is_empty() {
+        let _ = writeln!(words, "    {}", Printable(&place.source));
+    }
+    words
 }

@@ -1,5 +1,6 @@
 //! What is shown on standard output: nothing in it does anything to a terminal but our own colours.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -31,7 +32,7 @@ pub fn heading(process: Process, command: &[String]) -> String {
 /// sequence then is ours.
 pub fn print(heading: Option<&str>, state: &[u8], coloured: bool) -> Result<(), Trouble> {
     let mut text = heading.unwrap_or_default().as_bytes().to_vec();
-    text.extend(harmless(state));
+    text.extend_from_slice(&harmless(state));
     if !text.ends_with(b"\n") {
         text.push(b'\n');
     }
@@ -49,19 +50,20 @@ pub fn print(heading: Option<&str>, state: &[u8], coloured: bool) -> Result<(), 
 }
 
 /// With every control character escaped but line ends and tabs.
-fn harmless(state: &[u8]) -> Vec<u8> {
-    let is_harmless = |byte: &u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~' | 128..);
+fn harmless(state: &[u8]) -> Cow<'_, [u8]> {
+    let harms = |byte: u8| byte < b' ' && byte != b'\n' && byte != b'\t' || byte == 0x7f;
+    // Nearly always there is none, which is found out many bytes at a time.
+    if !state.iter().fold(false, |found, &byte| found | harms(byte)) {
+        return state.into();
+    }
     let mut text = Vec::with_capacity(state.len());
-    for piece in state.chunk_by(|one, other| is_harmless(one) == is_harmless(other)) {
-        if piece.first().is_some_and(is_harmless) {
-            text.extend_from_slice(piece);
-        } else {
-            for control in piece {
-                text.extend_from_slice(format!("\\x{control:02x}").as_bytes());
-            }
+    for &byte in state {
+        match harms(byte) {
+            true => text.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+            false => text.push(byte),
         }
     }
-    text
+    text.into()
 }
 
 /// The full format (`report.rs`) in colours. What kind of a line each is, its first characters tell:
@@ -118,7 +120,8 @@ mod tests {
     fn escapes_all_but_lines() {
         let text = "é\n\tx\x1b[31m\0\x7f".as_bytes();
         let told = "é\n\tx\\x1b[31m\\x00\\x7f".as_bytes();
-        assert_eq!(harmless(text), told);
+        assert_eq!(*harmless(text), *told);
+        assert_eq!(*harmless(told), *told);
     }
 
     #[test]
