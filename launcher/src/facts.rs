@@ -184,8 +184,8 @@ impl Facts {
 
 /// A stack: indices of places, and, where it was cut, `None` and the number of frames left out.
 fn frames(calls: &[Value], places: &[Arc<Place>]) -> Option<Vec<Frame>> {
+    let mut frames = Vec::with_capacity(calls.len());
     let mut calls = calls.iter();
-    let mut frames = Vec::new();
     while let Some(call) = calls.next() {
         frames.push(match call {
             Value::None => {

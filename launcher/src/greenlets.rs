@@ -317,9 +317,13 @@ mod tests {
     #[test]
     fn says_what_is_waited_for() {
         let wait = |pairs: &[(&str, i128)], kind: &str| {
-            let text = |text: &str| Value::Text(text.into());
-            let number = |&(name, number): &(&str, i128)| (text(name), Value::Number(number));
-            let mut pairs: Vec<_> = pairs.iter().map(number).collect();
+            fn text(text: &str) -> Value<'_> {
+                Value::Text(text.as_bytes())
+            }
+            let pairs = pairs.iter();
+            let mut pairs: Vec<_> = pairs
+                .map(|&(name, number)| (text(name), Value::Number(number)))
+                .collect();
             pairs.push((text("for"), text(kind)));
             pairs.push((text("read"), Value::Bool(true)));
             Wait::parse(&Value::Pairs(pairs)).map(|wait| wait.words())
@@ -355,7 +359,7 @@ mod tests {
         assert_eq!(parse(Some(&Value::None)), Some(Greenlets::Unknown));
         let none = Value::Pairs(Vec::new());
         assert_eq!(parse(Some(&none)), Some(Greenlets::Told(Told::default())));
-        let nonsense = (Value::Text("stacks".into()), Value::Number(1));
+        let nonsense = (Value::Text(b"stacks"), Value::Number(1));
         assert_eq!(parse(Some(&Value::Pairs(vec![nonsense]))), None);
     }
 }

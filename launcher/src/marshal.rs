@@ -1,9 +1,9 @@
 //! Reads what CPython 2's `marshal` writes (version 0; Python/marshal.c, 2.6 and 2.7): the kinds of
 //! values that the agent's facts are made of, and no others.
 
-/// A value.
+/// A value. Texts stay where they were written.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Value<'a> {
     /// `None`.
     None,
     /// `True` or `False`.
@@ -11,11 +11,11 @@ pub enum Value {
     /// An `int` or a `long`.
     Number(i128),
     /// A `str`; or a `unicode`, in UTF-8.
-    Text(Vec<u8>),
+    Text(&'a [u8]),
     /// A tuple or a list.
-    List(Vec<Value>),
+    List(Vec<Value<'a>>),
     /// A dictionary.
-    Pairs(Vec<(Value, Value)>),
+    Pairs(Vec<(Value<'a>, Value<'a>)>),
 }
 
 /// Deeper values are none of the agent's.
@@ -25,7 +25,7 @@ const DEEPEST: usize = 32;
 const MOST: usize = 20_000_000;
 
 /// The value that is written here, and what is behind it; `None` if it is none.
-pub fn parse(bytes: &[u8]) -> Option<(Value, &[u8])> {
+pub fn parse(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
     let mut reader = Reader {
         rest: bytes,
         left: MOST,
@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
         Some(if count < 0 { -number } else { number })
     }
 
-    fn value(&mut self, depth: usize) -> Option<Value> {
+    fn value(&mut self, depth: usize) -> Option<Value<'a>> {
         let depth = depth.checked_sub(1)?;
         self.left = self.left.checked_sub(1)?;
         Some(match self.take()? {
@@ -77,11 +77,15 @@ impl<'a> Reader<'a> {
             [b'i'] => Value::Number(i32::from_le_bytes(self.take()?).into()),
             [b'I'] => Value::Number(i64::from_le_bytes(self.take()?).into()),
             [b'l'] => Value::Number(self.long()?),
-            [b's' | b'u'] => Value::Text(self.counted()?.to_vec()),
+            [b's' | b'u'] => Value::Text(self.counted()?),
             [b'(' | b'['] => {
-                let count = i32::from_le_bytes(self.take()?);
-                let values = (0..count).map(|_| self.value(depth));
-                Value::List(values.collect::<Option<_>>()?)
+                let count = usize::try_from(i32::from_le_bytes(self.take()?)).ok()?;
+                // Whatever is announced.
+                let mut values = Vec::with_capacity(count.min(1024));
+                for _ in 0..count {
+                    values.push(self.value(depth)?);
+                }
+                Value::List(values)
             }
             [b'{'] => {
                 let mut pairs = Vec::new();
@@ -96,13 +100,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl Value {
+impl<'a> Value<'a> {
     /// What a dictionary has under this name.
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
         let Value::Pairs(pairs) = self else {
             return None;
         };
-        let is_it = |key: &Value| matches!(key, Value::Text(text) if text == name.as_bytes());
+        let is_it = |key: &Value| matches!(key, Value::Text(text) if *text == name.as_bytes());
         pairs
             .iter()
             .find(|(key, _)| is_it(key))
@@ -110,7 +114,7 @@ impl Value {
     }
 
     /// What a tuple or list holds.
-    pub fn list(&self) -> Option<&[Value]> {
+    pub fn list(&self) -> Option<&[Value<'a>]> {
         match self {
             Value::List(values) => Some(values),
             _ => None,

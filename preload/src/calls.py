@@ -26,13 +26,15 @@ def _called(frame, lines):
     for it. lines keeps what has been read of code."""
     code = frame.f_code
     # Not by the code itself: it compares by value, which takes long.
-    key = id(code), frame.f_lasti
-    if key not in lines:
-        lines[key] = _instructions(code, frame.f_lasti)
-    if not lines[key]:
+    last = frame.f_lasti
+    key = id(code), last
+    found = lines.get(key)
+    if found is None:
+        found = lines[key] = _instructions(code, last)
+    if not found:
         return None, ()
     stack = []
-    for instruction, argument in lines[key][:-1]:
+    for instruction, argument in found[:-1]:
         if instruction == _LOAD_CONST:
             stack.append((code.co_consts[argument],))
         elif instruction == _LOAD_FAST:
@@ -53,7 +55,7 @@ def _called(frame, lines):
         else:
             # What it does to the stack is not known here.
             del stack[:]
-    instruction, argument = lines[key][-1]
+    instruction, argument = found[-1]
     if instruction == _SETUP_WITH and stack:
         return _bound(_attribute(stack[-1], '__enter__')), None
     # No arguments by name.
@@ -131,13 +133,6 @@ def _start_of_line(code, at):
 
 # A value that is known is a tuple of one; an attribute of an object that is to
 # be found in its class, one of two; what is not known is None.
-
-
-def _variable(frame, name):
-    for known, value in _variables(frame):
-        if known == name:
-            return value,
-    return None
 
 
 def _global(frame, name):

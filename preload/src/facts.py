@@ -31,16 +31,15 @@ def _more(frames):
                 'daemon': attributes.get('_Thread__daemonic') is True,
                 'main': type(thread) is threading.get('_MainThread')}
     waits = {}
-    known = _known(threading)
-    lines = {}
+    known = _Known(threading)
     for ident, frame in frames.items():
         try:
-            waits[ident] = _wait(frame, known, lines)
+            waits[ident] = _wait(frame, known)
         except (SystemExit, KeyboardInterrupt):
             raise
         except:  # Of nonsense there is nothing to tell.
             pass
-    _tell_importers(frames, waits, lines)
+    _tell_importers(frames, waits, known)
     threads = dict([(id(thread), ident) for ident, thread in active.items()])
     holds = _holds(frames, threading, known)
     _tell_waits(told, frames, waits, threads, holds)
@@ -61,6 +60,12 @@ def _attributes(thing):
 def _variables(frame):
     """Return a function's local variables, as (name, value)."""
     return ()
+
+
+def _variable(frame, name):
+    """Return the value of a function's local variable, as a tuple of one, or
+    None."""
+    return None
 
 
 def _exits(frames):

@@ -196,6 +196,34 @@ impl Live {
         }
     }
 
+    /// What is in a frame's variables and in their cells, borrowed: some that [`Live::variables`] has
+    /// not, as an argument that is in a cell too may stand there from before, and none that it alone
+    /// has.
+    ///
+    /// # Safety
+    /// As for [`Live::variables`].
+    pub unsafe fn slots(
+        self,
+        python: &Python,
+        frame: *mut PyObject,
+        each: &mut dyn FnMut(*mut PyObject),
+    ) {
+        // SAFETY: the caller's; the frame has a slot for each variable and each cell.
+        unsafe {
+            let code = self.code(frame);
+            let variables = code.byte_add(self.head + CODE_COUNT).cast::<c_int>().read() as usize;
+            let [cells, free] = [CODE_CELLS, CODE_FREE]
+                .map(|names| (python.PyTuple_Size)(self.word(code, 0, names)) as usize);
+            for slot in 0..variables + cells + free {
+                let here = self.word(frame, WORD, FRAME_LOCALS + slot * WORD);
+                each(match slot < variables {
+                    true => here,
+                    false => self.in_cell(here),
+                });
+            }
+        }
+    }
+
     /// What a cell holds, borrowed, or null; also of none.
     ///
     /// # Safety

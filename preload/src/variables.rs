@@ -13,9 +13,10 @@ use crate::failure::Failure;
 use crate::live::Live;
 use crate::python::{self, METH_O, METH_VARARGS, Methods, PyObject, Python, method};
 
-static METHODS: Methods<4> = Methods([
+static METHODS: Methods<5> = Methods([
     method(c"_attributes".as_ptr(), attributes, METH_O),
     method(c"_variables".as_ptr(), variables, METH_O),
+    method(c"_variable".as_ptr(), variable, METH_VARARGS),
     method(c"_exits".as_ptr(), exits, METH_O),
     method(c"_having".as_ptr(), having, METH_VARARGS),
 ]);
@@ -213,6 +214,43 @@ unsafe extern "C-unwind" fn variables(_: *mut PyObject, frame: *mut PyObject) ->
     }
 }
 
+/// `_variable(frame, name)`: the value of a function's local variable, as a tuple of one, or `None`.
+unsafe extern "C-unwind" fn variable(_: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
+    let (Some(python), Some(live)) = (python::found(), Live::known()) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: called by the interpreter, holding the GIL, with a tuple; a new tuple's item takes over
+    // the reference.
+    unsafe {
+        let frame = (python.PyTuple_GetItem)(arguments, 0);
+        let wanted = (python.PyTuple_GetItem)(arguments, 1);
+        if wanted.is_null() {
+            return ptr::null_mut();
+        }
+        if !live.is_frame(python, frame) {
+            (python.PyErr_BadArgument)();
+            return ptr::null_mut();
+        }
+        let mut found = ptr::null_mut();
+        // Names in code are interned, and so is what looks like one in the text of `facts.py`.
+        live.variables(python, frame, &mut |name, value| {
+            if name == wanted {
+                found = value;
+            }
+        });
+        if found.is_null() {
+            (python.Py_IncRef)(python._Py_NoneStruct);
+            return python._Py_NoneStruct;
+        }
+        let tuple = (python.PyTuple_New)(1);
+        if !tuple.is_null() {
+            (python.Py_IncRef)(found);
+            (python.PyTuple_SetItem)(tuple, 0, found);
+        }
+        tuple
+    }
+}
+
 /// `_exits(frames)`: what is to be called at the ends of the `with` blocks that threads are in, as
 /// (identifier, frame, `__exit__`), and other things (see [`Live::exits`]).
 unsafe extern "C-unwind" fn exits(_: *mut PyObject, frames: *mut PyObject) -> *mut PyObject {
@@ -254,6 +292,14 @@ unsafe extern "C-unwind" fn having(_: *mut PyObject, arguments: *mut PyObject) -
         wanted.sort_unstable();
         let mut list = List::new(python);
         let whole = for_each_frame(python, live, frames, &mut |ident, frame| {
+            // Of nearly all frames it is enough to look at this.
+            let mut here = false;
+            live.slots(python, frame, &mut |value| {
+                here |= wanted.binary_search(&value).is_ok();
+            });
+            if !here {
+                return;
+            }
             live.variables(python, frame, &mut |_, value| {
                 if wanted.binary_search(&value).is_ok() {
                     list.push(&[ident, value]);

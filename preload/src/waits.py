@@ -36,7 +36,7 @@ def _holds(frames, threading, known):
     """Return the locks that threads hold for `with` blocks, by identifier, as
     lists of (id, file, line)."""
     kinds = [kind for kind in (
-        _lock_type(), threading.get('_RLock'), threading.get('_Semaphore'))
+        known.lock, threading.get('_RLock'), threading.get('_Semaphore'))
         if kind is not None]
     condition = threading.get('_Condition')
     holds = {}
@@ -57,7 +57,7 @@ def _holds(frames, threading, known):
     for ident, held in holds.items():
         frame = frames.get(ident)
         while frame is not None:
-            if known.get(id(frame.f_code)) == 'condition':
+            if known.codes.get(id(frame.f_code)) == 'condition':
                 one = _variable(frame, 'self')
                 one = one and _attributes(one[0]) or {}
                 lock = id(one.get('_Condition__lock'))
@@ -71,7 +71,18 @@ class _Nobody(object):
         pass
 
 
-def _known(threading):
+class _Known(object):
+    """What is looked up once for all threads: lock is the type of plain locks,
+    sleep the function; codes and lines are by code."""
+
+    def __init__(self, threading):
+        self.lock = _module('thread').get('LockType')
+        self.sleep = _module('time').get('sleep')
+        self.codes = _known_codes(threading)
+        self.lines = {}
+
+
+def _known_codes(threading):
     """Return functions of the standard library that threads wait in, by the id
     of their code: what they are called here. Another's in their place is not
     known."""
@@ -106,12 +117,12 @@ def _class_attributes(owner):
     return {}
 
 
-def _wait(frame, known, lines):
+def _wait(frame, known):
     """Return what a thread with this innermost frame waits for, or None."""
-    what = known.get(id(frame.f_code))
+    what = known.codes.get(id(frame.f_code))
     if what == 'rlock':
         # Where it asks its own lock, and not before or after that.
-        asked = _wait_in_call(frame, lines)
+        asked = _wait_in_call(frame, known)
         if asked is None or asked['for'] != 'lock':
             return None
         lock = _variable(frame, 'self')
@@ -122,7 +133,7 @@ def _wait(frame, known, lines):
                 'owner': held.get('_RLock__owner'),
                 'count': _number(held.get('_RLock__count'))}
     if what != 'condition':
-        return _wait_in_call(frame, lines)
+        return _wait_in_call(frame, known)
     variables = dict(_variables(frame))
     wait = {'for': what, 'thing': variables.get('self'),
             'limited': variables.get('timeout') is not None}
@@ -130,7 +141,7 @@ def _wait(frame, known, lines):
     # further out where there is a function between, as _Event has on 2.6.
     outer = frame.f_back
     for _ in range(2):
-        what = outer is not None and known.get(id(outer.f_code))
+        what = outer is not None and known.codes.get(id(outer.f_code))
         if what and what != 'condition':
             break
         outer = outer is not None and outer.f_back or None
@@ -158,15 +169,15 @@ def _deque():
     return _module('collections').get('deque')
 
 
-def _wait_in_call(frame, lines):
+def _wait_in_call(frame, known):
     """Return what a function of C's waits for that the frame is calling."""
-    if _imports(frame, lines):
+    called, arguments = _called(frame, known.lines)
+    if _imports(frame, called):
         return {'for': 'import'}
-    called, arguments = _called(frame, lines)
     if called is None:
         return None
     thing, name = called
-    if type(thing) is _lock_type() and name in (
+    if type(thing) is known.lock and name in (
             'acquire', 'acquire_lock', '__enter__'):
         # Unless it only tries.
         if arguments and not (
@@ -177,8 +188,7 @@ def _wait_in_call(frame, lines):
     if type(thing) is type(sys):
         # A module's function.
         function = (_attributes(thing) or {}).get(name)
-        if type(function) is type(len) and (
-                function is _module('time').get('sleep')):
+        if type(function) is type(len) and function is known.sleep:
             wait = {'for': 'sleep'}
             if arguments and arguments[0] is not None and len(arguments[0]) == 1:
                 seconds = arguments[0][0]
@@ -189,36 +199,27 @@ def _wait_in_call(frame, lines):
     return None
 
 
-def _lock_type():
-    return _module('thread').get('LockType')
-
-
-def _imports(frame, lines):
-    """Return whether the frame is importing something, as the interpreter itself
-    does it: holding the import lock, or waiting for it."""
-    text = frame.f_code.co_code
-    last = frame.f_lasti
-    if not 0 <= last < len(text):
-        return False
-    instruction = ord(text[last])
-    if instruction == _IMPORT_NAME:
-        builtins = frame.f_builtins
-        if type(builtins) is not dict:
-            return False
-        function = builtins.get('__import__')
-    elif instruction == _CALL_FUNCTION:
-        called = _called(frame, lines)[0]
-        if called is None or called[1] not in ('__import__', 'acquire_lock'):
+def _imports(frame, called):
+    """Return whether the frame, which is calling this, is importing something, as
+    the interpreter itself does it: holding the import lock, or waiting for it."""
+    if called is not None:
+        if called[1] not in ('__import__', 'acquire_lock'):
             return False
         function = (_attributes(called[0]) or {}).get(called[1])
     else:
-        return False
+        text = frame.f_code.co_code
+        last = frame.f_lasti
+        builtins = frame.f_builtins
+        if not 0 <= last < len(text) or ord(text[last]) != _IMPORT_NAME or (
+                type(builtins) is not dict):
+            return False
+        function = builtins.get('__import__')
     return type(function) is type(len) and (
         (function.__module__, function.__name__) in (
             ('__builtin__', '__import__'), ('imp', 'acquire_lock')))
 
 
-def _tell_importers(frames, waits, lines):
+def _tell_importers(frames, waits, known):
     """Add to the waits for the import lock which thread has it: the one in which
     the code of a module runs because it is imported. The interpreter holds the
     lock meanwhile (Python/import.c, PyImport_ImportModuleLevel). A wait of which
@@ -235,7 +236,8 @@ def _tell_importers(frames, waits, lines):
                 code, frame = frame.f_code, frame.f_back
                 # Not a function that a signal or the collector has called there.
                 if code.co_name == '<module>' and (
-                        frame is not None and _imports(frame, lines)):
+                        frame is not None
+                        and _imports(frame, _called(frame, known.lines)[0])):
                     importers.append(ident)
                     break
     for ident in waiting:
