@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn says_what_is_waited_for() {
-        let wait = |pairs: &[(&str, i128)], kind: &str| {
+        let wait = |pairs: &[(&str, i64)], kind: &str| {
             fn text(text: &str) -> Value<'_> {
                 Value::Text(text.as_bytes())
             }

@@ -8,8 +8,8 @@ pub enum Value<'a> {
     None,
     /// `True` or `False`.
     Bool(bool),
-    /// An `int` or a `long`.
-    Number(i128),
+    /// An `int`, or a `long` that is no larger than one may be.
+    Number(i64),
     /// A `str`; or a `unicode`, in UTF-8.
     Text(&'a [u8]),
     /// A tuple or a list.
@@ -56,15 +56,15 @@ impl<'a> Reader<'a> {
     }
 
     /// A `long`: the number of its digits, below zero if it is, and the digits, of 15 bits each.
-    fn long(&mut self) -> Option<i128> {
+    fn long(&mut self) -> Option<i64> {
         let count = i32::from_le_bytes(self.take()?);
         // So many fit.
         let digits = Some(count.unsigned_abs()).filter(|&digits| digits <= 8)?;
-        let mut number = 0;
+        let mut number: i128 = 0;
         for digit in 0..digits {
             number |= i128::from(u16::from_le_bytes(self.take()?) & 0x7fff) << (15 * digit);
         }
-        Some(if count < 0 { -number } else { number })
+        i64::try_from(if count < 0 { -number } else { number }).ok()
     }
 
     fn value(&mut self, depth: usize) -> Option<Value<'a>> {
@@ -122,7 +122,7 @@ impl<'a> Value<'a> {
     }
 
     /// A number that fits.
-    pub fn number<N: TryFrom<i128>>(&self) -> Option<N> {
+    pub fn number<N: TryFrom<i64>>(&self) -> Option<N> {
         match self {
             Value::Number(number) => N::try_from(*number).ok(),
             _ => None,

@@ -92,7 +92,8 @@ impl Report {
     }
 
     fn lines(&self, movements: Option<&Movements>) -> String {
-        let mut text = String::new();
+        let lines: usize = self.facts.threads.iter().map(|one| one.frames.len()).sum();
+        let mut text = String::with_capacity(100 * lines);
         let mut frames = Frames::default();
         let count = self.facts.threads.len();
         let plural = if count == 1 { "" } else { "s" };

@@ -39,6 +39,15 @@ pub fn read<T: Plain>(address: usize) -> Option<T> {
     Some(unsafe { value.assume_init() })
 }
 
+/// Fills `words` from an address of this process; false if it is not all mapped readable.
+pub fn read_words(address: usize, words: &mut [usize]) -> bool {
+    // SAFETY: the slice covers just `words`, and bytes may be written to them in any way.
+    let bytes = unsafe {
+        std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), size_of_val(words))
+    };
+    read_bytes(address, bytes)
+}
+
 /// Fills `bytes` from an address of this process; false if it is not all mapped readable.
 pub fn read_bytes(address: usize, bytes: &mut [u8]) -> bool {
     if bytes.is_empty() {

@@ -9,7 +9,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::memory::{Lap, read};
+use crate::memory::{Lap, read, read_words};
 use crate::python::Python;
 
 const WORD: usize = size_of::<usize>();
@@ -131,16 +131,16 @@ fn for_each_state(python: &Python, each: &mut dyn FnMut(State) -> bool) -> bool 
         let mut threads = Lap::default();
         while address != 0 {
             count += 1;
-            let (Some(next), Some(frame), Some(ident), false, false) = (
-                read::<usize>(address.wrapping_add(THREAD_NEXT)),
-                read::<usize>(address.wrapping_add(THREAD_FRAME)),
-                ident(address),
-                threads.is_closed_by(address),
-                count > MOST_THREADS,
-            ) else {
+            let mut words = [0; THREAD_IDENT / WORD + 1];
+            if !read_words(address, &mut words)
+                || threads.is_closed_by(address)
+                || count > MOST_THREADS
+            {
                 whole = false;
                 break;
-            };
+            }
+            let [next, frame, ident] =
+                [THREAD_NEXT, THREAD_FRAME, THREAD_IDENT].map(|at| words[at / WORD]);
             live &= !holds(&FIRST_DEAD, address);
             if !each(State {
                 interpreter,
