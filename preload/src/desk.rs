@@ -77,17 +77,6 @@ impl Claim {
         CLAIMED.load(Ordering::SeqCst) == self.at
     }
 
-    /// Frees the desk, if it is still ours.
-    pub fn give_back(self) {
-        if CLAIMED
-            .compare_exchange(self.at, 0, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
-        {
-            FREED.fetch_add(1, Ordering::SeqCst);
-            wait::wake(&FREED);
-        }
-    }
-
     /// Lays a request down, has `call` wake the worker, and waits; `None` if there is no
     /// answer by the deadline, which is thrown away should it come yet. The answer is a text of
     /// [`Heap`], or the number that was given to [`publish`].
@@ -122,6 +111,19 @@ impl Claim {
         } else {
             Ok(text)
         })
+    }
+}
+
+/// Frees the desk, if it is still ours; also where a panic unwinds the thread that asks.
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if CLAIMED
+            .compare_exchange(self.at, 0, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+        {
+            FREED.fetch_add(1, Ordering::SeqCst);
+            wait::wake(&FREED);
+        }
     }
 }
 
@@ -252,7 +254,6 @@ mod tests {
                             Some(Err(number)) => assert!(number.is_multiple_of(3)),
                             None => assert_eq!(patience, 0),
                         }
-                        claim.give_back();
                     }
                 })
             })
@@ -269,9 +270,9 @@ mod tests {
         thread::sleep(std::time::Duration::from_millis(5));
         let other = Claim::take(Instant::now(), SECOND / 1000).expect("it is stale");
         assert!(other.taken_over && other.holds() && !lost.holds());
-        lost.give_back();
+        drop(lost);
         assert!(other.holds(), "what is not ours is not given back");
-        other.give_back();
+        drop(other);
 
         // What was asked before a fork is nobody's after it.
         let claim = Claim::take(Instant::now(), 3600 * SECOND).expect("it is free");

@@ -6,6 +6,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::carried::bytes;
+use crate::panics;
 use crate::python::Python;
 
 /// Why there is no text.
@@ -19,15 +20,22 @@ pub enum Failure {
     Raised,
     /// The interpreter is being taken apart.
     ShuttingDown,
+    /// The agent itself is at fault: the worker has panicked.
+    Panicked,
 }
 
 impl Failure {
     /// From the number that `as` gives.
     pub fn from_code(code: u32) -> Self {
-        [Self::NoModules, Self::Raised, Self::ShuttingDown]
-            .into_iter()
-            .find(|failure| *failure as u32 == code)
-            .unwrap_or(Self::NoMemory)
+        [
+            Self::NoModules,
+            Self::Raised,
+            Self::ShuttingDown,
+            Self::Panicked,
+        ]
+        .into_iter()
+        .find(|failure| *failure as u32 == code)
+        .unwrap_or(Self::NoMemory)
     }
 }
 
@@ -42,6 +50,7 @@ impl fmt::Display for Failure {
             ),
             Self::Raised => write!(out, "the agent's snippet failed: {}", last_exception()),
             Self::ShuttingDown => write!(out, "the interpreter is shutting down"),
+            Self::Panicked => write!(out, "{}", panics::Last),
         }
     }
 }

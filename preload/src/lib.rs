@@ -41,6 +41,7 @@ mod memory;
 #[allow(dead_code)] // Likewise.
 mod message;
 mod module;
+mod panics;
 mod park;
 mod python;
 mod reader;
@@ -85,10 +86,8 @@ fn answer_with<R>(wanted: Wanted, with: impl Fn(*const c_char) -> R) -> R {
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above; it stays where it is for the life of the thread.
     let before = unsafe { *errno };
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        request::state_with(wanted, &with)
-    }))
-    .unwrap_or_else(|_| with(request::FAILED.text()));
+    let result = panics::caught(|| request::state_with(wanted, &with))
+        .unwrap_or_else(|| request::failed(with));
     // SAFETY: as above.
     unsafe { *errno = before };
     result

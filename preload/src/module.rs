@@ -6,7 +6,7 @@ use crate::python::{
     self, API_VERSION, Interpreter, METH_NOARGS, MethodDefinition, Methods, PyObject,
 };
 use crate::wanted::Wanted;
-use crate::{answer, boot, load, request};
+use crate::{answer, boot, load};
 
 static METHODS: Methods<2> = Methods([
     MethodDefinition {
@@ -66,7 +66,7 @@ unsafe extern "C-unwind" fn state(_: *mut PyObject, _: *mut PyObject) -> *mut Py
     // before anybody else may ask.
     unsafe {
         let thread = (python.PyEval_SaveThread)();
-        let copy = request::state_with(Wanted::default(), |text| answer::copy(text));
+        let copy = crate::answer_with(Wanted::default(), |text| answer::copy(text));
         (python.PyEval_RestoreThread)(thread);
         match copy {
             Some(text) => {

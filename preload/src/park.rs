@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::bell::{self, BELL};
 use crate::interface::PARKED_THREAD;
 use crate::wait::{self, Instant};
-use crate::{boot, last_thread, reader, waker, worker};
+use crate::{boot, last_thread, panics, reader, waker, worker};
 
 /// Stack sizes tried, in bytes; only what is touched costs memory. The static TLS of the
 /// program's libraries comes out of it, so there is room for that.
@@ -47,6 +47,7 @@ static PARKED: AtomicUsize = AtomicUsize::new(0);
 pub fn start() -> Result<(), c_int> {
     #[cfg(not(any(test, miri)))]
     crate::unwinder::load()?;
+    panics::watch();
     last_thread::watch_this_one();
     worker::start()?;
     // Without it the worker reads by itself; without the waker there is still gdb.
@@ -67,6 +68,7 @@ pub fn forget() {
     worker::forget();
     reader::forget();
     waker::forget();
+    panics::forget();
 }
 
 /// Has the parked thread look after the worker. Any thread, interrupted or not.
@@ -92,11 +94,14 @@ extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
             last_thread::end_if_alone();
             pause = (2 * pause).min(1_000_000_000);
         }
-        if !worker::is_alive() {
-            // On our own thread, which nobody holds: it may allocate.
-            worker::forget();
-            let _ = worker::start();
-        }
+        let _ = panics::caught(|| {
+            panics::may_come("parked");
+            if !worker::is_alive() {
+                // On our own thread, which nobody holds: it may allocate.
+                worker::forget();
+                let _ = worker::start();
+            }
+        });
         let rung = BELL.rung.load(Ordering::SeqCst);
         // Nobody asks who only tells us that the first thread has ended.
         if rung.wrapping_sub(heard) <= last_thread::rings() {

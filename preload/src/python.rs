@@ -8,9 +8,9 @@ use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use pyo3_ffi::PyThreadState;
 pub use pyo3_ffi::{
     METH_NOARGS, METH_O, METH_VARARGS, Py_file_input, Py_ssize_t, PyInterpreterState, PyObject,
+    PyThreadState,
 };
 
 /// `int (*)(void *)`, as `Py_AddPendingCall` wants it (Include/ceval.h).

@@ -5,14 +5,13 @@
 //! finalizer of the program's that runs there must find the program's descriptors.)
 
 use std::ffi::{c_int, c_void};
-use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use crate::interface::READER_THREAD;
 use crate::snippet::Collected;
 use crate::sources::Lines;
-use crate::{descriptors, facts, park, wait};
+use crate::{descriptors, facts, panics, park, wait};
 
 /// Stack sizes tried, in bytes. A piece of a file and a path are on it.
 const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
@@ -102,7 +101,7 @@ extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
         }
         // Not before there is something to read: a forked child's table may be large.
         if !std::mem::replace(&mut own, true) {
-            descriptors::have_own();
+            let _ = panics::caught(descriptors::have_own);
         }
         let job = JOB.load(Ordering::SeqCst);
         // SAFETY: the worker waits for us, and touches it only when told.
@@ -116,6 +115,7 @@ extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
 /// What was collected is the caller's alone, and alive.
 unsafe fn find(collected: *mut Collected) -> Found {
     let find = || {
+        panics::may_come("reading");
         // SAFETY: the caller's.
         let collected = unsafe { &mut *collected };
         Found {
@@ -127,5 +127,5 @@ unsafe fn find(collected: *mut Collected) -> Found {
                 .unwrap_or_default(),
         }
     };
-    panic::catch_unwind(AssertUnwindSafe(find)).unwrap_or_default()
+    panics::caught(find).unwrap_or_default()
 }

@@ -18,7 +18,7 @@ use crate::python::{self, Interpreter, Python};
 use crate::wait::Instant;
 use crate::wanted::Wanted;
 use crate::worker::{self, Progress};
-use crate::{environment, layout, load, park, threads, walk};
+use crate::{environment, layout, load, panics, park, threads, walk};
 
 /// How long a request may wait, in nanoseconds.
 static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
@@ -27,11 +27,6 @@ static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
 const BUSY: &[u8] = b"another request has not been answered within the deadline; ask again\n\0";
 static BUSY_ANSWER: Constant<{ BUSY.len() }> = Constant::new(BUSY);
 
-/// What is said when the agent itself is at fault.
-const FAILURE: &[u8] =
-    b"the agent failed (a panic); please report it with this process's standard error\n\0";
-pub static FAILED: Constant<{ FAILURE.len() }> = Constant::new(FAILURE);
-
 /// Answers, and lets `with` use the answer while nobody else can ask. Where what is wanted cannot be
 /// had, the answer is text.
 ///
@@ -39,9 +34,7 @@ pub static FAILED: Constant<{ FAILURE.len() }> = Constant::new(FAILURE);
 /// the deadline, if others asked first), and the time it takes to read memory. Where `with`
 /// returns the text itself, that is good until the next call.
 pub fn state_with<R>(wanted: Wanted, with: impl FnOnce(*const c_char) -> R) -> R {
-    // A claim that is much older than any answer may take is taken over.
-    let stale = 2 * DEADLINE.load(Ordering::Relaxed) + 5_000_000_000;
-    let Some(claim) = Claim::take(deadline(), stale) else {
+    let Some(claim) = Claim::take(deadline(), stale()) else {
         return with(BUSY_ANSWER.text());
     };
     if claim.taken_over {
@@ -56,12 +49,20 @@ pub fn state_with<R>(wanted: Wanted, with: impl FnOnce(*const c_char) -> R) -> R
             answer(&claim, wanted)
         }
     };
-    let result = with(text);
-    claim.give_back();
-    result
+    with(text)
+}
+
+/// Says that the agent itself is at fault, after a panic on the thread that asks: that has let go of the
+/// desk by now.
+pub fn failed<R>(with: impl FnOnce(*const c_char) -> R) -> R {
+    match Claim::take(deadline(), stale()) {
+        Some(_claim) => with(refuse(format_args!("{}", panics::Last))),
+        None => with(BUSY_ANSWER.text()),
+    }
 }
 
 fn answer(claim: &Claim, wanted: Wanted) -> *const c_char {
+    panics::may_come("asking");
     let python = match python::found() {
         Some(python) => python,
         None => match load::find_late() {
@@ -188,6 +189,12 @@ fn ask_worker(python: &'static Python, claim: &Claim, wanted: Wanted) -> *const 
             ),
         },
     }
+}
+
+/// How old a claim of the desk has to be to be taken over, in nanoseconds: much older than any answer
+/// may take.
+fn stale() -> u64 {
+    2 * DEADLINE.load(Ordering::Relaxed) + 5_000_000_000
 }
 
 /// When a wait that begins now has to end.

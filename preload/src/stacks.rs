@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::python::{self, METH_O, Methods, PyObject, Python, method};
-use crate::{carried, undisturbed, worker};
+use crate::{carried, panics, undisturbed, worker};
 
 static METHODS: Methods<1> = Methods([method(c"_stacks".as_ptr(), stacks, METH_O)]);
 
@@ -69,6 +69,7 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
         if !worker::has_memory_for(threads) {
             return (python.PyErr_NoMemory)();
         }
+        panics::may_come("working");
         let Some(mut taking) = Taking::new(python, live) else {
             return ptr::null_mut();
         };

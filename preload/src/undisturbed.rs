@@ -48,9 +48,20 @@ pub unsafe fn alone(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *m
             is_true(python, call(python, &GC_DISABLE, &[]));
         }
         let result = part();
+        leave(python);
+        result
+    }
+}
+
+/// Lets the collector and others go on. Also after a panic.
+///
+/// # Safety
+/// As for `snippet::collect`.
+pub unsafe fn leave(python: &Python) {
+    // SAFETY: the caller's.
+    unsafe {
         restart_collector(python);
         python._Py_Ticker.write_volatile(0);
-        result
     }
 }
 

@@ -8,7 +8,6 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;
-use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
@@ -16,7 +15,7 @@ use crate::interface::{SIGNAL, SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_
 use crate::message::{Call, HEADER, Header, Kind, Question, socket_address};
 use crate::wait::Instant;
 use crate::wanted::{LONGEST_QUESTION, Wanted};
-use crate::{answer, descriptors, environment, park};
+use crate::{answer, descriptors, environment, panics, park};
 
 /// Stack sizes tried, in bytes.
 const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
@@ -95,8 +94,10 @@ extern "C-unwind" fn live(_: *mut c_void) -> *mut c_void {
             return ptr::null_mut();
         }
         // Not before there is something to do: a forked child's table may be large.
-        let own = *own_table.get_or_insert_with(descriptors::have_own);
-        let _ = panic::catch_unwind(AssertUnwindSafe(|| serve(call.value, own)));
+        let _ = panics::caught(|| {
+            let own = *own_table.get_or_insert_with(descriptors::have_own);
+            serve(call.value, own)
+        });
     }
 }
 
@@ -129,6 +130,7 @@ fn next(signal: c_int) -> Option<Call> {
 
 /// Answers the command whose socket has this number in its name; what goes wrong is its loss.
 fn serve(token: u64, own_table: bool) -> Option<()> {
+    panics::may_come("woken");
     let end = Instant::now().after(PATIENCE);
     let line = Line::to(token, own_table)?;
     if !line.is_allowed() {

@@ -4,15 +4,16 @@
 //! deadline, and a worker that gets the GIL too late finds its request withdrawn, or another one
 //! to serve, and goes back to sleep.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use crate::failure::Failure;
 use crate::interface::WORKER_THREAD;
-use crate::python::{self, Python};
+use crate::python::{self, PyThreadState, Python};
 use crate::snippet;
-use crate::{boot, desk, park, reader, threads, wait};
+use crate::{boot, desk, panics, park, reader, threads, undisturbed, wait};
 
 /// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
 /// gives the source of a line.
@@ -52,6 +53,7 @@ pub fn start() -> Result<(), c_int> {
     if WORKER.load(Ordering::SeqCst) == 0 {
         BELL.store(0, Ordering::SeqCst);
         THREAD_ID.store(0, Ordering::SeqCst);
+        panics::forget();
         let thread = park::spawn(work, &STACK_SIZES)?;
         WORKER.store(thread as usize, Ordering::SeqCst);
     }
@@ -122,9 +124,17 @@ pub fn thread_id() -> i32 {
     THREAD_ID.load(Ordering::SeqCst)
 }
 
-/// In a forked child: the worker was the parent's.
+/// Whether this is the worker. Any thread.
+pub fn is_this_one() -> bool {
+    let worker = THREAD_ID.load(Ordering::SeqCst);
+    // SAFETY: has no conditions.
+    worker != 0 && worker == unsafe { libc::gettid() }
+}
+
+/// In a forked child: the worker was the parent's. Or it has ended.
 pub fn forget() {
     WORKER.store(0, Ordering::SeqCst);
+    THREAD_ID.store(0, Ordering::SeqCst);
     now_at(Progress::Resting);
 }
 
@@ -156,7 +166,7 @@ unsafe fn serve(python: &'static Python) -> bool {
     if desk::request().is_none() {
         return false;
     }
-    let mut request = None;
+    let asked = Asked(Cell::new(None));
     // Before it is us.
     let holder = threads::ident(python.current_thread_state());
     // SAFETY: passed on. What was collected is used and given back under the GIL only, but for the
@@ -164,13 +174,14 @@ unsafe fn serve(python: &'static Python) -> bool {
     let result = unsafe {
         let collected = holding_gil(python, || {
             // Looked at only now: it may have waited long.
-            request = desk::request();
-            let wanted = desk::wanted(request?)?;
+            let request = desk::request()?;
+            asked.0.set(Some(request));
+            let wanted = desk::wanted(request)?;
             // What the snippet keeps must not outlive the interpreter.
             if !boot::hook_exit(python) {
                 snippet::forget();
             }
-            Some(snippet::collect(python, request?, &wanted))
+            Some(snippet::collect(python, request, &wanted))
         });
         match collected {
             Ok(None) => return false,
@@ -178,7 +189,7 @@ unsafe fn serve(python: &'static Python) -> bool {
                 now_at(Progress::ReadsFiles);
                 let found = reader::read(&mut collected);
                 holding_gil(python, || {
-                    if desk::request() == request {
+                    if desk::request() == asked.0.get() {
                         snippet::compose(python, collected, &found, holder.unwrap_or(0))
                     } else {
                         snippet::discard(python, collected);
@@ -196,10 +207,78 @@ unsafe fn serve(python: &'static Python) -> bool {
         result => result,
     };
     now_at(Progress::Resting);
-    if let Some(request) = request.or_else(desk::request) {
+    if let Some(request) = asked.0.get().or_else(desk::request) {
         desk::publish(request, result.map_err(|failure| failure as u32));
     }
     true
+}
+
+/// The request that the worker is at. If a panic ends that thread (`panics.rs`), who asked is told, and
+/// the next question finds another worker; if code of the program's does, it is as if nobody was there.
+struct Asked(Cell<Option<u32>>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        now_at(Progress::Resting);
+        forget();
+        if let Some(request) = self.0.get().or_else(desk::request) {
+            desk::publish(request, Err(Failure::Panicked as u32));
+        }
+        park::revive_worker();
+    }
+}
+
+/// The GIL, while the worker has it with a thread state of its own. If a panic ends that thread, the
+/// program goes on.
+struct Holding {
+    python: &'static Python,
+    thread: *mut PyThreadState,
+    /// The thread state that stood in its place before.
+    former: *mut PyThreadState,
+}
+
+impl Holding {
+    /// Lets go of it.
+    ///
+    /// # Safety
+    /// On the worker, which has it, with this thread state in place. Once.
+    unsafe fn end(&self) {
+        let python = self.python;
+        // SAFETY: the caller's.
+        unsafe {
+            if python.initialized() {
+                (python.PyThreadState_Clear)(self.thread);
+                (python.PyThreadState_Swap)(ptr::null_mut());
+                (python.PyThreadState_Delete)(self.thread);
+                if !self.former.is_null() {
+                    (python.PyThreadState_Swap)(self.former);
+                }
+            } else {
+                // `Py_Finalize` began while a module's loader let go of the GIL, and may hold the lock
+                // of the list of thread states while it waits for the GIL: it frees this one itself.
+                (python.PyThreadState_Swap)(self.former);
+            }
+            (python.PyEval_ReleaseLock)();
+        }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        // Code of the program's that ends this thread may have let go of the GIL, and answers for it.
+        let python = self.python;
+        if std::thread::panicking() && python.current_thread_state() == self.thread as usize {
+            // SAFETY: the panic is one of ours, which has come while we held the GIL; nothing of ours
+            // goes on with it.
+            unsafe {
+                undisturbed::leave(python);
+                self.end();
+            }
+        }
+    }
 }
 
 /// Runs `work` with the GIL and a thread state of its own; an error if the interpreter is ending.
@@ -237,20 +316,15 @@ unsafe fn holding_gil<R>(python: &'static Python, work: impl FnOnce() -> R) -> R
         }
         // Programs that use PyEval_ReleaseLock themselves leave a thread state in place.
         let former = (python.PyThreadState_Swap)(thread);
+        let holding = Holding {
+            python,
+            thread,
+            former,
+        };
         let result = work();
-        if python.initialized() {
-            (python.PyThreadState_Clear)(thread);
-            (python.PyThreadState_Swap)(ptr::null_mut());
-            (python.PyThreadState_Delete)(thread);
-            if !former.is_null() {
-                (python.PyThreadState_Swap)(former);
-            }
-        } else {
-            // `Py_Finalize` began while a module's loader let go of the GIL, and may hold the lock
-            // of the list of thread states while it waits for the GIL: it frees this one itself.
-            (python.PyThreadState_Swap)(former);
-        }
-        (python.PyEval_ReleaseLock)();
+        holding.end();
+        // The rest is for a panic.
+        std::mem::forget(holding);
         Ok(result)
     }
 }

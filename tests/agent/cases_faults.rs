@@ -4,12 +4,13 @@
 use crate::Need::{Compiler, NoDebug, Nothing, OnlyOne, Root};
 use crate::{Case, PlainCase};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use tests::ask::{WALK_HEADING, activate, preloaded, state, target};
 use tests::compile::compile;
 use tests::interface::THREAD_HEADING;
 use tests::interpreters::Interpreter;
-use tests::process::{PATIENCE, Program, wait_until};
+use tests::process::{PATIENCE, Program, command, run, wait_until};
 use tests::procfs::{agents, thread_names};
 use tests::product::product;
 use tests::scratch::Scratch;
@@ -30,6 +31,7 @@ pub const CASES: &[Case] = &[
     ("worker_exits", Nothing, worker_exits),
     ("worker_exits_unrevived", Compiler, worker_exits_unrevived),
     ("worker_ends_itself", NoDebug, worker_ends_itself),
+    ("panics", NoDebug, panics),
 ];
 
 pub const PLAIN_CASES: &[PlainCase] = &[
@@ -273,4 +275,25 @@ fn worker_exits_unrevived(python: &Interpreter) {
 /// By `pthread_exit`, which unwinds the thread through our frames.
 fn worker_ends_itself(python: &Interpreter) {
     recovers(target(python, "faulty.py"), "worker_ends_itself");
+}
+
+/// The library as it is built to be tried: it panics where the environment says so. Built here, beside
+/// the product; without optimizing, as that takes no time.
+fn panicking_library() -> PathBuf {
+    let target = product().library.ancestors().nth(2).unwrap();
+    let target = target.join("panics");
+    let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet", "-p", "preload", "--features", "panics"])
+        .arg("--target-dir")
+        .arg(&target)
+        .current_dir(&product().root);
+    run(&mut cargo).expect_code(0);
+    target.join("debug/libsleeper.so")
+}
+
+fn panics(python: &Interpreter) {
+    let mut command = target(python, "faulty.py");
+    command.env("LD_PRELOAD", panicking_library());
+    recovers(command, "panics");
 }

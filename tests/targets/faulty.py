@@ -296,6 +296,36 @@ def worker_ends_itself():
     dying(lambda: library.pthread_exit(0))
 
 
+def panics():
+    """With a library that panics where the environment says so: on the worker, holding the GIL and
+    the garbage collector; on each other thread of the agent's, and on the one that asks."""
+    def panicking(place, ask, *expected):
+        os.environ['SLEEPER_AGENT_PANIC'] = place
+        begun = time.time()
+        text = ask(*expected)
+        assert time.time() - begun < 0.4, time.time() - begun
+        del os.environ['SLEEPER_AGENT_PANIC']
+        return text
+
+    usual()
+    tasks = len(os.listdir('/proc/self/task'))
+    for _ in range(20):
+        panicking('working', walked, 'the agent failed; please report it: panicked at ',
+                  'on purpose, working')
+        assert gc.isenabled()
+        panicking('parked', state)
+        until = time.time() + 20
+        while not state().startswith('### Thread '):
+            assert time.time() < until, state()
+            time.sleep(0.01)
+        panicking('asking', one_line, 'the agent failed; please report it: panicked at ',
+                  'on purpose, asking')
+        panicking('reading', usual)
+        usual()
+    now = len(os.listdir('/proc/self/task'))
+    assert now == tasks, (now, tasks)
+
+
 globals()[sys.argv[1]]()
 sys.stdout.write('ready\n')
 sys.stdout.flush()
