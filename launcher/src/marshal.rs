@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
             [b'T'] => Value::Bool(true),
             [b'F'] => Value::Bool(false),
             [b'i'] => Value::Number(i32::from_le_bytes(self.take()?).into()),
-            [b'I'] => Value::Number(i64::from_le_bytes(self.take()?).into()),
+            [b'I'] => Value::Number(i64::from_le_bytes(self.take()?)),
             [b'l'] => Value::Number(self.long()?),
             [b's' | b'u'] => Value::Text(self.counted()?),
             [b'(' | b'['] => {
