@@ -12,9 +12,10 @@ use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::carried::bytes;
+use crate::live::Live;
 use crate::memory::{read, read_bytes};
 use crate::python::{PyObject, Python};
-use crate::threads;
+use crate::{dictionary, threads};
 
 pub const WORD: usize = size_of::<usize>();
 
@@ -132,6 +133,7 @@ unsafe fn agrees(python: &Python, frame: *mut PyObject) -> Option<bool> {
         });
         Some(
             listed
+                && dictionary::agrees(python, Live::with_head(head - WORD))
                 // The size with one variable.
                 && of_type(TYPE_SIZE)? == head + FRAME_LOCALS + WORD
                 && self::body(python.dict_type, of_type(TYPE_DICT)?, false).is_some()

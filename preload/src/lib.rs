@@ -22,6 +22,7 @@ mod carried;
 mod descriptors;
 mod desk;
 mod detour;
+mod dictionary;
 mod environment;
 mod facts;
 mod failure;

@@ -25,6 +25,11 @@ impl Live {
         layout::head().map(|head| Live { head })
     }
 
+    /// With heads of this size, in bytes.
+    pub fn with_head(head: usize) -> Live {
+        Live { head }
+    }
+
     /// A word of an object's own fields.
     ///
     /// # Safety

@@ -165,6 +165,7 @@ python_api! {
         _PyObject_GetDictPtr: fn(*mut PyObject) -> *mut *mut PyObject;
         PyType_IsSubtype: fn(*mut PyObject, *mut PyObject) -> c_int;
         PyObject_GetAttrString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
+        PyObject_Hash: fn(*mut PyObject) -> c_long;
         PyObject_IsTrue: fn(*mut PyObject) -> c_int;
         PyObject_Repr: fn(*mut PyObject) -> *mut PyObject;
         PyObject_Str: fn(*mut PyObject) -> *mut PyObject;

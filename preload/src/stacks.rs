@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::python::{self, METH_O, Methods, PyObject, Python, method};
-use crate::{carried, panics, undisturbed, worker};
+use crate::{carried, dictionary, panics, undisturbed, worker};
 
 static METHODS: Methods<1> = Methods([method(c"_stacks".as_ptr(), stacks, METH_O)]);
 
@@ -201,8 +201,13 @@ impl<'a> Taking<'a> {
     }
 
     unsafe fn is_own(&self, frame: *mut PyObject) -> bool {
-        // SAFETY: the caller's; what is got is borrowed. It swallows what a key's `__eq__` raises.
-        unsafe { !(self.python.PyDict_GetItem)(self.live.globals(frame), self.keys[0]).is_null() }
+        // SAFETY: the caller's.
+        unsafe { !self.under(self.live.globals(frame), self.keys[0]).is_null() }
+    }
+
+    unsafe fn under(&self, dictionary: *mut PyObject, name: *mut PyObject) -> *mut PyObject {
+        // SAFETY: the caller's; what is got is borrowed.
+        unsafe { dictionary::value(self.python, self.live, dictionary, name) }
     }
 
     /// The index of a frame's place, which is new or has been met before.
@@ -265,7 +270,7 @@ impl<'a> Taking<'a> {
         let python = self.python;
         // SAFETY: the caller's; what is got is borrowed, and the dictionary takes its own.
         unsafe {
-            if (python.PyDict_GetItem)(globals, self.keys[1]).is_null() {
+            if self.under(globals, self.keys[1]).is_null() {
                 let none = python._Py_NoneStruct;
                 (python.Py_IncRef)(none);
                 return none;
@@ -277,7 +282,7 @@ impl<'a> Taking<'a> {
                 .skip(1)
                 .take_while(|_| !origin.is_null())
             {
-                let value = (python.PyDict_GetItem)(globals, key);
+                let value = self.under(globals, key);
                 if !value.is_null() && (python.PyDict_SetItem)(origin, key, value) != 0 {
                     (python.Py_DecRef)(origin);
                     return ptr::null_mut();

@@ -27,7 +27,7 @@ use crate::python::{PyObject, Python};
 use crate::room::Bytes;
 use crate::shown::{HIDDEN, LONGEST_NAME, Shower};
 use crate::wanted::Wanted;
-use crate::{desk, layout, threads, variables};
+use crate::{desk, dictionary, layout, threads, variables};
 
 /// So many calls may be made within each other by an object's `repr`.
 const MOST_CALLS: i32 = 400;
@@ -109,8 +109,13 @@ impl Taking<'_> {
     }
 
     unsafe fn is_own(&self, frame: *mut PyObject) -> bool {
-        // SAFETY: the caller's; see `stacks.rs`.
-        unsafe { !(self.python.PyDict_GetItem)(self.live.globals(frame), self.mark).is_null() }
+        // SAFETY: the caller's.
+        unsafe { !self.under(self.live.globals(frame), self.mark).is_null() }
+    }
+
+    unsafe fn under(&self, dictionary: *mut PyObject, name: *mut PyObject) -> *mut PyObject {
+        // SAFETY: the caller's.
+        unsafe { dictionary::value(self.python, self.live, dictionary, name) }
     }
 
     unsafe fn frame(&mut self, frame: *mut PyObject) {
@@ -180,13 +185,11 @@ impl Taking<'_> {
         each: &mut dyn FnMut(&mut Self, *mut PyObject, *mut PyObject),
     ) {
         let python = self.python;
-        // SAFETY: the caller's. Names in code are interned, so that a dictionary's own key is mostly
-        // the same object; where another has the same hash, its class may be asked (Objects/dictobject.c,
-        // `lookdict`), as by every look of the program's own.
+        // SAFETY: the caller's.
         unsafe {
             for index in 0..(python.PyTuple_Size)(names) {
                 let name = (python.PyTuple_GetItem)(names, index);
-                let value = (python.PyDict_GetItem)(dictionary, name);
+                let value = self.under(dictionary, name);
                 if !value.is_null() {
                     each(self, name, value);
                 }

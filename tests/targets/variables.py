@@ -68,6 +68,18 @@ class Old:
     __repr__ = __len__ = notice('Old')
 
 
+class Key(object):
+    """Not equal to a name, but of its hash."""
+
+    def __init__(self, name):
+        self.hash = hash(name)
+
+    def __hash__(self):
+        return self.hash
+
+    __eq__ = __cmp__ = notice('Key')
+
+
 class Plain(object):
     kind = 'of the class'
 
@@ -134,6 +146,12 @@ def executes(argument):
 
 def inner(before):
     gate.acquire()
+    never_there()
+
+
+# Names that are looked up for an answer, and not by this program: what is not there, there.
+for name in 'never_there', '_SLEEPER_AGENT', '__loader__':
+    globals()[Key(name)] = name
 
 
 class Raises(object):

@@ -1,0 +1,106 @@
+//! A look into a dictionary by a name, which runs none of the program's code.
+//!
+//! `PyDict_GetItem` asks a key of the program's own class whether it is equal, if its hash is
+//! (Objects/dictobject.c, `lookdict`). Here only keys that are `str` count, as all names in code are:
+//! one that is `unicode` is not found, since to compare it may take a codec, and that may be Python code.
+
+use crate::carried::bytes;
+use crate::live::Live;
+use crate::python::{PyObject, Python};
+use std::ffi::c_long;
+use std::ptr;
+
+/// PyDictObject (Include/dictobject.h, 2.6 and 2.7), counted from the end of PyObject_HEAD: ma_fill,
+/// ma_used, ma_mask, ma_table. An entry is the key's hash, the key and the value, all of them words.
+const USED: usize = size_of::<usize>();
+const MASK: usize = 2 * size_of::<usize>();
+const TABLE: usize = 3 * size_of::<usize>();
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Entry {
+    hash: c_long,
+    key: *mut PyObject,
+    value: *mut PyObject,
+}
+
+/// PERTURB_SHIFT (Objects/dictobject.c).
+const PERTURB_SHIFT: u32 = 5;
+
+/// What a dictionary, or an object of a derived class, has under this name, a `str`; borrowed. Null if
+/// there is nothing, or the objects are something else. No exception is set.
+///
+/// # Safety
+/// Holding the GIL; the objects are alive.
+pub unsafe fn value(
+    python: &Python,
+    live: Live,
+    dictionary: *mut PyObject,
+    name: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: the caller's. Nobody changes the table meanwhile: this takes nothing and lets nobody run.
+    // There is always an empty place in it, and every place is met.
+    unsafe {
+        let kind = live.type_of(dictionary);
+        let dict_type = python.dict_type as *mut PyObject;
+        let is_dictionary = kind == dict_type || (python.PyType_IsSubtype)(kind, dict_type) != 0;
+        let is_text = |object| live.type_of(object) as usize == python.string_type;
+        if !is_dictionary || !is_text(name) {
+            return ptr::null_mut();
+        }
+        let Some(wanted) = bytes(python, name) else {
+            return ptr::null_mut();
+        };
+        // Of a `str`, which keeps it.
+        let hash = (python.PyObject_Hash)(name);
+        let mask = live.word(dictionary, 0, MASK) as usize;
+        let table = live.word(dictionary, 0, TABLE).cast::<Entry>();
+        let mut place = hash as usize;
+        let mut perturb = hash as usize;
+        loop {
+            let entry = table.add(place & mask).read();
+            if entry.key.is_null() {
+                return ptr::null_mut();
+            }
+            // What was taken out has left a key behind, with no value.
+            if entry.key == name
+                || entry.hash == hash
+                    && is_text(entry.key)
+                    && bytes(python, entry.key) == Some(wanted)
+            {
+                return entry.value;
+            }
+            place = place.wrapping_mul(5).wrapping_add(perturb).wrapping_add(1);
+            perturb >>= PERTURB_SHIFT;
+        }
+    }
+}
+
+/// Whether dictionaries are as they are read here, by the one of the built-in names.
+///
+/// # Safety
+/// At the boot: on a thread that runs Python, holding the GIL.
+pub unsafe fn agrees(python: &Python, live: Live) -> bool {
+    // SAFETY: the caller's; all is borrowed. Its names are `str`, if the program has not put others there.
+    unsafe {
+        let builtins = (python.PyEval_GetBuiltins)();
+        if builtins.is_null() || !live.is_dictionary(python, builtins) {
+            return false;
+        }
+        let used = live.word(builtins, 0, USED) as isize;
+        let mask = live.word(builtins, 0, MASK) as usize;
+        if used != (python.PyDict_Size)(builtins)
+            || !mask.wrapping_add(1).is_power_of_two()
+            || used as usize > mask
+        {
+            return false;
+        }
+        let (mut at, mut name, mut one) = (0, ptr::null_mut(), ptr::null_mut());
+        while (python.PyDict_Next)(builtins, &mut at, &mut name, &mut one) != 0 {
+            if live.type_of(name) as usize == python.string_type {
+                return value(python, live, builtins, name) == one;
+            }
+        }
+        // There is nothing that would say otherwise.
+        true
+    }
+}
