@@ -139,8 +139,9 @@ def _global(frame, name):
     for namespace in (
             not frame.f_code.co_flags & 2 and frame.f_locals,
             frame.f_globals, frame.f_builtins):
-        if type(namespace) is dict and name in namespace:
-            return namespace[name],
+        found = _item(namespace, name)
+        if found is not None:
+            return found
     return None
 
 

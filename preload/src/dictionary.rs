@@ -9,12 +9,14 @@ use crate::live::Live;
 use crate::python::{PyObject, Python};
 use std::ffi::c_long;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// PyDictObject (Include/dictobject.h, 2.6 and 2.7), counted from the end of PyObject_HEAD: ma_fill,
-/// ma_used, ma_mask, ma_table. An entry is the key's hash, the key and the value, all of them words.
+/// ma_used, ma_mask, ma_table, ma_lookup. An entry is the key's hash, the key and the value, all of them words.
 const USED: usize = size_of::<usize>();
 const MASK: usize = 2 * size_of::<usize>();
 const TABLE: usize = 3 * size_of::<usize>();
+const LOOKUP: usize = 4 * size_of::<usize>();
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Entry {
@@ -72,6 +74,39 @@ pub unsafe fn value(
             place = place.wrapping_mul(5).wrapping_add(perturb).wrapping_add(1);
             perturb >>= PERTURB_SHIFT;
         }
+    }
+}
+
+/// Whether looking a `str` up in a dictionary runs none of the program's code, however that is done.
+///
+/// # Safety
+/// Holding the GIL; this is a dictionary.
+pub unsafe fn has_names_only(python: &Python, live: Live, dictionary: *mut PyObject) -> bool {
+    /// How dictionaries look up that have had nothing but `str` for a key (Objects/dictobject.c,
+    /// `lookdict_string`), as new ones do; 0: not found out yet.
+    static BY_NAME: AtomicUsize = AtomicUsize::new(0);
+    // SAFETY: the caller's; the new dictionary is given back.
+    unsafe {
+        let how = |dictionary| live.word(dictionary, 0, LOOKUP) as usize;
+        if BY_NAME.load(Ordering::Relaxed) == 0 {
+            let new = (python.PyDict_New)();
+            if new.is_null() {
+                (python.PyErr_Clear)();
+                return false;
+            }
+            BY_NAME.store(how(new), Ordering::Relaxed);
+            (python.Py_DecRef)(new);
+        }
+        if how(dictionary) == BY_NAME.load(Ordering::Relaxed) {
+            return true;
+        }
+        let (mut at, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
+        while (python.PyDict_Next)(dictionary, &mut at, &mut key, &mut value) != 0 {
+            if live.type_of(key) as usize != python.string_type {
+                return false;
+            }
+        }
+        true
     }
 }
 

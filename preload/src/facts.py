@@ -62,6 +62,13 @@ def _variables(frame):
     return ()
 
 
+def _item(dictionary, name):
+    """Return what a dictionary has under a name, as a tuple of one, or None."""
+    if type(dictionary) is dict and name in dictionary:
+        return dictionary[name],
+    return None
+
+
 def _variable(frame, name):
     """Return the value of a function's local variable, as a tuple of one, or
     None."""
@@ -87,11 +94,9 @@ def _module(name):
 
 def _loaded(name):
     """Return a module that the program has imported, or None."""
-    modules = sys.modules
-    if type(modules) is dict and type(name) is str:
-        module = modules.get(name)
-        if type(module) is type(sys):
-            return module
+    found = _item(sys.modules, name)
+    if found and type(found[0]) is type(sys):
+        return found[0]
     return None
 
 

@@ -201,9 +201,8 @@ impl Live {
         }
     }
 
-    /// What is in a frame's variables and in their cells, borrowed: some that [`Live::variables`] has
-    /// not, as an argument that is in a cell too may stand there from before, and none that it alone
-    /// has.
+    /// All that stands in a frame's variables and in their cells, borrowed, or null: what
+    /// [`Live::variables`] tells, and what an argument was before it came to be in a cell too.
     ///
     /// # Safety
     /// As for [`Live::variables`].

@@ -8,12 +8,13 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::carried;
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::python::{self, METH_O, METH_VARARGS, Methods, PyObject, Python, method};
+use crate::{carried, dictionary};
 
-static METHODS: Methods<5> = Methods([
+static METHODS: Methods<6> = Methods([
+    method(c"_item".as_ptr(), item, METH_VARARGS),
     method(c"_attributes".as_ptr(), attributes, METH_O),
     method(c"_variables".as_ptr(), variables, METH_O),
     method(c"_variable".as_ptr(), variable, METH_VARARGS),
@@ -69,19 +70,21 @@ pub fn forget() {
 }
 
 /// `_attributes(object)`: the dictionary that holds an object's own attributes, or `None`, also if that
-/// is of a class with ideas of its own; without asking the object or its class.
+/// is of a class with ideas of its own, or with keys that are not all `str`; without asking the object or
+/// its class.
 unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
     let Some(python) = python::found() else {
         return ptr::null_mut();
     };
     // SAFETY: called by the interpreter, holding the GIL.
     unsafe {
-        let dictionary = Live::known().map_or(ptr::null_mut(), |live| own(python, live, object));
-        let result = if dictionary.is_null() {
-            python._Py_NoneStruct
-        } else {
-            dictionary
-        };
+        let mut result = python._Py_NoneStruct;
+        if let Some(live) = Live::known() {
+            let dictionary = own(python, live, object);
+            if !dictionary.is_null() && dictionary::has_names_only(python, live, dictionary) {
+                result = dictionary;
+            }
+        }
         (python.Py_IncRef)(result);
         result
     }
@@ -238,14 +241,42 @@ unsafe extern "C-unwind" fn variable(_: *mut PyObject, arguments: *mut PyObject)
                 found = value;
             }
         });
-        if found.is_null() {
+        tuple_of(python, found)
+    }
+}
+
+/// `_item(dictionary, name)`: what a dictionary has under a `str`, as a tuple of one, or `None`, also if
+/// this is something else; without asking the classes of its keys.
+unsafe extern "C-unwind" fn item(_: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
+    let (Some(python), Some(live)) = (python::found(), Live::known()) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: called by the interpreter, holding the GIL, with a tuple.
+    unsafe {
+        let dictionary = (python.PyTuple_GetItem)(arguments, 0);
+        let name = (python.PyTuple_GetItem)(arguments, 1);
+        if name.is_null() {
+            return ptr::null_mut();
+        }
+        tuple_of(python, dictionary::value(python, live, dictionary, name))
+    }
+}
+
+/// A tuple of one; `None` of null.
+///
+/// # Safety
+/// Holding the GIL; the object is alive.
+unsafe fn tuple_of(python: &Python, object: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the caller's; a tuple's item takes over the reference.
+    unsafe {
+        if object.is_null() {
             (python.Py_IncRef)(python._Py_NoneStruct);
             return python._Py_NoneStruct;
         }
         let tuple = (python.PyTuple_New)(1);
         if !tuple.is_null() {
-            (python.Py_IncRef)(found);
-            (python.PyTuple_SetItem)(tuple, 0, found);
+            (python.Py_IncRef)(object);
+            (python.PyTuple_SetItem)(tuple, 0, object);
         }
         tuple
     }

@@ -209,11 +209,10 @@ def _imports(frame, called):
     else:
         text = frame.f_code.co_code
         last = frame.f_lasti
-        builtins = frame.f_builtins
-        if not 0 <= last < len(text) or ord(text[last]) != _IMPORT_NAME or (
-                type(builtins) is not dict):
+        if not 0 <= last < len(text) or ord(text[last]) != _IMPORT_NAME:
             return False
-        function = builtins.get('__import__')
+        found = _item(frame.f_builtins, '__import__')
+        function = found and found[0]
     return type(function) is type(len) and (
         (function.__module__, function.__name__) in (
             ('__builtin__', '__import__'), ('imp', 'acquire_lock')))

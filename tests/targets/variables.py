@@ -202,6 +202,10 @@ for target, arguments in ((own, ()),) if 'repr' in sys.argv else (
     thread = threading.Thread(target=target, args=arguments)
     thread.setDaemon(True)
     thread.start()
+    # Nor does this program look this up, unless it is asked for the thread's own repr.
+    if 'repr' not in sys.argv:
+        del thread.__dict__['_Thread__name']
+        thread.__dict__[Key('_Thread__name')] = 'nobody'
 time.sleep(0.3)
 ready.append(True)
 sys.stdout.write('ready\n')
