@@ -47,18 +47,16 @@ fn has_heading(text: &[u8]) -> bool {
     lines.any(|line| line.starts_with(heading))
 }
 
-/// Whether this may be the answer to a question for this, and not to another command's.
-pub fn is_for(answer: &[u8], wanted: Wanted) -> bool {
-    if answer.starts_with(FACTS) {
-        return wanted.facts;
-    }
-    !wanted.facts || !answer.starts_with(THREAD_HEADING.as_bytes())
+/// Whether this is the answer to a question for this, and not to another command's, by the number of
+/// the question that its header has; where that was none, it tells why, and is for anyone.
+pub fn is_for(question: u64, wanted: Wanted) -> bool {
+    question == 0 || question == wanted.number()
 }
 
 /// An answer that may be replaced while it is fetched.
 pub enum Fetched {
-    /// All of it.
-    Text(Vec<u8>),
+    /// All of it, and `AnswerHeader::question`.
+    Text(Vec<u8>, u64),
     /// It is not there any more.
     Replaced,
 }
@@ -74,9 +72,9 @@ pub fn fetch_numbered(process: Process, seen: Seen) -> Fetched {
     let text = || {
         let text = read(seen.text, length_of(&header()?)).ok()?;
         // The library takes a header back before it writes over the text.
-        header().map(|_| text)
+        header().map(|header| Fetched::Text(text, header.question))
     };
-    text().map_or(Fetched::Replaced, Fetched::Text)
+    text().unwrap_or(Fetched::Replaced)
 }
 
 /// The trouble of a library that this command does not understand.
@@ -103,7 +101,7 @@ fn parse_header(bytes: &[u8]) -> Option<AnswerHeader> {
         magic: *bytes.first_chunk()?,
         length: number(offset_of!(AnswerHeader, length))?,
         number: number(offset_of!(AnswerHeader, number))?,
-        padding: 0,
+        question: number(offset_of!(AnswerHeader, question))?,
     };
     (header.magic == ANSWER_MAGIC && header.length < LONGEST_ANSWER).then_some(header)
 }
@@ -163,8 +161,8 @@ mod tests {
     use super::*;
 
     fn in_memory(magic: &[u8; 8], length: u64, text: &[u8]) -> Vec<u8> {
-        let number = 7_u64;
-        let rest = [length, number, 0].map(u64::to_ne_bytes).concat();
+        let (number, question) = (7_u64, 9);
+        let rest = [length, number, question].map(u64::to_ne_bytes).concat();
         [magic, &rest[..], text].concat()
     }
 
@@ -184,7 +182,7 @@ mod tests {
         let us = Process {
             pid: std::process::id() as i32,
         };
-        assert!(matches!(fetch_numbered(us, seen(7)), Fetched::Text(text) if text == b"hello"));
+        assert!(matches!(fetch_numbered(us, seen(7)), Fetched::Text(text, 9) if text == b"hello"));
         assert!(matches!(fetch_numbered(us, seen(8)), Fetched::Replaced));
         let nowhere = Seen { text: 8, ..seen(7) };
         assert!(matches!(fetch_numbered(us, nowhere), Fetched::Replaced));
@@ -208,19 +206,20 @@ mod tests {
 
     #[test]
     fn tells_whose_answer_it_is() {
-        let [state, facts] = [false, true].map(|facts| Wanted {
-            facts,
-            ..Wanted::default()
-        });
-        let walk = b"### Read from memory, without the GIL: why\n\n### Thread 1:\n";
-        for (answer, for_state, for_facts) in [
-            (&b"### Thread 1:\n  File"[..], true, false),
-            (walk, true, true),
-            (b"not a Python process\n", true, true),
-            (FACTS, false, true),
-        ] {
-            assert_eq!(is_for(answer, state), for_state);
-            assert_eq!(is_for(answer, facts), for_facts);
+        let state = Wanted::default();
+        let facts = Wanted {
+            facts: true,
+            ..state
+        };
+        let locals = Wanted {
+            locals: true,
+            ..facts
+        };
+        let all = [state, facts, locals];
+        for (index, wanted) in all.into_iter().enumerate() {
+            let whose = all.map(|one| is_for(one.number(), wanted));
+            assert_eq!(whose, [0, 1, 2].map(|one| one == index));
+            assert!(is_for(0, wanted));
         }
     }
 

@@ -75,8 +75,8 @@ pub fn detour(seen: &Seen, ticket: u32) -> (u64, u64) {
 
 /// How an answer was waited for.
 pub enum Waited {
-    /// It came.
-    Answer(Vec<u8>),
+    /// It came, with the number of the question that it answers.
+    Answer(Vec<u8>, u64),
     /// It came, and was replaced by another one's before it could be fetched.
     Overtaken,
 }
@@ -103,7 +103,7 @@ pub fn wait(
             let seen =
                 look(target.alive.process, address).map_err(|error| gone_or(target, &error))?;
             return match seen.map(|seen| answer::fetch_numbered(target.alive.process, seen)) {
-                Some(Fetched::Text(text)) => Ok(Waited::Answer(text)),
+                Some(Fetched::Text(text, question)) => Ok(Waited::Answer(text, question)),
                 Some(Fetched::Replaced) | None => Ok(Waited::Overtaken),
             };
         }

@@ -82,8 +82,8 @@ struct Rung {
     bell: u64,
     /// How often it was rung by then.
     ticket: u32,
-    /// Kept until the answer is there, where a thread of the program's is on a detour: the next
-    /// would go round on the same.
+    /// Kept until the answer is there, where another command's ring has been answered in place of ours
+    /// before; and where a thread of the program's is on a detour: the next would go round on the same.
     _turn: Option<Turn>,
 }
 
@@ -92,8 +92,8 @@ impl ThroughGdb {
     pub fn fetch(&self, target: &Target) -> Result<Vec<u8>, Trouble> {
         let mut target = target.clone();
         let mut may_start = true;
-        for _ in 0..TRIES {
-            let rung = match self.hold(&target, may_start)? {
+        for tried in 0..TRIES {
+            let rung = match self.hold(&target, may_start, tried > 0)? {
                 Done::Rung(rung) => rung,
                 Done::Starting => {
                     may_start = self.has_started(&mut target)?;
@@ -102,8 +102,9 @@ impl ThroughGdb {
             };
             let began = Instant::now();
             let longest = target.alive.process.longest_answer();
-            if let Waited::Answer(text) = bell::wait(&target, rung.bell, rung.ticket, longest)?
-                && answer::is_for(&text, self.wanted)
+            if let Waited::Answer(text, question) =
+                bell::wait(&target, rung.bell, rung.ticket, longest)?
+                && answer::is_for(question, self.wanted)
             {
                 self.say(
                     &target,
@@ -135,7 +136,7 @@ impl ThroughGdb {
     }
 
     /// Starts gdb, has it do what must be done while the process is held, and ends it.
-    fn hold(&self, target: &Target, may_start: bool) -> Result<Done, Trouble> {
+    fn hold(&self, target: &Target, may_start: bool, keeps_turn: bool) -> Result<Done, Trouble> {
         let before = Patience {
             until: Instant::now() + self.timeout,
             interruptible: true,
@@ -165,13 +166,13 @@ impl ThroughGdb {
         if let Some(guardian) = guardian {
             guardian.dismiss();
         }
-        let on_detour = target.agent.parked_thread.is_none();
+        let keeps_turn = keeps_turn || target.agent.parked_thread.is_none();
         seen.map(|ticket| match ticket {
             None => Done::Starting,
             Some((bell, ticket)) => Done::Rung(Rung {
                 bell,
                 ticket,
-                _turn: on_detour.then_some(turn),
+                _turn: keeps_turn.then_some(turn),
             }),
         })
     }

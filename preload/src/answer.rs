@@ -170,7 +170,7 @@ impl Page {
             }
         }
         // SAFETY: the page is larger than header, text and NUL together.
-        unsafe { seal(self.start, self.length) }
+        unsafe { seal(self.start, self.length, 0) }
     }
 }
 
@@ -188,14 +188,14 @@ static NUMBER: AtomicU64 = AtomicU64::new(1);
 ///
 /// # Safety
 /// `start` points to HEADER + `length` + 1 writable bytes, aligned for the header.
-unsafe fn seal(start: *mut u8, length: usize) -> *const c_char {
+unsafe fn seal(start: *mut u8, length: usize, question: u64) -> *const c_char {
     // SAFETY: the caller's.
     unsafe {
         start.cast::<AnswerHeader>().write(AnswerHeader {
             magic: ANSWER_MAGIC,
             length: length as u64,
             number: NUMBER.fetch_add(1, Ordering::SeqCst),
-            padding: 0,
+            question,
         });
         start.add(HEADER + length).write(0);
         start.add(HEADER).cast_const().cast()
@@ -231,10 +231,11 @@ pub unsafe fn copy(text: *const c_char) -> Option<Vec<u8>> {
 pub struct Heap;
 
 impl Heap {
-    /// Copies a text that is in pieces; null where `malloc` gives no memory.
+    /// Copies a text that is in pieces, the answer to this question ([`AnswerHeader::question`]); null
+    /// where `malloc` gives no memory.
     ///
     /// Only on a thread of our own: it calls `malloc`.
-    pub fn copy(pieces: &[&[u8]]) -> *const c_char {
+    pub fn copy(pieces: &[&[u8]], question: u64) -> *const c_char {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         // SAFETY: malloc's memory is aligned for the header and large enough.
         unsafe {
@@ -247,7 +248,7 @@ impl Heap {
                 ptr::copy_nonoverlapping(piece.as_ptr(), end, piece.len());
                 end = end.add(piece.len());
             }
-            seal(start, length)
+            seal(start, length, question)
         }
     }
 
@@ -278,7 +279,7 @@ impl<const LENGTH: usize> Constant<LENGTH> {
                 magic: ANSWER_MAGIC,
                 length: LENGTH as u64 - 1,
                 number: 0,
-                padding: 0,
+                question: 0,
             },
             text: [0; LENGTH],
         };

@@ -186,7 +186,7 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn copy(text: &str) -> *const c_char {
-        Heap::copy(&[text.as_bytes()])
+        Heap::copy(&[text.as_bytes()], 0)
     }
 
     /// One test, as there is one desk. Miri runs it with as many interleavings as it is asked for

@@ -116,7 +116,7 @@ pub const ONLY_PID_VARIABLE: &str = "SLEEPER_AGENT_ONLY_PID";
 pub const THREAD_HEADING: &str = "### Thread ";
 
 /// First eight bytes of [`AnswerHeader`].
-pub const ANSWER_MAGIC: [u8; 8] = *b"SLEEPER2";
+pub const ANSWER_MAGIC: [u8; 8] = *b"SLEEPER3";
 
 /// Stands in memory directly before the text whose address [`STATE_FUNCTION`] returns, so
 /// that a reader can fetch the text in one piece, and can tell whether it has been replaced
@@ -130,6 +130,7 @@ pub struct AnswerHeader {
     pub length: u64,
     /// Counts the answers of this process.
     pub number: u64,
-    /// Unused; keeps the text at a multiple of 16.
-    pub padding: u64,
+    /// `Wanted::number` of what was asked for, if that is what this tells. 0 of a walk, or of why there
+    /// is no state, which is told whatever is asked for.
+    pub question: u64,
 }

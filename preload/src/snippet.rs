@@ -51,6 +51,8 @@ pub struct Collected {
     pub path: SearchPath,
     /// The identifiers of the threads, where it is facts that are wanted.
     pub idents: Option<Vec<usize>>,
+    /// `Wanted::number` of what was asked for.
+    question: u64,
     /// The values of variables, where they are wanted: see `values.rs`.
     values: Vec<u8>,
 }
@@ -137,6 +139,7 @@ pub unsafe fn collect(
             places,
             path,
             idents: wanted.facts.then(|| idents(python, object)),
+            question: wanted.number(),
             values: values.finish(),
         })
     }
@@ -235,7 +238,7 @@ pub unsafe fn compose(
 ) -> Result<*const c_char, Failure> {
     let wanted = collected.places.len();
     let facts = collected.idents.is_some();
-    let values = collected.values;
+    let (values, question) = (collected.values, collected.question);
     let collected = collected.object;
     UNUSED.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
@@ -270,7 +273,7 @@ pub unsafe fn compose(
         if text.is_null() {
             return Err(raised(python));
         }
-        let copy = bytes(python, text).map(|text| Heap::copy(&[text, &values]));
+        let copy = bytes(python, text).map(|text| Heap::copy(&[text, &values], question));
         (python.Py_DecRef)(text);
         match copy {
             Some(copy) if copy.is_null() => Err(Failure::NoMemory),

@@ -160,6 +160,16 @@ impl Wanted {
         Ok(())
     }
 
+    /// A number that stands for all of this: what is asked for otherwise has another. (FNV-1a, of the
+    /// words.)
+    pub fn number(&self) -> u64 {
+        let words = self.words();
+        let bytes = words.as_bytes().iter();
+        bytes.fold(0xcbf2_9ce4_8422_2325, |number, &byte| {
+            (number ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        })
+    }
+
     /// Whether the value of this name is hidden.
     pub fn hides(&self, name: &[u8]) -> bool {
         let hidden = self.hidden.as_bytes().split(|&byte| byte == b',');
@@ -221,6 +231,8 @@ mod tests {
             assert_eq!(Wanted::parse(wanted.words().as_bytes()), Some(wanted));
         }
         assert_eq!(Wanted::default().words().as_bytes(), b"");
+        let numbers = [facts, much, Wanted::default()].map(|wanted| wanted.number());
+        assert!(numbers[0] != numbers[1] && numbers[0] != numbers[2] && numbers[1] != numbers[2]);
         let said = much.words();
         assert_eq!(said.as_bytes(), b"facts\nlocals\nrepr\nitems 7\nhidden \n");
         for strange in [

@@ -1,17 +1,20 @@
 //! Several at once: other commands, debuggers by hand and job control come in between while a
 //! program is asked.
 
+use crate::cases_full::as_the_schema_says;
 use crate::cases_mortal::{Mortal, Tally, activator, expect_outcome, is_whole, spread, times};
 use crate::{Case, Need::Nothing, Need::OnlyOne};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use tests::ask::{WALK_HEADING, activate};
+use tests::ask::{WALK_HEADING, activate, woken_target};
 use tests::interface::THREAD_HEADING;
 use tests::interpreters::Interpreter;
 use tests::process::{PATIENCE, Program, command, wait_until};
+use tests::product::product;
 
 pub const CASES: &[Case] = &[
     ("many_at_once", Nothing, many_at_once),
+    ("many_wishes", Nothing, many_wishes),
     ("beside_a_debugger", Nothing, beside_a_debugger),
     ("beside_a_call_by_hand", OnlyOne, beside_a_call_by_hand),
     ("stopped_meanwhile", Nothing, stopped_meanwhile),
@@ -33,6 +36,46 @@ fn many_at_once(python: &Interpreter) {
         }
     }
     mortal.ends_intact();
+}
+
+/// Each gets what it has asked for, also where the agent is rung again before it gets to answer.
+fn many_wishes(python: &Interpreter) {
+    const WISHES: [&[&str]; 5] = [
+        &["--format", "json"],
+        &["--format", "json", "--locals"],
+        &["--format", "json", "--locals", "--value-length", "5"],
+        &["--format", "json", "--greenlets"],
+        &[],
+    ];
+    let mut program = woken_target(python, "reluctant.py", &[]);
+    for _ in 0..4 {
+        let all = WISHES.map(|wish| {
+            let mut activator = command(&product().activate);
+            activator.env("SLEEPER_AGENT_VIA", "gdb").args(wish);
+            Program::start(activator.arg(program.pid().to_string()))
+        });
+        let told = all.map(|one| {
+            let ended = one.end();
+            ended.expect_code(0);
+            assert_eq!(ended.err(), "");
+            ended.out()
+        });
+        let locals = |text: &str| {
+            let document = as_the_schema_says(text);
+            let threads = document["threads"].as_array().unwrap().iter();
+            let frames = threads.flat_map(|one| one["frames"].as_array().unwrap());
+            let mut frames = frames.filter(|one| one["function"] == "keep");
+            frames.next().unwrap()["locals"].to_string()
+        };
+        let found = |value| format!(r#"[{{"name":"mine","value":"{value}"}}]"#);
+        assert_eq!(locals(&told[0]), "null");
+        assert_eq!(locals(&told[1]), found("'found here'"));
+        assert_eq!(locals(&told[2]), found("'found'... (10 in all)"));
+        assert_eq!(locals(&told[3]), "null");
+        assert!(told[4].starts_with(THREAD_HEADING), "{}", told[4]);
+    }
+    program.say("");
+    program.end().expect_code(7);
 }
 
 /// gdb by hand, as somebody has it open at a terminal.

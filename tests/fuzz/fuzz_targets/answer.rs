@@ -47,7 +47,7 @@ fn from_a_process(data: &[u8]) {
             question: 0,
             detours: 0,
         };
-        if let Fetched::Text(text) = fetch_numbered(process, seen) {
+        if let Fetched::Text(text, _) = fetch_numbered(process, seen) {
             assert!(memory.starts_with(&ANSWER_MAGIC));
             assert_eq!(text.len() as u64, word(offset_of!(AnswerHeader, length)));
         }
@@ -80,7 +80,7 @@ fn whole(data: &[u8]) {
             pid: std::process::id() as i32,
         };
         match fetch_numbered(process, seen) {
-            Fetched::Text(text) => assert!(number == 5 && text == data),
+            Fetched::Text(text, _) => assert!(number == 5 && text == data),
             Fetched::Replaced => assert_eq!(number, 6),
         }
     }
