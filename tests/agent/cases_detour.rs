@@ -101,7 +101,11 @@ fn killed() {
             sleep(Duration::from_millis(6).mul_f64(spread(kills)));
             held += usize::from(tracer() == gdb && gdb != 0);
             let victims = [gdb, activator.pid()];
-            for &victim in victims.iter().take(1 + kills % 2).filter(|&&one| one != 0) {
+            for &victim in victims.iter().take(1 + kills % 2) {
+                // A number may have come round to a thread of our own by now.
+                if victim == 0 || procfs::status(victim, "Tgid") != victim.to_string() {
+                    continue;
+                }
                 // SAFETY: a plain system call; the number was that of a tracer a moment ago.
                 unsafe { libc::kill(victim, libc::SIGKILL) };
             }
