@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize};
 
+use crate::coroutines;
 use crate::descriptors::Descriptor;
 use crate::facts::{Frame, Thread};
 use crate::greenlets::Told;
@@ -56,6 +57,7 @@ impl Report {
             note: self.note.as_deref(),
             deadlocks: waits.deadlocks(),
             greenlets: self.facts.greenlets.told(),
+            coroutines: self.facts.coroutines.told(),
             threads: threads.collect(),
             variables_cut: self.facts.is_cut,
         };
@@ -89,6 +91,7 @@ struct Document<'a> {
     note: Option<&'a str>,
     deadlocks: Vec<Vec<u64>>,
     greenlets: Option<&'a Told>,
+    coroutines: Option<&'a coroutines::Told>,
     threads: Vec<Entry<'a>>,
     variables_cut: bool,
 }

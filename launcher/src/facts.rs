@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use syscalls::x86_64::Sysno;
 
+use crate::coroutines::Coroutines;
 use crate::greenlets::Greenlets;
 use crate::kernel_waits;
 use crate::marshal::{self, Value};
@@ -25,6 +26,8 @@ pub struct Facts {
     pub is_cut: bool,
     /// What there is to tell of greenlets.
     pub greenlets: Greenlets,
+    /// And of suspended generators.
+    pub coroutines: Coroutines,
 }
 
 /// A thread.
@@ -128,6 +131,7 @@ impl Facts {
             return None;
         };
         let greenlets = facts.get("more")?.get("greenlets");
+        let coroutines = facts.get("more")?.get("coroutines");
         let more: HashMap<u64, &Value> = more
             .iter()
             .filter_map(|(ident, more)| Some((ident.number()?, more)))
@@ -159,8 +163,8 @@ impl Facts {
                 variables: values.threads.remove(&ident).unwrap_or_default(),
             })
         };
-        // Numbers below zero are greenlets.
-        let is_greenlet = |one: &&Value| match one.list() {
+        // Numbers below zero are greenlets and generators.
+        let is_suspended = |one: &&Value| match one.list() {
             Some([ident, _]) => ident.number::<i64>().is_some_and(|ident| ident < 0),
             _ => false,
         };
@@ -169,11 +173,14 @@ impl Facts {
             _ => None,
         };
         let all = facts.get("threads")?.list()?;
-        let stacks = all.iter().filter(is_greenlet).map(stack);
-        let greenlets = Greenlets::parse(greenlets, stacks.collect::<Option<_>>()?)?;
-        let threads = all.iter().filter(|one| !is_greenlet(one)).map(thread);
+        let stacks = all.iter().filter(is_suspended).map(stack);
+        let stacks = stacks.collect::<Option<_>>()?;
+        let coroutines = Coroutines::parse(coroutines, &stacks)?;
+        let greenlets = Greenlets::parse(greenlets, stacks)?;
+        let threads = all.iter().filter(|one| !is_suspended(one)).map(thread);
         Some(Facts {
             greenlets,
+            coroutines,
             python: facts.get("python")?.text()?,
             holder,
             threads: threads.collect::<Option<_>>()?,

@@ -25,6 +25,7 @@ pub mod carriers;
 pub mod checks;
 pub mod command;
 pub mod comparison;
+pub mod coroutines;
 pub mod descriptors;
 pub mod document;
 pub mod duration;

@@ -105,6 +105,10 @@ impl Report {
                 count => write!(line, ", {count} suspended greenlets"),
             };
         }
+        let coroutines = self.facts.coroutines.told();
+        if let Some(count) = coroutines.and_then(|all| all.counted()) {
+            let _ = write!(line, ", {count}");
+        }
         if let Some(version) = self.facts.version() {
             line = format!("Python {version}, {line}");
         }
@@ -119,6 +123,7 @@ impl Report {
         if self.facts.greenlets == Greenlets::Unknown {
             text.push_str("Greenlets cannot be found here.\n");
         }
+        self.facts.coroutines.write_note(&mut text);
         if self.facts.is_cut {
             let _ = writeln!(text, "Not all variables found room: ask for less of each");
         }
@@ -160,6 +165,9 @@ impl Report {
         if let Some(greenlets) = greenlets {
             let is_there = |ident| self.facts.threads.iter().any(|one| one.ident == ident);
             greenlets.write(&mut text, &mut frames, |one| !one.is_some_and(is_there));
+        }
+        if let Some(coroutines) = coroutines {
+            coroutines.write(&mut text, &mut frames);
         }
         text
     }

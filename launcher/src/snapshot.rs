@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::coroutines::Coroutines;
 use crate::document::WaitEntry;
 use crate::facts::{Facts, Frame, Place, Task, Thread};
 use crate::greenlets::Greenlets;
@@ -141,6 +142,7 @@ impl Document {
                 threads,
                 is_cut: false,
                 greenlets: Greenlets::NotAsked,
+                coroutines: Coroutines::NotAsked,
             },
         })
     }
@@ -226,7 +228,7 @@ mod tests {
         format!(
             r#"{{"version": {version}, "pid": 4711, "time": 1.5, "command": ["python"],
                 "python": "2.7.18", "note": null, "deadlocks": [], "greenlets": null,
-                "variables_cut": false, "threads": [{threads}]}}"#
+                "coroutines": null, "variables_cut": false, "threads": [{threads}]}}"#
         )
     }
 

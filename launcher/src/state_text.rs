@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::coroutines::Coroutines;
 use crate::facts::{Facts, Frame, Place, Thread};
 use crate::greenlets::Greenlets;
 use crate::interface::THREAD_HEADING;
@@ -39,6 +40,7 @@ pub fn parse(text: &str) -> (Option<String>, Facts) {
         threads,
         is_cut: false,
         greenlets: Greenlets::NotAsked,
+        coroutines: Coroutines::NotAsked,
     };
     (note, facts)
 }

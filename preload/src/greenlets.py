@@ -15,19 +15,25 @@ _MODULES = 'greenlet', 'greenlet._greenlet'
 
 def _collect_with_greenlets(collect, more, frames):
     """Return what the snippet's function collect does, with the stacks of
-    suspended greenlets beside those of threads, under numbers below zero, and
-    with what there is to tell of them. frames is as sys._current_frames()
+    suspended greenlets and generators beside those of threads, under numbers
+    below zero, and with what there is to tell of them. frames is as sys._current_frames()
     returns it, or None where it is not known how frames are laid out."""
     # Among the frames is none of ours: nothing here can reach itself by them.
+    greenlets = _unless_nonsense(_find, frames)
+    coroutines = _unless_nonsense(_find_generators, frames)
+    collected = collect(frames, lambda frames: more(_of_threads(frames)))
+    collected[-1]['greenlets'] = greenlets
+    collected[-1]['coroutines'] = coroutines
+    return collected
+
+
+def _unless_nonsense(find, frames):
     try:
-        told = _find(frames)
+        return find(frames)
     except (SystemExit, KeyboardInterrupt):
         raise
     except:  # Some of it is nonsense.
-        told = None
-    collected = collect(frames, lambda frames: more(_of_threads(frames)))
-    collected[-1]['greenlets'] = told
-    return collected
+        return None
 
 
 def _of_threads(frames):
@@ -59,9 +65,10 @@ def _find(frames):
         if _is_type(one) and one not in kinds and _is_of_package(one, module):
             kinds.append(one)
             names.append(what)
-    found = _instances(objects, tuple(kinds))
+    found = _instances(objects, tuple(kinds), sys.maxint)
     if found is None:
         return None
+    found, left_out = found
     greenlets = {}
     others = []
     for thing, index in found:
@@ -270,9 +277,11 @@ def _described(one):
 # out here.
 
 
-def _instances(objects, kinds):
+def _instances(objects, kinds, most):
     """Return which of the objects that gc.get_objects returns are of these
-    classes, or of derived ones, as (object, index of the class); or None."""
+    classes, or of derived ones, or functions of this code, as a list of (object,
+    index of the class or code), no more than most of each; and, as a list of
+    tuples of one, how many more of each there are. Or return None."""
     return None
 
 

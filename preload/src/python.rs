@@ -163,6 +163,7 @@ python_api! {
         Py_CompileStringFlags: fn(*const c_char, *const c_char, c_int, *mut c_void) -> *mut PyObject;
         PyObject_CallObject: fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
         _PyObject_GetDictPtr: fn(*mut PyObject) -> *mut *mut PyObject;
+        PyClass_IsSubclass: fn(*mut PyObject, *mut PyObject) -> c_int;
         PyType_IsSubtype: fn(*mut PyObject, *mut PyObject) -> c_int;
         PyObject_GetAttrString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
         PyObject_Hash: fn(*mut PyObject) -> c_long;

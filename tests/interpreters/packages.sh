@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs greenlet, gevent and eventlet for Python 2.7 into .tools/python2.7-packages/, in sets that
-# go on PYTHONPATH, with the pip of whichever Python 2.7 here has one. They fit every build of 2.7
-# with wide characters that is no debug build.
+# Installs greenlet, gevent, eventlet, Tornado and Twisted for Python 2.7 into
+# .tools/python2.7-packages/, in sets that go on PYTHONPATH, with the pip of whichever Python 2.7 here
+# has one. They fit every build of 2.7 with wide characters that is no debug build.
 #
 # Where that can't be done, .tools/python2.7-packages.missing tells why, and the tests show it.
 set -eu
@@ -10,15 +10,25 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 tools=$root/.tools
 folder=$tools/python2.7-packages
 missing=$tools/python2.7-packages.missing
+# The name of each set, and what is in it.
+sets='gevent greenlet==0.4.17 gevent==20.9.0
+eventlet greenlet==0.4.17 eventlet==0.33.3
+greenlet-1 greenlet==1.1.3
+greenlet-2 greenlet==2.0.2
+tornado-4 tornado==4.5.3
+tornado-5 tornado==5.1.1
+twisted Twisted==20.3.0
+twisted-15 Twisted==15.4.0'
 
 give_up() {
     rm -rf "$folder"
-    echo "greenlet, gevent and eventlet for Python 2.7 could not be had: $1" |
+    echo "greenlet, gevent, eventlet, Tornado and Twisted for Python 2.7 could not be had: $1" |
         tee "$missing" >&2
     exit 0
 }
 
-if [ -e "$folder/complete" ]; then
+# There may be some of before there were these sets.
+if [ "$(cat "$folder/complete" 2>/dev/null)" = "$sets" ]; then
     rm -f "$missing"
     exit 0
 fi
@@ -33,19 +43,19 @@ done
 mkdir -p "$tools"
 [ -n "$python" ] || give_up "no Python 2.7 here has pip"
 
-echo "installing greenlet, gevent and eventlet for Python 2.7 into .tools/ (once)"
+echo "installing greenlet, gevent, eventlet, Tornado and Twisted for Python 2.7 into .tools/ (once)"
 rm -rf "$folder"
 mkdir "$folder"
-install() {
-    set=$1
-    shift
-    "$python" -m pip install -q --disable-pip-version-check --target "$folder/$set" "$@" \
-        >"$tools/python2.7-packages.log" 2>&1 ||
-        give_up "$(tail -n 1 "$tools/python2.7-packages.log")"
-}
-install gevent greenlet==0.4.17 gevent==20.9.0
-install eventlet greenlet==0.4.17 eventlet==0.33.3
-install greenlet-1 greenlet==1.1.3
-install greenlet-2 greenlet==2.0.2
-rm -f "$tools/python2.7-packages.log" "$missing"
-touch "$folder/complete"
+echo "$sets" | while read -r set packages; do
+    # shellcheck disable=SC2086 # They are words.
+    "$python" -m pip install -q --disable-pip-version-check --target "$folder/$set" $packages \
+        >"$tools/python2.7-packages.log" 2>&1 </dev/null || break
+    # pip leaves that to a .pth file, which does nothing on PYTHONPATH.
+    [ ! -d "$folder/$set/zope" ] || touch "$folder/$set/zope/__init__.py"
+    rm "$tools/python2.7-packages.log"
+done
+if [ -e "$tools/python2.7-packages.log" ]; then
+    give_up "$(tail -n 1 "$tools/python2.7-packages.log")"
+fi
+rm -f "$missing"
+echo "$sets" >"$folder/complete"

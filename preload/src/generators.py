@@ -1,0 +1,296 @@
+# Suspended generators that Tornado or Twisted drives. This follows greenlets.py
+# and greenlet_waits.py, in one text with those, and under the same rules.
+#
+# What keeps a generator there: with Tornado (4 and 5) a Runner, which has the
+# future that it waits for and the one that it fulfils; with Twisted a function
+# `gotResult` within `_inlineCallbacks`, which has the Deferred that is to be
+# called back in a cell, and waits in the callbacks of the other one.
+
+_TORNADO, _TWISTED = 'tornado.gen', 'twisted.internet.defer'
+
+# Of each library so many drivers are looked at, and of each kind of things that
+# are waited for.
+_MOST_DRIVERS = 20000
+
+# So many frames are told of in all: generators that many others wait for stand
+# in the chains of all of them.
+_MOST_TOLD = 200000
+
+# How long the program may stand still for it, in milliseconds: until then it is
+# looked for generators and what they wait for, and then they are told of.
+_LONGEST_LOOK, _LONGEST_TELL = 350, 500
+
+# From a generator's result it is looked so far for who waits for it, when it is
+# not waited for itself (but, say, together with others).
+_MOST_BETWEEN = 64
+
+
+def _find_generators(frames):
+    """Add the frames of suspended generators to frames, and return what there is
+    to tell of them; {} where neither library has been imported, and None where
+    they cannot be found."""
+    modules = sys.modules
+    if type(modules) is not dict:
+        return None
+    imported = [
+        name for name in (_TORNADO, _TWISTED) if modules.get(name) is not None]
+    if not imported:
+        return {}
+    objects = _objects()
+    if frames is None or objects is None or _references() is None:
+        return None
+    start = _clocks()[0]
+    kinds = []
+    for name in imported:
+        kind = name == _TORNADO and _runner() or _got_result()
+        if kind is None:
+            return None
+        kinds.append(kind)
+    # Twisted has written down what a generator waits for since 20.
+    if _TWISTED in imported and 'status' not in kinds[-1].co_freevars:
+        deferred = _module(_TWISTED).get('Deferred')
+        if not _is_class_of(deferred, _TWISTED):
+            return None
+        kinds.append(deferred)
+    holders = _holders(kinds)
+    found = _instances(objects, tuple(kinds), _MOST_DRIVERS)
+    if found is None:
+        return None
+    found, left_out = found
+    by_kind = [[] for _ in kinds]
+    for thing, index in found:
+        by_kind[index].append(thing)
+    drivers = _Drivers(start + _LONGEST_LOOK)
+    for index, name in enumerate(imported):
+        drivers.left_out += left_out[index][0]
+        if name == _TORNADO:
+            drivers.add_runners(by_kind[index])
+        else:
+            deferreds = []
+            if len(kinds) - len(holders) > len(imported):
+                deferreds = by_kind[len(imported)]
+            drivers.add_functions(by_kind[index], deferreds)
+    drivers.link()
+    drivers.add_holders(by_kind[len(kinds) - len(holders):], holders)
+    return drivers.told(frames, start + _LONGEST_TELL)
+
+
+def _runner():
+    """Return Tornado's own class Runner, or None."""
+    kind = _module(_TORNADO).get('Runner')
+    if _is_type(kind) and _is_of_package(kind, _TORNADO):
+        return kind
+    return None
+
+
+def _got_result():
+    """Return the code of the function within Twisted's that waits, or None."""
+    return _nested(_TWISTED, '_inlineCallbacks', 'gotResult')
+
+
+def _nested(module, outer, inner):
+    """Return the code of a function that is defined within a module's one, or
+    None."""
+    function = _module(module).get(outer)
+    if type(function) is type(_find):
+        code = function.func_code
+        for constant in code.co_consts:
+            if type(constant) is type(code) and constant.co_name == inner:
+                return constant
+    return None
+
+
+class _Driven(object):
+    """A generator, and what is known of it by way of what drives it."""
+
+    __slots__ = (
+        'library', 'generator', 'frame', 'future', 'result', 'loop', 'inner',
+        'is_inner', 'is_told', 'is_looked_at')
+
+    def __init__(self, library, generator, future, result, loop=None):
+        self.library = library
+        self.generator = generator
+        # None while it runs: then its frame is among a thread's.
+        self.frame = None
+        self.future = future
+        self.result = result
+        self.loop = loop
+        # Those that it waits for, and whether it is one of those itself.
+        self.inner = []
+        self.is_inner = self.is_told = self.is_looked_at = False
+        if not generator.gi_running:
+            self.frame = generator.gi_frame
+
+
+class _Drivers(object):
+    """All that is driven; by the generator's id, in the order found."""
+
+    def __init__(self, end):
+        self.end = end
+        self.all = []
+        self.known = {}
+        self.left_out = 0
+        # What holds things that are waited for, by their id: see
+        # generator_waits.py.
+        self.holders = {}
+
+    def is_late(self):
+        return _clocks()[0] > self.end
+
+    def in_time(self, things):
+        """Return as many of the things as there is time for, one by one."""
+        for index, thing in enumerate(things):
+            if index % 64 == 0 and self.is_late():
+                break
+            yield thing
+
+    def add(self, driven):
+        # What has ended has no frame.
+        generator = driven.generator
+        if (driven.frame is not None or generator.gi_running) and (
+                id(generator) not in self.known):
+            self.known[id(generator)] = driven
+            self.all.append(driven)
+
+    def add_runners(self, runners):
+        looked_at = 0
+        for runner in self.in_time(runners):
+            looked_at += 1
+            held = _attributes(runner) or {}
+            generator = held.get('gen')
+            if type(generator) is _GENERATOR and held.get('finished') is False:
+                self.add(_Driven(
+                    'tornado', generator, held.get('future'),
+                    held.get('result_future'), held.get('io_loop')))
+        self.left_out += len(runners) - looked_at
+
+    def add_functions(self, functions, deferreds):
+        waited = {}
+        wanted = dict.fromkeys(map(id, functions))
+        for deferred in self.in_time(deferreds):
+            for function in _callbacks(deferred):
+                # A pair: one for results, one for failures.
+                if type(function) is tuple and len(function) == 2 and (
+                        type(function[0]) is tuple and function[0]):
+                    if id(function[0][0]) in wanted:
+                        waited[id(function[0][0])] = deferred
+        looked_at = 0
+        unlinked = []
+        for function in self.in_time(functions):
+            looked_at += 1
+            held = _enclosed(function)
+            generator = held.get('g')
+            if type(generator) is not _GENERATOR:
+                continue
+            status = _attributes(held.get('status')) or held
+            future = status.get('waitingOn', waited.get(id(function)))
+            driven = _Driven('twisted', generator, future, status.get('deferred'))
+            # One that it has waited with before may still be there.
+            if future is None:
+                unlinked.append(driven)
+            else:
+                self.add(driven)
+        for driven in unlinked:
+            self.add(driven)
+        self.left_out += len(functions) - looked_at
+
+    def link(self):
+        """Find out which of them wait for which others."""
+        waiting = {}
+        for one in self.all:
+            if one.frame is not None and one.future is not None:
+                waiting.setdefault(id(one.future), []).append(one)
+        known = _known_callbacks()
+        for one in self.in_time(self.all):
+            one.is_looked_at = True
+            if one.result is None:
+                continue
+            for future in _led_to(one.result, waiting, known):
+                for other in waiting[id(future)]:
+                    if other is not one:
+                        other.inner.append(one)
+                        one.is_inner = True
+
+    def add_holders(self, things, holders):
+        """Find out what it is that the innermost ones wait for."""
+        wanted = dict([
+            (id(one.future), one.future) for one in self.all if not one.inner])
+        known = _known_callbacks()
+        for these, rows in zip(things, holders):
+            for thing in self.in_time(these):
+                _look_into(thing, rows, wanted, known, self.holders)
+
+    def told(self, frames, end):
+        """Return what there is to tell, and add the frames that stand in it."""
+        self.end = end
+        told = []
+        room = [_MOST_TOLD]
+        outermost = [
+            one for one in self.all if not one.is_inner and one.is_looked_at]
+        # And those of a circle, of which none is the outermost.
+        for one in self.in_time(outermost + self.all):
+            if one.frame is None or one.is_told or not one.is_looked_at:
+                continue
+            for chain, wait in self.chains(one):
+                room[0] -= len(chain)
+                if room[0] < 0:
+                    break
+                for driven in chain:
+                    if not driven.is_told:
+                        driven.is_told = True
+                        frames[-id(driven.generator)] = driven.frame
+                told.append({
+                    'library': one.library,
+                    'name': _text(one.generator.gi_code.co_name),
+                    'chain': [-id(driven.generator) for driven in chain],
+                    'wait': wait})
+            if room[0] < 0:
+                break
+        suspended = [one for one in self.all if one.frame is not None]
+        count = len([one for one in suspended if one.is_told])
+        return {
+            'count': count,
+            'left_out': self.left_out + len(suspended) - count,
+            'suspended': told}
+
+    def chains(self, outermost):
+        """Return the chains that begin with one: for each of the innermost ones
+        that it waits for (all), and what that waits for."""
+        path = [outermost]
+        within = {id(outermost): True}
+        left = [iter(outermost.inner)]
+        if not outermost.inner:
+            yield path, _generator_wait(outermost, self.holders)
+        while path:
+            inner = None
+            for inner in left[-1]:
+                break
+            else:
+                left.pop()
+                del within[id(path.pop())]
+                continue
+            if inner.frame is None:
+                yield path, {'for': 'running'}
+            elif id(inner) in within:
+                yield path, None
+            else:
+                path.append(inner)
+                within[id(inner)] = True
+                left.append(iter(inner.inner))
+                if not inner.inner:
+                    yield path, _generator_wait(inner, self.holders)
+
+
+def _none():
+    yield
+
+
+_GENERATOR = type(_none())
+
+
+# The library's own is put in place of this, as those in greenlets.py are.
+
+
+def _clocks():
+    """Return two times in milliseconds: since some moment, and since 1970."""
+    return 0, 0

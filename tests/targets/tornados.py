@@ -1,0 +1,176 @@
+"""Generators that Tornado drives, and that wait for everything there is to wait for.
+usage: tornados.py [many]
+
+Says "thing WHAT ID" of what they wait for, then "ready". After a line of its input it says whether
+references have been left, and lets all but one of them end; then it says "ended", and after another
+line it ends with status 7. There may be `many` more of them: 20,100.
+"""
+import gc
+import os
+import sys
+import tornado.gen
+import tornado.ioloop
+import tornado.iostream
+import tornado.locks
+import tornado.queues
+import socket
+from tornado.concurrent import Future
+
+loop = tornado.ioloop.IOLoop.current()
+plain = Future()
+together = Future()
+event = tornado.locks.Event()
+semaphore = tornado.locks.Semaphore(0)
+empty = tornado.queues.Queue()
+full = tornado.queues.Queue(1)
+full.put_nowait(1)
+here, there = socket.socketpair()
+stream = tornado.iostream.IOStream(here)
+over = Future()
+
+
+def say(line):
+    sys.stdout.write(line + '\n')
+    sys.stdout.flush()
+
+
+@tornado.gen.coroutine
+def innermost():
+    yield plain
+
+
+@tornado.gen.coroutine
+def middle():
+    for _ in range(2):
+        yield innermost()
+
+
+@tornado.gen.coroutine
+def outermost():
+    yield middle()
+
+
+@tornado.gen.coroutine
+def joined():
+    yield together
+
+
+@tornado.gen.coroutine
+def joins():
+    yield [joined(), joined()]
+
+
+@tornado.gen.coroutine
+def limits():
+    yield tornado.gen.with_timeout(loop.time() + 1000, joined())
+
+
+@tornado.gen.coroutine
+def limits_future():
+    yield tornado.gen.with_timeout(loop.time() + 1000, over)
+
+
+@tornado.gen.coroutine
+def sleeps():
+    yield tornado.gen.sleep(1000)
+
+
+@tornado.gen.coroutine
+def waits_for_event():
+    yield event.wait()
+
+
+@tornado.gen.coroutine
+def waits_for_semaphore():
+    yield semaphore.acquire()
+
+
+@tornado.gen.coroutine
+def gets():
+    yield empty.get()
+
+
+@tornado.gen.coroutine
+def puts():
+    yield full.put(2)
+
+
+@tornado.gen.coroutine
+def reads():
+    yield stream.read_bytes(1)
+
+
+@tornado.gen.coroutine
+def one_of_many():
+    yield over
+
+
+@tornado.gen.coroutine
+def finished():
+    yield tornado.gen.moment
+
+
+@tornado.gen.coroutine
+def runs():
+    # It is among the thread's frames while it is asked.
+    yield tornado.gen.sleep(0.2)
+    sys.stdin.readline()
+    raise tornado.gen.Return('ran')
+
+
+@tornado.gen.coroutine
+def waits_for_what_runs():
+    yield runs()
+
+
+more = [one_of_many() for _ in range('many' in sys.argv and 20100 or 0)]
+kept = [finished()] + [one() for one in (
+    outermost, joins, limits, limits_future, sleeps, waits_for_event, waits_for_semaphore, gets,
+    puts, reads)]
+things = {
+    'plain': plain, 'together': together, 'event': event, 'semaphore': semaphore, 'empty': empty,
+    'full': full, 'stream': stream, 'over': over}
+for what in sorted(things):
+    say('thing %s %d' % (what, id(things[what])))
+modules = []
+counts = []
+
+
+def counted():
+    return [sys.getrefcount(one) for one in kept + list(things.values())]
+
+
+def begin():
+    loop.add_future(waits_for_what_runs(), lambda _: end())
+    # Not before `finished` has, and Python has seen to what that needs.
+    loop.call_later(0.1, ready)
+
+
+def ready():
+    counts.append(counted())
+    modules.append(sorted(sys.modules))
+    say('ready')
+
+
+def end():
+    counts.append(counted())
+    modules.append(sorted(sys.modules))
+    say('left %s' % (counts[0] != counts[1] or modules[0] != modules[1]))
+    for future in (plain, together, over):
+        future.set_result(None)
+    event.set()
+    semaphore.release()
+    empty.put_nowait(1)
+    full.get_nowait()
+    there.send('x')
+    loop.call_later(0.1, ended)
+
+
+def ended():
+    say('ended')
+    sys.stdin.readline()
+    os._exit(7)
+
+
+loop.add_callback(begin)
+loop.start()

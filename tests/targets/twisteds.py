@@ -1,0 +1,160 @@
+"""Generators that Twisted drives, and that wait for everything there is to wait for.
+usage: twisteds.py [many]
+
+As tornados.py.
+"""
+import os
+import sys
+from twisted.internet import reactor
+from twisted.internet.defer import (
+    Deferred, DeferredList, DeferredLock, DeferredQueue, DeferredSemaphore, gatherResults,
+    inlineCallbacks, succeed)
+from twisted.internet.task import deferLater
+
+plain = Deferred()
+together = []
+over = []
+lock = DeferredLock()
+lock.acquire()
+semaphore = DeferredSemaphore(1)
+semaphore.acquire()
+empty = DeferredQueue()
+
+
+def say(line):
+    sys.stdout.write(line + '\n')
+    sys.stdout.flush()
+
+
+def new(them):
+    them.append(Deferred())
+    return them[-1]
+
+
+@inlineCallbacks
+def innermost():
+    yield plain
+
+
+@inlineCallbacks
+def middle():
+    # This one has been called back already.
+    yield succeed(None)
+    yield innermost()
+
+
+@inlineCallbacks
+def outermost():
+    yield middle()
+
+
+@inlineCallbacks
+def joined():
+    yield new(together)
+
+
+@inlineCallbacks
+def joins():
+    yield gatherResults([joined(), joined()])
+
+
+@inlineCallbacks
+def limits():
+    # A Deferred whose callback returns another one.
+    yield succeed(None).addCallback(lambda _: joined())
+
+
+@inlineCallbacks
+def lists():
+    yield DeferredList([new(over)])
+
+
+@inlineCallbacks
+def sleeps():
+    yield deferLater(reactor, 1000, lambda: None)
+
+
+@inlineCallbacks
+def waits_for_lock():
+    yield lock.acquire()
+
+
+@inlineCallbacks
+def waits_for_semaphore():
+    yield semaphore.acquire()
+
+
+@inlineCallbacks
+def gets():
+    yield empty.get()
+
+
+@inlineCallbacks
+def one_of_many():
+    yield new(over)
+
+
+@inlineCallbacks
+def finished():
+    yield succeed(None)
+
+
+@inlineCallbacks
+def runs():
+    # It is among the thread's frames while it is asked.
+    yield deferLater(reactor, 0.2, lambda: None)
+    sys.stdin.readline()
+
+
+@inlineCallbacks
+def waits_for_what_runs():
+    yield runs()
+
+
+more = [one_of_many() for _ in range('many' in sys.argv and 20100 or 0)]
+kept = [finished()] + [one() for one in (
+    outermost, joins, limits, lists, sleeps, waits_for_lock, waits_for_semaphore, gets)]
+things = {'plain': plain, 'lock': lock, 'semaphore': semaphore, 'empty': empty}
+for index, one in enumerate(together):
+    things['together_%d' % index] = one
+for what in sorted(things):
+    say('thing %s %d' % (what, id(things[what])))
+modules = []
+counts = []
+
+
+def counted():
+    return [sys.getrefcount(one) for one in kept + list(things.values())]
+
+
+def begin():
+    waits_for_what_runs().addCallback(lambda _: end())
+    reactor.callLater(0.1, ready)
+
+
+def ready():
+    counts.append(counted())
+    modules.append(sorted(sys.modules))
+    say('ready')
+
+
+def end():
+    counts.append(counted())
+    modules.append(sorted(sys.modules))
+    say('left %s' % (counts[0] != counts[1] or modules[0] != modules[1]))
+    for one in [plain] + together + over:
+        one.callback(None)
+    lock.release()
+    semaphore.release()
+    empty.put(1)
+    reactor.callLater(0.1, ended)
+
+
+def ended():
+    say('ended')
+    sys.stdin.readline()
+    os._exit(7)
+
+
+reactor.callWhenRunning(begin)
+reactor.run()
