@@ -39,7 +39,8 @@ def _is_class_of(kind, module):
     if type(kind) is not type(_Old):
         return _is_type(kind) and _is_of_package(kind, module)
     # Of a class of the old style this is what stands in it, and asks nobody.
-    owner = dict.get(kind.__dict__, '__module__')
+    owner = _item(kind.__dict__, '__module__')
+    owner = owner and owner[0]
     return type(owner) is str and owner.split('.')[0] == module.split('.')[0]
 
 
@@ -47,7 +48,7 @@ def _class_name(thing):
     kind = type(thing)
     if kind is type(_Old()):
         return _text(thing.__class__.__name__)
-    return _text(type.__dict__['__name__'].__get__(kind))
+    return _text(_type_name(kind))
 
 
 def _holders(kinds):
@@ -67,115 +68,131 @@ def _holders(kinds):
     return holders
 
 
-def _known_callbacks():
-    """Return the names that _CALLBACKS has, by the id of the function's code."""
-    known = {}
-    for module, outer, inner, name in _CALLBACKS:
-        code = _nested(module, outer, inner)
-        if code is not None:
-            known[id(code)] = name
-    return known
+class _Callbacks(object):
+    """Looks into functions that are to be called, for the futures that they
+    fulfil. Runs nothing of them."""
+
+    __slots__ = 'known', 'references', 'containers', 'moment'
+
+    def __init__(self):
+        # The names that _CALLBACKS has, by the id of the function's code.
+        self.known = {}
+        for module, outer, inner, name in _CALLBACKS:
+            code = _nested(module, outer, inner)
+            if code is not None:
+                self.known[id(code)] = name
+        self.references = _references()
+        # By identity: a metaclass may have ideas of its own about `in`.
+        self.containers = dict.fromkeys(map(id, (list, tuple, set, _deque())))
+        # What Tornado's loop takes up in its next round.
+        self.moment = _module(_TORNADO).get('moment')
+
+    def enclosed(self, function):
+        """Return what a function has of the functions around it, by name."""
+        held = {}
+        for name, cell in zip(
+                function.func_code.co_freevars, function.func_closure or ()):
+            # None, where the cell is empty.
+            for value in self.references(cell):
+                held[name] = value
+        return held
+
+    def reached(self, thing):
+        """Return what a function that is to be called holds, and what is in the
+        tuples, lists and sets that it holds. Other objects are not looked
+        into."""
+        found = []
+        these = [thing]
+        for _ in range(_DEEPEST_CALLBACK):
+            inner = []
+            for one in these:
+                kind = type(one)
+                if kind is _FUNCTION:
+                    if one.func_closure is not None:
+                        inner.extend(self.of_function(one))
+                elif kind is _METHOD:
+                    inner.extend((one.im_self, one.im_func))
+                elif id(kind) in self.containers:
+                    inner.extend(self.references(one)[:_MOST_OF_CALLBACK])
+                elif _type_name(kind) == 'partial':
+                    inner.extend((_in_c(one, 'func'), _in_c(one, 'args')))
+                elif one is not None:
+                    found.append(one)
+            these = inner
+            if not inner or len(found) + len(inner) > _MOST_OF_CALLBACK:
+                break
+        return found
+
+    def of_function(self, function):
+        name = self.known.get(id(function.func_code), '')
+        if name is None:
+            return ()
+        held = self.enclosed(function)
+        if name:
+            return held.get(name),
+        return held.values()
+
+    def led_to(self, result, waiting):
+        """Return those of the futures that are waited for to which a result
+        leads: itself, or by way of others that are between them."""
+        if id(result) in waiting:
+            return [result]
+        found = []
+        left = [result]
+        met = {}
+        while left and len(met) < _MOST_BETWEEN:
+            future = left.pop()
+            if id(future) in met:
+                continue
+            met[id(future)] = True
+            if id(future) in waiting:
+                found.append(future)
+            else:
+                for callback in _callbacks(future)[:_MOST_BETWEEN]:
+                    left.extend(self.reached(callback))
+        return found
 
 
-def _enclosed(function):
-    """Return what a function has of the functions around it, by name."""
-    references = _references()
-    held = {}
-    for name, cell in zip(
-            function.func_code.co_freevars, function.func_closure or ()):
-        # None, where the cell is empty.
-        for value in references(cell):
-            held[name] = value
-    return held
+_FUNCTION, _METHOD = type(_is_class_of), type(_Callbacks.reached)
+
+# A type's own name, whatever its metaclass says.
+_type_name = type.__dict__['__name__'].__get__
 
 
 def _callbacks(future):
     """Return what is to be called when there is a result."""
-    held = _attributes(future) or {}
-    for name in ('_callbacks', 'callbacks', '_done_callbacks'):
-        callbacks = held.get(name)
-        if type(callbacks) is list:
-            return callbacks
+    held = _attributes(future)
+    if held:
+        for name in ('_callbacks', 'callbacks', '_done_callbacks'):
+            callbacks = held.get(name)
+            if type(callbacks) is list:
+                return callbacks
     return ()
 
 
-def _reached(thing, known):
-    """Return what a function that is to be called holds, and what is in the
-    tuples and lists that it holds. Other objects are not looked into."""
-    found = []
-    these = [thing]
-    references = _references()
-    # By identity: a metaclass may have ideas of its own about `in`.
-    containers = dict.fromkeys(map(id, (list, tuple, set, _deque())))
-    for _ in range(_DEEPEST_CALLBACK):
-        inner = []
-        for one in these:
-            kind = type(one)
-            if kind is type(_find):
-                name = known.get(id(one.func_code), '')
-                held = _enclosed(one)
-                if name == '':
-                    inner.extend(held.values())
-                elif name is not None:
-                    inner.append(held.get(name))
-            elif kind is type(_Driven.__init__):
-                inner.extend((one.im_self, one.im_func))
-            elif id(kind) in containers:
-                inner.extend(references(one)[:_MOST_OF_CALLBACK])
-            elif type.__dict__['__name__'].__get__(kind) == 'partial':
-                inner.extend((_in_c(one, 'func'), _in_c(one, 'args')))
-            elif one is not None:
-                found.append(one)
-        these = inner
-        if not inner or len(found) + len(inner) > _MOST_OF_CALLBACK:
-            break
-    return found
-
-
-def _led_to(result, waiting, known):
-    """Return those of the futures that are waited for to which a result leads:
-    itself, or by way of others that are between them."""
-    found = []
-    left = [result]
-    met = {}
-    while left and len(met) < _MOST_BETWEEN:
-        future = left.pop()
-        if id(future) in met:
-            continue
-        met[id(future)] = True
-        if id(future) in waiting:
-            found.append(future)
-        else:
-            for callback in _callbacks(future)[:_MOST_BETWEEN]:
-                left.extend(_reached(callback, known))
-    return found
-
-
-def _look_into(thing, rows, wanted, known, holders):
+def _look_into(thing, rows, wanted, callbacks, holders):
     """Add what of the wanted things this one holds to holders, as (what it is
     called, what holds it)."""
     for attribute, what in rows:
-        for held in _reached(_in_c(thing, attribute), known):
+        for held in callbacks.reached(_in_c(thing, attribute)):
             ident = id(held)
             if ident in wanted and wanted[ident] is held:
                 if what != 'timeout' or ident not in holders:
                     holders[ident] = what, thing
 
 
-def _generator_wait(driven, holders):
+def _generator_wait(driven, holders, moment):
     """Return what a generator waits for that waits for no other, or None."""
     future = driven.future
     if future is None:
         return None
-    if driven.library == 'tornado' and future is (
-            _module(_TORNADO).get('moment')):
+    if future is moment:
         return {'for': 'turn'}
-    what, holder = holders.get(id(future), (driven.library == 'tornado' and (
-        'future') or 'deferred', None))
+    what, holder = holders.get(id(future), (None, future))
     if what == 'timeout':
         return _timeout(driven, holder)
-    if holder is None:
-        holder = future
+    if what is None:
+        what = driven.library == 'tornado' and 'future' or 'deferred'
     return {'for': what, 'class': _class_name(holder), 'id': id(holder)}
 
 

@@ -29,11 +29,11 @@ def _find_generators(frames):
     """Add the frames of suspended generators to frames, and return what there is
     to tell of them; {} where neither library has been imported, and None where
     they cannot be found."""
-    modules = sys.modules
-    if type(modules) is not dict:
+    if type(sys.modules) is not dict:
         return None
     imported = [
-        name for name in (_TORNADO, _TWISTED) if modules.get(name) is not None]
+        name for name in (_TORNADO, _TWISTED)
+        if (_item(sys.modules, name) or (None,))[0] is not None]
     if not imported:
         return {}
     objects = _objects()
@@ -60,7 +60,7 @@ def _find_generators(frames):
     by_kind = [[] for _ in kinds]
     for thing, index in found:
         by_kind[index].append(thing)
-    drivers = _Drivers(start + _LONGEST_LOOK)
+    drivers = _Drivers(start + _LONGEST_LOOK, _Callbacks())
     for index, name in enumerate(imported):
         drivers.left_out += left_out[index][0]
         if name == _TORNADO:
@@ -125,8 +125,9 @@ class _Driven(object):
 class _Drivers(object):
     """All that is driven; by the generator's id, in the order found."""
 
-    def __init__(self, end):
+    def __init__(self, end, callbacks):
         self.end = end
+        self.callbacks = callbacks
         self.all = []
         self.known = {}
         self.left_out = 0
@@ -178,7 +179,7 @@ class _Drivers(object):
         unlinked = []
         for function in self.in_time(functions):
             looked_at += 1
-            held = _enclosed(function)
+            held = self.callbacks.enclosed(function)
             generator = held.get('g')
             if type(generator) is not _GENERATOR:
                 continue
@@ -200,25 +201,35 @@ class _Drivers(object):
         for one in self.all:
             if one.frame is not None and one.future is not None:
                 waiting.setdefault(id(one.future), []).append(one)
-        known = _known_callbacks()
+        left = []
         for one in self.in_time(self.all):
+            # Most of those that are waited for are waited for by themselves.
+            others = waiting.get(id(one.result), ())
+            if others and one.result is not None:
+                self.add_link(one, others)
+            else:
+                left.append(one)
+        for one in self.in_time(left):
             one.is_looked_at = True
-            if one.result is None:
-                continue
-            for future in _led_to(one.result, waiting, known):
-                for other in waiting[id(future)]:
-                    if other is not one:
-                        other.inner.append(one)
-                        one.is_inner = True
+            if one.result is not None:
+                for future in self.callbacks.led_to(one.result, waiting):
+                    self.add_link(one, waiting[id(future)])
+
+    def add_link(self, inner, others):
+        inner.is_looked_at = True
+        for other in others:
+            if other is not inner:
+                other.inner.append(inner)
+                inner.is_inner = True
 
     def add_holders(self, things, holders):
         """Find out what it is that the innermost ones wait for."""
         wanted = dict([
             (id(one.future), one.future) for one in self.all if not one.inner])
-        known = _known_callbacks()
         for these, rows in zip(things, holders):
             for thing in self.in_time(these):
-                _look_into(thing, rows, wanted, known, self.holders)
+                _look_into(
+                    thing, rows, wanted, self.callbacks, self.holders)
 
     def told(self, frames, end):
         """Return what there is to tell, and add the frames that stand in it."""
@@ -260,7 +271,7 @@ class _Drivers(object):
         within = {id(outermost): True}
         left = [iter(outermost.inner)]
         if not outermost.inner:
-            yield path, _generator_wait(outermost, self.holders)
+            yield path, self.wait(outermost)
         while path:
             inner = None
             for inner in left[-1]:
@@ -278,7 +289,11 @@ class _Drivers(object):
                 within[id(inner)] = True
                 left.append(iter(inner.inner))
                 if not inner.inner:
-                    yield path, _generator_wait(inner, self.holders)
+                    yield path, self.wait(inner)
+
+    def wait(self, innermost):
+        return _generator_wait(
+            innermost, self.holders, self.callbacks.moment)
 
 
 def _none():

@@ -38,17 +38,21 @@ fn packages() -> PathBuf {
 /// Why there are no packages for this interpreter, if there are none.
 pub fn lacking(python: &Interpreter) -> Option<&'static str> {
     if python.version != (2, 7) {
-        return Some("gevent and eventlet are there for 2.7");
+        return Some("the packages are there for 2.7");
     }
     if python.debug {
         return Some("extension modules from elsewhere do not fit a debug build");
     }
     (!packages().join("complete").exists())
-        .then_some("`make test`, which installs greenlet and gevent, could not")
+        .then_some("`make test`, which installs packages for it, could not")
 }
 
 /// A program that uses one of the sets, and what it has said, by its first two words or its first.
-fn start(python: &Interpreter, set: &str, arguments: &[&str]) -> (Program, BTreeMap<String, u64>) {
+pub fn start(
+    python: &Interpreter,
+    set: &str,
+    arguments: &[&str],
+) -> (Program, BTreeMap<String, u64>) {
     let mut command = target(python, arguments[0]);
     command.env("PYTHONPATH", packages().join(set));
     let program = Program::start(command.args(&arguments[1..])).ready();

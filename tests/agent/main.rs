@@ -12,6 +12,7 @@ mod cases_endurance;
 mod cases_faults;
 mod cases_format;
 mod cases_full;
+mod cases_generators;
 mod cases_greenlets;
 mod cases_import;
 mod cases_install;
@@ -53,7 +54,7 @@ pub enum Need {
     SharedLibrary,
     /// An interpreter that is no debug build.
     NoDebug,
-    /// greenlet, gevent and eventlet (tests/interpreters/packages.sh).
+    /// greenlet, gevent, eventlet, Tornado and Twisted (tests/interpreters/packages.sh).
     Packages,
     /// A case for one interpreter that stands for all.
     OnlyOne,
@@ -80,6 +81,7 @@ const CASES: &[(&str, &[Case])] = &[
     ("watch", cases_watch::CASES),
     ("diff", cases_diff::CASES),
     ("greenlets", cases_greenlets::CASES),
+    ("generators", cases_generators::CASES),
     ("import", cases_import::CASES),
     ("programs", cases_programs::CASES),
     ("activator", cases_activator::CASES),

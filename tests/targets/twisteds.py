@@ -19,6 +19,7 @@ lock.acquire()
 semaphore = DeferredSemaphore(1)
 semaphore.acquire()
 empty = DeferredQueue()
+list_of_one = DeferredList([Deferred()])
 
 
 def say(line):
@@ -66,7 +67,7 @@ def limits():
 
 @inlineCallbacks
 def lists():
-    yield DeferredList([new(over)])
+    yield list_of_one
 
 
 @inlineCallbacks
@@ -114,7 +115,8 @@ def waits_for_what_runs():
 more = [one_of_many() for _ in range('many' in sys.argv and 20100 or 0)]
 kept = [finished()] + [one() for one in (
     outermost, joins, limits, lists, sleeps, waits_for_lock, waits_for_semaphore, gets)]
-things = {'plain': plain, 'lock': lock, 'semaphore': semaphore, 'empty': empty}
+things = {
+    'plain': plain, 'list': list_of_one, 'lock': lock, 'semaphore': semaphore, 'empty': empty}
 for index, one in enumerate(together):
     things['together_%d' % index] = one
 for what in sorted(things):
@@ -142,7 +144,7 @@ def end():
     counts.append(counted())
     modules.append(sorted(sys.modules))
     say('left %s' % (counts[0] != counts[1] or modules[0] != modules[1]))
-    for one in [plain] + together + over:
+    for one in [plain, list_of_one] + together + over:
         one.callback(None)
     lock.release()
     semaphore.release()

@@ -1,0 +1,269 @@
+//! Suspended generators that Tornado or Twisted drives.
+
+use crate::Case;
+use crate::Need::{Nothing, Packages};
+use crate::cases_full::{WAYS, checked};
+use crate::cases_greenlets::start;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tests::ask::{activate, target};
+use tests::interpreters::Interpreter;
+use tests::process::Program;
+use tests::procfs::{settle, wait_agent};
+
+pub const CASES: &[Case] = &[
+    ("tornado", Packages, tornado),
+    ("twisted", Packages, twisted),
+    ("none_are_left", Packages, none_are_left),
+    ("text", Packages, text),
+    ("there_are_many", Packages, there_are_many),
+    ("not_imported", Nothing, not_imported),
+    ("a_likeness", Nothing, a_likeness),
+    (
+        "nonsense_in_place_of_them",
+        Nothing,
+        nonsense_in_place_of_them,
+    ),
+];
+
+const TORNADO: [(&str, &str); 2] = [("tornado-4", "tornados.py"), ("tornado-5", "tornados.py")];
+const TWISTED: [(&str, &str); 2] = [("twisted", "twisteds.py"), ("twisted-15", "twisteds.py")];
+
+fn coroutines(program: &Program, via: &str) -> Value {
+    checked(program.pid(), &["--greenlets", "--via", via])["coroutines"].take()
+}
+
+/// What is told of the chains: what stands in them, what the innermost waits for, and its address.
+#[track_caller]
+fn chains(told: &Value, library: &str) -> Vec<(Vec<String>, String, Option<u64>)> {
+    let all = told["suspended"].as_array().unwrap().iter();
+    let mut chains: Vec<_> = all
+        .map(|chain| {
+            assert_eq!(chain["library"], library, "{chain:#}");
+            let frames = chain["frames"].as_array().unwrap().iter();
+            let names: Vec<String> = frames
+                .map(|frame| frame["function"].as_str().unwrap().to_owned())
+                .collect();
+            assert_eq!(chain["name"], names[0], "{chain:#}");
+            let wait = &chain["waits_for"];
+            let kind = wait["kind"].as_str().unwrap_or("nothing").to_owned();
+            if kind == "timeout" {
+                let seconds = wait["seconds"].as_f64().unwrap();
+                assert!((800.0..1000.0).contains(&seconds), "{chain:#}");
+            }
+            (names, kind, wait["id"].as_u64())
+        })
+        .collect();
+    chains.sort();
+    chains
+}
+
+/// The same, as it should be: names, a kind, and what the program calls the thing.
+fn expected(
+    said: &BTreeMap<String, u64>,
+    chains: &[(&str, &str, &str)],
+) -> Vec<(Vec<String>, String, Option<u64>)> {
+    let chain = |&(names, kind, thing): &(&str, &str, &str)| {
+        let names = names.split(' ').map(str::to_owned).collect();
+        let id = said.get(&format!("thing {thing}")).copied();
+        (names, kind.to_owned(), id)
+    };
+    let mut chains: Vec<_> = chains.iter().map(chain).collect();
+    chains.sort();
+    chains
+}
+
+#[track_caller]
+fn ends_well(mut program: Program) {
+    program.say("");
+    program.wait_lines("ended", 1);
+    program.say("");
+    let ended = program.end();
+    ended.expect_code(7);
+    assert!(ended.out().contains("\nleft False\n"), "{}", ended.out());
+}
+
+fn tornado(python: &Interpreter) {
+    for (set, name) in TORNADO {
+        let (program, said) = start(python, set, &[name]);
+        for via in WAYS {
+            let told = coroutines(&program, via);
+            let right = [
+                ("outermost middle innermost", "future", "plain"),
+                ("joins joined", "future", "together"),
+                ("joins joined", "future", "together"),
+                ("limits joined", "future", "together"),
+                ("limits_future", "timeout", ""),
+                ("sleeps", "timeout", ""),
+                ("waits_for_event", "event", "event"),
+                ("waits_for_semaphore", "semaphore", "semaphore"),
+                ("gets", "queue_get", "empty"),
+                ("puts", "queue_put", "full"),
+                ("reads", "read", "stream"),
+                ("waits_for_what_runs", "running", ""),
+            ];
+            assert_eq!(chains(&told, "tornado"), expected(&said, &right), "{set}");
+            assert_eq!(json!([told["count"], told["left_out"]]), json!([16, 0]));
+        }
+        ends_well(program);
+    }
+}
+
+fn twisted(python: &Interpreter) {
+    for (set, name) in TWISTED {
+        let (program, said) = start(python, set, &[name]);
+        for via in WAYS {
+            let told = coroutines(&program, via);
+            let right = [
+                ("outermost middle innermost", "deferred", "plain"),
+                ("joins joined", "deferred", "together_0"),
+                ("joins joined", "deferred", "together_1"),
+                ("limits joined", "deferred", "together_2"),
+                ("lists", "deferred", "list"),
+                ("sleeps", "timeout", ""),
+                ("waits_for_lock", "lock", "lock"),
+                ("waits_for_semaphore", "semaphore", "semaphore"),
+                ("gets", "queue_get", "empty"),
+                ("waits_for_what_runs", "running", ""),
+            ];
+            assert_eq!(chains(&told, "twisted"), expected(&said, &right), "{set}");
+            assert_eq!(json!([told["count"], told["left_out"]]), json!([14, 0]));
+        }
+        ends_well(program);
+    }
+}
+
+/// Those that have ended are not told of: it is one that is left.
+fn none_are_left(python: &Interpreter) {
+    for (set, name) in [TORNADO, TWISTED].concat() {
+        let (mut program, _) = start(python, set, &[name]);
+        program.say("");
+        program.wait_lines("ended", 1);
+        settle(program.pid());
+        for via in WAYS {
+            let told = coroutines(&program, via);
+            assert_eq!(told["count"], 1, "{set}: {told:#}");
+            assert_eq!(told["left_out"], 0, "{set}: {told:#}");
+            assert_eq!(told["suspended"][0]["name"], "sleeps", "{set}: {told:#}");
+        }
+        program.say("");
+        program.end().expect_code(7);
+    }
+}
+
+fn text(python: &Interpreter) {
+    let (program, said) = start(python, "tornado-5", &["tornados.py"]);
+    for via in WAYS {
+        let ended = activate(["--greenlets", "--via", via, &program.pid().to_string()]);
+        ended.expect_code(0);
+        let out = ended.out();
+        let (threads, rest) = out.split_once("\n\n### Generator ").expect("a generator");
+        assert!(threads.contains("\n### Thread "), "{out}");
+        assert!(!rest.contains("\n### Thread "), "{out}");
+        for lines in [
+            ", 1 thread, 0 suspended greenlets, 16 suspended generators\n".to_owned(),
+            format!(
+                "\n\n### Generator outermost, driven by tornado: suspended, each of these 3 waits for the \
+                 next\n  - waits for Future {:#x}\n  File \"",
+                said["thing plain"]
+            ),
+            format!("\n  - waits for room in Queue {:#x}\n", said["thing full"]),
+            "\n  - waits for a timeout (16 min ".to_owned(),
+            "\n  - waits for a generator that runs\n".to_owned(),
+        ] {
+            assert!(out.contains(&lines), "{lines}: {out}");
+        }
+    }
+    ends_well(program);
+}
+
+/// The program is not held up for as long as it would take to tell of all.
+fn there_are_many(python: &Interpreter) {
+    for (set, name) in [TORNADO[1], TWISTED[1]] {
+        let (program, _) = start(python, set, &[name, "many"]);
+        for via in WAYS {
+            let begun = Instant::now();
+            let told = coroutines(&program, via);
+            let took = begun.elapsed();
+            let number = |what: &str| told[what].as_u64().unwrap();
+            assert!((100..=20_000).contains(&number("count")), "{set}");
+            assert!(number("count") + number("left_out") > 20_100, "{set}");
+            assert!(took < Duration::from_secs(8), "{set}: {took:?}");
+        }
+        ends_well(program);
+    }
+}
+
+fn modules(python: &Interpreter, arguments: &[&str]) -> Program {
+    let mut command = target(python, "generator_modules.py");
+    let program = Program::start(command.args(arguments)).ready();
+    wait_agent(program.pid());
+    settle(program.pid());
+    program
+}
+
+/// And none of the modules is imported for it.
+fn not_imported(python: &Interpreter) {
+    let mut program = modules(python, &[]);
+    for via in WAYS {
+        let nothing = json!({"count": 0, "left_out": 0, "suspended": []});
+        assert_eq!(coroutines(&program, via), nothing);
+        let ended = activate(["--greenlets", "--via", via, &program.pid().to_string()]);
+        let out = ended.out();
+        let first = out.lines().find(|line| line.starts_with("Python "));
+        assert!(first.unwrap().ends_with(", 0 suspended greenlets"), "{out}");
+        assert!(!out.contains("### Generator"), "{out}");
+    }
+    program.say("");
+    let ended = program.end();
+    ended.expect_code(7);
+    assert_eq!(ended.out(), "ready\nimported [], ran []\n");
+}
+
+/// What looks like theirs is told of, and none of it runs.
+fn a_likeness(python: &Interpreter) {
+    let mut program = modules(python, &["likeness"]);
+    for via in WAYS {
+        let told = coroutines(&program, via);
+        let all = told["suspended"].as_array().unwrap().iter();
+        let names = all.map(|one| {
+            let frames = one["frames"].as_array().unwrap().iter();
+            let names = frames.map(|frame| frame["function"].as_str().unwrap());
+            format!(
+                "{} {}",
+                one["library"].as_str().unwrap(),
+                names.collect::<Vec<_>>().join(" ")
+            )
+        });
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        // That one of them leads to the circle is found among all that its result holds.
+        assert_eq!(
+            names,
+            ["tornado circular suspended", "twisted suspended"],
+            "{told:#}"
+        );
+    }
+    program.say("");
+    let ended = program.end();
+    ended.expect_code(7);
+    assert_eq!(ended.out(), "ready\nimported [], ran []\n");
+}
+
+fn nonsense_in_place_of_them(python: &Interpreter) {
+    for nonsense in ["classes", "objects", "collector"] {
+        let mut program = modules(python, &[nonsense]);
+        for via in WAYS {
+            // Not that there are none.
+            assert_eq!(coroutines(&program, via), Value::Null, "{nonsense}");
+            let ended = activate(["--greenlets", "--via", via, &program.pid().to_string()]);
+            let line = "\nSuspended generators cannot be found here.\n";
+            assert!(ended.out().contains(line), "{}", ended.out());
+        }
+        program.say("");
+        let ended = program.end();
+        ended.expect_code(7);
+        assert_eq!(ended.out(), "ready\nimported [], ran []\n", "{nonsense}");
+    }
+}
