@@ -48,7 +48,8 @@ Examples:
   sleeper_agent_activate --locals 4711     with the values of local variables
   sleeper_agent_activate --watch 2 4711    every 2 seconds, with marks of what has moved
   sleeper_agent_activate --diff OLD NEW    what has moved from one such document to another
-  sleeper_agent_activate --greenlets 4711      also the greenlets of gevent, eventlet and others
+  sleeper_agent_activate --greenlets 4711      also the greenlets of gevent, eventlet and others,
+                                               and the generators of Tornado and Twisted
   sleeper_agent_activate -v 4711           with gdb's own words on standard error
 
 The state of one process is its text and nothing else. Of several each stands under a line
@@ -96,8 +97,8 @@ struct Arguments {
     #[command(flatten)]
     variables: VariableOptions,
 
-    /// Add the stacks of suspended greenlets, with what they wait for (in the formats full and json;
-    /// full if none is given)
+    /// Add the stacks of suspended greenlets, and of generators that Tornado or Twisted drives, with
+    /// what they wait for (in the formats full and json; full if none is given)
     #[arg(long)]
     greenlets: bool,
 
