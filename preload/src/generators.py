@@ -16,9 +16,14 @@ _MOST_DRIVERS = 20000
 # in the chains of all of them.
 _MOST_TOLD = 200000
 
-# How long the program may stand still for it, in milliseconds: until then it is
-# looked for generators and what they wait for, and then they are told of.
-_LONGEST_LOOK, _LONGEST_TELL = 350, 500
+# How long the program may stand still for it, in milliseconds from when all
+# objects have been walked through: until when each part has to be done. No part
+# may use up the time of the next ones, or of much that is found nothing is told.
+_DEFERREDS_UNTIL, _DRIVERS_UNTIL, _LINKS_UNTIL = 70, 180, 320
+_HOLDERS_UNTIL, _TOLD_UNTIL = 370, 500
+
+# So many things are looked at between two looks at the clock, and in any case.
+_IN_ANY_CASE = 64
 
 # From a generator's result it is looked so far for who waits for it, when it is
 # not waited for itself (but, say, together with others).
@@ -39,7 +44,6 @@ def _find_generators(frames):
     objects = _objects()
     if frames is None or objects is None or _references() is None:
         return None
-    start = _clocks()[0]
     kinds = []
     for name in imported:
         kind = name == _TORNADO and _runner() or _got_result()
@@ -60,7 +64,7 @@ def _find_generators(frames):
     by_kind = [[] for _ in kinds]
     for thing, index in found:
         by_kind[index].append(thing)
-    drivers = _Drivers(start + _LONGEST_LOOK, _Callbacks())
+    drivers = _Drivers()
     for index, name in enumerate(imported):
         drivers.left_out += left_out[index][0]
         if name == _TORNADO:
@@ -72,7 +76,7 @@ def _find_generators(frames):
             drivers.add_functions(by_kind[index], deferreds)
     drivers.link()
     drivers.add_holders(by_kind[len(kinds) - len(holders):], holders)
-    return drivers.told(frames, start + _LONGEST_TELL)
+    return drivers.told(frames)
 
 
 def _runner():
@@ -125,9 +129,9 @@ class _Driven(object):
 class _Drivers(object):
     """All that is driven; by the generator's id, in the order found."""
 
-    def __init__(self, end, callbacks):
-        self.end = end
-        self.callbacks = callbacks
+    def __init__(self):
+        self.start = _clocks()[0]
+        self.callbacks = _Callbacks()
         self.all = []
         self.known = {}
         self.left_out = 0
@@ -135,13 +139,11 @@ class _Drivers(object):
         # generator_waits.py.
         self.holders = {}
 
-    def is_late(self):
-        return _clocks()[0] > self.end
-
-    def in_time(self, things):
+    def in_time(self, things, until):
         """Return as many of the things as there is time for, one by one."""
         for index, thing in enumerate(things):
-            if index % 64 == 0 and self.is_late():
+            if index and index % _IN_ANY_CASE == 0 and (
+                    _clocks()[0] - self.start > until):
                 break
             yield thing
 
@@ -155,7 +157,7 @@ class _Drivers(object):
 
     def add_runners(self, runners):
         looked_at = 0
-        for runner in self.in_time(runners):
+        for runner in self.in_time(runners, _DRIVERS_UNTIL):
             looked_at += 1
             held = _attributes(runner) or {}
             generator = held.get('gen')
@@ -168,7 +170,7 @@ class _Drivers(object):
     def add_functions(self, functions, deferreds):
         waited = {}
         wanted = dict.fromkeys(map(id, functions))
-        for deferred in self.in_time(deferreds):
+        for deferred in self.in_time(deferreds, _DEFERREDS_UNTIL):
             for function in _callbacks(deferred):
                 # A pair: one for results, one for failures.
                 if type(function) is tuple and len(function) == 2 and (
@@ -177,7 +179,7 @@ class _Drivers(object):
                         waited[id(function[0][0])] = deferred
         looked_at = 0
         unlinked = []
-        for function in self.in_time(functions):
+        for function in self.in_time(functions, _DRIVERS_UNTIL):
             looked_at += 1
             held = self.callbacks.enclosed(function)
             generator = held.get('g')
@@ -202,14 +204,14 @@ class _Drivers(object):
             if one.frame is not None and one.future is not None:
                 waiting.setdefault(id(one.future), []).append(one)
         left = []
-        for one in self.in_time(self.all):
+        for one in self.in_time(self.all, _LINKS_UNTIL):
             # Most of those that are waited for are waited for by themselves.
             others = waiting.get(id(one.result), ())
             if others and one.result is not None:
                 self.add_link(one, others)
             else:
                 left.append(one)
-        for one in self.in_time(left):
+        for one in self.in_time(left, _LINKS_UNTIL):
             one.is_looked_at = True
             if one.result is not None:
                 for future in self.callbacks.led_to(one.result, waiting):
@@ -227,19 +229,18 @@ class _Drivers(object):
         wanted = dict([
             (id(one.future), one.future) for one in self.all if not one.inner])
         for these, rows in zip(things, holders):
-            for thing in self.in_time(these):
+            for thing in self.in_time(these, _HOLDERS_UNTIL):
                 _look_into(
                     thing, rows, wanted, self.callbacks, self.holders)
 
-    def told(self, frames, end):
+    def told(self, frames):
         """Return what there is to tell, and add the frames that stand in it."""
-        self.end = end
         told = []
         room = [_MOST_TOLD]
         outermost = [
             one for one in self.all if not one.is_inner and one.is_looked_at]
         # And those of a circle, of which none is the outermost.
-        for one in self.in_time(outermost + self.all):
+        for one in self.in_time(outermost + self.all, _TOLD_UNTIL):
             if one.frame is None or one.is_told or not one.is_looked_at:
                 continue
             for chain, wait in self.chains(one):

@@ -180,15 +180,20 @@ fn text(python: &Interpreter) {
 
 /// The program is not held up for as long as it would take to tell of all.
 fn there_are_many(python: &Interpreter) {
-    for (set, name) in [TORNADO[1], TWISTED[1]] {
+    for (set, name) in [TORNADO, TWISTED].concat() {
         let (program, _) = start(python, set, &[name, "many"]);
         for via in WAYS {
             let begun = Instant::now();
             let told = coroutines(&program, via);
             let took = begun.elapsed();
             let number = |what: &str| told[what].as_u64().unwrap();
-            assert!((100..=20_000).contains(&number("count")), "{set}");
-            assert!(number("count") + number("left_out") > 20_100, "{set}");
+            let (count, left_out) = (number("count"), number("left_out"));
+            // Of thousands there is time to tell, however it is divided.
+            assert!(
+                (500..=20_000).contains(&count),
+                "{set}: {count}, {left_out}"
+            );
+            assert!(count + left_out > 20_100, "{set}: {count}, {left_out}");
             assert!(took < Duration::from_secs(8), "{set}: {took:?}");
         }
         ends_well(program);
