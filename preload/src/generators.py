@@ -65,18 +65,21 @@ def _find_generators(frames):
     for thing, index in found:
         by_kind[index].append(thing)
     drivers = _Drivers()
-    for index, name in enumerate(imported):
-        drivers.left_out += left_out[index][0]
-        if name == _TORNADO:
-            drivers.add_runners(by_kind[index])
-        else:
-            deferreds = []
-            if len(kinds) - len(holders) > len(imported):
-                deferreds = by_kind[len(imported)]
-            drivers.add_functions(by_kind[index], deferreds)
-    drivers.link()
-    drivers.add_holders(by_kind[len(kinds) - len(holders):], holders)
-    return drivers.told(frames)
+    try:
+        for index, name in enumerate(imported):
+            drivers.left_out += left_out[index][0]
+            if name == _TORNADO:
+                drivers.add_runners(by_kind[index])
+            else:
+                deferreds = []
+                if len(kinds) - len(holders) > len(imported):
+                    deferreds = by_kind[len(imported)]
+                drivers.add_functions(by_kind[index], deferreds)
+        drivers.link()
+        drivers.add_holders(by_kind[len(kinds) - len(holders):], holders)
+        return drivers.told(frames)
+    finally:
+        drivers.let_go()
 
 
 def _runner():
@@ -295,6 +298,12 @@ class _Drivers(object):
     def wait(self, innermost):
         return _generator_wait(
             innermost, self.holders, self.callbacks.moment)
+
+    def let_go(self):
+        # Where some wait for each other, these objects of ours would keep their
+        # generators until the program's next garbage collection.
+        for one in self.all:
+            one.inner = []
 
 
 def _none():

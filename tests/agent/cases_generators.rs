@@ -223,7 +223,7 @@ fn not_imported(python: &Interpreter) {
     program.say("");
     let ended = program.end();
     ended.expect_code(7);
-    assert_eq!(ended.out(), "ready\nimported [], ran []\n");
+    assert_eq!(ended.out(), "ready\nimported [], ran [], left 0\n");
 }
 
 /// What looks like theirs is told of, and none of it runs.
@@ -246,14 +246,18 @@ fn a_likeness(python: &Interpreter) {
         // That one of them leads to the circle is found among all that its result holds.
         assert_eq!(
             names,
-            ["tornado circular suspended", "twisted suspended"],
+            [
+                "tornado and_back there",
+                "tornado circular suspended",
+                "twisted suspended"
+            ],
             "{told:#}"
         );
     }
     program.say("");
     let ended = program.end();
     ended.expect_code(7);
-    assert_eq!(ended.out(), "ready\nimported [], ran []\n");
+    assert_eq!(ended.out(), "ready\nimported [], ran [], left 0\n");
 }
 
 fn nonsense_in_place_of_them(python: &Interpreter) {
@@ -269,6 +273,10 @@ fn nonsense_in_place_of_them(python: &Interpreter) {
         program.say("");
         let ended = program.end();
         ended.expect_code(7);
-        assert_eq!(ended.out(), "ready\nimported [], ran []\n", "{nonsense}");
+        assert_eq!(
+            ended.out(),
+            "ready\nimported [], ran [], left 0\n",
+            "{nonsense}"
+        );
     }
 }

@@ -2,8 +2,9 @@
 usage: generator_modules.py [likeness|classes|objects|collector]
 
 A `likeness` has its own Runner, and its own inlineCallbacks, whose objects hold anything; one
-generator of each is suspended, and one in a circle. Ends with status 7 at the end of its input, after a
-line on which modules have been imported since, and what of its own code has run.
+generator of each is suspended, and one in a circle, and two that wait for each other. Ends with
+status 7 at the end of its input, after a line on which modules have been imported since, what of
+its own code has run, and how much garbage has been left.
 """
 import gc
 import os
@@ -86,6 +87,14 @@ def circular():
     yield
 
 
+def there():
+    yield
+
+
+def and_back():
+    yield
+
+
 def begun(function):
     generator = function()
     generator.next()
@@ -125,12 +134,15 @@ if what == 'likeness':
     around = Future([Strange(), Old(), partial(), (), ((),), Strange, len, own])
     own._callbacks.append(own._callbacks)
     loop = Strange()
+    far, near = Future([]), Future([])
     kept = [
         runner(gen=Strange(), finished=False), runner(gen=1), runner(finished=Strange()), runner(),
         runner(gen=begun(suspended), finished=Strange()),
         runner(gen=begun(suspended), finished=False, future=Strange(), result_future=around,
                io_loop=loop),
         runner(gen=begun(circular), finished=False, future=own, result_future=own),
+        runner(gen=begun(there), finished=False, future=far, result_future=near),
+        runner(gen=begun(and_back), finished=False, future=near, result_future=far),
         _inlineCallbacks(begun(suspended), Old(), Strange()),
         _inlineCallbacks(Strange(), Strange(), Strange()),
         _inlineCallbacks(None, None, None), Old()]
@@ -149,13 +161,16 @@ elif what == 'collector':
     modules['tornado.gen'] = types.ModuleType('tornado.gen')
     modules['tornado.gen'].Runner = Runner
     gc.get_objects = gc.get_referents = replaced
+collect = gc.collect
+collect()
+gc.disable()
 before = sorted(modules)
 del ran[:]
 sys.stdout.write('ready\n')
 sys.stdout.flush()
 sys.stdin.readline()
 told = list(ran)
-sys.stdout.write('imported %s, ran %s\n' % (
-    [name for name in modules if name not in before], told))
+imported = [name for name in modules if name not in before]
+sys.stdout.write('imported %s, ran %s, left %s\n' % (imported, told, collect()))
 sys.stdout.flush()
 os._exit(7)
