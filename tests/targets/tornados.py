@@ -112,8 +112,10 @@ def finished():
 
 @tornado.gen.coroutine
 def runs():
-    # It is among the thread's frames while it is asked.
+    # Not before `finished` has, and Python has seen to what that needs.
     yield tornado.gen.sleep(0.2)
+    ready()
+    # It is among the thread's frames while it is asked.
     sys.stdin.readline()
     raise tornado.gen.Return('ran')
 
@@ -142,8 +144,6 @@ def counted():
 
 def begin():
     loop.add_future(waits_for_what_runs(), lambda _: end())
-    # Not before `finished` has, and Python has seen to what that needs.
-    loop.call_later(0.1, ready)
 
 
 def ready():

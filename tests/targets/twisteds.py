@@ -102,8 +102,9 @@ def finished():
 
 @inlineCallbacks
 def runs():
-    # It is among the thread's frames while it is asked.
     yield deferLater(reactor, 0.2, lambda: None)
+    ready()
+    # It is among the thread's frames while it is asked.
     sys.stdin.readline()
 
 
@@ -131,7 +132,6 @@ def counted():
 
 def begin():
     waits_for_what_runs().addCallback(lambda _: end())
-    reactor.callLater(0.1, ready)
 
 
 def ready():
