@@ -121,9 +121,15 @@ impl Ended {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Standard error as text.
+    /// Standard error as text; without the count of references that a debug build of Python 2.6 ends
+    /// with.
     pub fn err(&self) -> String {
-        String::from_utf8_lossy(&self.stderr).into_owned()
+        let text = String::from_utf8_lossy(&self.stderr);
+        let last = text.trim_end_matches('\n').rsplit('\n').next();
+        match last.filter(|last| last.starts_with('[') && last.ends_with(" refs]")) {
+            Some(count) => text[..text.rfind(count).unwrap_or(0)].to_owned(),
+            None => text.into_owned(),
+        }
     }
 
     /// Panics, showing everything, unless the exit status is this one.
