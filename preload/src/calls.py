@@ -15,8 +15,9 @@ if sys.version_info < (2, 7):
     _IMPORT_NAME = 107
     _JUMPS_BY, _JUMPS_TO = (93, 110, 111, 112, 120, 121, 122), (113, 119)
 
-# In longer code it is not looked for jumps from elsewhere.
-_LONGEST_CODE = 2000
+# Of longer code nothing is told: all of it would have to be looked through for jumps
+# into the line from elsewhere.
+_LONGEST_CODE = 8000
 
 
 def _called(frame, lines):
@@ -72,15 +73,12 @@ def _instructions(code, last):
     that one, as (instruction, argument). None where that one calls nothing, or
     where it may have been come to in other ways than along the line."""
     text = code.co_code
-    if not 0 <= last < len(text) or ord(text[last]) not in (
-            _CALL_FUNCTION, _SETUP_WITH):
+    if len(text) > _LONGEST_CODE or not 0 <= last < len(text) or (
+            ord(text[last]) not in (_CALL_FUNCTION, _SETUP_WITH)):
         return ()
     start = _start_of_line(code, last)
     found = []
-    first = start
-    if len(text) <= _LONGEST_CODE:
-        first = 0
-    for position, instruction, argument in _each(text, first):
+    for position, instruction, argument in _each(text):
         if instruction == _EXTENDED_ARG:
             return ()
         if instruction in _JUMPS_BY:
@@ -95,14 +93,13 @@ def _instructions(code, last):
             return ()
         if start <= position <= last:
             found.append((instruction, argument))
-        if position >= last and first == start:
-            break
     return found
 
 
-def _each(text, position):
+def _each(text):
     """Return the instructions of code, as (position, instruction, argument)."""
     found = []
+    position = 0
     while position < len(text):
         instruction = ord(text[position])
         if instruction < _HAVE_ARGUMENT:

@@ -21,7 +21,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// How many threads `waits.py` starts.
-const COUNT: usize = 17;
+const COUNT: usize = 18;
 
 /// `waits.py`, and the identifiers of its threads.
 fn waits(python: &Interpreter) -> (Program, BTreeMap<String, u64>) {
@@ -76,6 +76,7 @@ fn what_is_waited_for(python: &Interpreter) {
                 "{what}: {wait}"
             );
         }
+        assert_eq!(wait("lock_in_long_code"), Value::Null);
         assert_eq!(wait("one")["count"], 2);
         assert_eq!(wait("condition")["limited"], false);
         assert_eq!(wait("condition_limited")["limited"], true);

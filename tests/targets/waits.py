@@ -83,6 +83,14 @@ def condition_taker(one):
         time.sleep(2000)
 
 
+# Too long to be looked through for jumps; and the line of the call is jumped into.
+exec """
+def lock_in_long_code(first, second):
+%s    (first or
+        second).acquire()
+""" % ('    third = first\n' * 2000)
+
+
 def go(what, work, *arguments):
     def run():
         sys.stdout.write('thread %s %d\n' % (what, thread.get_ident()))
@@ -103,6 +111,8 @@ def main():
     shop.till = Till()
     shop.till.lock = threading.Lock()
     shop.till.lock.acquire()
+    long_kept = threading.Lock()
+    long_kept.acquire()
     # Not in a variable of this thread's own.
     shop.kept = threading.Lock()
     guarded = threading.Condition(threading.Lock())
@@ -114,6 +124,7 @@ def main():
     go('three', three)
     go('lock_of_object', lock_of_object, shop)
     go('lock_in_closure', lock_in_closure)
+    go('lock_in_long_code', lock_in_long_code, long_kept, threading.Lock())
     go('keeper', keeper, shop.kept)
     go('lock_of_somebody', lock_of_somebody, shop.kept)
     go('condition', condition, None)
