@@ -240,25 +240,54 @@ impl Live {
         unsafe { self.word(cell, 0, 0) }
     }
 
-    /// The dictionary of the names of a module or a class that is being made, borrowed; null of a
-    /// function, whose variables are elsewhere, or if it is of a class of its own.
+    /// The dictionary of the names that are no variables of a frame's, borrowed: of a module or a class
+    /// that is being made all are in it, of a function with a bare `exec` or an `import *` those that it
+    /// made, and copies of its variables. Null if there is none, or if it is of a class of its own; and
+    /// of other functions, where `locals()` makes one that it does not look into.
     ///
     /// # Safety
     /// Holding the GIL; this is a frame.
-    pub unsafe fn names_in_making(self, python: &Python, frame: *mut PyObject) -> *mut PyObject {
+    pub unsafe fn names_in_dictionary(
+        self,
+        python: &Python,
+        frame: *mut PyObject,
+    ) -> *mut PyObject {
         /// CO_OPTIMIZED (Include/code.h).
         const OPTIMIZED: c_int = 1;
         // SAFETY: the caller's.
         unsafe {
-            let code = self.code(frame);
-            let number = |at| code.byte_add(self.head + at).cast::<c_int>().read();
-            // One with a bare `exec` in it is not optimized, but has variables.
-            let of_function = number(CODE_FLAGS) & OPTIMIZED != 0 || number(CODE_COUNT) > 0;
+            let flags = self.code(frame).byte_add(self.head + CODE_FLAGS);
             let names = self.word(frame, WORD, FRAME_NAMES);
-            if of_function || names.is_null() || !self.is_dictionary(python, names) {
+            if flags.cast::<c_int>().read() & OPTIMIZED != 0
+                || names.is_null()
+                || !self.is_dictionary(python, names)
+            {
                 return ptr::null_mut();
             }
             names
+        }
+    }
+
+    /// Whether this is the name of one of a code's variables, those in cells among them.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a code object.
+    pub unsafe fn has_variable(
+        self,
+        python: &Python,
+        code: *mut PyObject,
+        name: *mut PyObject,
+    ) -> bool {
+        // SAFETY: the caller's; these are tuples. Names in code are interned: those that are equal
+        // are the same.
+        unsafe {
+            [CODE_VARIABLES, CODE_CELLS, CODE_FREE]
+                .map(|names| self.word(code, 0, names))
+                .into_iter()
+                .any(|names| {
+                    let mut places = 0..(python.PyTuple_Size)(names);
+                    places.any(|place| (python.PyTuple_GetItem)(names, place) == name)
+                })
         }
     }
 

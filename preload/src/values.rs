@@ -122,15 +122,14 @@ impl Taking<'_> {
         let python = self.python;
         // SAFETY: the caller's; all of it is borrowed.
         unsafe {
-            let names = self.live.names_in_making(python, frame);
+            let names = self.live.names_in_dictionary(python, frame);
             let globals = self.live.globals(frame);
             if self.wanted.locals {
-                if names.is_null() {
-                    self.live.variables(python, frame, &mut |name, value| {
-                        self.variable(b'L', name, value);
-                    });
-                } else {
-                    self.in_making(frame, names);
+                self.live.variables(python, frame, &mut |name, value| {
+                    self.variable(b'L', name, value);
+                });
+                if !names.is_null() {
+                    self.in_dictionary(frame, names);
                 }
             }
             if self.wanted.globals && names != globals && self.live.is_dictionary(python, globals) {
@@ -142,17 +141,20 @@ impl Taking<'_> {
         }
     }
 
-    /// A module's or a class's, that is being made: first what its code names, then the rest; without
-    /// what every module has.
-    unsafe fn in_making(&mut self, frame: *mut PyObject, names: *mut PyObject) {
-        let python = self.python;
+    /// Names that are no variables: first what the frame's code names, then the rest; without what
+    /// every module has.
+    unsafe fn in_dictionary(&mut self, frame: *mut PyObject, names: *mut PyObject) {
+        let (python, live) = (self.python, self.live);
         // Names in code are interned: those that are equal are the same.
         let mut told: HashSet<usize> = HashSet::new();
         // SAFETY: the caller's.
         unsafe {
-            let first = self.live.looked_up(self.live.code(frame));
-            self.each_of(first, names, &mut |taking, name, value| {
-                if !taking.is_special(name)
+            let code = live.code(frame);
+            let is_shown = |taking: &Self, name| {
+                !taking.is_special(name) && !live.has_variable(python, code, name)
+            };
+            self.each_of(live.looked_up(code), names, &mut |taking, name, value| {
+                if is_shown(taking, name)
                     && told.try_reserve(1).is_ok()
                     && told.insert(name as usize)
                 {
@@ -161,7 +163,7 @@ impl Taking<'_> {
             });
             let (mut at, mut name, mut value) = (0, ptr::null_mut(), ptr::null_mut());
             while (python.PyDict_Next)(names, &mut at, &mut name, &mut value) != 0 {
-                if !self.is_special(name) && !told.contains(&(name as usize)) {
+                if is_shown(self, name) && !told.contains(&(name as usize)) {
                     self.variable(b'L', name, value);
                 }
             }

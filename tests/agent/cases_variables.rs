@@ -126,7 +126,7 @@ fn kinds(python: &Interpreter) {
             "{text}"
         );
         assert!(!text.contains("global "), "{text}");
-        assert_eq!(below(&text, "executes"), ["argument = 5"]);
+        assert_eq!(below(&text, "executes"), ["argument = 6", "made = 1"]);
         let in_cells = ["first = 1", "second = 'in a cell'", "third = 3"];
         assert_eq!(below(&text, "in_cells"), in_cells);
         let inner = below(&text, "inner");

@@ -140,7 +140,7 @@ def in_cells(first, second, third):
 
 
 def executes(argument):
-    exec 'made = 1'
+    exec 'made = 1; argument = 6; gone = 2; del gone'
     gate.acquire()
 
 
