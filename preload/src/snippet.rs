@@ -124,8 +124,14 @@ pub unsafe fn collect(
         if object.is_null() {
             return Err(raised(python));
         }
+        let mut values = match values {
+            Ok(values) => values,
+            Err(failure) => {
+                (python.Py_DecRef)(object);
+                return Err(failure);
+            }
+        };
         UNUSED.store(object, Ordering::Relaxed);
-        let mut values = values?;
         if wanted.repr {
             undisturbed::keeping_exc_info(python, || {
                 values.ask_objects(python, request, wanted.length);
