@@ -88,7 +88,7 @@ impl Claim {
     ) -> Option<Result<*const c_char, u32>> {
         let words = wanted.words();
         for (place, &byte) in WORDS.iter().zip(words.as_bytes()) {
-            place.store(byte, Ordering::Relaxed);
+            place.store(byte, Ordering::SeqCst);
         }
         LENGTH.store(words.as_bytes().len(), Ordering::SeqCst);
         let number = (REQUEST.load(Ordering::SeqCst) | STATE).wrapping_add(1);
@@ -138,7 +138,7 @@ pub fn wanted(of: u32) -> Option<Wanted> {
     let mut words = [0; LONGEST_QUESTION];
     let words = words.get_mut(..LENGTH.load(Ordering::SeqCst))?;
     for (byte, place) in words.iter_mut().zip(&WORDS) {
-        *byte = place.load(Ordering::Relaxed);
+        *byte = place.load(Ordering::SeqCst);
     }
     // The next one's may be among them; then that is asked for by now.
     let wanted = Wanted::parse(words);
