@@ -32,6 +32,8 @@ pub struct Told {
     pub suspended: Vec<Greenlet>,
     /// How many have not begun, by thread.
     pub not_started: Vec<NotStarted>,
+    /// How many more there are, whatever their state, than the agent looks at.
+    pub left_out: u64,
 }
 
 /// A greenlet that has begun, and has not ended.
@@ -219,6 +221,10 @@ impl Greenlets {
             current,
             suspended,
             not_started,
+            left_out: match words.get("left_out") {
+                Some(count) => count.number()?,
+                None => 0,
+            },
         }))
     }
 
@@ -227,6 +233,22 @@ impl Greenlets {
         match self {
             Greenlets::Told(told) => Some(told),
             _ => None,
+        }
+    }
+
+    /// Writes what there is to say above the threads: how many more there are, or that they are not
+    /// known.
+    pub(crate) fn write_note(&self, text: &mut String) {
+        match self {
+            Greenlets::Unknown => text.push_str("Greenlets cannot be found here.\n"),
+            Greenlets::Told(told) if told.left_out > 0 => {
+                let _ = writeln!(
+                    text,
+                    "Not all greenlets are looked at: there are {} more",
+                    told.left_out
+                );
+            }
+            _ => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::answer::Answer;
 use crate::descriptors;
 use crate::duration::duration;
 use crate::facts::{Facts, Frame, Place, Thread};
-use crate::greenlets::Greenlets;
+
 use crate::interface::THREAD_HEADING;
 use crate::movement::{Movement, Movements};
 use crate::printable::Printable;
@@ -120,9 +120,7 @@ impl Report {
                 Printable(note)
             );
         }
-        if self.facts.greenlets == Greenlets::Unknown {
-            text.push_str("Greenlets cannot be found here.\n");
-        }
+        self.facts.greenlets.write_note(&mut text);
         self.facts.coroutines.write_note(&mut text);
         if self.facts.is_cut {
             let _ = writeln!(text, "Not all variables found room: ask for less of each");

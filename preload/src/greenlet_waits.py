@@ -33,7 +33,7 @@ _FARTHEST = 6
 
 # Containers are looked into so deep, and at so many objects in all.
 _DEEPEST_HELD = 3
-_MOST_HELD = 2000000
+_MOST_HELD = 200000
 
 # Of the flags of an io watcher (libev, ev.h: EV_READ, EV_WRITE).
 _READ, _WRITE = 1, 2
@@ -58,7 +58,11 @@ def _linked(greenlets, others):
     for thing, what in others:
         if what == 'waiter':
             continue
-        for held in _held(thing, references, containers, left):
+        contents = ()
+        if what == 'queue_get':
+            # They are no waiters, whatever they are.
+            contents = _in_c(thing, 'queue')
+        for held in _held(thing, contents, references, containers, left):
             owner = held
             if type(held) is type(_Greenlet.__init__):
                 owner = held.im_self
@@ -76,22 +80,22 @@ def _linked(greenlets, others):
     return waits
 
 
-def _held(thing, references, containers, left):
+def _held(thing, contents, references, containers, left):
     """Return what an object holds, and what is in the containers that it
-    holds."""
+    holds, but for its contents and for containers that there is no room for."""
     found = []
     these = [thing]
     for _ in range(_DEEPEST_HELD):
         inner = []
         for one in references(*these):
             kind = type(one)
-            if id(kind) in containers:
-                inner.append(one)
-            else:
+            if id(kind) not in containers:
                 found.append(one)
-        left[0] -= len(found) + len(inner)
+            elif one is not contents and len(one) <= left[0]:
+                left[0] -= len(one)
+                inner.append(one)
         these = inner
-        if not inner or left[0] < 0:
+        if not inner:
             break
     return found
 

@@ -15,6 +15,7 @@ use tests::product::product;
 pub const CASES: &[Case] = &[
     ("gevent", Packages, gevent),
     ("gevent_without_the_hub", Packages, gevent_without_the_hub),
+    ("there_are_many", Packages, there_are_many),
     ("eventlet", Packages, eventlet),
     ("of_several_threads", Packages, of_several_threads),
     ("full", Packages, full),
@@ -141,6 +142,7 @@ fn gevent(python: &Interpreter) {
             suspended(&document, number(&format!("greenlet {what}")))["waits_for"].clone()
         };
         assert_eq!(wait("sleeps")["seconds"], 1000.0);
+        assert_eq!(wait("parks"), Value::Null);
         assert_eq!(wait("waits_for_semaphore")["value"], 0);
         let receives = wait("receives");
         assert_eq!(receives["fd"], number("socket"));
@@ -167,7 +169,7 @@ fn gevent(python: &Interpreter) {
         );
         assert_eq!(
             document["greenlets"]["suspended"].as_array().unwrap().len(),
-            12
+            13
         );
     }
     program.say("");
@@ -175,6 +177,25 @@ fn gevent(python: &Interpreter) {
     ended.expect_code(7);
     let out = ended.out();
     assert!(out.ends_with("\nleft False, ran []\n"), "{out}");
+}
+
+/// The program is not held up for as long as it would take to look at all.
+fn there_are_many(python: &Interpreter) {
+    let (mut program, _) = start(python, "gevent", &["gevents.py", "many"]);
+    for via in WAYS {
+        let document = document(&program, via);
+        let greenlets = &document["greenlets"];
+        let left_out = greenlets["left_out"].as_u64().unwrap();
+        // 10,116 in all; and parents of those that are looked at are looked at too.
+        assert_eq!(left_out, 116, "{left_out}");
+        let told = greenlets["suspended"].as_array().unwrap().len();
+        assert!((9990..=10_002).contains(&told), "{told}");
+        let ended = activate(["--greenlets", "--via", via, &program.pid().to_string()]);
+        let line = "\nNot all greenlets are looked at: there are 116 more\n";
+        assert!(ended.out().contains(line));
+    }
+    program.say("");
+    program.end().expect_code(7);
 }
 
 /// Its main greenlet blocks the thread, and all others.
@@ -295,7 +316,7 @@ fn full(python: &Interpreter) {
         };
         let hub = said["hub"];
         for lines in [
-            ", 1 thread, 12 suspended greenlets\n".to_owned(),
+            ", 1 thread, 13 suspended greenlets\n".to_owned(),
             format!("\n  - its current greenlet is {hub:#x} (Hub)\n"),
             "\n  - 2 greenlets of it have not started\n".to_owned(),
             format!(
@@ -344,7 +365,7 @@ fn there_are_none(python: &Interpreter) {
     let (mut program, _) = start(python, "none", &["greenlet_modules.py"]);
     for via in WAYS {
         let document = document(&program, via);
-        let nothing = json!({"current": [], "suspended": [], "not_started": []});
+        let nothing = json!({"current": [], "suspended": [], "not_started": [], "left_out": 0});
         assert_eq!(document["greenlets"], nothing, "{document:#}");
         let ended = activate(["--greenlets", "--via", via, &program.pid().to_string()]);
         assert!(ended.out().contains(", 1 thread, 0 suspended greenlets\n"));

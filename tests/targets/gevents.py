@@ -1,9 +1,9 @@
 """Greenlets of gevent's that wait for everything there is to wait for.
-usage: gevents.py [blocks]
+usage: gevents.py [blocks|many]
 
 Says "greenlet WHAT ID" and "thing WHAT ID" of each, then "ready"; ends with status 7 at the end of
 its input, after a line on whether references have been left. Until then its main greenlet waits in
-the hub; or it `blocks`, and nobody else runs.
+the hub; or it `blocks`, and nobody else runs. With `many` there are 10,100 more.
 """
 import os
 import sys
@@ -65,6 +65,10 @@ def joins():
     sleeper.join()
 
 
+def parks():
+    gevent.get_hub().switch()
+
+
 class Named(gevent.Greenlet):
     ran = []
 
@@ -92,7 +96,7 @@ class Named(gevent.Greenlet):
 greenlets = {}
 for function in (
         sleeps, waits_for_event, waits_for_event_limited, waits_for_result,
-        waits_for_semaphore, gets, puts, receives):
+        waits_for_semaphore, gets, puts, receives, parks):
     greenlets[function.__name__] = gevent.spawn(function)
 gevent.sleep(0)
 sleeper = greenlets['sleeps']
@@ -102,6 +106,11 @@ greenlets['frameless'] = gevent.spawn(event.wait)
 greenlets['named'] = Named()
 greenlets['named'].name = 'a name \x1b[2J'
 greenlets['named'].start()
+gevent.sleep(0.05)
+# What is in a queue does not wait for it.
+holds = gevent.queue.Queue()
+holds.put(greenlets['parks'].switch)
+more = [gevent.spawn(sleeps) for _ in range('many' in sys.argv and 10100 or 0)]
 gevent.sleep(0.05)
 not_begun = [gevent.Greenlet(sleeps), gevent.Greenlet(sleeps)]
 things = {'event': event, 'result': result, 'semaphore': semaphore, 'empty': empty, 'full': full}
