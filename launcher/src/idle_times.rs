@@ -6,35 +6,55 @@
 //! for a moment, and look at ourselves.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use crate::process::Process;
 
+/// The clocks may differ by so many milliseconds for it not to matter on which processor a thread was.
+const TOLERATED: f64 = 50.0;
+
+/// Of more processors it is not found out whether their clocks agree.
+const MOST_COMPARED: usize = 8;
+
 /// The time in seconds, by number (TID) in the process's own PID namespace; of those threads of which
-/// it can be known. Of what runs it is 0.
+/// it can be known. Of what runs it is about 0. Where all clocks agree to [`TOLERATED`] milliseconds it
+/// is as much too long at most, and half as many files are read for it.
 pub fn of(process: Process) -> HashMap<i32, f64> {
+    let mut times = HashMap::new();
+    let Ok(folder) = File::open(process.path("task")) else {
+        return times;
+    };
     let mut clocks = Clocks::default();
     let nested = inner_number(&process.path("status")).is_some_and(|number| number != process.pid);
-    let mut times = HashMap::new();
-    for entry in fs::read_dir(process.path("task")).into_iter().flatten() {
-        let number = entry.map(|entry| entry.file_name());
-        let Some(number) = number.ok().and_then(|name| name.to_str()?.parse().ok()) else {
-            continue;
-        };
-        let of_task = |file: &str| process.path(&format!("task/{number}/{file}"));
+    // SAFETY: has no conditions.
+    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+    let agreed = usize::try_from(count)
+        .ok()
+        .and_then(|count| clocks.agreed(count));
+    for number in process.threads().unwrap_or_default() {
+        let of_task = |file| start_of(&folder, number, file);
         let mut time = || {
-            let stat = start_of(&of_task("stat"))?;
-            if runs(&stat) {
-                return Some(0.0);
-            }
-            let processor = resting_on(&stat)?;
-            let then = last_run(&start_of(&of_task("sched"))?)?;
-            Some((clocks.of(processor)? - then).max(0.0) / 1e3)
+            let clock = match agreed {
+                Some(clock) => clock,
+                None => {
+                    let stat = of_task("stat")?;
+                    if runs(&stat) {
+                        return Some(0.0);
+                    }
+                    clocks.of(resting_on(&stat)?)?
+                }
+            };
+            let then = last_run(&of_task("sched")?)?;
+            Some((clock + since_start() - then).max(0.0) / 1e3)
         };
         let inner = match nested {
-            true => inner_number(&of_task("status")),
+            true => inner_number(&process.path(&format!("task/{number}/status"))),
             false => Some(number),
         };
         times.extend(inner.zip(time()));
@@ -42,11 +62,20 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
     times
 }
 
-/// The first half kilobyte of a file, in one read: there are two for each of maybe thousands of
-/// threads.
-fn start_of(path: &Path) -> Option<String> {
+/// The first half kilobyte of a thread's file, in one read: there are up to two for each of maybe
+/// thousands of threads. `folder` is the process's `task`.
+fn start_of(folder: &File, thread: i32, file: &str) -> Option<String> {
+    let mut path = [0; 64];
+    write!(&mut path[..], "{thread}/{file}\0").ok()?;
+    let path = CStr::from_bytes_until_nul(&path).ok()?;
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: both live; the descriptor that is opened is nobody's but the file's.
+    let mut file = unsafe {
+        let number = libc::openat(folder.as_raw_fd(), path.as_ptr(), flags);
+        (number >= 0).then(|| File::from_raw_fd(number))?
+    };
     let mut bytes = [0; 512];
-    let count = File::open(path).ok()?.read(&mut bytes).ok()?;
+    let count = file.read(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
 }
 
@@ -79,7 +108,14 @@ fn last_run(sched: &str) -> Option<f64> {
     line.split_once(':')?.1.trim().parse().ok()
 }
 
-/// The clocks of the processors; `None` for one that we may not run on.
+/// In milliseconds, since this was first asked for.
+fn since_start() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e3
+}
+
+/// What the clocks of the processors were at the start (see [`since_start`]); `None` for one that we
+/// may not run on.
 #[derive(Default)]
 struct Clocks(HashMap<usize, Option<f64>>);
 
@@ -88,9 +124,20 @@ impl Clocks {
         let clock = self.0.entry(processor);
         *clock.or_insert_with(|| read_clock(processor))
     }
+
+    /// The latest of so many, if all of them differ by little, and they are not too many to look.
+    fn agreed(&mut self, count: usize) -> Option<f64> {
+        if !(1..=MOST_COMPARED).contains(&count) {
+            return None;
+        }
+        let clocks: Vec<f64> = (0..count).map_while(|one| self.of(one)).collect();
+        let latest = clocks.iter().copied().fold(f64::MIN, f64::max);
+        let agree = |&clock: &f64| latest - clock <= TOLERATED;
+        (clocks.len() == count && clocks.iter().all(agree)).then_some(latest)
+    }
 }
 
-/// In milliseconds.
+/// In milliseconds, what it was at the start.
 fn read_clock(processor: usize) -> Option<f64> {
     // SAFETY: plain bits, for which zeroes are a value; the kernel reads and writes so many bytes.
     // This thread alone moves, and may run again where it could before.
@@ -105,9 +152,10 @@ fn read_clock(processor: usize) -> Option<f64> {
         if libc::sched_setaffinity(0, size, &there) != 0 {
             return None;
         }
-        let clock = start_of(Path::new("/proc/thread-self/sched"));
+        let clock = fs::read_to_string("/proc/thread-self/sched");
+        let now = since_start();
         libc::sched_setaffinity(0, size, &before);
-        last_run(&clock?)
+        Some(last_run(&clock.ok()?)? - now)
     }
 }
 
@@ -148,5 +196,20 @@ mod tests {
             let seconds = of(us)[&sleeper];
             assert!((0.6..5.0).contains(&seconds), "{seconds}");
         }
+    }
+
+    #[test]
+    fn clocks_that_differ_do_not_agree() {
+        let agreed = |clocks: &[f64]| {
+            let clocks = clocks.iter().map(|&clock| Some(clock)).enumerate();
+            let mut clocks = Clocks(clocks.collect());
+            clocks.agreed(clocks.0.len())
+        };
+        let latest = 7.0 + TOLERATED;
+        assert_eq!(agreed(&[7.0, latest, 9.0]), Some(latest));
+        assert_eq!(agreed(&[7.0, latest + 1.0, 9.0]), None);
+        assert_eq!(agreed(&[7.0; MOST_COMPARED + 1]), None);
+        let mut forbidden = Clocks(HashMap::from([(0, Some(7.0)), (1, None)]));
+        assert_eq!(forbidden.agreed(2), None);
     }
 }

@@ -75,9 +75,10 @@ def _variable(frame, name):
     return None
 
 
-def _exits(frames):
+def _exits(frames, code):
     """Return what is to be called at the ends of the blocks that threads are in,
-    as (identifier, frame, what): __exit__ of `with` blocks, and others."""
+    as (identifier, frame, what): __exit__ of `with` blocks, and others. And the
+    code itself, of each frame that runs it."""
     return ()
 
 

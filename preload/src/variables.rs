@@ -18,7 +18,7 @@ static METHODS: Methods<6> = Methods([
     method(c"_attributes".as_ptr(), attributes, METH_O),
     method(c"_variables".as_ptr(), variables, METH_O),
     method(c"_variable".as_ptr(), variable, METH_VARARGS),
-    method(c"_exits".as_ptr(), exits, METH_O),
+    method(c"_exits".as_ptr(), exits, METH_VARARGS),
     method(c"_having".as_ptr(), having, METH_VARARGS),
 ]);
 
@@ -282,16 +282,25 @@ unsafe fn tuple_of(python: &Python, object: *mut PyObject) -> *mut PyObject {
     }
 }
 
-/// `_exits(frames)`: what is to be called at the ends of the `with` blocks that threads are in, as
-/// (identifier, frame, `__exit__`), and other things (see [`Live::exits`]).
-unsafe extern "C-unwind" fn exits(_: *mut PyObject, frames: *mut PyObject) -> *mut PyObject {
+/// `_exits(frames, code)`: what is to be called at the ends of the `with` blocks that threads are in, as
+/// (identifier, frame, `__exit__`), and other things (see [`Live::exits`]); and the code itself of each
+/// frame that runs it.
+unsafe extern "C-unwind" fn exits(_: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
     let (Some(python), Some(live)) = (python::found(), Live::known()) else {
         return ptr::null_mut();
     };
-    // SAFETY: called by the interpreter, holding the GIL.
+    // SAFETY: called by the interpreter, holding the GIL, with a tuple.
     unsafe {
+        let frames = (python.PyTuple_GetItem)(arguments, 0);
+        let code = (python.PyTuple_GetItem)(arguments, 1);
+        if code.is_null() {
+            return code;
+        }
         let mut list = List::new(python);
         let whole = for_each_frame(python, live, frames, &mut |ident, frame| {
+            if live.code(frame) == code {
+                list.push(&[ident, frame, code]);
+            }
             live.exits(frame, &mut |exit| list.push(&[ident, frame, exit]));
         });
         list.made_of(whole)

@@ -40,8 +40,12 @@ def _holds(frames, threading, known):
         if kind is not None]
     condition = threading.get('_Condition')
     holds = {}
-    for ident, frame, leave in _exits(frames):
+    waiting = []
+    for ident, frame, leave in _exits(frames, known.condition_wait):
         kind = type(leave)
+        if leave is known.condition_wait:
+            waiting.append((ident, frame))
+            continue
         if kind is type(len):
             held = leave.__self__
         elif kind is type(_Nobody.nothing):
@@ -54,15 +58,12 @@ def _holds(frames, threading, known):
             holds.setdefault(ident, []).append(
                 (id(held), frame.f_code.co_filename, frame.f_lineno))
     # While it waits for a condition it has let go of that one's lock.
-    for ident, held in holds.items():
-        frame = frames.get(ident)
-        while frame is not None:
-            if known.codes.get(id(frame.f_code)) == 'condition':
-                one = _variable(frame, 'self')
-                one = one and _attributes(one[0]) or {}
-                lock = id(one.get('_Condition__lock'))
-                held[:] = [hold for hold in held if hold[0] != lock]
-            frame = frame.f_back
+    for ident, frame in waiting:
+        if ident in holds:
+            one = _variable(frame, 'self')
+            one = one and _attributes(one[0]) or {}
+            lock = id(one.get('_Condition__lock'))
+            holds[ident] = [hold for hold in holds[ident] if hold[0] != lock]
     return holds
 
 
@@ -73,12 +74,15 @@ class _Nobody(object):
 
 class _Known(object):
     """What is looked up once for all threads: lock is the type of plain locks,
-    sleep the function; codes and lines are by code."""
+    sleep the function; codes and lines are by code; condition_wait is the code of
+    a condition's own function, or a number."""
 
     def __init__(self, threading):
         self.lock = _module('thread').get('LockType')
         self.sleep = _module('time').get('sleep')
         self.codes = _known_codes(threading)
+        wait = _class_attributes(threading.get('_Condition')).get('wait')
+        self.condition_wait = type(wait) is type(_number) and wait.func_code or 0
         self.lines = {}
 
 

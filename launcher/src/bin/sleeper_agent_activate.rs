@@ -320,7 +320,8 @@ fn state_of(
     let time = SystemTime::now();
     // Meanwhile, as it takes as long; and our question wakes threads that slept.
     let (answer, times) = thread::scope(|scope| {
-        let times = thread::Builder::new().spawn_scoped(scope, || idle_times::of(process));
+        let builder = thread::Builder::new().name("idle-times".to_owned());
+        let times = builder.spawn_scoped(scope, || idle_times::of(process));
         (ask(), times.ok().and_then(|times| times.join().ok()))
     });
     let report = Report::new(process, command, answer?, &times.unwrap_or_default())?.asked_at(time);
