@@ -31,20 +31,27 @@ pub fn heading(process: Process, command: &[String]) -> String {
 /// do nothing to a terminal. `coloured` is for the full format, and comes last: what is an escape
 /// sequence then is ours.
 pub fn print(heading: Option<&str>, state: &[u8], coloured: bool) -> Result<(), Trouble> {
-    let mut text = heading.unwrap_or_default().as_bytes().to_vec();
-    text.extend_from_slice(&harmless(state));
-    if !text.ends_with(b"\n") {
-        text.push(b'\n');
+    let mut heading = Cow::from(heading.unwrap_or_default());
+    let mut state = harmless(state);
+    let mut end = match state.ends_with(b"\n") {
+        true => "",
+        false => "\n",
     }
-    if heading.is_some() {
-        text.push(b'\n');
+    .to_owned();
+    if !heading.is_empty() {
+        end.push('\n');
     }
     if coloured {
-        text = painted(&String::from_utf8_lossy(&text)).into_bytes();
+        heading = painted(&heading).into();
+        state = painted(&String::from_utf8_lossy(&state))
+            .into_bytes()
+            .into();
     }
+    // A state may have megabytes: it is not copied for what stands around it.
     let mut output = io::stdout().lock();
-    output
-        .write_all(&text)
+    let mut parts = [heading.as_bytes(), &state, end.as_bytes()].into_iter();
+    parts
+        .try_for_each(|part| output.write_all(part))
         .and_then(|()| output.flush())
         .map_err(|error| Trouble::plain(format!("its state could not be written ({error})")))
 }

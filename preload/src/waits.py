@@ -138,9 +138,9 @@ def _wait(frame, known):
                 'count': _number(held.get('_RLock__count'))}
     if what != 'condition':
         return _wait_in_call(frame, known)
-    variables = dict(_variables(frame))
-    wait = {'for': what, 'thing': variables.get('self'),
-            'limited': variables.get('timeout') is not None}
+    timeout = _variable(frame, 'timeout')
+    wait = {'for': what, 'thing': (_variable(frame, 'self') or (None,))[0],
+            'limited': timeout is not None and timeout[0] is not None}
     # A condition is what the others are made of. It is waited for two frames
     # further out where there is a function between, as _Event has on 2.6.
     outer = frame.f_back
@@ -151,16 +151,18 @@ def _wait(frame, known):
         outer = outer is not None and outer.f_back or None
     else:
         return wait
-    thing = dict(_variables(outer)).get('self')
-    held = _attributes(thing) or {}
+    thing = (_variable(outer, 'self') or (None,))[0]
     wait['for'] = what
     wait['thing'] = thing
+    if what == 'event':
+        return wait
+    held = _attributes(thing) or {}
     if what == 'thread':
         wait['name'] = _text(held.get('_Thread__name'))
         wait['joined'] = _number(held.get('_Thread__ident'))
     elif what == 'semaphore':
         wait['value'] = _number(held.get('_Semaphore__value'))
-    elif what != 'event':
+    else:
         wait['most'] = _number(held.get('maxsize'))
         queue = held.get('queue')
         kind = type(queue)
