@@ -16,6 +16,8 @@ pub enum Failure {
     NoMemory,
     /// The modules it needs cannot be had without waiting.
     NoModules,
+    /// The garbage collector cannot be stopped for it.
+    NoCollector,
     /// It raised: see [`last_exception`].
     Raised,
     /// The interpreter is being taken apart.
@@ -29,6 +31,7 @@ impl Failure {
     pub fn from_code(code: u32) -> Self {
         [
             Self::NoModules,
+            Self::NoCollector,
             Self::Raised,
             Self::ShuttingDown,
             Self::Panicked,
@@ -47,6 +50,11 @@ impl fmt::Display for Failure {
                 out,
                 "linecache is not imported, and could not be (another thread is importing, or \
                  memory is out)"
+            ),
+            Self::NoCollector => write!(
+                out,
+                "the garbage collector cannot be stopped for more than the plain state (another \
+                 thread is importing, or the program has functions of its own in place of gc's)"
             ),
             Self::Raised => write!(out, "the agent's snippet failed: {}", last_exception()),
             Self::ShuttingDown => write!(out, "the interpreter is shutting down"),

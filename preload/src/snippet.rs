@@ -75,8 +75,8 @@ pub unsafe fn collect(
         prepare(python)?;
         let mut arguments: [*mut PyObject; 2] = [python._Py_NoneStruct; 2];
         if wanted.facts {
-            if !undisturbed::can_stop_collector() {
-                return Err(Failure::NoModules);
+            if !undisturbed::can_stop_collector(python) {
+                return Err(Failure::NoCollector);
             }
             facts::prepare(python)?;
             arguments[1] = facts::MORE.load(Ordering::Relaxed);

@@ -52,7 +52,7 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
     // SAFETY: called by the interpreter, holding the GIL. All that is made here is given back here,
     // but for what is returned; where that is null, an exception is set.
     unsafe {
-        if !undisturbed::can_stop_collector() {
+        if !undisturbed::can_stop_collector(python) {
             // A finalizer may let others run, and frames go.
             (python.Py_IncRef)(frames);
             return carried::call(python, &IN_PYTHON, &[frames]);

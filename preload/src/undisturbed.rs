@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::carried::call;
 use crate::failure::Failure;
-use crate::imports;
+use crate::live::Live;
 use crate::python::{PyObject, Python};
+use crate::{dictionary, imports, variables};
 
 /// The collector's switches; null until first needed in an interpreter's life. Read and written
 /// only by who holds the GIL.
@@ -42,7 +43,8 @@ pub unsafe fn alone(python: &Python, part: impl FnOnce() -> *mut PyObject) -> *m
     // SAFETY: the caller's. The counter is a plain int that only the GIL's holder minds.
     unsafe {
         python._Py_Ticker.write_volatile(c_int::MAX);
-        let stopped = is_true(python, call(python, &GC_ENABLED, &[]));
+        let stopped = !GC_ENABLE.load(Ordering::Relaxed).is_null()
+            && is_true(python, call(python, &GC_ENABLED, &[]));
         if stopped {
             GC_STOPPED.store(true, Ordering::Relaxed);
             is_true(python, call(python, &GC_DISABLE, &[]));
@@ -151,13 +153,19 @@ pub unsafe fn keeping_exc_info(
     }
 }
 
-/// Whether no garbage collection runs within [`alone`]. Holding the GIL.
-pub fn can_stop_collector() -> bool {
+/// Whether no garbage collection runs within [`alone`].
+///
+/// # Safety
+/// As for `snippet::collect`.
+pub unsafe fn can_stop_collector(python: &Python) -> bool {
+    // SAFETY: the caller's.
     !GC_ENABLE.load(Ordering::Relaxed).is_null()
+        || !GC_ENABLED.load(Ordering::Relaxed).is_null()
+            && unsafe { !is_true(python, call(python, &GC_ENABLED, &[])) }
 }
 
-/// Finds the garbage collector's switches, unless that is done, or another thread is importing:
-/// the next question tries again.
+/// Finds the garbage collector's switches, unless that is done, or another thread is importing, or the
+/// program has put functions of its own in place of them: the next question tries again.
 ///
 /// # Safety
 /// As for `snippet::collect`.
@@ -168,17 +176,52 @@ pub unsafe fn find_collector(python: &Python) {
     // SAFETY: the caller's; the functions' references are kept, and keep the module's.
     unsafe {
         if let Ok(collector) = imports::module(python, c"gc", ptr::null_mut()) {
-            for (name, place) in [
-                (c"isenabled", &GC_ENABLED),
-                (c"disable", &GC_DISABLE),
-                (c"enable", &GC_ENABLE),
-            ] {
-                let function = (python.PyObject_GetAttrString)(collector, name.as_ptr());
-                place.store(function, Ordering::Relaxed);
+            let places = [&GC_ENABLED, &GC_DISABLE, &GC_ENABLE];
+            let mut found =
+                [c"isenabled", c"disable", c"enable"].map(|name| switch(python, collector, name));
+            // One alone is of no use.
+            if found[1..].iter().any(|one| one.is_null()) {
+                for one in &mut found[1..] {
+                    (python.Py_DecRef)(std::mem::replace(one, ptr::null_mut()));
+                }
+            }
+            for (place, function) in places.into_iter().zip(found) {
+                (python.Py_DecRef)(place.swap(function, Ordering::Relaxed));
             }
             (python.Py_DecRef)(collector);
             (python.PyErr_Clear)();
         }
+    }
+}
+
+/// A function of the module's, a new reference; null if there is none, or if it is none of C's, as all of
+/// that module are.
+///
+/// # Safety
+/// As for `snippet::collect`.
+unsafe fn switch(python: &Python, module: *mut PyObject, name: &CStr) -> *mut PyObject {
+    let Some(live) = Live::known() else {
+        // SAFETY: the caller's.
+        return unsafe { (python.PyObject_GetAttrString)(module, name.as_ptr()) };
+    };
+    // SAFETY: the caller's; what the dictionary has is borrowed. Whatever stands in the module's place,
+    // it is not asked.
+    unsafe {
+        let name = (python.PyString_FromString)(name.as_ptr());
+        if name.is_null() {
+            return name;
+        }
+        let dictionary = variables::own(python, live, module);
+        let mut function = ptr::null_mut();
+        if !dictionary.is_null() {
+            function = dictionary::value(python, live, dictionary, name);
+        }
+        (python.Py_DecRef)(name);
+        if function.is_null() || live.type_of(function) != python.PyCFunction_Type {
+            function = ptr::null_mut();
+        }
+        (python.Py_IncRef)(function);
+        function
     }
 }
 

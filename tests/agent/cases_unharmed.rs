@@ -1,5 +1,6 @@
 //! What an agent could disturb in the program, and must not.
 
+use crate::cases_full::WAYS;
 use crate::{Case, Need::Nothing};
 use std::time::Duration;
 use tests::ask::{activate, place_shim, preloaded, state, target, woken_target};
@@ -36,7 +37,29 @@ pub const CASES: &[Case] = &[
     ("signal_handlers_stay", Nothing, signal_handlers_stay),
     ("ends_while_first_asked", Nothing, ends_while_first_asked),
     ("nothing_stays_imported", Nothing, nothing_stays_imported),
+    ("own_switches", Nothing, own_switches),
 ];
+
+/// Its own functions in place of the collector's are not called. Where they would have to be, what takes
+/// that the collector stops is not to be had.
+fn own_switches(python: &Interpreter) {
+    for (arguments, runs) in [(&[][..], "True"), (&["off"][..], "False")] {
+        let mut program = woken_target(python, "own_switches.py", arguments);
+        let pid = program.pid().to_string();
+        for via in WAYS {
+            activate(["--via", via, &pid]).expect_code(0);
+            let ended = activate(["--format", "full", "--via", via, &pid]);
+            ended.expect_code(0);
+            let why = "Read from memory, without the GIL: the garbage collector cannot be stopped";
+            let out = ended.out();
+            assert_eq!(out.contains(why), runs == "True", "{out}");
+        }
+        program.say("");
+        let ended = program.end();
+        assert_eq!(ended.out(), format!("ready\nran [], runs {runs}\n"));
+        ended.expect_code(7);
+    }
+}
 
 fn unharmed(python: &Interpreter, what: &str) {
     let folder = Scratch::new();
