@@ -268,7 +268,8 @@ impl Live {
         }
     }
 
-    /// Whether this is the name of one of a code's variables, those in cells among them.
+    /// Whether this is the name of one of a code's own variables, those in cells among them; not of
+    /// one of a function's around it, which in a class may be one of the class's too.
     ///
     /// # Safety
     /// Holding the GIL; this is a code object.
@@ -281,7 +282,7 @@ impl Live {
         // SAFETY: the caller's; these are tuples. Names in code are interned: those that are equal
         // are the same.
         unsafe {
-            [CODE_VARIABLES, CODE_CELLS, CODE_FREE]
+            [CODE_VARIABLES, CODE_CELLS]
                 .map(|names| self.word(code, 0, names))
                 .into_iter()
                 .any(|names| {

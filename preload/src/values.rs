@@ -125,8 +125,14 @@ impl Taking<'_> {
             let names = self.live.names_in_dictionary(python, frame);
             let globals = self.live.globals(frame);
             if self.wanted.locals {
-                self.live.variables(python, frame, &mut |name, value| {
-                    self.variable(b'L', name, value);
+                let live = self.live;
+                live.variables(python, frame, &mut |name, value| {
+                    let is_of_class = !names.is_null()
+                        && !live.has_variable(python, live.code(frame), name)
+                        && !self.under(names, name).is_null();
+                    if !is_of_class {
+                        self.variable(b'L', name, value);
+                    }
                 });
                 if !names.is_null() {
                     self.in_dictionary(frame, names);
@@ -162,7 +168,9 @@ impl Taking<'_> {
                 }
             });
             let (mut at, mut name, mut value) = (0, ptr::null_mut(), ptr::null_mut());
-            while (python.PyDict_Next)(names, &mut at, &mut name, &mut value) != 0 {
+            while !self.values.text.is_full
+                && (python.PyDict_Next)(names, &mut at, &mut name, &mut value) != 0
+            {
                 if is_shown(self, name) && !told.contains(&(name as usize)) {
                     self.variable(b'L', name, value);
                 }

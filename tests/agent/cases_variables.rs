@@ -129,6 +129,13 @@ fn kinds(python: &Interpreter) {
         assert_eq!(below(&text, "executes"), ["argument = 6", "made = 1"]);
         let in_cells = ["first = 1", "second = 'in a cell'", "third = 3"];
         assert_eq!(below(&text, "in_cells"), in_cells);
+        let in_class = [
+            "free = 1",
+            "bound = 'of the class'",
+            "other = 1",
+            "method = <function method at >",
+        ];
+        assert_eq!(below(&text, "Body"), in_class);
         let inner = below(&text, "inner");
         assert!(inner[0].starts_with("before = {"), "{inner:?}");
         let globals = below(&shown(&program, &["--globals", "--via", via]), "inner");

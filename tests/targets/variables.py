@@ -144,6 +144,18 @@ def executes(argument):
     gate.acquire()
 
 
+def in_class():
+    free, bound = 1, 'of the function'
+
+    class Body(object):
+        bound = 'of the class'
+        other = free
+
+        def method(self):
+            return free, bound
+        gate.acquire()
+
+
 def inner(before):
     gate.acquire()
     never_there()
@@ -198,7 +210,7 @@ def own():
 
 
 for target, arguments in ((own, ()),) if 'repr' in sys.argv else (
-        (kinds, ('first',)), (executes, (5,)), (in_cells, (1, 2, 3))):
+        (kinds, ('first',)), (executes, (5,)), (in_cells, (1, 2, 3)), (in_class, ())):
     thread = threading.Thread(target=target, args=arguments)
     thread.setDaemon(True)
     thread.start()
