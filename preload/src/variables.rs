@@ -225,6 +225,10 @@ unsafe extern "C-unwind" fn variable(_: *mut PyObject, arguments: *mut PyObject)
     // SAFETY: called by the interpreter, holding the GIL, with a tuple; a new tuple's item takes over
     // the reference.
     unsafe {
+        // 2.6 calls without where there is no memory for them.
+        if arguments.is_null() {
+            return (python.PyErr_NoMemory)();
+        }
         let frame = (python.PyTuple_GetItem)(arguments, 0);
         let wanted = (python.PyTuple_GetItem)(arguments, 1);
         if wanted.is_null() {
@@ -253,6 +257,10 @@ unsafe extern "C-unwind" fn item(_: *mut PyObject, arguments: *mut PyObject) -> 
     };
     // SAFETY: called by the interpreter, holding the GIL, with a tuple.
     unsafe {
+        // 2.6 calls without where there is no memory for them.
+        if arguments.is_null() {
+            return (python.PyErr_NoMemory)();
+        }
         let dictionary = (python.PyTuple_GetItem)(arguments, 0);
         let name = (python.PyTuple_GetItem)(arguments, 1);
         if name.is_null() {
@@ -291,6 +299,10 @@ unsafe extern "C-unwind" fn exits(_: *mut PyObject, arguments: *mut PyObject) ->
     };
     // SAFETY: called by the interpreter, holding the GIL, with a tuple.
     unsafe {
+        // 2.6 calls without where there is no memory for them.
+        if arguments.is_null() {
+            return (python.PyErr_NoMemory)();
+        }
         let frames = (python.PyTuple_GetItem)(arguments, 0);
         let code = (python.PyTuple_GetItem)(arguments, 1);
         if code.is_null() {
@@ -314,6 +326,10 @@ unsafe extern "C-unwind" fn having(_: *mut PyObject, arguments: *mut PyObject) -
     };
     // SAFETY: called by the interpreter, holding the GIL, with a tuple.
     unsafe {
+        // 2.6 calls without where there is no memory for them.
+        if arguments.is_null() {
+            return (python.PyErr_NoMemory)();
+        }
         let frames = (python.PyTuple_GetItem)(arguments, 0);
         let objects = (python.PyTuple_GetItem)(arguments, 1);
         let count = if objects.is_null() {
