@@ -31,6 +31,9 @@ _FUNCTIONS = (
 # Further out in a stack it is not looked for these.
 _FARTHEST = 6
 
+# What holds these that is not who waits for them.
+_CONTENTS = {'queue_get': 'queue', 'result': 'value'}
+
 # Containers are looked into so deep, and at so many objects in all.
 _DEEPEST_HELD = 3
 _MOST_HELD = 200000
@@ -39,29 +42,25 @@ _MOST_HELD = 200000
 _READ, _WRITE = 1, 2
 
 
-def _linked(greenlets, others):
+def _linked(greenlets, others, left):
     """Return what greenlets of gevent's wait for, by id, as (what it is, the
     object, what is held of the greenlet): what holds a function that switches
     to the greenlet, or to a waiter of its."""
     waiters = {}
-    left = [_MOST_HELD]
     references = _references()
     # By identity: a metaclass may have ideas of its own about `in`.
     containers = dict.fromkeys(map(id, (list, tuple, dict, set, _deque())))
-    hub = _module('gevent.hub').get('Hub')
     for thing, what in others:
         if what == 'waiter':
-            for one in references(thing):
-                if id(one) in greenlets and type(one) is not hub:
-                    waiters[id(thing)] = id(one)
+            waiters[id(thing)] = id(_in_c(thing, 'greenlet'))
     waits = {}
     for thing, what in others:
         if what == 'waiter':
             continue
-        contents = ()
-        if what == 'queue_get':
+        contents = None
+        if what in _CONTENTS:
             # They are no waiters, whatever they are.
-            contents = _in_c(thing, 'queue')
+            contents = _in_c(thing, _CONTENTS[what])
         for held in _held(thing, contents, references, containers, left):
             owner = held
             if type(held) is type(_Greenlet.__init__):
@@ -88,12 +87,19 @@ def _held(thing, contents, references, containers, left):
     for _ in range(_DEEPEST_HELD):
         inner = []
         for one in references(*these):
+            # With what it puts in, somebody who waits.
+            if type(one) is tuple and len(one) == 2:
+                one = one[1]
             kind = type(one)
+            if one is contents:
+                continue
             if id(kind) not in containers:
                 found.append(one)
-            elif one is not contents and len(one) <= left[0]:
+            elif len(one) <= left[0]:
                 left[0] -= len(one)
                 inner.append(one)
+            else:
+                left[1] = False
         these = inner
         if not inner:
             break
@@ -187,7 +193,7 @@ def _of_gevent(what, thing, owner):
         wait['value'] = _number(_in_c(thing, 'counter'))
     if what == 'queue_get':
         # One who puts something in waits with that in hand.
-        if type.__dict__['__name__'].__get__(type(owner)) == 'ItemWaiter':
+        if _text(type.__dict__['__name__'].__get__(type(owner))) == 'ItemWaiter':
             wait['for'] = 'queue_put'
         _tell_queue(wait, _in_c(thing, 'maxsize'), _in_c(thing, 'queue'))
     return wait

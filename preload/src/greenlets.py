@@ -50,7 +50,7 @@ def _find(frames):
     to tell of greenlets; None where they cannot be found."""
     if type(sys.modules) is not dict:
         return None
-    if not [name for name in _MODULES if name in sys.modules]:
+    if not [name for name in _MODULES if _item(sys.modules, name)]:
         return {}
     kind = _greenlet_type()
     if kind is None:
@@ -83,8 +83,10 @@ def _find(frames):
     for one in list(greenlets.values()):
         _add_roots(one, look, greenlets)
     _add_threads(greenlets, frames)
-    waits = _linked(greenlets, others)
-    _add_states(greenlets, waits, frames)
+    # How many more containers' contents are looked at, and whether all were.
+    left = [_MOST_HELD, [one for one in left_out if one[0]] == []]
+    waits = _linked(greenlets, others, left)
+    _add_states(greenlets, waits, frames, left[1])
     told = _told(greenlets, waits, frames)
     told['left_out'] = left_out[0][0]
     return told
@@ -168,7 +170,7 @@ def _add_roots(one, look, greenlets):
     chain = []
     while one.root == 0:
         chain.append(one)
-        if one.parent is None or len(chain) > len(greenlets):
+        if one.parent is None or len(chain) > _MOST_GREENLETS:
             one.root = id(one.thing)
             break
         if id(one.parent) not in greenlets:
@@ -203,9 +205,9 @@ def _add_threads(greenlets, frames):
         one.thread = threads.get(one.root, 0)
 
 
-def _add_states(greenlets, waits, frames):
+def _add_states(greenlets, waits, frames, whole):
     """Find out which of the greenlets are suspended, and which is the current
-    one of each thread."""
+    one of each thread; whole is whether all have been looked at."""
     unknown = {}
     for ident, one in greenlets.items():
         if one.dead:
@@ -222,7 +224,10 @@ def _add_states(greenlets, waits, frames):
     for thread, candidates in unknown.items():
         current = candidates
         frame = frames.get(thread)
-        if frame is not None and len(candidates) > 1:
+        if not whole or frame is not None and len(candidates) > 1:
+            # Not by what remains.
+            current = []
+        if current == [] and frame is not None:
             while frame.f_back is not None:
                 frame = frame.f_back
             loop = dict(_variables(frame)).get('self')

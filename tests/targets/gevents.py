@@ -110,10 +110,16 @@ gevent.sleep(0.05)
 # What is in a queue does not wait for it.
 holds = gevent.queue.Queue()
 holds.put(greenlets['parks'].switch)
+channel = gevent.queue.Channel()
+given = gevent.queue.Queue(1)
+given.put(1)
+for one in channel, given:
+    greenlets['puts_%s' % type(one).__name__] = gevent.spawn(one.put, greenlets['parks'])
 more = [gevent.spawn(sleeps) for _ in range('many' in sys.argv and 10100 or 0)]
 gevent.sleep(0.05)
 not_begun = [gevent.Greenlet(sleeps), gevent.Greenlet(sleeps)]
-things = {'event': event, 'result': result, 'semaphore': semaphore, 'empty': empty, 'full': full}
+things = {'event': event, 'result': result, 'semaphore': semaphore, 'empty': empty, 'full': full,
+          'channel': channel, 'given': given}
 for what, one in sorted(greenlets.items()):
     say('greenlet %s %d' % (what, id(one)))
 for what, one in sorted(things.items()):
