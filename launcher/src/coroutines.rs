@@ -57,7 +57,7 @@ pub struct Wait {
     pub class: Option<String>,
     /// Its address (`id()`).
     pub id: Option<u64>,
-    /// How long it is until a timer goes off, in seconds.
+    /// How long it is until a timer goes off, or it is given up, in seconds.
     pub seconds: Option<f64>,
 }
 
@@ -105,7 +105,12 @@ impl Wait {
         }
         let mut words = words.replace("{}", &class);
         if let Some(seconds) = self.seconds {
-            let _ = write!(words, " ({} to go)", duration(seconds));
+            let most = if self.kind == "timeout" {
+                ""
+            } else {
+                "at most "
+            };
+            let _ = write!(words, " ({most}{} to go)", duration(seconds));
         }
         words
     }
@@ -129,7 +134,9 @@ impl Coroutines {
             let library = chain.get("library")?.text()?;
             let mut frames = Vec::new();
             for number in chain.get("chain")?.list()? {
-                frames.extend(stacks.get(&number.number()?)?.iter().cloned());
+                // One that the program marked as the agent's own is not there.
+                let stack = stacks.get(&number.number()?);
+                frames.extend(stack.into_iter().flatten().cloned());
             }
             Some(Chain {
                 library: LIBRARIES.into_iter().find(|&known| known == library)?,
@@ -139,10 +146,12 @@ impl Coroutines {
             })
         };
         let chains = chains.list()?.iter().map(chain);
+        let mut suspended: Vec<Chain> = chains.collect::<Option<_>>()?;
+        suspended.retain(|chain| !chain.frames.is_empty());
         Some(Coroutines::Told(Told {
             count: words.get("count")?.number()?,
             left_out: words.get("left_out")?.number()?,
-            suspended: chains.collect::<Option<_>>()?,
+            suspended,
         }))
     }
 

@@ -46,7 +46,10 @@ def _find_generators(frames):
         return None
     kinds = []
     for name in imported:
-        kind = name == _TORNADO and _runner() or _got_result()
+        if name == _TORNADO:
+            kind = _runner()
+        else:
+            kind = _got_result()
         if kind is None:
             return None
         kinds.append(kind)
@@ -71,10 +74,11 @@ def _find_generators(frames):
             if name == _TORNADO:
                 drivers.add_runners(by_kind[index])
             else:
-                deferreds = []
+                deferreds, whole = [], True
                 if len(kinds) - len(holders) > len(imported):
                     deferreds = by_kind[len(imported)]
-                drivers.add_functions(by_kind[index], deferreds)
+                    whole = left_out[len(imported)][0] == 0
+                drivers.add_functions(by_kind[index], deferreds, whole)
         drivers.link()
         drivers.add_holders(by_kind[len(kinds) - len(holders):], holders)
         return drivers.told(frames)
@@ -97,8 +101,10 @@ def _got_result():
 
 def _nested(module, outer, inner):
     """Return the code of a function that is defined within a module's one, or
-    None."""
+    within one of Deferred's; or None."""
     function = _module(module).get(outer)
+    if outer == 'addTimeout':
+        function = _class_attributes(_module(module).get('Deferred')).get(outer)
     if type(function) is type(_find):
         code = function.func_code
         for constant in code.co_consts:
@@ -138,9 +144,10 @@ class _Drivers(object):
         self.all = []
         self.known = {}
         self.left_out = 0
-        # What holds things that are waited for, by their id: see
-        # generator_waits.py.
+        # What holds things that are waited for, and the timers by which they
+        # are given up, by their id: see generator_waits.py.
         self.holders = {}
+        self.limits = {}
 
     def in_time(self, things, until):
         """Return as many of the things as there is time for, one by one."""
@@ -170,10 +177,12 @@ class _Drivers(object):
                     held.get('result_future'), held.get('io_loop')))
         self.left_out += len(runners) - looked_at
 
-    def add_functions(self, functions, deferreds):
+    def add_functions(self, functions, deferreds, whole):
         waited = {}
+        left = len(deferreds)
         wanted = dict.fromkeys(map(id, functions))
         for deferred in self.in_time(deferreds, _DEFERREDS_UNTIL):
+            left -= 1
             for function in _callbacks(deferred):
                 # A pair: one for results, one for failures.
                 if type(function) is tuple and len(function) == 2 and (
@@ -197,7 +206,11 @@ class _Drivers(object):
             else:
                 self.add(driven)
         for driven in unlinked:
-            self.add(driven)
+            if whole and left == 0:
+                self.add(driven)
+            elif driven.frame is not None and id(driven.generator) not in self.known:
+                # What it waits for may be one of those that are left.
+                self.left_out += 1
         self.left_out += len(functions) - looked_at
 
     def link(self):
@@ -234,7 +247,8 @@ class _Drivers(object):
         for these, rows in zip(things, holders):
             for thing in self.in_time(these, _HOLDERS_UNTIL):
                 _look_into(
-                    thing, rows, wanted, self.callbacks, self.holders)
+                    thing, rows, wanted, self.callbacks, self.holders,
+                    self.limits)
 
     def told(self, frames):
         """Return what there is to tell, and add the frames that stand in it."""
@@ -248,7 +262,7 @@ class _Drivers(object):
                 continue
             for chain, wait in self.chains(one):
                 room[0] -= len(chain)
-                if room[0] < 0:
+                if room[0] < 0 or len(told) >= _MOST_DRIVERS:
                     break
                 for driven in chain:
                     if not driven.is_told:
@@ -259,7 +273,7 @@ class _Drivers(object):
                     'name': _text(one.generator.gi_code.co_name),
                     'chain': [-id(driven.generator) for driven in chain],
                     'wait': wait})
-            if room[0] < 0:
+            if room[0] < 0 or len(told) >= _MOST_DRIVERS:
                 break
         suspended = [one for one in self.all if one.frame is not None]
         count = len([one for one in suspended if one.is_told])
@@ -297,13 +311,13 @@ class _Drivers(object):
 
     def wait(self, innermost):
         return _generator_wait(
-            innermost, self.holders, self.callbacks.moment)
+            innermost, self.holders, self.limits, self.callbacks.moment)
 
     def let_go(self):
         # Where some wait for each other, these objects of ours would keep their
         # generators until the program's next garbage collection.
         for one in self.all:
-            one.inner = []
+            del one.inner[:]
 
 
 def _none():

@@ -74,6 +74,18 @@ fn expected(
     chains
 }
 
+/// Which of them give up waiting after a time.
+fn given_up(told: &Value) -> Vec<&str> {
+    let all = told["suspended"].as_array().unwrap().iter();
+    let limited = all.filter(|chain| {
+        let wait = &chain["waits_for"];
+        wait["seconds"] != Value::Null && wait["kind"] != "timeout"
+    });
+    limited
+        .map(|chain| chain["name"].as_str().unwrap())
+        .collect()
+}
+
 #[track_caller]
 fn ends_well(mut program: Program) {
     program.say("");
@@ -94,17 +106,20 @@ fn tornado(python: &Interpreter) {
                 ("joins joined", "future", "together"),
                 ("joins joined", "future", "together"),
                 ("limits joined", "future", "together"),
-                ("limits_future", "timeout", ""),
+                ("limits_future", "future", "limit"),
                 ("sleeps", "timeout", ""),
                 ("waits_for_event", "event", "event"),
                 ("waits_for_semaphore", "semaphore", "semaphore"),
                 ("gets", "queue_get", "empty"),
                 ("puts", "queue_put", "full"),
                 ("reads", "read", "stream"),
+                ("waits_for_what_is_put", "future", "told"),
+                ("mentions", "future", "plain"),
                 ("waits_for_what_runs", "running", ""),
             ];
             assert_eq!(chains(&told, "tornado"), expected(&said, &right), "{set}");
-            assert_eq!(json!([told["count"], told["left_out"]]), json!([16, 0]));
+            assert_eq!(json!([told["count"], told["left_out"]]), json!([18, 0]));
+            assert_eq!(given_up(&told), ["limits_future"], "{set}");
         }
         ends_well(program);
     }
@@ -122,13 +137,16 @@ fn twisted(python: &Interpreter) {
                 ("limits joined", "deferred", "together_2"),
                 ("lists", "deferred", "list"),
                 ("sleeps", "timeout", ""),
+                ("slept", "deferred", "later"),
+                ("limits_deferred", "deferred", "limited"),
                 ("waits_for_lock", "lock", "lock"),
                 ("waits_for_semaphore", "semaphore", "semaphore"),
                 ("gets", "queue_get", "empty"),
                 ("waits_for_what_runs", "running", ""),
             ];
             assert_eq!(chains(&told, "twisted"), expected(&said, &right), "{set}");
-            assert_eq!(json!([told["count"], told["left_out"]]), json!([14, 0]));
+            assert_eq!(json!([told["count"], told["left_out"]]), json!([16, 0]));
+            assert_eq!(given_up(&told), ["limits_deferred"], "{set}");
         }
         ends_well(program);
     }
@@ -162,7 +180,7 @@ fn text(python: &Interpreter) {
         assert!(threads.contains("\n### Thread "), "{out}");
         assert!(!rest.contains("\n### Thread "), "{out}");
         for lines in [
-            ", 1 thread, 0 suspended greenlets, 16 suspended generators\n".to_owned(),
+            ", 1 thread, 0 suspended greenlets, 18 suspended generators\n".to_owned(),
             format!(
                 "\n\n### Generator outermost, driven by tornado: suspended, each of these 3 waits for the \
                  next\n  - waits for Future {:#x}\n  File \"",
@@ -170,6 +188,10 @@ fn text(python: &Interpreter) {
             ),
             format!("\n  - waits for room in Queue {:#x}\n", said["thing full"]),
             "\n  - waits for a timeout (16 min ".to_owned(),
+            format!(
+                "\n  - waits for Future {:#x} (at most 16 min ",
+                said["thing limit"]
+            ),
             "\n  - waits for a generator that runs\n".to_owned(),
         ] {
             assert!(out.contains(&lines), "{lines}: {out}");
@@ -243,12 +265,12 @@ fn a_likeness(python: &Interpreter) {
         });
         let mut names: Vec<_> = names.collect();
         names.sort();
-        // That one of them leads to the circle is found among all that its result holds.
         assert_eq!(
             names,
             [
                 "tornado and_back there",
-                "tornado circular suspended",
+                "tornado circular",
+                "tornado suspended",
                 "twisted suspended"
             ],
             "{told:#}"

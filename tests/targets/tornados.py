@@ -27,6 +27,13 @@ full.put_nowait(1)
 here, there = socket.socketpair()
 stream = tornado.iostream.IOStream(here)
 over = Future()
+limit = tornado.gen.with_timeout(loop.time() + 1000, over)
+told = Future()
+# What has gone off, and is kept; and what is to be put into a queue, with nobody who waits for it.
+kept_timer = loop.call_later(0, lambda: None)
+full_of_futures = tornado.queues.Queue(1)
+full_of_futures.put_nowait(1)
+put = full_of_futures.put(told)
 
 
 def say(line):
@@ -67,7 +74,18 @@ def limits():
 
 @tornado.gen.coroutine
 def limits_future():
-    yield tornado.gen.with_timeout(loop.time() + 1000, over)
+    yield limit
+
+
+@tornado.gen.coroutine
+def waits_for_what_is_put():
+    yield told
+
+
+@tornado.gen.coroutine
+def mentions():
+    # Its result is no matter to what a callback of it merely mentions.
+    yield plain
 
 
 @tornado.gen.coroutine
@@ -128,10 +146,11 @@ def waits_for_what_runs():
 more = [one_of_many() for _ in range('many' in sys.argv and 20100 or 0)]
 kept = [finished()] + [one() for one in (
     outermost, joins, limits, limits_future, sleeps, waits_for_event, waits_for_semaphore, gets,
-    puts, reads)]
+    puts, reads, waits_for_what_is_put, mentions)]
+kept[-1].add_done_callback((lambda mentioned: lambda _: mentioned)(told))
 things = {
     'plain': plain, 'together': together, 'event': event, 'semaphore': semaphore, 'empty': empty,
-    'full': full, 'stream': stream, 'over': over}
+    'full': full, 'stream': stream, 'over': over, 'limit': limit, 'told': told}
 for what in sorted(things):
     say('thing %s %d' % (what, id(things[what])))
 modules = []
@@ -156,7 +175,7 @@ def end():
     counts.append(counted())
     modules.append(sorted(sys.modules))
     say('left %s' % (counts[0] != counts[1] or modules[0] != modules[1]))
-    for future in (plain, together, over):
+    for future in (plain, together, over, told):
         future.set_result(None)
     event.set()
     semaphore.release()

@@ -20,6 +20,10 @@ semaphore = DeferredSemaphore(1)
 semaphore.acquire()
 empty = DeferredQueue()
 list_of_one = DeferredList([Deferred()])
+plain_later = Deferred()
+later = deferLater(reactor, 0, lambda: plain_later)
+limited = Deferred()
+kept_timers = [reactor.callLater(1000, limited.cancel), reactor.callLater(900, id, limited)]
 
 
 def say(line):
@@ -76,6 +80,17 @@ def sleeps():
 
 
 @inlineCallbacks
+def slept():
+    # The timer is kept, and has gone off.
+    yield later
+
+
+@inlineCallbacks
+def limits_deferred():
+    yield limited
+
+
+@inlineCallbacks
 def waits_for_lock():
     yield lock.acquire()
 
@@ -115,9 +130,11 @@ def waits_for_what_runs():
 
 more = [one_of_many() for _ in range('many' in sys.argv and 20100 or 0)]
 kept = [finished()] + [one() for one in (
-    outermost, joins, limits, lists, sleeps, waits_for_lock, waits_for_semaphore, gets)]
+    outermost, joins, limits, lists, sleeps, slept, limits_deferred, waits_for_lock,
+    waits_for_semaphore, gets)]
 things = {
-    'plain': plain, 'list': list_of_one, 'lock': lock, 'semaphore': semaphore, 'empty': empty}
+    'plain': plain, 'list': list_of_one, 'lock': lock, 'semaphore': semaphore, 'empty': empty,
+    'limited': limited, 'later': later}
 for index, one in enumerate(together):
     things['together_%d' % index] = one
 for what in sorted(things):
@@ -144,7 +161,9 @@ def end():
     counts.append(counted())
     modules.append(sorted(sys.modules))
     say('left %s' % (counts[0] != counts[1] or modules[0] != modules[1]))
-    for one in [plain, list_of_one] + together + over:
+    for timer in kept_timers:
+        timer.cancel()
+    for one in [plain, list_of_one, plain_later, limited] + together + over:
         one.callback(None)
     lock.release()
     semaphore.release()
