@@ -51,6 +51,11 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
                 }
             };
             let then = last_run(&of_task("sched")?)?;
+            // It is to run next, on another processor than before (`migrate_task_rq_fair`,
+            // kernel/sched/fair.c, and since 6.3 `enqueue_entity`).
+            if then <= 0.0 {
+                return Some(0.0);
+            }
             Some((clock + since_start() - then).max(0.0) / 1e3)
         };
         let inner = match nested {
@@ -155,7 +160,8 @@ fn read_clock(processor: usize) -> Option<f64> {
         let clock = fs::read_to_string("/proc/thread-self/sched");
         let now = since_start();
         libc::sched_setaffinity(0, size, &before);
-        Some(last_run(&clock.ok()?)? - now)
+        let then = last_run(&clock.ok()?)?;
+        (then > 0.0).then_some(then - now)
     }
 }
 
