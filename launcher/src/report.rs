@@ -1,6 +1,6 @@
 //! One process's state in the formats `full`, for people, and `json`, for programs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -289,7 +289,7 @@ fn waits_for(waits: &Waits, thread: &Thread, wait: &Wait) -> String {
 /// Writes frames as `traceback` prints them, with a mark in the first column. Most stand in many
 /// stacks: what is behind the mark is made once of each place.
 #[derive(Default)]
-pub(crate) struct Frames(HashMap<*const Place, String>);
+pub(crate) struct Frames(BTreeMap<*const Place, String>);
 
 impl Frames {
     pub(crate) fn write(&mut self, text: &mut String, mark: char, frame: &Frame) {

@@ -251,6 +251,8 @@ fn main() -> ExitCode {
             },
         );
         let Some(pause) = arguments.watch.filter(|_| heard) else {
+            // A million frames and more: with the process they are gone sooner than one by one.
+            std::mem::forget(looks);
             break;
         };
         for look in looks {

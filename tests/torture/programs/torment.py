@@ -24,7 +24,7 @@ ALL = ('descriptors', 'objects', 'references', 'threads')
 slack = {'objects': 25, 'references': 150}
 # What the agent keeps from its first answer on: its compiled functions, those for facts, variables
 # and greenlets too, and linecache.
-FIRST_ANSWER = 2500
+FIRST_ANSWER = 7000
 # As many rounds tell how much the counts waver.
 SAMPLES = 4
 
