@@ -9,7 +9,6 @@ use crate::answer::Answer;
 use crate::descriptors;
 use crate::duration::duration;
 use crate::facts::{Facts, Frame, Place, Thread};
-
 use crate::interface::THREAD_HEADING;
 use crate::movement::{Movement, Movements};
 use crate::printable::Printable;

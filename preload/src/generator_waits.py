@@ -29,7 +29,7 @@ _CALLBACKS = (
     ('tornado.gen', 'with_timeout', 'timeout_callback', 'result', 'gives up'),
     ('tornado.stack_context', 'wrap', 'null_wrapper', 'fn', 'calls'),
     ('tornado.stack_context', 'wrap', 'wrapped', 'fn', 'calls'),
-    ('twisted.internet.defer', 'addTimeout', 'timeItOut', 'self', 'gives up'))
+    ('twisted.internet.defer', 'Deferred.addTimeout', 'timeItOut', 'self', 'gives up'))
 
 # What methods of futures and Deferreds do to them.
 _METHODS = {

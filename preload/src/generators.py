@@ -101,10 +101,12 @@ def _got_result():
 
 def _nested(module, outer, inner):
     """Return the code of a function that is defined within a module's one, or
-    within one of Deferred's; or None."""
-    function = _module(module).get(outer)
-    if outer == 'addTimeout':
-        function = _class_attributes(_module(module).get('Deferred')).get(outer)
+    within a class's; or None."""
+    held = _module(module)
+    names = outer.split('.')
+    for name in names[:-1]:
+        held = _class_attributes(held.get(name))
+    function = held.get(names[-1])
     if type(function) is type(_find):
         code = function.func_code
         for constant in code.co_consts:

@@ -12,7 +12,7 @@ use crate::failure::{Failure, raised};
 use crate::kinds::Bases;
 use crate::live::Live;
 use crate::python::{self, METH_NOARGS, METH_VARARGS, Methods, PyObject, Python, method};
-use crate::variables::List;
+use crate::variables::{List, given};
 use crate::{carried, facts, threads, undisturbed, worker};
 
 /// The text of the Python half, NUL-terminated.
@@ -187,15 +187,9 @@ unsafe extern "C-unwind" fn instances(_: *mut PyObject, arguments: *mut PyObject
     // runs between the list's beginning and its end, not even for a signal: it holds all objects, and
     // none of them shall die with it.
     unsafe {
-        // 2.6 calls without where there is no memory for them.
-        if arguments.is_null() {
-            return (python.PyErr_NoMemory)();
-        }
-        let [function, kinds, most] =
-            [0, 1, 2].map(|index| (python.PyTuple_GetItem)(arguments, index));
-        if function.is_null() || kinds.is_null() || most.is_null() {
+        let Some([function, kinds, most]) = given(python, arguments) else {
             return ptr::null_mut();
-        }
+        };
         let most = (python.PyInt_AsLong)(most);
         let Some(mut sought) = Sought::new(python, live, kinds) else {
             return (python.PyErr_NoMemory)();

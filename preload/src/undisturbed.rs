@@ -158,10 +158,12 @@ pub unsafe fn keeping_exc_info(
 /// # Safety
 /// As for `snippet::collect`.
 pub unsafe fn can_stop_collector(python: &Python) -> bool {
-    // SAFETY: the caller's.
-    !GC_ENABLE.load(Ordering::Relaxed).is_null()
-        || !GC_ENABLED.load(Ordering::Relaxed).is_null()
-            && unsafe { !is_true(python, call(python, &GC_ENABLED, &[])) }
+    if !GC_ENABLE.load(Ordering::Relaxed).is_null() {
+        return true;
+    }
+    // SAFETY: the caller's. Where it is off, there is nothing to stop.
+    !GC_ENABLED.load(Ordering::Relaxed).is_null()
+        && unsafe { !is_true(python, call(python, &GC_ENABLED, &[])) }
 }
 
 /// Finds the garbage collector's switches, unless that is done, or another thread is importing, or the

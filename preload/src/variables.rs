@@ -217,6 +217,32 @@ unsafe extern "C-unwind" fn variables(_: *mut PyObject, frame: *mut PyObject) ->
     }
 }
 
+/// What a function was called with, so many objects, borrowed; `None`, with an exception set, if it was
+/// not: 2.6 calls without where there is no memory for them.
+///
+/// # Safety
+/// Holding the GIL; `arguments` is what METH_VARARGS gives.
+pub unsafe fn given<const COUNT: usize>(
+    python: &Python,
+    arguments: *mut PyObject,
+) -> Option<[*mut PyObject; COUNT]> {
+    // SAFETY: the caller's; what is out of range is null, and raises.
+    unsafe {
+        if arguments.is_null() {
+            (python.PyErr_NoMemory)();
+            return None;
+        }
+        let mut objects = [ptr::null_mut(); COUNT];
+        for (index, object) in objects.iter_mut().enumerate() {
+            *object = (python.PyTuple_GetItem)(arguments, index as isize);
+            if object.is_null() {
+                return None;
+            }
+        }
+        Some(objects)
+    }
+}
+
 /// `_variable(frame, name)`: the value of a function's local variable, as a tuple of one, or `None`.
 unsafe extern "C-unwind" fn variable(_: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
     let (Some(python), Some(live)) = (python::found(), Live::known()) else {
@@ -225,15 +251,9 @@ unsafe extern "C-unwind" fn variable(_: *mut PyObject, arguments: *mut PyObject)
     // SAFETY: called by the interpreter, holding the GIL, with a tuple; a new tuple's item takes over
     // the reference.
     unsafe {
-        // 2.6 calls without where there is no memory for them.
-        if arguments.is_null() {
-            return (python.PyErr_NoMemory)();
-        }
-        let frame = (python.PyTuple_GetItem)(arguments, 0);
-        let wanted = (python.PyTuple_GetItem)(arguments, 1);
-        if wanted.is_null() {
+        let Some([frame, wanted]) = given(python, arguments) else {
             return ptr::null_mut();
-        }
+        };
         if !live.is_frame(python, frame) {
             (python.PyErr_BadArgument)();
             return ptr::null_mut();
@@ -257,15 +277,9 @@ unsafe extern "C-unwind" fn item(_: *mut PyObject, arguments: *mut PyObject) -> 
     };
     // SAFETY: called by the interpreter, holding the GIL, with a tuple.
     unsafe {
-        // 2.6 calls without where there is no memory for them.
-        if arguments.is_null() {
-            return (python.PyErr_NoMemory)();
-        }
-        let dictionary = (python.PyTuple_GetItem)(arguments, 0);
-        let name = (python.PyTuple_GetItem)(arguments, 1);
-        if name.is_null() {
+        let Some([dictionary, name]) = given(python, arguments) else {
             return ptr::null_mut();
-        }
+        };
         tuple_of(python, dictionary::value(python, live, dictionary, name))
     }
 }
@@ -299,15 +313,9 @@ unsafe extern "C-unwind" fn exits(_: *mut PyObject, arguments: *mut PyObject) ->
     };
     // SAFETY: called by the interpreter, holding the GIL, with a tuple.
     unsafe {
-        // 2.6 calls without where there is no memory for them.
-        if arguments.is_null() {
-            return (python.PyErr_NoMemory)();
-        }
-        let frames = (python.PyTuple_GetItem)(arguments, 0);
-        let code = (python.PyTuple_GetItem)(arguments, 1);
-        if code.is_null() {
-            return code;
-        }
+        let Some([frames, code]) = given(python, arguments) else {
+            return ptr::null_mut();
+        };
         let mut list = List::new(python);
         let whole = for_each_frame(python, live, frames, &mut |ident, frame| {
             if live.code(frame) == code {
@@ -326,18 +334,11 @@ unsafe extern "C-unwind" fn having(_: *mut PyObject, arguments: *mut PyObject) -
     };
     // SAFETY: called by the interpreter, holding the GIL, with a tuple.
     unsafe {
-        // 2.6 calls without where there is no memory for them.
-        if arguments.is_null() {
-            return (python.PyErr_NoMemory)();
-        }
-        let frames = (python.PyTuple_GetItem)(arguments, 0);
-        let objects = (python.PyTuple_GetItem)(arguments, 1);
-        let count = if objects.is_null() {
-            -1
-        } else {
-            (python.PyTuple_Size)(objects)
+        let Some([frames, objects]) = given(python, arguments) else {
+            return ptr::null_mut();
         };
-        if frames.is_null() || count < 0 {
+        let count = (python.PyTuple_Size)(objects);
+        if count < 0 {
             return ptr::null_mut();
         }
         let mut wanted = Vec::new();
