@@ -16,15 +16,18 @@ use std::time::Instant;
 
 use crate::process::Process;
 
-/// The clocks may differ by so many milliseconds for it not to matter on which processor a thread was.
+/// The clocks may differ by so many milliseconds for it not to matter on which processor a thread was,
 const TOLERATED: f64 = 50.0;
 
-/// Of more processors it is not found out whether their clocks agree.
+/// or by this part of the time that is told.
+const TOLERATED_PART: f64 = 0.02;
+
+/// Of more processors it is not found out by how much their clocks differ.
 const MOST_COMPARED: usize = 8;
 
 /// The time in seconds, by number (TID) in the process's own PID namespace; of those threads of which
-/// it can be known. Of what runs it is about 0. Where all clocks agree to [`TOLERATED`] milliseconds it
-/// is as much too long at most, and half as many files are read for it.
+/// it can be known. Of what runs it is about 0. Where the processors' clocks differ by little, beside
+/// that time, it is as much too long at most, and half as many files are read for it.
 pub fn of(process: Process) -> HashMap<i32, f64> {
     let mut times = HashMap::new();
     let Ok(folder) = File::open(process.path("task")) else {
@@ -34,29 +37,29 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
     let nested = inner_number(&process.path("status")).is_some_and(|number| number != process.pid);
     // SAFETY: has no conditions.
     let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
-    let agreed = usize::try_from(count)
+    let compared = usize::try_from(count)
         .ok()
-        .and_then(|count| clocks.agreed(count));
+        .and_then(|count| clocks.compared(count));
     for number in process.threads().unwrap_or_default() {
         let of_task = |file| start_of(&folder, number, file);
         let mut time = || {
-            let clock = match agreed {
-                Some(clock) => clock,
-                None => {
-                    let stat = of_task("stat")?;
-                    if runs(&stat) {
-                        return Some(0.0);
-                    }
-                    clocks.of(resting_on(&stat)?)?
-                }
-            };
             let then = last_run(&of_task("sched")?)?;
             // It is to run next, on another processor than before (`migrate_task_rq_fair`,
             // kernel/sched/fair.c, and since 6.3 `enqueue_entity`).
             if then <= 0.0 {
                 return Some(0.0);
             }
-            Some((clock + since_start() - then).max(0.0) / 1e3)
+            let since = |clock: f64| (clock + since_start() - then).max(0.0);
+            if let Some((latest, spread)) = compared
+                && spread <= TOLERATED.max(since(latest) * TOLERATED_PART)
+            {
+                return Some(since(latest) / 1e3);
+            }
+            let stat = of_task("stat")?;
+            if runs(&stat) {
+                return Some(0.0);
+            }
+            Some(since(clocks.of(resting_on(&stat)?)?) / 1e3)
         };
         let inner = match nested {
             true => inner_number(&process.path(&format!("task/{number}/status"))),
@@ -130,15 +133,16 @@ impl Clocks {
         *clock.or_insert_with(|| read_clock(processor))
     }
 
-    /// The latest of so many, if all of them differ by little, and they are not too many to look.
-    fn agreed(&mut self, count: usize) -> Option<f64> {
+    /// The latest of so many, and by how much the others are behind it at most; if it is known of all of
+    /// them, and they are not too many to look.
+    fn compared(&mut self, count: usize) -> Option<(f64, f64)> {
         if !(1..=MOST_COMPARED).contains(&count) {
             return None;
         }
         let clocks: Vec<f64> = (0..count).map_while(|one| self.of(one)).collect();
         let latest = clocks.iter().copied().fold(f64::MIN, f64::max);
-        let agree = |&clock: &f64| latest - clock <= TOLERATED;
-        (clocks.len() == count && clocks.iter().all(agree)).then_some(latest)
+        let spread = clocks.iter().map(|clock| latest - clock).fold(0.0, f64::max);
+        (clocks.len() == count).then_some((latest, spread))
     }
 }
 
@@ -205,17 +209,16 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_differ_do_not_agree() {
-        let agreed = |clocks: &[f64]| {
+    fn clocks_are_compared_where_all_are_known() {
+        let compared = |clocks: &[f64]| {
             let clocks = clocks.iter().map(|&clock| Some(clock)).enumerate();
             let mut clocks = Clocks(clocks.collect());
-            clocks.agreed(clocks.0.len())
+            clocks.compared(clocks.0.len())
         };
-        let latest = 7.0 + TOLERATED;
-        assert_eq!(agreed(&[7.0, latest, 9.0]), Some(latest));
-        assert_eq!(agreed(&[7.0, latest + 1.0, 9.0]), None);
-        assert_eq!(agreed(&[7.0; MOST_COMPARED + 1]), None);
+        assert_eq!(compared(&[7.0, 57.0, 9.0]), Some((57.0, 50.0)));
+        assert_eq!(compared(&[7.0]), Some((7.0, 0.0)));
+        assert_eq!(compared(&[7.0; MOST_COMPARED + 1]), None);
         let mut forbidden = Clocks(HashMap::from([(0, Some(7.0)), (1, None)]));
-        assert_eq!(forbidden.agreed(2), None);
+        assert_eq!(forbidden.compared(2), None);
     }
 }
