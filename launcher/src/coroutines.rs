@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::duration::duration;
-use crate::facts::Frame;
+use crate::facts::{Frame, Stack};
 use crate::marshal::Value;
 use crate::printable::Printable;
 use crate::report::Frames;
@@ -119,7 +119,7 @@ impl Wait {
 impl Coroutines {
     /// From the agent's words, and the frames of generators, by the numbers below zero that they have
     /// there; `None` if they are not as we know them.
-    pub fn parse(words: Option<&Value>, stacks: &HashMap<i64, Vec<Frame>>) -> Option<Coroutines> {
+    pub fn parse(words: Option<&Value>, stacks: &HashMap<i64, Stack>) -> Option<Coroutines> {
         let Some(words) = words else {
             return Some(Coroutines::NotAsked);
         };
@@ -136,7 +136,7 @@ impl Coroutines {
             for number in chain.get("chain")?.list()? {
                 // One that the program marked as the agent's own is not there.
                 let stack = stacks.get(&number.number()?);
-                frames.extend(stack.into_iter().flatten().cloned());
+                frames.extend(stack.into_iter().flat_map(|stack| stack.iter().cloned()));
             }
             Some(Chain {
                 library: LIBRARIES.into_iter().find(|&known| known == library)?,

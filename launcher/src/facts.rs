@@ -1,5 +1,5 @@
 //! The agent's facts: what it says of a program's threads, where more is asked for than the text of
-//! the state. `preload/src/facts.py` and `facts.rs` there make them.
+//! the state. `preload/src/document.rs` makes them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,8 +49,8 @@ pub struct Thread {
     pub holds: Vec<Hold>,
     /// The addresses of locks that others wait for and that it has in a variable.
     pub has: Vec<u64>,
-    /// Its stack, outermost frame first.
-    pub frames: Vec<Frame>,
+    /// Its stack.
+    pub frames: Stack,
     /// The variables of its frames, where they were asked for; innermost first.
     pub variables: Vec<Variables>,
 }
@@ -79,6 +79,9 @@ pub struct Task {
     /// What that call waits for, if it is known.
     pub wait: Option<Wait>,
 }
+
+/// A stack, outermost frame first. Many threads are often in the same.
+pub type Stack = Arc<Vec<Frame>>;
 
 /// What stands in a stack.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,7 +120,7 @@ impl Facts {
                 file: file.text()?,
                 line: line.number()?,
                 function: function.text()?,
-                source: source.text()?.trim().to_owned(),
+                source: source.text().unwrap_or_default().trim().to_owned(),
             })),
             _ => None,
         };
@@ -130,15 +133,18 @@ impl Facts {
         let Value::Pairs(more) = facts.get("more")? else {
             return None;
         };
-        let greenlets = facts.get("more")?.get("greenlets");
-        let coroutines = facts.get("more")?.get("coroutines");
+        let suspended = facts.get("suspended")?;
+        let stacks = facts.get("stacks")?.list()?.iter();
+        let stacks = stacks.map(|calls| Some(Arc::new(frames(calls.list()?, &places)?)));
+        let stacks: Vec<Stack> = stacks.collect::<Option<_>>()?;
+        let stack = |index: &Value| stacks.get(index.number::<usize>()?).map(Arc::clone);
         let more: HashMap<u64, &Value> = more
             .iter()
             .filter_map(|(ident, more)| Some((ident.number()?, more)))
             .collect();
         let holder = facts.get("holder")?.number().filter(|&ident| ident != 0);
         let thread = |thread: &Value| {
-            let [ident, calls] = thread.list()? else {
+            let [ident, index] = thread.list()? else {
                 return None;
             };
             let ident = ident.number()?;
@@ -159,7 +165,7 @@ impl Facts {
                 holds: listed("holds").iter().filter_map(Hold::parse).collect(),
                 has: listed("has").iter().filter_map(Value::number).collect(),
                 task,
-                frames: frames(calls.list()?, &places)?,
+                frames: stack(index)?,
                 variables: values.threads.remove(&ident).unwrap_or_default(),
             })
         };
@@ -168,15 +174,15 @@ impl Facts {
             Some([ident, _]) => ident.number::<i64>().is_some_and(|ident| ident < 0),
             _ => false,
         };
-        let stack = |one: &Value| match one.list()? {
-            [number, calls] => Some((number.number()?, frames(calls.list()?, &places)?)),
+        let numbered = |one: &Value| match one.list()? {
+            [number, index] => Some((number.number()?, stack(index)?)),
             _ => None,
         };
         let all = facts.get("threads")?.list()?;
-        let stacks = all.iter().filter(is_suspended).map(stack);
-        let stacks = stacks.collect::<Option<_>>()?;
-        let coroutines = Coroutines::parse(coroutines, &stacks)?;
-        let greenlets = Greenlets::parse(greenlets, stacks)?;
+        let numbered = all.iter().filter(is_suspended).map(numbered);
+        let numbered = numbered.collect::<Option<_>>()?;
+        let coroutines = Coroutines::parse(suspended.get("coroutines"), &numbered)?;
+        let greenlets = Greenlets::parse(suspended.get("greenlets"), &numbered)?;
         let threads = all.iter().filter(|one| !is_suspended(one)).map(thread);
         Some(Facts {
             greenlets,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::facts::Frame;
+use crate::facts::Stack;
 use crate::marshal::Value;
 use crate::printable::Printable;
 use crate::report::Frames;
@@ -56,7 +56,7 @@ pub struct Greenlet {
     /// What it waits for, as far as that is known.
     pub waits_for: Option<Wait>,
     /// Its stack, outermost frame first.
-    pub frames: Vec<Frame>,
+    pub frames: Stack,
 }
 
 /// How many of a thread's greenlets have not begun.
@@ -164,7 +164,7 @@ impl Wait {
 impl Greenlets {
     /// From the agent's words, and the stacks of greenlets, by the numbers below zero that they have
     /// there; `None` if they are not as we know them.
-    pub fn parse(words: Option<&Value>, mut stacks: HashMap<i64, Vec<Frame>>) -> Option<Greenlets> {
+    pub fn parse(words: Option<&Value>, stacks: &HashMap<i64, Stack>) -> Option<Greenlets> {
         let Some(words) = words else {
             return Some(Greenlets::NotAsked);
         };
@@ -181,7 +181,7 @@ impl Greenlets {
                 .number()
                 .map(|ident| Some(ident).filter(|&it| it != 0))
         };
-        let mut greenlet = |key: &Value, value: &Value| {
+        let greenlet = |key: &Value, value: &Value| {
             let text = |name| value.get(name).and_then(Value::text);
             Some(Greenlet {
                 id: value.get("id")?.number()?,
@@ -192,10 +192,10 @@ impl Greenlets {
                 name: text("name"),
                 function: text("runs"),
                 waits_for: value.get("wait").and_then(Wait::parse),
-                frames: stacks.remove(&key.number()?).unwrap_or_default(),
+                frames: stacks.get(&key.number()?).cloned().unwrap_or_default(),
             })
         };
-        let mut all = |name| -> Option<Vec<Greenlet>> {
+        let all = |name| -> Option<Vec<Greenlet>> {
             let all = of(name)?.iter().map(|(key, value)| greenlet(key, value));
             let mut all: Vec<Greenlet> = all.collect::<Option<_>>()?;
             all.sort_by_key(|one| {
@@ -280,9 +280,7 @@ impl Told {
             if let Some(wait) = &greenlet.waits_for {
                 let _ = writeln!(text, "  - waits for {}", wait.words());
             }
-            for frame in &greenlet.frames {
-                frames.write(text, ' ', frame);
-            }
+            frames.write_stack(text, &greenlet.frames);
         }
         if of(None) {
             for line in self.of_thread(None) {
@@ -376,7 +374,7 @@ mod tests {
 
     #[test]
     fn tells_what_was_not_asked_from_what_is_not_known() {
-        let parse = |words| Greenlets::parse(words, HashMap::new());
+        let parse = |words| Greenlets::parse(words, &HashMap::new());
         assert_eq!(parse(None), Some(Greenlets::NotAsked));
         assert_eq!(parse(Some(&Value::None)), Some(Greenlets::Unknown));
         let none = Value::Pairs(Vec::new());

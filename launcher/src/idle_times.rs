@@ -41,9 +41,9 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
         .ok()
         .and_then(|count| clocks.compared(count));
     for number in process.threads().unwrap_or_default() {
-        let of_task = |file| start_of(&folder, number, file);
+        let mut room = [0; 512];
         let mut time = || {
-            let then = last_run(&of_task("sched")?)?;
+            let then = last_run(start_of(&folder, number, "sched", &mut room)?)?;
             // It is to run next, on another processor than before (`migrate_task_rq_fair`,
             // kernel/sched/fair.c, and since 6.3 `enqueue_entity`).
             if then <= 0.0 {
@@ -55,11 +55,11 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
             {
                 return Some(since(latest) / 1e3);
             }
-            let stat = of_task("stat")?;
-            if runs(&stat) {
+            let stat = start_of(&folder, number, "stat", &mut room)?;
+            if runs(stat) {
                 return Some(0.0);
             }
-            Some(since(clocks.of(resting_on(&stat)?)?) / 1e3)
+            Some(since(clocks.of(resting_on(stat)?)?) / 1e3)
         };
         let inner = match nested {
             true => inner_number(&process.path(&format!("task/{number}/status"))),
@@ -72,7 +72,12 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
 
 /// The first half kilobyte of a thread's file, in one read: there are up to two for each of maybe
 /// thousands of threads. `folder` is the process's `task`.
-fn start_of(folder: &File, thread: i32, file: &str) -> Option<String> {
+fn start_of<'a>(
+    folder: &File,
+    thread: i32,
+    file: &str,
+    room: &'a mut [u8; 512],
+) -> Option<&'a str> {
     let mut path = [0; 64];
     write!(&mut path[..], "{thread}/{file}\0").ok()?;
     let path = CStr::from_bytes_until_nul(&path).ok()?;
@@ -82,9 +87,14 @@ fn start_of(folder: &File, thread: i32, file: &str) -> Option<String> {
         let number = libc::openat(folder.as_raw_fd(), path.as_ptr(), flags);
         (number >= 0).then(|| File::from_raw_fd(number))?
     };
-    let mut bytes = [0; 512];
-    let count = file.read(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
+    let count = file.read(room).ok()?;
+    // A name that is none of UTF-8 stands before what is looked for.
+    let text = &room[..count];
+    let start = text
+        .iter()
+        .rposition(|&byte| byte > 0x7f)
+        .map_or(0, |at| at + 1);
+    std::str::from_utf8(&text[start..]).ok()
 }
 
 /// The last of the numbers that a thread has, one for each PID namespace.
@@ -141,7 +151,10 @@ impl Clocks {
         }
         let clocks: Vec<f64> = (0..count).map_while(|one| self.of(one)).collect();
         let latest = clocks.iter().copied().fold(f64::MIN, f64::max);
-        let spread = clocks.iter().map(|clock| latest - clock).fold(0.0, f64::max);
+        let spread = clocks
+            .iter()
+            .map(|clock| latest - clock)
+            .fold(0.0, f64::max);
         (clocks.len() == count).then_some((latest, spread))
     }
 }

@@ -88,7 +88,8 @@ impl<'a> Reader<'a> {
                 Value::List(values)
             }
             [b'{'] => {
-                let mut pairs = Vec::new();
+                // As many as there mostly are.
+                let mut pairs = Vec::with_capacity(8);
                 while *self.rest.first()? != b'0' {
                     pairs.push((self.value(depth)?, self.value(depth)?));
                 }

@@ -131,7 +131,7 @@ impl Movement {
         seconds: Option<f64>,
         before: Option<&Movement>,
     ) -> Movement {
-        let pairs = old.frames.iter().zip(&new.frames);
+        let pairs = old.frames.iter().zip(new.frames.iter());
         let kept = pairs
             .take_while(|(old, new)| is_same_place(old, new))
             .count();
@@ -276,7 +276,7 @@ mod tests {
         Thread {
             ident: 1,
             task: idle.map(task),
-            frames: lines.iter().map(frame).collect(),
+            frames: Arc::new(lines.iter().map(frame).collect()),
             ..Thread::default()
         }
     }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::answer::Answer;
 use crate::descriptors;
 use crate::duration::duration;
-use crate::facts::{Facts, Frame, Place, Thread};
+use crate::facts::{Facts, Frame, Place, Stack, Thread};
 use crate::interface::THREAD_HEADING;
 use crate::movement::{Movement, Movements};
 use crate::printable::Printable;
@@ -148,11 +148,19 @@ impl Report {
             for line in greenlets.map_or(Vec::new(), |all| all.of_thread(Some(thread.ident))) {
                 let _ = writeln!(text, "  - {}", Printable(&line));
             }
-            for (index, frame) in thread.frames.iter().enumerate() {
-                let mark = moved.map_or(' ', |moved| moved.mark_of_frame(index));
-                frames.write(&mut text, mark, frame);
-                if let Some(variables) = thread.variables_at(index) {
-                    variables::write(&mut text, variables);
+            match moved {
+                // Nothing that is this thread's own.
+                None if thread.variables.is_empty() => {
+                    frames.write_stack(&mut text, &thread.frames)
+                }
+                _ => {
+                    for (index, frame) in thread.frames.iter().enumerate() {
+                        let mark = moved.map_or(' ', |moved| moved.mark_of_frame(index));
+                        frames.write(&mut text, mark, frame);
+                        if let Some(variables) = thread.variables_at(index) {
+                            variables::write(&mut text, variables);
+                        }
+                    }
                 }
             }
             if let Some(greenlets) = greenlets {
@@ -286,11 +294,27 @@ fn waits_for(waits: &Waits, thread: &Thread, wait: &Wait) -> String {
 }
 
 /// Writes frames as `traceback` prints them, with a mark in the first column. Most stand in many
-/// stacks: what is behind the mark is made once of each place.
+/// stacks, and many threads are often in the same: what is behind the mark is made once of each place,
+/// and so is a stack without marks.
 #[derive(Default)]
-pub(crate) struct Frames(BTreeMap<*const Place, String>);
+pub(crate) struct Frames {
+    places: BTreeMap<*const Place, String>,
+    stacks: HashMap<*const Vec<Frame>, String>,
+}
 
 impl Frames {
+    /// A whole stack, of which as long as there is this report no other can stand there.
+    pub(crate) fn write_stack(&mut self, text: &mut String, stack: &Stack) {
+        if !self.stacks.contains_key(&Arc::as_ptr(stack)) {
+            let mut words = String::new();
+            for frame in stack.iter() {
+                self.write(&mut words, ' ', frame);
+            }
+            self.stacks.insert(Arc::as_ptr(stack), words);
+        }
+        text.push_str(&self.stacks[&Arc::as_ptr(stack)]);
+    }
+
     pub(crate) fn write(&mut self, text: &mut String, mark: char, frame: &Frame) {
         text.push(mark);
         match frame {
@@ -299,7 +323,7 @@ impl Frames {
             }
             // As long as there is this report no other can stand there.
             Frame::At(place) => {
-                let words = self.0.entry(Arc::as_ptr(place));
+                let words = self.places.entry(Arc::as_ptr(place));
                 text.push_str(words.or_insert_with(|| words_of(place)));
             }
         }

@@ -127,7 +127,7 @@ impl Document {
                 wait,
                 holds: entry.holds.clone(),
                 has: locks_that_may_be_of(entry.ident, &self.threads),
-                frames: entry.frames.iter().map(FrameEntry::frame).collect(),
+                frames: Arc::new(entry.frames.iter().map(FrameEntry::frame).collect()),
                 ..Thread::default()
             });
         }

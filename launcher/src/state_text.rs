@@ -28,9 +28,9 @@ pub fn parse(text: &str) -> (Option<String>, Facts) {
         } else if let Some(thread) = threads.last_mut() {
             let mark = line.trim().trim_matches('.').trim();
             if let Some(place) = read_place(line) {
-                thread.frames.push(Frame::At(Arc::new(place)));
+                Arc::make_mut(&mut thread.frames).push(Frame::At(Arc::new(place)));
             } else if !mark.is_empty() {
-                thread.frames.push(Frame::Mark(mark.to_owned()));
+                Arc::make_mut(&mut thread.frames).push(Frame::Mark(mark.to_owned()));
             }
         }
     }
@@ -79,14 +79,14 @@ mod tests {
         };
         let mark = |what: &str| Frame::Mark(what.to_owned());
         assert_eq!(
-            facts.threads[0].frames,
+            *facts.threads[0].frames,
             [
                 place("a \", line 1, in b", 7, "f"),
                 mark("3 frames left out"),
                 place("x", 0, "g"),
             ]
         );
-        assert_eq!(facts.threads[1].frames, [mark("cut here")]);
+        assert_eq!(*facts.threads[1].frames, [mark("cut here")]);
         assert_eq!(facts.threads.len(), 2);
     }
 }

@@ -155,6 +155,23 @@ pub unsafe fn call(
     }
 }
 
+/// Whether an object, whose reference it takes over, is true. Clears the exception, if it is null.
+///
+/// # Safety
+/// As for `snippet::collect`.
+pub unsafe fn is_true(python: &Python, object: *mut PyObject) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        if object.is_null() {
+            (python.PyErr_Clear)();
+            return false;
+        }
+        let truth = (python.PyObject_IsTrue)(object) == 1;
+        (python.Py_DecRef)(object);
+        truth
+    }
+}
+
 /// The bytes of a `str`, for as long as the object lives; `None`, with an exception set, if it
 /// is none.
 ///

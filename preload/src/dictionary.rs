@@ -77,6 +77,39 @@ pub unsafe fn value(
     }
 }
 
+/// The same, of a dictionary alone, and with a name that is no object: looked for from one end to the
+/// other.
+///
+/// # Safety
+/// Holding the GIL; the object is alive, or null.
+pub unsafe fn named(
+    python: &Python,
+    live: Live,
+    dictionary: *mut PyObject,
+    name: &[u8],
+) -> *mut PyObject {
+    // SAFETY: the caller's. Nobody changes the table meanwhile; of a `str` the size is the word before
+    // its own fields (PyObject_VAR_HEAD).
+    unsafe {
+        if dictionary.is_null() || !live.is_dictionary(python, dictionary) {
+            return ptr::null_mut();
+        }
+        let mask = live.word(dictionary, 0, MASK) as usize;
+        let table = live.word(dictionary, 0, TABLE).cast::<Entry>();
+        for place in 0..=mask {
+            let entry = table.add(place).read();
+            if !entry.value.is_null()
+                && live.type_of(entry.key) as usize == python.string_type
+                && live.word(entry.key, 0, 0) as usize == name.len()
+                && bytes(python, entry.key) == Some(name)
+            {
+                return entry.value;
+            }
+        }
+        ptr::null_mut()
+    }
+}
+
 /// Whether looking a `str` up in a dictionary runs none of the program's code, however that is done.
 ///
 /// # Safety

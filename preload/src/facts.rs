@@ -1,43 +1,34 @@
-//! What the commands make their other formats of: names of threads, their numbers, what the kernel
-//! says of them. Made by `facts.py` under the GIL, and by the reader without it.
+//! What the commands make their other formats of: names of threads, what they wait for, which locks they
+//! hold, beside their stacks.
+//!
+//! On the worker, under the GIL, nobody else let run. It is made without objects of Python's but the
+//! last one, and written as `marshal` would.
 
-use std::ffi::CStr;
-use std::io::Write;
+use std::collections::HashMap;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::failure::Failure;
-use crate::memory::read;
-use crate::message::FACTS;
-use crate::python::{self, PyObject, Python};
-use crate::system_calls::{self, Call};
-use crate::{carried, gil, kernel_file, undisturbed, variables, worker};
+use crate::failure::{Failure, raised};
+use crate::marshal::Words;
+use crate::objects::Objects;
+use crate::python::{self, METH_O, Methods, PyObject, Python, method};
+use crate::stacks::Noted;
+use crate::variables;
+use crate::waits::{Known, Wait};
 
-/// The text of the Python half, NUL-terminated: one text, as if it stood in one file.
-const TEXT: &str = concat!(
-    include_str!("facts.py"),
-    "\n\n",
-    include_str!("waits.py"),
-    "\n\n",
-    include_str!("calls.py"),
-    "\0"
-);
+static METHODS: Methods<1> = Methods([method(c"_more".as_ptr(), more, METH_O)]);
 
-/// Its functions; null until first needed in an interpreter's life. Read and written only by who
-/// holds the GIL.
+/// The function that the snippet's `_collect` is given; null until first needed in an interpreter's
+/// life. Read and written only by who holds the GIL.
 pub static MORE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
-/// As above.
-pub static TELL: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
 
 /// After `Py_Finalize`: the objects are gone.
 pub fn forget() {
-    for object in [&MORE, &TELL] {
-        object.store(ptr::null_mut(), Ordering::Relaxed);
-    }
+    MORE.store(ptr::null_mut(), Ordering::Relaxed);
     variables::forget();
 }
 
-/// Compiles the Python half, once.
+/// Makes that function, once.
 ///
 /// # Safety
 /// As for `snippet::collect`.
@@ -45,140 +36,327 @@ pub unsafe fn prepare(python: &Python) -> Result<(), Failure> {
     if !MORE.load(Ordering::Relaxed).is_null() {
         return Ok(());
     }
-    // SAFETY: the caller's; references are given back, but for the functions that are kept.
+    // SAFETY: the caller's; the definition stands still, and the reference to the function is kept.
     unsafe {
-        let functions = [(c"_tell", &TELL), (c"_more", &MORE)];
-        let add = |namespace| variables::put_in(python, namespace);
-        undisturbed::prepared(python, || {
-            carried::compile(python, (TEXT, c"facts.py"), &[c"sys"], add, &functions)
-        })
+        variables::find_local(python);
+        let definition = ptr::from_ref(&METHODS.0[0]).cast_mut();
+        let function = (python.PyCFunction_NewEx)(definition, ptr::null_mut(), ptr::null_mut());
+        if function.is_null() {
+            return Err(raised(python));
+        }
+        MORE.store(function, Ordering::Relaxed);
+        Ok(())
     }
 }
 
-/// The answer that is made of what `_tell` has returned, whose reference it takes over: an empty one,
-/// if there is no thread. Null, with an exception set, if there is no memory.
+/// `_more(frames)`, called by the snippet: what there is to tell of each thread in a dictionary as
+/// `sys._current_frames()` returns it, by identifier, as a `str`: see [`Telling::written`]. Numbers below
+/// zero are no threads.
+unsafe extern "C-unwind" fn more(_: *mut PyObject, frames: *mut PyObject) -> *mut PyObject {
+    let Some(python) = python::found() else {
+        return ptr::null_mut();
+    };
+    // SAFETY: called by the interpreter, holding the GIL. Nothing is made but what is returned; where
+    // that is null, an exception is set.
+    unsafe {
+        let Some(objects) = Objects::known(python) else {
+            return (python.PyErr_NoMemory)();
+        };
+        let mut threads = Vec::new();
+        let mut enough = true;
+        let whole = objects
+            .live
+            .for_each_stack(python, frames, &mut |ident, frame| {
+                let ident = objects.number(ident);
+                enough = threads.try_reserve(1).is_ok();
+                if enough && ident > 0 {
+                    threads.push((ident, frame));
+                }
+                enough
+            });
+        if !whole && enough {
+            return ptr::null_mut();
+        }
+        match enough.then(|| Telling::of(objects, &threads)?.written()) {
+            Some(Some(told)) => {
+                let start = told.as_ptr().cast();
+                (python.PyString_FromStringAndSize)(start, told.len() as isize)
+            }
+            _ => (python.PyErr_NoMemory)(),
+        }
+    }
+}
+
+/// A lock that a thread holds for a `with` block, and where.
+struct Hold {
+    lock: *mut PyObject,
+    file: *mut PyObject,
+    line: i64,
+}
+
+/// What there is to tell of a thread.
+#[derive(Default)]
+struct Told {
+    /// The object that `threading` has for it, or null.
+    thread: Option<*mut PyObject>,
+    wait: Option<Wait>,
+    /// Its part of all holds.
+    holds: std::ops::Range<usize>,
+}
+
+/// What there is to tell of all threads. Objects are borrowed.
+struct Telling<'a> {
+    objects: Objects<'a>,
+    known: Known<'a>,
+    /// Identifiers, and innermost frames.
+    threads: &'a [(i64, *mut PyObject)],
+    noted: Noted,
+    told: Vec<Told>,
+    holds: Vec<Hold>,
+    /// Which threads have one of the locks that others wait for in a variable, by index and in order.
+    having: Vec<(usize, *mut PyObject)>,
+}
+
+/// Every function here that returns an `Option` returns `None` if there is no memory.
 ///
 /// # Safety
-/// As for `snippet::collect`.
-pub unsafe fn written(python: &Python, told: *mut PyObject) -> *mut PyObject {
-    if told.is_null() {
-        return told;
-    }
-    // SAFETY: the caller's. By itself and not by the module, which may have to be imported, and then
-    // another thread may hold the lock for that. It knows the kinds that are in it, and runs no code
-    // of theirs (Python/marshal.c).
-    unsafe {
-        let mut words = ptr::null_mut();
-        if told == python._Py_NoneStruct {
-            words = (python.PyString_FromStringAndSize)(ptr::null(), 0);
-        } else {
-            let start = FACTS.as_ptr().cast();
-            let mut start = (python.PyString_FromStringAndSize)(start, FACTS.len() as isize);
-            let rest = (python.PyMarshal_WriteObjectToString)(told, 0);
-            if !rest.is_null() && !start.is_null() {
-                // Sets `start` to null where it fails.
-                (python.PyString_Concat)(&mut start, rest);
-                std::mem::swap(&mut words, &mut start);
-            }
-            (python.Py_DecRef)(rest);
-            (python.Py_DecRef)(start);
-        }
-        (python.Py_DecRef)(told);
-        words
-    }
-}
-
-/// Where a thread's number (TID) stands behind its identifier, the address of glibc's `struct
-/// pthread` (nptl/descr.h): it differs from version to version. 0: it is not known (yet).
-static NUMBER_AT: AtomicUsize = AtomicUsize::new(0);
-
-/// How far it is looked for, in bytes: the structure is larger than that in all versions.
-const LONGEST_WAY: usize = 0x600;
-
-/// The number of the thread with this identifier, if it is there.
-fn number(ident: usize) -> Option<i32> {
-    read::<i32>(ident.checked_add(number_at()?)?).filter(|&number| number > 0)
-}
-
-/// Looks where it stands in two of our own threads, whose numbers are known. On the reader.
-fn number_at() -> Option<usize> {
-    let known = NUMBER_AT.load(Ordering::Relaxed);
-    if known != 0 {
-        return Some(known);
-    }
-    // SAFETY: has no conditions.
-    let this_one = unsafe { libc::gettid() };
-    let ours = [
-        (Python::this_thread_ident() as usize, this_one),
-        (worker::ident(), worker::thread_id()),
-    ];
-    let stands = |at: usize| {
-        let mut ours = ours.iter();
-        ours.all(|&(ident, number)| read::<i32>(ident.wrapping_add(at)) == Some(number))
-    };
-    let mut places = (1..LONGEST_WAY / 4).map(|word| 4 * word);
-    // The worker itself reads where there is no reader: that is one thread, and one is too few.
-    let at = places
-        .find(|&at| stands(at))
-        .filter(|_| ours[0] != ours[1])?;
-    NUMBER_AT.store(at, Ordering::Relaxed);
-    Some(at)
-}
-
-/// What the kernel says of the threads with these identifiers: for each a line of its identifier, its
-/// number, and what `/proc/PID/task/TID/syscall` has, which nobody else may be allowed to read; behind
-/// that what [`system_calls::describe`] tells of descriptors. Before them, if it is known, a line with
-/// the address that a thread waits for the GIL on. As much as there is memory for.
-///
-/// On the reader, holding nothing: it reads a small file for each thread.
-pub fn tasks(idents: &[usize]) -> Vec<u8> {
-    let mut text = Vec::new();
-    if let Some(gil) = python::found().and_then(gil::semaphore)
-        && text.try_reserve(32).is_ok()
-    {
-        let _ = writeln!(text, "gil {gil:#x}");
-    }
-    for &ident in idents {
-        let Some(number) = number(ident) else {
-            continue;
+/// For all of them: as for [`Objects`].
+impl<'a> Telling<'a> {
+    unsafe fn of(objects: Objects<'a>, threads: &'a [(i64, *mut PyObject)]) -> Option<Self> {
+        let mut telling = Telling {
+            objects,
+            // SAFETY: the caller's.
+            known: unsafe { Known::new(objects) },
+            threads,
+            // SAFETY: the stacks have just been taken down, nobody else let run.
+            noted: unsafe { Noted::take() },
+            told: Vec::new(),
+            holds: Vec::new(),
+            having: Vec::new(),
         };
-        let mut line = [0; 256];
-        let line = system_call(number, &mut line).unwrap_or_default();
-        let mut room = [0; 4096];
-        let mut waited: &[u8] = &[];
-        let mut restarted = None;
-        if let Some(mut call) = Call::parse(line) {
-            restarted = call.restarted();
-            if let Some(number) = restarted {
-                call = call.under(number);
+        telling.told.try_reserve_exact(threads.len()).ok()?;
+        telling.told.resize_with(threads.len(), Told::default);
+        // SAFETY: the caller's.
+        unsafe {
+            let idents = telling.name_threads()?;
+            for index in 0..threads.len() {
+                telling.find_holds(index)?;
             }
-            waited = system_calls::describe(number, &call, &mut room);
+            telling.find_waits(&idents);
+            telling.find_having()?;
         }
-        // It may have gone on meanwhile.
-        let mut again = [0; 256];
-        if !waited.is_empty() && system_call(number, &mut again) != Some(line) {
-            waited = &[];
-        }
-        if text.try_reserve(512 + waited.len()).is_err() {
-            break;
-        }
-        let _ = write!(text, "{ident} {number} ");
-        let line = line.trim_ascii_end();
-        match (restarted, line.iter().position(|&byte| byte == b' ')) {
-            (Some(number), Some(space)) => {
-                let _ = write!(text, "{number}");
-                text.extend_from_slice(&line[space..]);
-            }
-            _ => text.extend_from_slice(line),
-        }
-        text.extend_from_slice(waited);
-        text.push(b'\n');
+        Some(telling)
     }
-    text
-}
 
-fn system_call(number: i32, room: &mut [u8]) -> Option<&[u8]> {
-    let mut path = [0_u8; 64];
-    write!(&mut path[..], "/proc/self/task/{number}/syscall\0").ok()?;
-    kernel_file::read(CStr::from_bytes_until_nul(&path).ok()?, room)
+    /// Finds the objects that `threading` has for threads; returns the threads' identifiers by object.
+    unsafe fn name_threads(&mut self) -> Option<HashMap<usize, i64>> {
+        let (objects, python) = (self.objects, self.objects.python);
+        let mut indices = HashMap::new();
+        let mut idents = HashMap::new();
+        indices.try_reserve(self.threads.len()).ok()?;
+        for (index, &(ident, _)) in self.threads.iter().enumerate() {
+            indices.insert(ident, index);
+        }
+        // SAFETY: the caller's; it is a dictionary, and what is got of it is borrowed.
+        unsafe {
+            let active = objects.attribute(self.known.threading, b"_active");
+            if !objects.is(active, python.dict_type as *mut PyObject) {
+                return Some(idents);
+            }
+            let (mut at, mut key, mut thread) = (0, ptr::null_mut(), ptr::null_mut());
+            while (python.PyDict_Next)(active, &mut at, &mut key, &mut thread) != 0 {
+                let ident = objects.number(key);
+                idents.try_reserve(1).ok()?;
+                idents.insert(thread as usize, ident);
+                if let Some(&index) = indices.get(&ident) {
+                    self.told[index].thread = Some(thread);
+                }
+            }
+        }
+        Some(idents)
+    }
+
+    /// Finds the locks that a thread holds for `with` blocks.
+    unsafe fn find_holds(&mut self, index: usize) -> Option<()> {
+        let (objects, known) = (self.objects, &self.known);
+        let (python, live) = (objects.python, objects.live);
+        let start = self.holds.len();
+        let holds = &mut self.holds;
+        let mut enough = true;
+        // Conditions that it waits for.
+        let mut waited: Vec<*mut PyObject> = Vec::new();
+        // SAFETY: the caller's.
+        unsafe {
+            let lock_of = |condition| objects.attribute(condition, b"_Condition__lock");
+            let frames = self.noted.of(self.threads[index].1);
+            for &frame in frames.unwrap_or_default() {
+                let code = live.code(frame);
+                if code == known.condition_wait {
+                    enough &= waited.try_reserve(1).is_ok();
+                    if enough {
+                        waited.push(lock_of(objects.variable(frame, b"self")));
+                    }
+                }
+                live.exits(frame, &mut |exit| {
+                    let mut lock = objects.owner(exit);
+                    if objects.is(lock, known.condition) {
+                        lock = lock_of(lock);
+                    }
+                    if !known.locks.iter().any(|&kind| objects.is(lock, kind)) {
+                        return;
+                    }
+                    enough &= holds.try_reserve(1).is_ok();
+                    if enough {
+                        let position = live.position(python, frame);
+                        (python.PyErr_Clear)();
+                        holds.push(Hold {
+                            lock,
+                            file: live.names(code)[0],
+                            line: position.map_or(0, |at| live.line(python, code, at)),
+                        });
+                    }
+                });
+            }
+        }
+        // While it waits for a condition it has let go of that one's lock.
+        let mut at = 0;
+        holds.retain(|hold| {
+            at += 1;
+            at <= start || !waited.contains(&hold.lock)
+        });
+        self.told[index].holds = start..holds.len();
+        enough.then_some(())
+    }
+
+    /// Finds what threads wait for. `idents` are the threads' identifiers by object.
+    unsafe fn find_waits(&mut self, idents: &HashMap<usize, i64>) {
+        let owner = |thread: *mut PyObject| idents.get(&(thread as usize)).copied().unwrap_or(0);
+        for (told, &(ident, frame)) in self.told.iter_mut().zip(self.threads) {
+            // SAFETY: the caller's.
+            let wait = unsafe { self.known.wait(frame, &owner) };
+            let mut held = self.holds[told.holds.clone()].iter();
+            told.wait = wait.filter(|wait| match wait.kind {
+                // It has got it already.
+                "rlock" => wait.owner != ident,
+                // Where a block begins, it has it as soon as there is the block.
+                "lock" => !(wait.begins && held.any(|hold| hold.lock == wait.thing)),
+                _ => true,
+            });
+        }
+        let imports = |told: &Told| told.wait.as_ref().is_some_and(|wait| wait.kind == "import");
+        if self.told.iter().any(imports) {
+            // SAFETY: the caller's.
+            let importer = unsafe { self.known.importer(self.threads) };
+            for (told, &(ident, _)) in self.told.iter_mut().zip(self.threads) {
+                if imports(told) {
+                    match (
+                        &mut told.wait,
+                        importer.filter(|&importer| importer != ident),
+                    ) {
+                        (Some(wait), Some(importer)) => wait.owner = importer,
+                        (wait, _) => *wait = None,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Finds which threads have one of the plain locks in a variable that are waited for.
+    unsafe fn find_having(&mut self) -> Option<()> {
+        let (objects, live) = (self.objects, self.objects.live);
+        let waits = self.told.iter().filter_map(|told| told.wait.as_ref());
+        let locks = waits.filter(|wait| wait.kind == "lock");
+        let mut wanted: Vec<*mut PyObject> = Vec::new();
+        wanted.try_reserve_exact(locks.clone().count()).ok()?;
+        wanted.extend(locks.map(|wait| wait.thing));
+        wanted.sort_unstable();
+        wanted.dedup();
+        if wanted.is_empty() {
+            return Some(());
+        }
+        let mut enough = true;
+        for (index, &(_, innermost)) in self.threads.iter().enumerate() {
+            let start = self.having.len();
+            let having = &mut self.having;
+            let mut frame = innermost;
+            // SAFETY: the caller's.
+            unsafe {
+                while !frame.is_null() {
+                    // Of nearly all frames it is enough to look at this.
+                    let mut here = false;
+                    live.slots(objects.python, frame, &mut |value| {
+                        here |= wanted.binary_search(&value).is_ok();
+                    });
+                    let mut add = |_, value| {
+                        if wanted.binary_search(&value).is_err()
+                            || having[start..].contains(&(index, value))
+                        {
+                            return;
+                        }
+                        enough &= having.try_reserve(1).is_ok();
+                        if enough {
+                            having.push((index, value));
+                        }
+                    };
+                    if here {
+                        live.variables(objects.python, frame, &mut add);
+                    }
+                    frame = live.back(frame);
+                }
+            }
+        }
+        enough.then_some(())
+    }
+
+    /// A dictionary by identifier; what is not known is left out:
+    /// `{'name': …, 'daemon': …, 'main': …, 'wait': …, 'holds': [[lock, file, line]], 'has': [lock]}`
+    unsafe fn written(&self) -> Option<Vec<u8>> {
+        let objects = self.objects;
+        let mut words = Words::default();
+        words.pairs();
+        // SAFETY: the caller's.
+        unsafe {
+            let main = objects.attribute(self.known.threading, b"_MainThread");
+            let mut having = &self.having[..];
+            for (index, (told, &(ident, _))) in self.told.iter().zip(self.threads).enumerate() {
+                words.number(ident);
+                words.pairs();
+                if let Some(thread) = told.thread {
+                    words.text(b"name");
+                    objects.write_text(objects.attribute(thread, b"_Thread__name"), &mut words);
+                    words.text(b"daemon");
+                    let daemon = objects.attribute(thread, b"_Thread__daemonic");
+                    words.truth(objects.is_true(daemon));
+                    words.text(b"main");
+                    words.truth(objects.is(thread, main));
+                }
+                if let Some(wait) = &told.wait {
+                    words.text(b"wait");
+                    wait.write(objects, &mut words);
+                }
+                let holds = &self.holds[told.holds.clone()];
+                if !holds.is_empty() {
+                    words.text(b"holds");
+                    words.list(holds.len());
+                    for hold in holds {
+                        words.list(3);
+                        words.number(hold.lock as i64);
+                        objects.write_text(hold.file, &mut words);
+                        words.number(hold.line);
+                    }
+                }
+                let count = having.iter().take_while(|(one, _)| *one == index).count();
+                if count > 0 {
+                    let (its, rest) = having.split_at(count);
+                    having = rest;
+                    words.text(b"has");
+                    words.list(count);
+                    its.iter().for_each(|(_, lock)| words.number(*lock as i64));
+                }
+                words.end();
+            }
+        }
+        words.end();
+        words.finish()
+    }
 }

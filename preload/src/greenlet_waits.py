@@ -137,8 +137,8 @@ def _greenlet_wait(one, linked, known, greenlets):
         wait = _of_gevent(*linked)
     if wait is None and one.frame is not None:
         # What gevent's C code keeps of it is out of sight.
-        called, arguments = _called(one.frame, {})
-        if called is not None and len(called) == 2 and (
+        called = _called(one.frame)
+        if called is not None and (
                 id(called[0]) in greenlets and called[1] in ('join', 'get')):
             wait = {'for': 'greenlet', 'id': id(called[0])}
     return wait

@@ -1,10 +1,13 @@
 """What there is to tell of greenlets: of the module greenlet itself, and of what
 gevent and eventlet make of them.
 
-Compiled when it is first asked for, with the functions of facts.py, and under
-its rules: it calls nothing of the program's. What C code does for an attribute
-is known for greenlet (greenlet.c of 0.4.17 and 1.1.3, greenlet.cpp of 2.0.2) and
-gevent (20.9); no attribute is looked at by way of an object's own class.
+Compiled when it is first asked for. It runs under the GIL, as the snippet does, on
+objects that may be of any class: so it calls nothing of theirs, compares nothing of
+theirs, and looks at attributes by _attributes alone, which is the library's. What it
+returns holds nothing but numbers, text, None, lists and dictionaries of its own.
+What C code does for an attribute is known for greenlet (greenlet.c of 0.4.17 and
+1.1.3, greenlet.cpp of 2.0.2) and gevent (20.9); no attribute is looked at by way of
+an object's own class.
 """
 
 _SLEEPER_AGENT = True
@@ -21,14 +24,12 @@ def _collect_with_greenlets(collect, more, frames):
     """Return what the snippet's function collect does, with the stacks of
     suspended greenlets and generators beside those of threads, under numbers
     below zero, and with what there is to tell of them. frames is as sys._current_frames()
-    returns it, or None where it is not known how frames are laid out."""
+    returns it; more is as there."""
     # Among the frames is none of ours: nothing here can reach itself by them.
     greenlets = _unless_nonsense(_find, frames)
     coroutines = _unless_nonsense(_find_generators, frames)
-    collected = collect(frames, lambda frames: more(_of_threads(frames)))
-    collected[-1]['greenlets'] = greenlets
-    collected[-1]['coroutines'] = coroutines
-    return collected
+    return collect(frames, lambda frames: (
+        more(frames), {'greenlets': greenlets, 'coroutines': coroutines}))
 
 
 def _unless_nonsense(find, frames):
@@ -38,11 +39,6 @@ def _unless_nonsense(find, frames):
         raise
     except:  # Some of it is nonsense.
         return None
-
-
-def _of_threads(frames):
-    return dict([
-        (ident, frame) for ident, frame in frames.items() if ident > 0])
 
 
 def _find(frames):
@@ -56,7 +52,7 @@ def _find(frames):
     if kind is None:
         return None
     objects = _objects()
-    if frames is None or objects is None or _references() is None:
+    if objects is None or _references() is None:
         return None
     attributes = _class_attributes(kind)
     look = [attributes[name].__get__ for name in ('gr_frame', 'parent', 'dead')]

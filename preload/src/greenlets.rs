@@ -1,5 +1,5 @@
-//! Suspended greenlets and generators, beside threads: `greenlets.py` and `greenlet_waits.py`,
-//! `generators.py` and `generator_waits.py`, and what those cannot do for themselves.
+//! Suspended greenlets and generators, beside threads: `greenlets.py`, `lookups.py` and
+//! `greenlet_waits.py`, `generators.py` and `generator_waits.py`, and what those cannot do for themselves.
 //!
 //! On the worker, under the GIL, nobody else let run. A program may have millions of objects, and all
 //! of them are looked at: not by Python code, which takes fifty times as long.
@@ -8,16 +8,18 @@ use std::ffi::c_long;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::failure::{Failure, raised};
+use crate::failure::Failure;
 use crate::kinds::Bases;
 use crate::live::Live;
 use crate::python::{self, METH_NOARGS, METH_VARARGS, Methods, PyObject, Python, method};
-use crate::variables::{List, given};
-use crate::{carried, facts, threads, undisturbed, worker};
+use crate::variables::{self, List, given};
+use crate::{carried, threads, undisturbed, worker};
 
 /// The text of the Python half, NUL-terminated.
 const TEXT: &str = concat!(
     include_str!("greenlets.py"),
+    "\n\n",
+    include_str!("lookups.py"),
     "\n\n",
     include_str!("greenlet_waits.py"),
     "\n\n",
@@ -46,7 +48,7 @@ static METHODS: Methods<3> = Methods([
     method(c"_clocks".as_ptr(), clocks, METH_NOARGS),
 ]);
 
-/// Compiles the Python half, once; `facts::prepare` has been called.
+/// Compiles the Python half, once. The layout of frames is known.
 ///
 /// # Safety
 /// As for `snippet::collect`.
@@ -58,41 +60,13 @@ pub unsafe fn prepare(python: &Python) -> Result<(), Failure> {
     unsafe {
         let functions = [(c"_collect_with_greenlets", &COLLECT)];
         let add = |namespace| {
-            add_facts(python, namespace)?;
-            match Live::known() {
-                Some(_) => carried::put_methods(python, namespace, &METHODS.0),
-                None => Ok(()),
-            }
+            variables::put_in(python, namespace)?;
+            carried::put_methods(python, namespace, &METHODS.0)
         };
         let modules = [c"sys", c"gc"];
         undisturbed::prepared(python, || {
             carried::compile(python, (TEXT, c"greenlets.py"), &modules, add, &functions)
         })
-    }
-}
-
-/// Adds the functions of `facts.py` that are not in the namespace already.
-///
-/// # Safety
-/// As for `snippet::collect`.
-unsafe fn add_facts(python: &Python, namespace: *mut PyObject) -> Result<(), Failure> {
-    // SAFETY: the caller's. `facts::MORE` is a function of our own; its globals are a dictionary of
-    // ours that does not change meanwhile, and what it has is borrowed from it.
-    unsafe {
-        let more = facts::MORE.load(Ordering::Relaxed);
-        let globals = (python.PyObject_GetAttrString)(more, c"func_globals".as_ptr());
-        if globals.is_null() {
-            return Err(raised(python));
-        }
-        let (mut at, mut name, mut value) = (0, ptr::null_mut(), ptr::null_mut());
-        let mut done = true;
-        while done && (python.PyDict_Next)(globals, &mut at, &mut name, &mut value) != 0 {
-            if (python.PyDict_GetItem)(namespace, name).is_null() {
-                done = (python.PyDict_SetItem)(namespace, name, value) == 0;
-            }
-        }
-        (python.Py_DecRef)(globals);
-        if done { Ok(()) } else { Err(raised(python)) }
     }
 }
 

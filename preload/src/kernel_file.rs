@@ -1,15 +1,20 @@
 //! What the kernel says in a small file of `/proc`.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 /// Reads as much of a file as there is room for; `None` if it cannot be read.
 ///
 /// Takes no lock and allocates nothing. For the time of one read a descriptor is open.
 pub fn read<'a>(path: &CStr, room: &'a mut [u8]) -> Option<&'a [u8]> {
+    read_in(&Folder(libc::AT_FDCWD), path, room)
+}
+
+/// The same of a file within a folder.
+pub fn read_in<'a>(folder: &Folder, path: &CStr, room: &'a mut [u8]) -> Option<&'a [u8]> {
     // SAFETY: the kernel writes to `room` only. The descriptor is closed before anyone could have
     // learnt its number; O_CLOEXEC keeps it from a program that execs now.
     let count = unsafe {
-        let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        let file = libc::openat(folder.0, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         if file < 0 {
             return None;
         }
@@ -18,4 +23,25 @@ pub fn read<'a>(path: &CStr, room: &'a mut [u8]) -> Option<&'a [u8]> {
         usize::try_from(count).ok()?
     };
     Some(&room[..count])
+}
+
+/// A folder that many files are read in: the kernel then does not look for it each time.
+pub struct Folder(c_int);
+
+impl Folder {
+    /// Opens it. On the reader, in whose own table of descriptors it may stay open.
+    pub fn open(path: &CStr) -> Option<Folder> {
+        // SAFETY: the descriptor is closed where this ends.
+        let folder = unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
+        (folder >= 0).then_some(Folder(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.0 >= 0 {
+            // SAFETY: it is ours.
+            unsafe { libc::close(self.0) };
+        }
+    }
 }

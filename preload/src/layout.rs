@@ -22,6 +22,8 @@ pub const WORD: usize = size_of::<usize>();
 /// PyFrameObject (frameobject.h), counted from the end of PyObject_VAR_HEAD.
 pub const FRAME_BACK: usize = 0;
 pub const FRAME_CODE: usize = WORD;
+/// f_builtins.
+pub const FRAME_BUILT_INS: usize = 2 * WORD;
 pub const FRAME_GLOBALS: usize = 3 * WORD;
 /// f_locals, the names of a module or a class that is being made.
 pub const FRAME_NAMES: usize = 4 * WORD;
@@ -42,6 +44,9 @@ pub const FRAME_LOCALS: usize = 12 * WORD + 12 + 12 * MOST_BLOCKS + 4;
 pub const CODE_COUNT: usize = 4;
 /// co_flags, the fourth of the ints.
 pub const CODE_FLAGS: usize = 12;
+/// co_code and co_consts.
+pub const CODE_TEXT: usize = 2 * WORD;
+pub const CODE_CONSTANTS: usize = 3 * WORD;
 pub const CODE_NAMES: usize = 4 * WORD;
 pub const CODE_VARIABLES: usize = 5 * WORD;
 pub const CODE_FREE: usize = 6 * WORD;
@@ -49,13 +54,14 @@ pub const CODE_CELLS: usize = 7 * WORD;
 pub const CODE_FILENAME: usize = 8 * WORD;
 pub const CODE_NAME: usize = 9 * WORD;
 const CODE_FIRST_LINE: usize = 10 * WORD;
-const CODE_LINE_TABLE: usize = 11 * WORD;
+pub const CODE_LINE_TABLE: usize = 11 * WORD;
 
-/// PyTypeObject (object.h), counted from the end of PyObject_VAR_HEAD: tp_name, tp_basicsize; tp_repr
-/// and tp_dict come after more, all of them words.
+/// PyTypeObject (object.h), counted from the end of PyObject_VAR_HEAD: tp_name, tp_basicsize; tp_repr,
+/// tp_flags and tp_dict come after more, all of them words.
 pub const TYPE_NAME: usize = 0;
 const TYPE_SIZE: usize = WORD;
 pub const TYPE_REPR: usize = 8 * WORD;
+pub const TYPE_FLAGS: usize = 18 * WORD;
 pub const TYPE_DICT: usize = 30 * WORD;
 
 /// PyStringObject (stringobject.h), counted from the end of PyObject_VAR_HEAD: the hash (a
@@ -140,6 +146,9 @@ unsafe fn agrees(python: &Python, frame: *mut PyObject) -> Option<bool> {
                 && pointer(code, c"co_names")? == read(parts.code + CODE_NAMES)?
                 && pointer(frame, c"f_code")? == parts.code_object
                 && pointer(frame, c"f_globals")? == read(body + FRAME_GLOBALS)?
+                && pointer(frame, c"f_builtins")? == read(body + FRAME_BUILT_INS)?
+                && pointer(code, c"co_consts")? == read(parts.code + CODE_CONSTANTS)?
+                && text(code, c"co_code")? == string(python, parts.code + CODE_TEXT)?
                 && (trace == 0) == (pointer(frame, c"f_trace")? == python._Py_NoneStruct as usize)
                 && number(frame, c"f_lasti")? == i64::from(parts.last_instruction)
                 && outer.unwrap_or(0) == back(python, address)?

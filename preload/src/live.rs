@@ -91,6 +91,29 @@ impl Live {
         }
     }
 
+    /// How many characters a `unicode` has, and each of them: of narrow builds those beyond the first
+    /// 65,536 come as two.
+    ///
+    /// # Safety
+    /// Holding the GIL, for as long as they are looked at; it is a `unicode`, and stays alive.
+    pub unsafe fn characters(
+        self,
+        python: &Python,
+        object: *mut PyObject,
+    ) -> (usize, impl Fn(usize) -> u32 + use<>) {
+        let wide = python.has_wide_unicode;
+        // SAFETY: the caller's. PyUnicodeObject (Include/unicodeobject.h): how many, and where.
+        unsafe {
+            let count = self.word(object, 0, 0) as usize;
+            let start = self.word(object, 0, WORD);
+            let one = move |index| match wide {
+                true => start.cast::<u32>().add(index).read(),
+                false => u32::from(start.cast::<u16>().add(index).read()),
+            };
+            (count, one)
+        }
+    }
+
     /// The frame that called this one, or null; borrowed.
     ///
     /// # Safety
@@ -127,8 +150,7 @@ impl Live {
         // SAFETY: the caller's.
         unsafe {
             if self.word(frame, WORD, FRAME_TRACE).is_null() {
-                let at = self.head + WORD + FRAME_LAST_INSTRUCTION;
-                return Some(i64::from(frame.byte_add(at).cast::<c_int>().read()));
+                return Some(i64::from(self.last_instruction(frame)));
             }
             // Its tracer may have set it (`frame_getlineno`, Objects/frameobject.c).
             let line = attribute(python, frame, c"f_lineno", |line| {
@@ -136,6 +158,16 @@ impl Live {
             });
             line.map(|line| -2 - line)
         }
+    }
+
+    /// Its last instruction: where that stands in its code, or -1.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a frame.
+    pub unsafe fn last_instruction(self, frame: *mut PyObject) -> c_int {
+        let at = self.head + WORD + FRAME_LAST_INSTRUCTION;
+        // SAFETY: the caller's.
+        unsafe { frame.byte_add(at).cast::<c_int>().read() }
     }
 
     /// The line of a position in a frame of this code.
@@ -256,9 +288,8 @@ impl Live {
         const OPTIMIZED: c_int = 1;
         // SAFETY: the caller's.
         unsafe {
-            let flags = self.code(frame).byte_add(self.head + CODE_FLAGS);
             let names = self.word(frame, WORD, FRAME_NAMES);
-            if flags.cast::<c_int>().read() & OPTIMIZED != 0
+            if self.flags(self.code(frame)) & OPTIMIZED != 0
                 || names.is_null()
                 || !self.is_dictionary(python, names)
             {
@@ -266,6 +297,15 @@ impl Live {
             }
             names
         }
+    }
+
+    /// The flags of a code object (CO_…, Include/code.h).
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a code object.
+    pub unsafe fn flags(self, code: *mut PyObject) -> c_int {
+        // SAFETY: the caller's.
+        unsafe { code.byte_add(self.head + CODE_FLAGS).cast::<c_int>().read() }
     }
 
     /// Whether this is the name of one of a code's own variables, those in cells among them; not of
@@ -302,6 +342,19 @@ impl Live {
         unsafe { self.word(code, 0, CODE_NAMES) }
     }
 
+    /// How many blocks it is in: loops, and what has an end that has to be seen to.
+    ///
+    /// # Safety
+    /// Holding the GIL; this is a frame.
+    pub unsafe fn blocks(self, frame: *mut PyObject) -> usize {
+        // SAFETY: the caller's.
+        let count = unsafe {
+            let blocks = frame.byte_add(self.head + WORD + FRAME_BLOCKS);
+            blocks.cast::<c_int>().read()
+        };
+        count.clamp(0, MOST_BLOCKS as c_int) as usize
+    }
+
     /// What is to be called at the ends of the `with` blocks that it is in (their `__exit__`): it is
     /// on the value stack, directly below the block (Python/ceval.c, SETUP_WITH, of 2.7;
     /// Python/compile.c, `compiler_with`, of 2.6). For a `finally` something else may be there.
@@ -316,12 +369,12 @@ impl Live {
         // SAFETY: the caller's. Below the level of a block that has not ended all values are in place.
         unsafe {
             let blocks = frame.byte_add(self.head + WORD + FRAME_BLOCKS);
-            let count = blocks.cast::<c_int>().read().clamp(0, MOST_BLOCKS as c_int);
+            let count = self.blocks(frame);
             let stack = self
                 .word(frame, WORD, FRAME_VALUE_STACK)
                 .cast::<*mut PyObject>();
             let mut last = 0;
-            for block in 0..count as usize {
+            for block in 0..count {
                 let block = blocks.byte_add(4 + 12 * block).cast::<c_int>();
                 let (kind, level) = (block.read(), block.add(2).read());
                 // One within another that has put nothing on the stack has none of its own.

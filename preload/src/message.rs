@@ -105,9 +105,9 @@ impl Question {
 }
 
 /// How the facts begin: an answer that begins otherwise is text. Behind it is what CPython's
-/// `marshal` makes (version 0) of a dictionary that `facts.py` describes. Change the number whenever
+/// `marshal` makes (version 0) of a dictionary that `document.rs` describes. Change the number whenever
 /// the meaning of anything there does.
-pub const FACTS: &[u8] = b"SLEEPER FACTS 1\n";
+pub const FACTS: &[u8] = b"SLEEPER FACTS 2\n";
 
 /// The length of the text that a command hears announced; `None` if that is no answer, or one of
 /// another version.

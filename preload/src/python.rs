@@ -82,11 +82,16 @@ macro_rules! python_api {
             pub instance_type: usize,
             /// Whether a character of `unicode` has four bytes; else it has two.
             pub has_wide_unicode: bool,
+            /// Whether it is CPython 2.6; else it is 2.7.
+            pub is_2_6: bool,
         }
 
         impl Python {
             /// Looks everything up; the error is the name of a symbol that is not there.
-            fn look_up(find: &dyn Fn(&'static CStr) -> Option<usize>) -> Result<Self, &'static str> {
+            fn look_up(
+                find: &dyn Fn(&'static CStr) -> Option<usize>,
+                is_2_6: bool,
+            ) -> Result<Self, &'static str> {
                 let need = |name: &'static CStr| {
                     find(name).ok_or(name.to_str().unwrap_or("a symbol"))
                 };
@@ -114,6 +119,7 @@ macro_rules! python_api {
                     instance_type: need(c"PyInstance_Type")?,
                     // Its functions are named for it (Include/unicodeobject.h).
                     has_wide_unicode: find(c"PyUnicodeUCS4_FromUnicode").is_some(),
+                    is_2_6,
                 })
             }
         }
@@ -168,6 +174,7 @@ python_api! {
         PyObject_GetAttrString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
         PyObject_Hash: fn(*mut PyObject) -> c_long;
         PyObject_IsTrue: fn(*mut PyObject) -> c_int;
+        PyObject_Size: fn(*mut PyObject) -> Py_ssize_t;
         PyObject_Repr: fn(*mut PyObject) -> *mut PyObject;
         PyObject_Str: fn(*mut PyObject) -> *mut PyObject;
         PyDict_New: fn() -> *mut PyObject;
@@ -197,7 +204,6 @@ python_api! {
         PyTuple_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
         PyString_FromString: fn(*const c_char) -> *mut PyObject;
         PyString_FromStringAndSize: fn(*const c_char, Py_ssize_t) -> *mut PyObject;
-        PyString_Concat: fn(*mut *mut PyObject, *mut PyObject);
         PyString_AsStringAndSize: fn(*mut PyObject, *mut *mut c_char, *mut Py_ssize_t) -> c_int;
         PyMarshal_WriteObjectToString: fn(*mut PyObject, c_int) -> *mut PyObject;
         PyErr_Fetch: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
@@ -285,7 +291,7 @@ pub fn find(find: &dyn Fn(&'static CStr) -> Option<usize>) -> Interpreter {
             "only CPython 2.6 and 2.7 are supported, and this is another",
         );
     }
-    let python = match Python::look_up(find) {
+    let python = match Python::look_up(find, version.starts_with(b"2.6")) {
         Ok(python) => python,
         Err(symbol) => return Interpreter::Unusable(symbol),
     };

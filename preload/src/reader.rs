@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use crate::interface::READER_THREAD;
 use crate::snippet::Collected;
 use crate::sources::Lines;
-use crate::{descriptors, facts, panics, park, wait};
+use crate::{descriptors, panics, park, tasks, wait};
 
 /// Stack sizes tried, in bytes. A piece of a file and a path are on it.
 const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
@@ -35,7 +35,7 @@ struct Job {
 pub struct Found {
     /// Lines of source.
     pub lines: Lines,
-    /// See [`facts::tasks`]; empty where no facts are wanted.
+    /// See [`tasks::of`]; empty where no facts are wanted.
     pub tasks: Vec<u8>,
 }
 
@@ -123,7 +123,7 @@ unsafe fn find(collected: *mut Collected) -> Found {
             tasks: collected
                 .idents
                 .as_deref()
-                .map(facts::tasks)
+                .map(tasks::of)
                 .unwrap_or_default(),
         }
     };

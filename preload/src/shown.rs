@@ -9,6 +9,7 @@ use std::io::Write;
 use std::ptr;
 
 use crate::carried::bytes;
+use crate::dictionary;
 use crate::kinds::{Kind, Kinds};
 use crate::layout::{TYPE_DICT, TYPE_NAME, TYPE_REPR, WORD};
 use crate::live::Live;
@@ -71,7 +72,7 @@ impl<'a> Shower<'a> {
                     self.wanted.hides(text)
                 }
                 Kind::Unicode => {
-                    let (count, one) = self.characters(name);
+                    let (count, one) = self.live.characters(self.python, name);
                     let mut narrow = [0; LONGEST_NAME];
                     // What is no ASCII stands in no word; and nobody names a secret at such length.
                     for (index, place) in narrow.iter_mut().take(count).enumerate() {
@@ -85,21 +86,6 @@ impl<'a> Shower<'a> {
                 self.secrets.insert(name as usize, hidden);
             }
             hidden
-        }
-    }
-
-    /// How many characters a `unicode` has, and each of them.
-    unsafe fn characters(&self, object: *mut PyObject) -> (usize, impl Fn(usize) -> u32 + use<>) {
-        let wide = self.python.has_wide_unicode;
-        // SAFETY: the caller's. PyUnicodeObject (Include/unicodeobject.h): how many, and where.
-        unsafe {
-            let count = self.live.word(object, 0, 0) as usize;
-            let start = self.live.word(object, 0, WORD);
-            let one = move |index| match wide {
-                true => start.cast::<u32>().add(index).read(),
-                false => u32::from(start.cast::<u16>().add(index).read()),
-            };
-            (count, one)
         }
     }
 
@@ -203,7 +189,7 @@ impl<'a> Shower<'a> {
                     self.quoted("", text.len(), |index| u32::from(text[index]), out);
                 }
                 Kind::Unicode => {
-                    let (count, one) = self.characters(object);
+                    let (count, one) = self.live.characters(self.python, object);
                     self.quoted("u", count, one, out);
                 }
                 _ => self.container(kind, object, depth, out),
@@ -369,22 +355,15 @@ impl<'a> Shower<'a> {
         }
     }
 
-    /// What is text of a dictionary's entry. Looked for without a hash: keys may be of any class.
+    /// What is text of a dictionary's entry.
     unsafe fn text_of(&self, names: *mut PyObject, wanted: &[u8]) -> Option<&'static [u8]> {
-        let python = self.python;
-        let (mut at, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
         // SAFETY: the caller's; the text is as alive as the dictionary.
         unsafe {
-            if names.is_null() || !self.live.is_dictionary(python, names) {
+            let value = dictionary::named(self.python, self.live, names, wanted);
+            if value.is_null() || self.live.type_of(value) as usize != self.python.string_type {
                 return None;
             }
-            let is_text = |object| self.live.type_of(object) as usize == python.string_type;
-            while (python.PyDict_Next)(names, &mut at, &mut key, &mut value) != 0 {
-                if is_text(key) && bytes(python, key) == Some(wanted) {
-                    return is_text(value).then(|| bytes(python, value))?;
-                }
-            }
-            None
+            bytes(self.python, value)
         }
     }
 

@@ -8,12 +8,14 @@ use crate::answer::Heap;
 use crate::carried::{self, bytes, call};
 use crate::failure::{Failure, raised};
 use crate::live::Live;
+use crate::message::FACTS;
+use crate::objects::Objects;
 use crate::python::{PyObject, Python};
 use crate::reader::Found;
 use crate::sources::{Lines, Place, SearchPath};
 use crate::values::{self, Values};
 use crate::wanted::Wanted;
-use crate::{facts, greenlets, layout, stacks, threads, undisturbed};
+use crate::{document, facts, greenlets, layout, stacks, threads, undisturbed};
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../py-shim/sleeper_agent.py"), "\0");
@@ -74,14 +76,16 @@ pub unsafe fn collect(
         }
         prepare(python)?;
         let mut arguments: [*mut PyObject; 2] = [python._Py_NoneStruct; 2];
-        if wanted.facts {
+        // Objects that are laid out otherwise are not looked into: there is the text alone.
+        let facts = wanted.facts && Live::known().is_some();
+        if facts {
             if !undisturbed::can_stop_collector(python) {
                 return Err(Failure::NoCollector);
             }
             facts::prepare(python)?;
             arguments[1] = facts::MORE.load(Ordering::Relaxed);
         }
-        let also_greenlets = wanted.facts && wanted.greenlets;
+        let also_greenlets = facts && wanted.greenlets;
         if also_greenlets {
             greenlets::prepare(python)?;
         }
@@ -89,7 +93,7 @@ pub unsafe fn collect(
             (python.Py_IncRef)(argument);
         }
         // Beside them are the frames of greenlets put: none of ours may be among them.
-        if threads::has_dead() || also_greenlets && Live::known().is_some() {
+        if threads::has_dead() || also_greenlets {
             let frames = undisturbed::alone(python, || live_frames(python));
             if frames.is_null() {
                 let failure = raised(python);
@@ -100,7 +104,7 @@ pub unsafe fn collect(
             }
             (python.Py_DecRef)(std::mem::replace(&mut arguments[0], frames));
         }
-        // What there is no sense in it leaves out, by way of an `except` clause.
+        // Of greenlets it leaves out what there is no sense in, by way of an `except` clause.
         let collect = || {
             let [frames, more] = arguments;
             if !also_greenlets {
@@ -112,11 +116,11 @@ pub unsafe fn collect(
         };
         let mut values = Ok(Values::default());
         let object = undisturbed::alone(python, || {
-            let object = match wanted.facts {
+            let object = match also_greenlets {
                 true => undisturbed::keeping_exc_info(python, collect),
                 false => collect(),
             };
-            if wanted.facts && (wanted.locals || wanted.globals) && !object.is_null() {
+            if facts && (wanted.locals || wanted.globals) && !object.is_null() {
                 values = values::take(python, wanted);
             }
             object
@@ -144,7 +148,7 @@ pub unsafe fn collect(
             object,
             places,
             path,
-            idents: wanted.facts.then(|| idents(python, object)),
+            idents: facts.then(|| idents(python, object)),
             question: wanted.number(),
             values: values.finish(),
         })
@@ -214,12 +218,9 @@ unsafe fn places(python: &Python, collected: *mut PyObject) -> Vec<Place<'static
 /// As for [`collect`]; `collected` is what the snippet made.
 unsafe fn search_path(python: &Python, collected: *mut PyObject) -> SearchPath {
     // SAFETY: the caller's; what is got here of `collected` is borrowed from it, and a list of `str`
-    // that nobody else knows of. The version is looked at, and nothing of the program's runs.
+    // that nobody else knows of.
     unsafe {
-        let version = (python.PySys_GetObject)(c"version".as_ptr().cast_mut());
-        let is_2_6 = !version.is_null()
-            && bytes(python, version).is_some_and(|version| version.starts_with(b"2.6"));
-        let mut path = SearchPath::new(is_2_6);
+        let mut path = SearchPath::new(python.is_2_6);
         let folders = (python.PyTuple_GetItem)(collected, 3);
         for position in 0..(python.PyList_Size)(folders) {
             if let Some(folder) = bytes(python, (python.PyList_GetItem)(folders, position)) {
@@ -246,6 +247,13 @@ pub unsafe fn compose(
     let facts = collected.idents.is_some();
     let (values, question) = (collected.values, collected.question);
     let collected = collected.object;
+    let heap = |pieces: &[&[u8]]| {
+        let copy = Heap::copy(pieces, question);
+        match copy.is_null() {
+            true => Err(Failure::NoMemory),
+            false => Ok(copy),
+        }
+    };
     UNUSED.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
     unsafe {
@@ -266,26 +274,23 @@ pub unsafe fn compose(
             (python.Py_DecRef)(collected);
             return Err(raised(python));
         }
-        let text = undisturbed::alone(python, || {
-            if !facts {
-                return call(python, &COMPOSE, &[collected, sources]);
-            }
-            let tasks = found.tasks.as_ptr().cast();
-            let tasks = (python.PyString_FromStringAndSize)(tasks, found.tasks.len() as isize);
-            let holder = (python.PyInt_FromLong)(holder as c_long);
-            let told = call(python, &facts::TELL, &[collected, sources, tasks, holder]);
-            facts::written(python, told)
-        });
+        if let Some(objects) = Objects::known(python).filter(|_| facts) {
+            let parts = [collected, sources];
+            let document = document::of(objects, parts, &found.tasks, holder);
+            parts.into_iter().for_each(|one| (python.Py_DecRef)(one));
+            let document = document?;
+            return heap(&[FACTS, &document, &values][..if document.is_empty() { 0 } else { 3 }]);
+        }
+        let text = undisturbed::alone(python, || call(python, &COMPOSE, &[collected, sources]));
         if text.is_null() {
             return Err(raised(python));
         }
-        let copy = bytes(python, text).map(|text| Heap::copy(&[text, &values], question));
-        (python.Py_DecRef)(text);
-        match copy {
-            Some(copy) if copy.is_null() => Err(Failure::NoMemory),
-            Some(copy) => Ok(copy),
+        let copy = match bytes(python, text) {
+            Some(text) => heap(&[text]),
             None => Err(raised(python)),
-        }
+        };
+        (python.Py_DecRef)(text);
+        copy
     }
 }
 

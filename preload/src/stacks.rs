@@ -4,16 +4,19 @@
 //! On the worker, under the GIL, where the boot has found the layout of frames to be as it is
 //! known. The snippet's own is the same thing in Python, for all other cases.
 
+use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::carried::{self, bytes};
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::python::{self, METH_O, Methods, PyObject, Python, method};
-use crate::{carried, dictionary, panics, undisturbed, worker};
+use crate::{dictionary, panics, undisturbed, worker};
 
 static METHODS: Methods<1> = Methods([method(c"_stacks".as_ptr(), stacks, METH_O)]);
 
@@ -52,6 +55,7 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
     // SAFETY: called by the interpreter, holding the GIL. All that is made here is given back here,
     // but for what is returned; where that is null, an exception is set.
     unsafe {
+        drop(Noted::take());
         if !undisturbed::can_stop_collector(python) {
             // A finalizer may let others run, and frames go.
             (python.Py_IncRef)(frames);
@@ -77,6 +81,7 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
             Some(()) => {
                 let threads = std::mem::replace(&mut taking.threads, ptr::null_mut());
                 let places = std::mem::replace(&mut taking.places, ptr::null_mut());
+                *NOTED.0.get() = std::mem::take(&mut taking.noted);
                 pair(python, threads, places)
             }
             None => None,
@@ -85,6 +90,41 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
         result.unwrap_or(ptr::null_mut())
     }
 }
+
+/// Frames in which a thread may hold a lock or have let go of it, as met while stacks are taken down: those
+/// in `with` blocks or the like, and those of functions named `wait`. To follow all frames once more, for a
+/// few, takes as long again where they do not fit into the processor's cache.
+#[derive(Default)]
+pub struct Noted {
+    frames: Vec<*mut PyObject>,
+    /// Which of them are in a stack, by its innermost frame.
+    stacks: HashMap<usize, Range<usize>, BuildHasherDefault<Mixing>>,
+}
+
+impl Noted {
+    /// Those of the stacks that were last taken down, borrowed, if they have not been taken yet.
+    ///
+    /// # Safety
+    /// Holding the GIL since, so that all of them are as they were.
+    pub unsafe fn take() -> Noted {
+        // SAFETY: the caller's: nobody else is at it.
+        unsafe { std::mem::take(&mut *NOTED.0.get()) }
+    }
+
+    /// Those of the stack with this innermost frame; `None` if it was not among them.
+    pub fn of(&self, innermost: *mut PyObject) -> Option<&[*mut PyObject]> {
+        let range = self.stacks.get(&(innermost as usize))?;
+        self.frames.get(range.clone())
+    }
+}
+
+struct Last(UnsafeCell<Noted>);
+// SAFETY: read and written only by who holds the GIL.
+unsafe impl Sync for Last {}
+static NOTED: Last = Last(UnsafeCell::new(Noted {
+    frames: Vec::new(),
+    stacks: HashMap::with_hasher(BuildHasherDefault::new()),
+}));
 
 /// What is being taken down. The lists and the keys are ours; code objects are alive as long as the
 /// frames are, that is while the GIL is held.
@@ -98,8 +138,13 @@ struct Taking<'a> {
     /// Each place's index, by its code object and [`Frame::position`], and as an `int`.
     indices: HashMap<(usize, i64), usize, BuildHasherDefault<Mixing>>,
     numbers: Vec<*mut PyObject>,
+    /// Which of them are in functions named `wait`.
+    waits: Vec<bool>,
     /// The indices of one stack's places, innermost first.
     calls: Vec<usize>,
+    /// By those: the lists that there are already. Many threads are often in the same stack.
+    stacks: HashMap<Vec<usize>, *mut PyObject, BuildHasherDefault<Mixing>>,
+    noted: Noted,
 }
 
 /// Every function here returns `None`, or null, with an exception set, if there is no memory.
@@ -122,7 +167,10 @@ impl<'a> Taking<'a> {
             keys: [c"_SLEEPER_AGENT", c"__loader__", c"__name__"].map(text),
             indices: HashMap::default(),
             numbers: Vec::new(),
+            waits: Vec::new(),
             calls: Vec::new(),
+            stacks: HashMap::default(),
+            noted: Noted::default(),
         };
         if taking.ours().any(|one| one.is_null()) {
             // SAFETY: the caller's.
@@ -135,7 +183,8 @@ impl<'a> Taking<'a> {
     /// All objects that are to be given back.
     fn ours(&self) -> impl Iterator<Item = *mut PyObject> {
         let lists = [self.threads, self.places];
-        let numbers = self.numbers.iter().copied();
+        let numbers = self.numbers.iter().chain(self.stacks.values());
+        let numbers = numbers.copied();
         lists.into_iter().chain(self.keys).chain(numbers)
     }
 
@@ -164,7 +213,11 @@ impl<'a> Taking<'a> {
         // SAFETY: the caller's.
         unsafe {
             if self.stack(innermost)? {
-                let calls = self.calls()?;
+                let calls = match self.stacks.get(&self.calls) {
+                    Some(&calls) => calls,
+                    None => self.new_stack()?,
+                };
+                (python.Py_IncRef)(calls);
                 (python.Py_IncRef)(ident);
                 let thread = pair(python, ident, calls)?;
                 append(python, self.threads, thread)?;
@@ -176,6 +229,7 @@ impl<'a> Taking<'a> {
     /// Takes one stack down into `self.calls`; false if it is the agent's own.
     unsafe fn stack(&mut self, innermost: *mut PyObject) -> Option<bool> {
         self.calls.clear();
+        let first = self.noted.frames.len();
         let mut frame = innermost;
         let mut outermost = ptr::null_mut();
         // SAFETY: the caller's; a frame keeps its code, its globals and the one that called it.
@@ -189,6 +243,12 @@ impl<'a> Taking<'a> {
                     return self.no_memory();
                 }
                 self.calls.push(index);
+                if self.live.blocks(frame) > 0 || self.waits[index] {
+                    if self.noted.frames.try_reserve(1).is_err() {
+                        return self.no_memory();
+                    }
+                    self.noted.frames.push(frame);
+                }
                 outermost = frame;
                 frame = self.live.back(frame);
                 if !frame.is_null() && !self.live.is_frame(self.python, frame) {
@@ -196,6 +256,11 @@ impl<'a> Taking<'a> {
                     return None;
                 }
             }
+            if self.noted.stacks.try_reserve(1).is_err() {
+                return self.no_memory();
+            }
+            let range = first..self.noted.frames.len();
+            self.noted.stacks.insert(innermost as usize, range);
             Some(!outermost.is_null() && !self.is_own(outermost))
         }
     }
@@ -220,7 +285,10 @@ impl<'a> Taking<'a> {
                 return Some(index);
             }
             let index = self.numbers.len();
-            if self.indices.try_reserve(1).is_err() || self.numbers.try_reserve(1).is_err() {
+            if self.indices.try_reserve(1).is_err()
+                || self.numbers.try_reserve(1).is_err()
+                || self.waits.try_reserve(1).is_err()
+            {
                 return self.no_memory();
             }
             let number = made((self.python.PyInt_FromLong)(index as i64))?;
@@ -228,6 +296,8 @@ impl<'a> Taking<'a> {
             let line = self.live.line(self.python, code, key.1);
             let place = self.described(frame, code, line)?;
             append(self.python, self.places, place)?;
+            let [_, name] = self.live.names(code);
+            self.waits.push(bytes(self.python, name) == Some(b"wait"));
             self.indices.insert(key, index);
             Some(index)
         }
@@ -292,17 +362,25 @@ impl<'a> Taking<'a> {
         }
     }
 
-    /// The last stack's places, outermost first, as a list.
-    unsafe fn calls(&self) -> Option<*mut PyObject> {
+    /// The last stack's places, outermost first, as a list; it is kept among [`Taking::stacks`].
+    unsafe fn new_stack(&mut self) -> Option<*mut PyObject> {
         let python = self.python;
         // SAFETY: the caller's; a list's item takes over the reference.
         unsafe {
+            let mut key = Vec::new();
+            if self.stacks.try_reserve(1).is_err()
+                || key.try_reserve_exact(self.calls.len()).is_err()
+            {
+                return self.no_memory();
+            }
+            key.extend_from_slice(&self.calls);
             let calls = made((python.PyList_New)(self.calls.len() as isize))?;
             for (position, &index) in self.calls.iter().rev().enumerate() {
                 let number = self.numbers[index];
                 (python.Py_IncRef)(number);
                 (python.PyList_SetItem)(calls, position as isize, number);
             }
+            self.stacks.insert(key, calls);
             Some(calls)
         }
     }
@@ -364,9 +442,12 @@ impl Hasher for Mixing {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
+        let (words, rest) = bytes.as_chunks();
+        words
+            .iter()
+            .for_each(|&word| self.write_u64(u64::from_ne_bytes(word)));
+        rest.iter()
+            .for_each(|&byte| self.write_u64(u64::from(byte)));
     }
 
     fn write_u64(&mut self, value: u64) {

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use crate::carried::call;
+use crate::carried::{call, is_true};
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::python::{PyObject, Python};
@@ -224,22 +224,5 @@ unsafe fn switch(python: &Python, module: *mut PyObject, name: &CStr) -> *mut Py
         }
         (python.Py_IncRef)(function);
         function
-    }
-}
-
-/// Whether an object, whose reference it takes over, is true. Clears the exception, if it is null.
-///
-/// # Safety
-/// As for `snippet::collect`.
-unsafe fn is_true(python: &Python, object: *mut PyObject) -> bool {
-    // SAFETY: the caller's.
-    unsafe {
-        if object.is_null() {
-            (python.PyErr_Clear)();
-            return false;
-        }
-        let truth = (python.PyObject_IsTrue)(object) == 1;
-        (python.Py_DecRef)(object);
-        truth
     }
 }

@@ -1,35 +1,40 @@
-//! What `facts.py` looks at frames and objects with: functions that run none of the program's code,
+//! What `greenlets.py` looks at frames and objects with: functions that run none of the program's code,
 //! and change nothing in a frame. (`frame.f_locals` copies a function's variables into a dictionary
 //! that the program may have got from `locals()`.)
 //!
-//! On the worker, under the GIL. They are there where the boot has found the layout of frames to be as
-//! it is known.
+//! On the worker, under the GIL, where the boot has found the layout of frames to be as it is known.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::calls::Calls;
 use crate::failure::Failure;
 use crate::live::Live;
+use crate::objects::Objects;
 use crate::python::{self, METH_O, METH_VARARGS, Methods, PyObject, Python, method};
 use crate::{carried, dictionary};
 
-static METHODS: Methods<6> = Methods([
+static METHODS: Methods<4> = Methods([
     method(c"_item".as_ptr(), item, METH_VARARGS),
     method(c"_attributes".as_ptr(), attributes, METH_O),
     method(c"_variables".as_ptr(), variables, METH_O),
-    method(c"_variable".as_ptr(), variable, METH_VARARGS),
-    method(c"_exits".as_ptr(), exits, METH_VARARGS),
-    method(c"_having".as_ptr(), having, METH_VARARGS),
+    method(c"_called".as_ptr(), called, METH_O),
 ]);
 
-/// Puts the functions into the namespace of `facts.py`.
+/// Puts the functions into a namespace.
 ///
 /// # Safety
 /// As for `snippet::collect`.
 pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Failure> {
-    if Live::known().is_none() {
-        return Ok(());
-    }
+    // SAFETY: the caller's.
+    unsafe { carried::put_methods(python, namespace, &METHODS.0) }
+}
+
+/// Finds `thread._local`, in a program that has threads.
+///
+/// # Safety
+/// As for `snippet::collect`.
+pub unsafe fn find_local(python: &Python) {
     // SAFETY: the caller's; a module's item is borrowed, and the reference to the type is kept.
     // Where the module is not imported there are none.
     unsafe {
@@ -42,8 +47,6 @@ pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Fa
         }
         (python.PyErr_Clear)();
     }
-    // SAFETY: the caller's.
-    unsafe { carried::put_methods(python, namespace, &METHODS.0) }
 }
 
 /// `thread._local`; null until it is found.
@@ -176,30 +179,6 @@ impl<'a> List<'a> {
     }
 }
 
-/// Every frame of every thread in a dictionary as `sys._current_frames()` returns it: the thread's
-/// identifier (an object), and the frame. False, with an exception set, if it is no such dictionary.
-///
-/// # Safety
-/// Holding the GIL; `each` lets nobody else run.
-unsafe fn for_each_frame(
-    python: &Python,
-    live: Live,
-    frames: *mut PyObject,
-    each: &mut dyn FnMut(*mut PyObject, *mut PyObject),
-) -> bool {
-    // SAFETY: the caller's.
-    unsafe {
-        live.for_each_stack(python, frames, &mut |ident, innermost| {
-            let mut frame = innermost;
-            while !frame.is_null() && live.is_frame(python, frame) {
-                each(ident, frame);
-                frame = live.back(frame);
-            }
-            true
-        })
-    }
-}
-
 /// `_variables(frame)`: a function's local variables, as (name, value).
 unsafe extern "C-unwind" fn variables(_: *mut PyObject, frame: *mut PyObject) -> *mut PyObject {
     let (Some(python), Some(live)) = (python::found(), Live::known()) else {
@@ -243,32 +222,6 @@ pub unsafe fn given<const COUNT: usize>(
     }
 }
 
-/// `_variable(frame, name)`: the value of a function's local variable, as a tuple of one, or `None`.
-unsafe extern "C-unwind" fn variable(_: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
-    let (Some(python), Some(live)) = (python::found(), Live::known()) else {
-        return ptr::null_mut();
-    };
-    // SAFETY: called by the interpreter, holding the GIL, with a tuple; a new tuple's item takes over
-    // the reference.
-    unsafe {
-        let Some([frame, wanted]) = given(python, arguments) else {
-            return ptr::null_mut();
-        };
-        if !live.is_frame(python, frame) {
-            (python.PyErr_BadArgument)();
-            return ptr::null_mut();
-        }
-        let mut found = ptr::null_mut();
-        // Names in code are interned, and so is what looks like one in the text of `facts.py`.
-        live.variables(python, frame, &mut |name, value| {
-            if name == wanted {
-                found = value;
-            }
-        });
-        tuple_of(python, found)
-    }
-}
-
 /// `_item(dictionary, name)`: what a dictionary has under a `str`, as a tuple of one, or `None`, also if
 /// this is something else; without asking the classes of its keys.
 unsafe extern "C-unwind" fn item(_: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
@@ -304,65 +257,34 @@ unsafe fn tuple_of(python: &Python, object: *mut PyObject) -> *mut PyObject {
     }
 }
 
-/// `_exits(frames, code)`: what is to be called at the ends of the `with` blocks that threads are in, as
-/// (identifier, frame, `__exit__`), and other things (see [`Live::exits`]); and the code itself of each
-/// frame that runs it.
-unsafe extern "C-unwind" fn exits(_: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
-    let (Some(python), Some(live)) = (python::found(), Live::known()) else {
+/// `_called(frame)`: what a frame is calling, as far as its code names it plainly, as (object, name of
+/// its attribute); or `None`.
+unsafe extern "C-unwind" fn called(_: *mut PyObject, frame: *mut PyObject) -> *mut PyObject {
+    let Some(objects) = python::found().and_then(Objects::known) else {
         return ptr::null_mut();
     };
-    // SAFETY: called by the interpreter, holding the GIL, with a tuple.
+    let python = objects.python;
+    // SAFETY: called by the interpreter, holding the GIL; a tuple's item takes over the reference.
     unsafe {
-        let Some([frames, code]) = given(python, arguments) else {
-            return ptr::null_mut();
-        };
-        let mut list = List::new(python);
-        let whole = for_each_frame(python, live, frames, &mut |ident, frame| {
-            if live.code(frame) == code {
-                list.push(&[ident, frame, code]);
-            }
-            live.exits(frame, &mut |exit| list.push(&[ident, frame, exit]));
-        });
-        list.made_of(whole)
-    }
-}
-
-/// `_having(frames, objects)`: which threads have one of these in a variable, as (identifier, object).
-unsafe extern "C-unwind" fn having(_: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
-    let (Some(python), Some(live)) = (python::found(), Live::known()) else {
-        return ptr::null_mut();
-    };
-    // SAFETY: called by the interpreter, holding the GIL, with a tuple.
-    unsafe {
-        let Some([frames, objects]) = given(python, arguments) else {
-            return ptr::null_mut();
-        };
-        let count = (python.PyTuple_Size)(objects);
-        if count < 0 {
+        if !objects.live.is_frame(python, frame) {
+            (python.PyErr_BadArgument)();
             return ptr::null_mut();
         }
-        let mut wanted = Vec::new();
-        if wanted.try_reserve_exact(count as usize).is_err() {
-            return (python.PyErr_NoMemory)();
+        let called = Calls::new(objects).of(frame).called;
+        let Some((object, name)) = called.filter(|(object, _)| !object.is_null()) else {
+            (python.Py_IncRef)(python._Py_NoneStruct);
+            return python._Py_NoneStruct;
+        };
+        let name = (python.PyString_FromStringAndSize)(name.as_ptr().cast(), name.len() as isize);
+        let tuple = (python.PyTuple_New)(2);
+        if name.is_null() || tuple.is_null() {
+            (python.Py_DecRef)(name);
+            (python.Py_DecRef)(tuple);
+            return ptr::null_mut();
         }
-        wanted.extend((0..count).map(|index| (python.PyTuple_GetItem)(objects, index)));
-        wanted.sort_unstable();
-        let mut list = List::new(python);
-        let whole = for_each_frame(python, live, frames, &mut |ident, frame| {
-            // Of nearly all frames it is enough to look at this.
-            let mut here = false;
-            live.slots(python, frame, &mut |value| {
-                here |= wanted.binary_search(&value).is_ok();
-            });
-            if !here {
-                return;
-            }
-            live.variables(python, frame, &mut |_, value| {
-                if wanted.binary_search(&value).is_ok() {
-                    list.push(&[ident, value]);
-                }
-            });
-        });
-        list.made_of(whole)
+        (python.Py_IncRef)(object);
+        (python.PyTuple_SetItem)(tuple, 0, object);
+        (python.PyTuple_SetItem)(tuple, 1, name);
+        tuple
     }
 }

@@ -27,7 +27,7 @@ this = thread.get_ident()
 
 def sees_agent():
     return [ident for ident, frame in sys._current_frames().items() if ident != this
-            and frame.f_code.co_filename in ('facts.py', 'sleeper_agent.py')] != []
+            and frame.f_code.co_filename in ('greenlets.py', 'sleeper_agent.py')] != []
 
 
 sys.stdout.write('ready\n')

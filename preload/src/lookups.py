@@ -1,0 +1,75 @@
+# What greenlets.py looks at objects with: a part of it.
+
+# Longer text is cut.
+_LONGEST = 1000
+
+# Larger numbers are nonsense, and the commands need not read them.
+_LARGEST = 2 ** 62
+
+# The library's own are put in place of these.
+
+
+def _attributes(thing):
+    """Return the dictionary that holds an object's own attributes, or None."""
+    return None
+
+
+def _variables(frame):
+    """Return a function's local variables, as (name, value)."""
+    return ()
+
+
+def _item(dictionary, name):
+    """Return what a dictionary has under a name, as a tuple of one, or None."""
+    return None
+
+
+def _called(frame):
+    """Return what a frame is calling, as far as its code names it plainly, as
+    (object, name of its attribute), or None."""
+    return None
+
+
+def _module(name):
+    """Return what a module that the program has imported holds, or {}."""
+    return _attributes(_loaded(name)) or {}
+
+
+def _loaded(name):
+    """Return a module that the program has imported, or None."""
+    found = _item(sys.modules, name)
+    if found and type(found[0]) is type(sys):
+        return found[0]
+    return None
+
+
+def _text(value):
+    """Return a value if it is text, cut where it is long, or None."""
+    if type(value) is str or type(value) is unicode:
+        return value[:_LONGEST]
+    return None
+
+
+def _number(value):
+    """Return a value if it is a number as there may be, or 0."""
+    kind = type(value)
+    if (kind is int or kind is long) and -_LARGEST < value < _LARGEST:
+        return value
+    return 0
+
+
+def _deque():
+    return _module('collections').get('deque')
+
+
+class _Old:
+    pass
+
+
+def _class_attributes(owner):
+    """Return what a class itself holds, as a dictionary to look at."""
+    if type(owner) is type(_Old):
+        return owner.__dict__
+    if type(owner) is type:
+        return dict(type.__dict__['__dict__'].__get__(owner))
+    return {}
