@@ -27,7 +27,10 @@ _holds = dict.__contains__
 _DEEPEST = 10000
 
 # All but the tabulator, which belongs to source lines as they are written.
-_CONTROLS = ''.join(map(chr, list(range(9)) + list(range(10, 32)) + [127]))
+_CONTROLS = (
+    '\x00\x01\x02\x03\x04\x05\x06\x07\x08\n\x0b\x0c\r\x0e\x0f'
+    '\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f'
+    '\x7f')
 
 
 def _get_state_info():
@@ -67,7 +70,8 @@ def _collect(frames=None, more=None):
                 calls[:half] + [None, len(calls) - 2 * half] + calls[-half:])
     threads.sort()
     # Not by a key: where memory runs out, Python's sorting loses it.
-    order = sorted([(place[0], index) for index, place in enumerate(places)])
+    order = [(place[0], index) for index, place in enumerate(places)]
+    order.sort()
     order = [index for filename, index in order]
     path = sys.path
     if type(path) is not list:
@@ -139,7 +143,9 @@ def _read(collected, known=()):
                 current = filename
                 cached = filename in linecache.cache
                 linecache.checkcache(filename)
-            sources[index] = linecache.getline(filename, line, origin)
+            source = linecache.getline(filename, line, origin)
+            if type(source) is str or type(source) is unicode:
+                sources[index] = source
         except (SystemExit, KeyboardInterrupt):
             raise
         except:  # A module's loader may raise whatever it likes.
@@ -153,10 +159,10 @@ def _compose(collected, sources):
     """Return as text what was collected and read."""
     threads, places, order, path, more = collected
     lines = []
-    for (filename, name, line, origin), source in zip(places, sources):
+    for index, (filename, name, line, origin) in enumerate(places):
         text = '  File "%s", line %d, in %s\n' % (
             _printable(filename), line, _printable(name))
-        source = _printable(source.strip())
+        source = _printable(sources[index].strip())
         if source:
             text += '    %s\n' % source
         lines.append(text)
@@ -164,12 +170,11 @@ def _compose(collected, sources):
     for ident, calls in threads:
         if None in calls:
             cut = calls.index(None)
-            stack = (
-                ''.join(map(lines.__getitem__, calls[:cut])),
-                '  ... %d frames left out ...\n' % calls[cut + 1],
-                ''.join(map(lines.__getitem__, calls[cut + 2:])))
+            stack = [lines[call] for call in calls[:cut]]
+            stack.append('  ... %d frames left out ...\n' % calls[cut + 1])
+            stack.extend([lines[call] for call in calls[cut + 2:]])
         else:
-            stack = map(lines.__getitem__, calls)
+            stack = [lines[call] for call in calls]
         texts.append('### Thread %s:\n%s' % (ident, ''.join(stack)))
     return '\n\n'.join(texts)
 
@@ -177,7 +182,7 @@ def _compose(collected, sources):
 def _printable(text):
     """Return text as a str without control characters, which could drive a
     terminal, or end the text early."""
-    if isinstance(text, unicode):
+    if type(text) is unicode:
         text = text.encode('utf-8', 'replace')
     if len(text.translate(None, _CONTROLS)) == len(text):
         return text

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use crate::bell::Seen;
 use crate::facts::Facts;
 use crate::interface::{ANSWER_MAGIC, AnswerHeader, THREAD_HEADING};
-use crate::message::{FACTS, LONGEST_ANSWER};
+use crate::message::{FACTS, FACTS_OF_ANY, LONGEST_ANSWER};
 use crate::process::Process;
 use crate::trouble::Trouble;
 use crate::wanted::Wanted;
@@ -28,10 +28,9 @@ impl Answer {
     /// From what came. Where facts were asked for, it may still be text: how the agent gets at the
     /// threads without the GIL, or why there is no state.
     pub fn parse(answer: Vec<u8>) -> Result<Self, Trouble> {
-        if let Some(words) = answer.strip_prefix(FACTS) {
-            return Facts::parse(words)
-                .map(Answer::Facts)
-                .ok_or_else(of_another_version);
+        if answer.starts_with(FACTS_OF_ANY) {
+            let facts = answer.strip_prefix(FACTS).and_then(Facts::parse);
+            return facts.map(Answer::Facts).ok_or_else(of_another_version);
         }
         Ok(if has_heading(&answer) {
             Answer::State(answer)
@@ -200,8 +199,9 @@ mod tests {
             let told = Answer::Reason(reason.trim().to_owned());
             assert_eq!(parsed(reason.as_bytes()), told);
         }
-        let broken = Answer::parse([FACTS, b"what is this"].concat());
-        assert!(broken.is_err());
+        for facts in [FACTS, b"SLEEPER FACTS 1\n"] {
+            assert!(Answer::parse([facts, b"what is this"].concat()).is_err());
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::failure::{Failure, raised};
-use crate::imports;
 use crate::python::{MethodDefinition, Py_file_input, PyObject, Python};
+use crate::{built_ins, imports};
 
 /// Compiles a text (NUL-terminated; and its name) in a namespace of its own that no module list
 /// knows, with these modules, has `add` put something there, and keeps some of its functions: the
@@ -32,7 +32,8 @@ pub unsafe fn compile(
         let builtins = (python.PyEval_GetBuiltins)();
         (python.PyDict_SetItemString)(namespace, c"__builtins__".as_ptr(), builtins);
         let carried = (python.PyString_FromString)(c"_sleeper_agent_carried".as_ptr());
-        let mut result = put_in(python, namespace, c"__name__", carried);
+        let mut result = put_in(python, namespace, c"__name__", carried)
+            .and_then(|()| built_ins::put_in(python, namespace));
         for name in modules {
             if result.is_ok() {
                 result = imports::module(python, name, namespace)

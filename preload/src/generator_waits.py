@@ -92,7 +92,8 @@ class _Callbacks(object):
                 self.known[id(code)] = does, name
         self.references = _references()
         # By identity: a metaclass may have ideas of its own about `in`.
-        self.containers = dict.fromkeys(map(id, (list, tuple, set, _deque())))
+        self.containers = dict.fromkeys(
+            [id(one) for one in (list, tuple, set, _deque())])
         # What Tornado's loop takes up in its next round.
         self.moment = _module(_TORNADO).get('moment')
         self.partial = _module('functools').get('partial')
@@ -108,11 +109,11 @@ class _Callbacks(object):
     def enclosed(self, function):
         """Return what a function has of the functions around it, by name."""
         held = {}
-        for name, cell in zip(
-                function.func_code.co_freevars, function.func_closure or ()):
+        names = function.func_code.co_freevars
+        for index, cell in enumerate(function.func_closure or ()):
             # None, where the cell is empty.
             for value in self.references(cell):
-                held[name] = value
+                held[names[index]] = value
         return held
 
     def is_future(self, thing):
@@ -134,7 +135,7 @@ class _Callbacks(object):
     def purpose(self, function):
         """Return what a function that is to be called does to which future, as
         (what, future); (None, None) of one that is not known."""
-        for _ in range(_DEEPEST_CALLBACK):
+        for _ in xrange(_DEEPEST_CALLBACK):
             kind = type(function)
             if kind is _FUNCTION:
                 does, name = self.known.get(id(function.func_code), (None, None))
@@ -270,7 +271,7 @@ def _time_left(driven, timer):
     empty one; None if it has gone off already, or never will."""
     held = _attributes(timer) or {}
     if driven.library == 'tornado':
-        ends = [_in_c(timer, 'deadline')]
+        ends = [_in_c(timer, 'deadline'), 0]
         clock = (_attributes(driven.loop) or {}).get('time_func')
     else:
         if [name for name in ('called', 'cancelled')
@@ -283,8 +284,8 @@ def _time_left(driven, timer):
             one for one in ends if type(one) is not float
             and type(one) is not int]:
         return ()
-    left = sum(ends) * 1000 - _clocks()[1]
+    left = (ends[0] + ends[1]) * 1000 - _clocks()[1]
     # Of Tornado's it is not known otherwise.
     if left < 0 and driven.library == 'tornado':
         return None
-    return int(max(0, min(left, 1e12))),
+    return _within(left, 1e12),

@@ -182,7 +182,7 @@ class _Drivers(object):
     def add_functions(self, functions, deferreds, whole):
         waited = {}
         left = len(deferreds)
-        wanted = dict.fromkeys(map(id, functions))
+        wanted = dict.fromkeys([id(one) for one in functions])
         for deferred in self.in_time(deferreds, _DEFERREDS_UNTIL):
             left -= 1
             for function in _callbacks(deferred):
@@ -246,8 +246,8 @@ class _Drivers(object):
         """Find out what it is that the innermost ones wait for."""
         wanted = dict([
             (id(one.future), one.future) for one in self.all if not one.inner])
-        for these, rows in zip(things, holders):
-            for thing in self.in_time(these, _HOLDERS_UNTIL):
+        for index, rows in enumerate(holders):
+            for thing in self.in_time(things[index], _HOLDERS_UNTIL):
                 _look_into(
                     thing, rows, wanted, self.callbacks, self.holders,
                     self.limits)
@@ -289,7 +289,7 @@ class _Drivers(object):
         that it waits for (all), and what that waits for."""
         path = [outermost]
         within = {id(outermost): True}
-        left = [iter(outermost.inner)]
+        left = [outermost.inner.__iter__()]
         if not outermost.inner:
             yield path, self.wait(outermost)
         while path:
@@ -307,7 +307,7 @@ class _Drivers(object):
             else:
                 path.append(inner)
                 within[id(inner)] = True
-                left.append(iter(inner.inner))
+                left.append(inner.inner.__iter__())
                 if not inner.inner:
                     yield path, self.wait(inner)
 

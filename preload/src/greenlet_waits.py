@@ -49,7 +49,8 @@ def _linked(greenlets, others, left):
     waiters = {}
     references = _references()
     # By identity: a metaclass may have ideas of its own about `in`.
-    containers = dict.fromkeys(map(id, (list, tuple, dict, set, _deque())))
+    containers = dict.fromkeys(
+        [id(one) for one in (list, tuple, dict, set, _deque())])
     for thing, what in others:
         if what == 'waiter':
             waiters[id(thing)] = id(_in_c(thing, 'greenlet'))
@@ -84,7 +85,7 @@ def _held(thing, contents, references, containers, left):
     holds, but for its contents and for containers that there is no room for."""
     found = []
     these = [thing]
-    for _ in range(_DEEPEST_HELD):
+    for _ in xrange(_DEEPEST_HELD):
         inner = []
         for one in references(*these):
             # With what it puts in, somebody who waits.
@@ -126,7 +127,7 @@ def _greenlet_wait(one, linked, known, greenlets):
         return {'for': 'turn'}
     wait = None
     frame = one.frame
-    for _ in range(_FARTHEST):
+    for _ in xrange(_FARTHEST):
         if frame is None:
             break
         what = known.get(id(frame.f_code))
@@ -154,7 +155,7 @@ def _framed(what, variables, greenlets):
         if type(seconds) is float or type(seconds) is int:
             if seconds <= 0:
                 return {'for': 'turn'}
-            wait['milliseconds'] = int(min(seconds, 1e9) * 1000)
+            wait['milliseconds'] = _within(seconds * 1000, 1e12)
         return wait
     if what == 'io':
         wait['fd'] = _number(variables.get('fileno'))
@@ -172,7 +173,7 @@ def _framed(what, variables, greenlets):
 
 
 def _tell_queue(wait, most, queue):
-    wait['most'] = max(_number(most), 0)
+    wait['most'] = _within(_number(most), _LARGEST)
     if type(queue) is list or type(queue) is _deque():
         wait['size'] = len(queue)
 

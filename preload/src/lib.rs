@@ -18,6 +18,7 @@ use wanted::Wanted;
 mod answer;
 mod bell;
 mod boot;
+mod built_ins;
 mod calls;
 mod carried;
 mod descriptors;

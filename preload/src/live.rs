@@ -4,6 +4,7 @@
 use std::ffi::c_int;
 use std::ptr;
 
+use crate::carried::bytes;
 use crate::layout::{
     self, CODE_CELLS, CODE_COUNT, CODE_FILENAME, CODE_FLAGS, CODE_FREE, CODE_NAME, CODE_NAMES,
     CODE_VARIABLES, FRAME_BACK, FRAME_BLOCKS, FRAME_CODE, FRAME_GLOBALS, FRAME_LAST_INSTRUCTION,
@@ -312,22 +313,25 @@ impl Live {
     /// one of a function's around it, which in a class may be one of the class's too.
     ///
     /// # Safety
-    /// Holding the GIL; this is a code object.
+    /// Holding the GIL; this is a code object, and a `str`.
     pub unsafe fn has_variable(
         self,
         python: &Python,
         code: *mut PyObject,
         name: *mut PyObject,
     ) -> bool {
-        // SAFETY: the caller's; these are tuples. Names in code are interned: those that are equal
-        // are the same.
+        // SAFETY: the caller's; these are tuples of `str`.
         unsafe {
+            let text = bytes(python, name);
             [CODE_VARIABLES, CODE_CELLS]
                 .map(|names| self.word(code, 0, names))
                 .into_iter()
                 .any(|names| {
                     let mut places = 0..(python.PyTuple_Size)(names);
-                    places.any(|place| (python.PyTuple_GetItem)(names, place) == name)
+                    places.any(|place| {
+                        let one = (python.PyTuple_GetItem)(names, place);
+                        one == name || bytes(python, one) == text
+                    })
                 })
         }
     }

@@ -58,6 +58,13 @@ def _number(value):
     return 0
 
 
+def _within(value, most):
+    """Return a number as one that is not below zero, nor above the most."""
+    if value > 0:
+        return int(value < most and value or most)
+    return 0
+
+
 def _deque():
     return _module('collections').get('deque')
 
@@ -67,9 +74,8 @@ class _Old:
 
 
 def _class_attributes(owner):
-    """Return what a class itself holds, as a dictionary to look at."""
-    if type(owner) is type(_Old):
-        return owner.__dict__
-    if type(owner) is type:
-        return dict(type.__dict__['__dict__'].__get__(owner))
+    """Return what a class itself holds, as a dictionary to look at, and no more:
+    it is the class's own."""
+    if type(owner) is type(_Old) or type(owner) is type:
+        return _attributes(owner) or {}
     return {}

@@ -109,6 +109,9 @@ impl Question {
 /// the meaning of anything there does.
 pub const FACTS: &[u8] = b"SLEEPER FACTS 2\n";
 
+/// The same, whatever the number.
+pub const FACTS_OF_ANY: &[u8] = b"SLEEPER FACTS ";
+
 /// The length of the text that a command hears announced; `None` if that is no answer, or one of
 /// another version.
 pub fn answer_length(header: &[u8; HEADER]) -> Option<u64> {

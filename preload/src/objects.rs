@@ -117,19 +117,26 @@ impl Objects<'_> {
         }
     }
 
+    /// Whether an object's class is one of Python's, and none of C's.
+    pub unsafe fn has_class_of_python(self, object: *mut PyObject) -> bool {
+        /// Py_TPFLAGS_HEAPTYPE (Include/object.h).
+        const OF_PYTHON: usize = 1 << 9;
+        // SAFETY: the caller's; it is not null.
+        unsafe {
+            let class = self.live.type_of(object);
+            self.live.word(class, WORD, TYPE_FLAGS) as usize & OF_PYTHON != 0
+        }
+    }
+
     /// How many items a list has, or an object of this class, if that is C's.
     pub unsafe fn size(self, items: *mut PyObject, class: *mut PyObject) -> Option<i64> {
-        /// Py_TPFLAGS_HEAPTYPE (Include/object.h): it is Python's.
-        const OF_PYTHON: usize = 1 << 9;
         let python = self.python;
         // SAFETY: the caller's. What has a type of C's, only that is asked.
         unsafe {
-            if !self.is(items, python.PyList_Type) {
-                let is_of_python =
-                    || self.live.word(class, WORD, TYPE_FLAGS) as usize & OF_PYTHON != 0;
-                if !self.is(items, class) || is_of_python() {
-                    return None;
-                }
+            if !self.is(items, python.PyList_Type)
+                && (!self.is(items, class) || self.has_class_of_python(items))
+            {
+                return None;
             }
             let size = (python.PyObject_Size)(items);
             (python.PyErr_Clear)();

@@ -221,7 +221,14 @@ python_api! {
         _Py_Ticker: c_int;
         PyImport_Inittab: *mut BuiltIn;
         _Py_NoneStruct: PyObject;
+        _Py_TrueStruct: PyObject;
+        _Py_ZeroStruct: PyObject;
         PyExc_MemoryError: *mut PyObject;
+        PyExc_SystemExit: *mut PyObject;
+        PyExc_KeyboardInterrupt: *mut PyObject;
+        PyBaseObject_Type: PyObject;
+        PyEnum_Type: PyObject;
+        PyRange_Type: PyObject;
         PyInt_Type: PyObject;
         PyLong_Type: PyObject;
         PyFloat_Type: PyObject;

@@ -151,8 +151,8 @@ impl Taking<'_> {
     /// every module has.
     unsafe fn in_dictionary(&mut self, frame: *mut PyObject, names: *mut PyObject) {
         let (python, live) = (self.python, self.live);
-        // Names in code are interned: those that are equal are the same.
-        let mut told: HashSet<usize> = HashSet::new();
+        // By their text: a program may have put one there that is equal to a code's, and not the same.
+        let mut told: HashSet<&[u8]> = HashSet::new();
         // SAFETY: the caller's.
         unsafe {
             let code = live.code(frame);
@@ -162,7 +162,7 @@ impl Taking<'_> {
             self.each_of(live.looked_up(code), names, &mut |taking, name, value| {
                 if is_shown(taking, name)
                     && told.try_reserve(1).is_ok()
-                    && told.insert(name as usize)
+                    && told.insert(bytes(python, name).unwrap_or_default())
                 {
                     taking.variable(b'L', name, value);
                 }
@@ -171,7 +171,7 @@ impl Taking<'_> {
             while !self.values.text.is_full
                 && (python.PyDict_Next)(names, &mut at, &mut name, &mut value) != 0
             {
-                if is_shown(self, name) && !told.contains(&(name as usize)) {
+                if is_shown(self, name) && !told.contains(bytes(python, name).unwrap_or_default()) {
                     self.variable(b'L', name, value);
                 }
             }

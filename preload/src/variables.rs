@@ -72,9 +72,9 @@ pub fn forget() {
     LOCAL.store(ptr::null_mut(), Ordering::Relaxed);
 }
 
-/// `_attributes(object)`: the dictionary that holds an object's own attributes, or `None`, also if that
-/// is of a class with ideas of its own, or with keys that are not all `str`; without asking the object or
-/// its class.
+/// `_attributes(object)`: the dictionary that holds an object's own attributes (of a class of either style,
+/// what it holds itself), or `None`, also if that is of a class with ideas of its own, or with keys that are
+/// not all `str`; without asking the object or its class.
 unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
     let Some(python) = python::found() else {
         return ptr::null_mut();
@@ -83,8 +83,15 @@ unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) 
     unsafe {
         let mut result = python._Py_NoneStruct;
         if let Some(live) = Live::known() {
-            let dictionary = own(python, live, object);
-            if !dictionary.is_null() && dictionary::has_names_only(python, live, dictionary) {
+            let dictionary = match live.type_of(object) == python.PyClass_Type {
+                // PyClassObject (Include/classobject.h): cl_bases, cl_dict.
+                true => live.word(object, 0, size_of::<usize>()),
+                false => own(python, live, object),
+            };
+            if !dictionary.is_null()
+                && live.is_dictionary(python, dictionary)
+                && dictionary::has_names_only(python, live, dictionary)
+            {
                 result = dictionary;
             }
         }

@@ -255,7 +255,7 @@ impl<'a> Known<'a> {
             if let Some(&Value::Known(seconds)) = call.arguments.first()
                 && let Some(seconds) = objects.seconds(seconds)
             {
-                let milliseconds = seconds.max(0.0).min(1e9) * 1000.0;
+                let milliseconds = seconds.clamp(0.0, 1e9) * 1000.0;
                 wait.numbers[0] = ("milliseconds", milliseconds as i64);
             }
             Some(wait)

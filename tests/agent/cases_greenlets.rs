@@ -22,6 +22,7 @@ pub const CASES: &[Case] = &[
     ("not_asked_for", Packages, not_asked_for),
     ("there_are_none", Nothing, there_are_none),
     ("collector_replaced", Packages, collector_replaced),
+    ("own_built_ins", Packages, own_built_ins),
     (
         "nonsense_in_place_of_them",
         Nothing,
@@ -100,6 +101,25 @@ fn current(document: &Value) -> Vec<(u64, u64)> {
         (number("thread"), number("id"))
     })
     .collect()
+}
+
+/// What the program has put in place of built-in functions is not called.
+fn own_built_ins(python: &Interpreter) {
+    for (set, file) in [
+        ("gevent", "gevents.py"),
+        ("tornado-5", "tornados.py"),
+        ("twisted", "twisteds.py"),
+    ] {
+        let (mut program, _) = start(python, set, &["own_built_ins.py", file]);
+        let document = document(&program, "wake");
+        let (greenlets, coroutines) = (&document["greenlets"], &document["coroutines"]);
+        let told = [greenlets, coroutines].map(|all| all["suspended"].as_array().unwrap().len());
+        assert!(told.iter().sum::<usize>() > 5, "{document:#}");
+        program.say("");
+        let ended = program.end();
+        assert!(!ended.err().contains("the agent calls"), "{}", ended.err());
+        ended.expect_code(7);
+    }
 }
 
 fn gevent(python: &Interpreter) {

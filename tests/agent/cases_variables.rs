@@ -244,6 +244,8 @@ fn of_modules(python: &Interpreter) {
         "ready = [True]",
     ];
     assert_eq!(lines[..expected.len()], expected);
+    let twice = lines.iter().filter(|line| *line == "twice = 1");
+    assert_eq!(twice.count(), 1, "{lines:#?}");
     assert!(
         !lines.iter().any(|line| line.starts_with("__")),
         "{lines:#?}"

@@ -11,6 +11,10 @@ import time
 
 ran = []
 ready = []
+# Under a name that is equal to the one below, and another object.
+globals()[''.join(['tw', 'ice'])] = 1
+if not twice:
+    sys.exit(1)
 gate = threading.Lock()
 gate.acquire()
 kept = {}
