@@ -218,24 +218,31 @@ fn parse_tasks(text: &str) -> HashMap<u64, Task> {
     let first = text.lines().next().unwrap_or_default();
     let gil = first.strip_prefix("gil ").and_then(number_of);
     let task = |line: &str| {
-        let mut told = line.split('\t');
-        let mut words = told.next()?.split(' ');
+        let (line, told) = line.split_once('\t').unwrap_or((line, ""));
+        let mut words = line.split(' ');
         let ident = words.next()?.parse().ok()?;
         let number = words.next()?.parse().ok()?;
         let what = words.next().unwrap_or_default();
         // Below zero: it is blocked, and in none.
         let call = what.parse().ok().filter(|&call| call >= 0).map(named);
-        let arguments: Vec<u64> = words.map_while(number_of).collect();
-        let told: Vec<&str> = told.collect();
-        let on_gil = match (call.as_deref(), gil) {
-            (Some("futex"), Some(_)) => Some(arguments.first().copied() == gil),
-            _ => None,
-        };
-        let wait = match call.as_deref() {
-            Some("futex") if on_gil == Some(true) => Some(Wait::of_kind("gil")),
-            Some(call) => kernel_waits::of(call, &arguments, &told),
-            None => None,
-        };
+        let mut arguments = words.map_while(number_of);
+        let mut on_gil = None;
+        let mut wait = None;
+        match call.as_deref() {
+            // Most threads are in one, and all else that is told of it is of no use.
+            Some("futex") => {
+                on_gil = gil.map(|gil| arguments.next() == Some(gil));
+                if on_gil == Some(true) {
+                    wait = Some(Wait::of_kind("gil"));
+                }
+            }
+            Some(call) => {
+                let arguments: Vec<u64> = arguments.collect();
+                let told: Vec<&str> = told.split('\t').filter(|one| !one.is_empty()).collect();
+                wait = kernel_waits::of(call, &arguments, &told);
+            }
+            None => {}
+        }
         let task = Task {
             number,
             call,

@@ -77,7 +77,7 @@ fn start_of<'a>(
     thread: i32,
     file: &str,
     room: &'a mut [u8; 512],
-) -> Option<&'a str> {
+) -> Option<&'a [u8]> {
     let mut path = [0; 64];
     write!(&mut path[..], "{thread}/{file}\0").ok()?;
     let path = CStr::from_bytes_until_nul(&path).ok()?;
@@ -88,13 +88,7 @@ fn start_of<'a>(
         (number >= 0).then(|| File::from_raw_fd(number))?
     };
     let count = file.read(room).ok()?;
-    // A name that is none of UTF-8 stands before what is looked for.
-    let text = &room[..count];
-    let start = text
-        .iter()
-        .rposition(|&byte| byte > 0x7f)
-        .map_or(0, |at| at + 1);
-    std::str::from_utf8(&text[start..]).ok()
+    Some(&room[..count])
 }
 
 /// The last of the numbers that a thread has, one for each PID namespace.
@@ -106,23 +100,28 @@ fn inner_number(status: &Path) -> Option<i32> {
     numbers.split_whitespace().last()?.parse().ok()
 }
 
-/// Whether a thread runs, or could, from its `stat` (proc_pid_stat(5)).
-fn runs(stat: &str) -> bool {
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| rest.starts_with("R "))
+/// The fields of a thread's `stat` behind its name, which may have anything in it (proc_pid_stat(5)).
+fn fields(stat: &[u8]) -> Option<&str> {
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    str::from_utf8(&stat[end + 1..]).ok()
+}
+
+/// Whether a thread runs, or could, from its `stat`.
+fn runs(stat: &[u8]) -> bool {
+    fields(stat).is_some_and(|fields| fields.starts_with(" R "))
 }
 
 /// The processor that a thread last ran on, from its `stat`.
-fn resting_on(stat: &str) -> Option<usize> {
-    let (_, rest) = stat.rsplit_once(") ")?;
-    // Field 39; the first here is the third.
-    rest.split(' ').nth(36)?.parse().ok()
+fn resting_on(stat: &[u8]) -> Option<usize> {
+    // Field 39; the first here is the third, behind a space.
+    fields(stat)?.split(' ').nth(37)?.parse().ok()
 }
 
 /// `se.exec_start`, in milliseconds.
-fn last_run(sched: &str) -> Option<f64> {
-    let mut lines = sched.lines();
-    let line = lines.find(|line| line.starts_with("se.exec_start"))?;
+fn last_run(sched: &[u8]) -> Option<f64> {
+    let mut lines = sched.split(|&byte| byte == b'\n');
+    let line = lines.find(|line| line.starts_with(b"se.exec_start"))?;
+    let line = str::from_utf8(line).ok()?;
     line.split_once(':')?.1.trim().parse().ok()
 }
 
@@ -174,7 +173,7 @@ fn read_clock(processor: usize) -> Option<f64> {
         if libc::sched_setaffinity(0, size, &there) != 0 {
             return None;
         }
-        let clock = fs::read_to_string("/proc/thread-self/sched");
+        let clock = fs::read("/proc/thread-self/sched");
         let now = since_start();
         libc::sched_setaffinity(0, size, &before);
         let then = last_run(&clock.ok()?)?;
@@ -191,13 +190,13 @@ mod tests {
     fn reads_what_the_kernel_tells() {
         let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
         let stat = |state| format!("7 (a) b) {state} {}\n", fields.join(" "));
-        assert_eq!(resting_on(&stat("S")), Some(39));
+        assert_eq!(resting_on(stat("S").as_bytes()), Some(39));
         assert_eq!(
-            [stat("S"), stat("R")].map(|stat| runs(&stat)),
+            [stat("S"), stat("R")].map(|stat| runs(stat.as_bytes())),
             [false, true]
         );
-        assert_eq!(resting_on("7 (a) S 4"), None);
-        let sched = "x (1, #threads: 1)\n---\nse.exec_start   :   12.345678\nse.vruntime : 3\n";
+        assert_eq!(resting_on(b"7 (a) S 4"), None);
+        let sched = b"\xff (1, #threads: 1)\n---\nse.exec_start   :   12.345678\nse.vruntime : 3\n";
         assert_eq!(last_run(sched), Some(12.345_678));
     }
 

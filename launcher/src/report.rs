@@ -136,7 +136,9 @@ impl Report {
         }
         for thread in &self.facts.threads {
             let moved = movements.and_then(|movements| movements.of(thread.ident));
-            let _ = writeln!(text, "\n{}", Printable(&self.heading(thread, moved)));
+            line.clear();
+            self.write_heading(&mut line, thread, moved);
+            let _ = writeln!(text, "\n{}", Printable(&line));
             if let Some(waited) = moved.and_then(Movement::waited) {
                 let _ = writeln!(text, "< - no longer waits for {}", Printable(waited));
             }
@@ -177,9 +179,9 @@ impl Report {
         text
     }
 
-    /// The line over a thread's stack.
-    fn heading(&self, thread: &Thread, moved: Option<&Movement>) -> String {
-        let mut line = format!("{THREAD_HEADING}{}", thread.ident);
+    /// Writes the line over a thread's stack.
+    fn write_heading(&self, line: &mut String, thread: &Thread, moved: Option<&Movement>) {
+        let _ = write!(line, "{THREAD_HEADING}{}", thread.ident);
         if let Some(name) = &thread.name {
             let _ = write!(line, " {name:?}");
         }
@@ -189,32 +191,38 @@ impl Report {
         if let Some(task) = &thread.task {
             let _ = write!(line, ", TID {}", task.number);
         }
-        let mut told = vec![self.doing(thread)];
-        told.extend(moved.map(Movement::words));
-        told.retain(|words| !words.is_empty());
-        if !told.is_empty() {
-            let _ = write!(line, ": {}", told.join(", "));
+        let end = line.len();
+        line.push_str(": ");
+        self.write_doing(line, thread);
+        if let Some(moved) = moved.map(Movement::words).filter(|moved| !moved.is_empty()) {
+            line.push_str(if line.len() > end + 2 { ", " } else { "" });
+            line.push_str(&moved);
         }
-        line
+        if line.len() == end + 2 {
+            line.truncate(end);
+        }
     }
 
-    /// What a thread was doing, in words.
-    fn doing(&self, thread: &Thread) -> String {
+    /// Writes what a thread was doing, in words; nothing, if that is not known.
+    fn write_doing(&self, line: &mut String, thread: &Thread) {
         if self.held_gil(thread) {
-            return "held the GIL".to_owned();
+            return line.push_str("held the GIL");
         }
         let Some(task) = &thread.task else {
-            return String::new();
+            return;
         };
-        let what = match &task.call {
-            Some(call) => format!("in {call}"),
-            None if task.runs => "running".to_owned(),
-            None => "waiting".to_owned(),
-        };
-        match task.seconds {
-            // Less than that it may be for our sake.
-            Some(seconds) if seconds >= 0.1 => format!("{what} for {}", duration(seconds)),
-            _ => what,
+        match &task.call {
+            Some(call) => {
+                line.push_str("in ");
+                line.push_str(call);
+            }
+            None if task.runs => line.push_str("running"),
+            None => line.push_str("waiting"),
+        }
+        // Less than that it may be for our sake.
+        if let Some(seconds) = task.seconds.filter(|&seconds| seconds >= 0.1) {
+            line.push_str(" for ");
+            line.push_str(&duration(seconds));
         }
     }
 

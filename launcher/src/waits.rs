@@ -195,8 +195,8 @@ pub struct Waits<'a> {
     threads: HashMap<u64, &'a Thread>,
     /// The threads that hold a lock for a `with` block, by its address.
     holding: HashMap<u64, Vec<u64>>,
-    /// Those that have it in a variable.
-    having: HashMap<u64, Vec<u64>>,
+    /// Those that have it in a variable, and may hold it.
+    candidates: HashMap<u64, Vec<u64>>,
 }
 
 impl<'a> Waits<'a> {
@@ -205,7 +205,7 @@ impl<'a> Waits<'a> {
         let mut waits = Waits {
             threads: threads.iter().map(|one| (one.ident, one)).collect(),
             holding: HashMap::new(),
-            having: HashMap::new(),
+            candidates: HashMap::new(),
         };
         for thread in threads {
             for hold in &thread.holds {
@@ -214,8 +214,13 @@ impl<'a> Waits<'a> {
                     holding.push(thread.ident);
                 }
             }
+            // Once for all that wait for a lock: these may be thousands, and all of them have it.
             for &id in &thread.has {
-                waits.having.entry(id).or_default().push(thread.ident);
+                let candidates = waits.candidates.entry(id).or_default();
+                let waits_too = || thread.wait.as_ref().is_some_and(|wait| wait.id == Some(id));
+                if candidates.len() < MOST_CANDIDATES && !waits_too() {
+                    candidates.push(thread.ident);
+                }
             }
         }
         waits
@@ -247,15 +252,7 @@ impl<'a> Waits<'a> {
         if !self.holders(wait).is_empty() {
             return Vec::new();
         }
-        let having = self.having.get(&id).into_iter().flatten().copied();
-        let waits_too = |ident: u64| {
-            let other = self.thread(ident).and_then(|thread| thread.wait.as_ref());
-            other.is_some_and(|other| other.id == Some(id))
-        };
-        having
-            .filter(|&ident| !waits_too(ident))
-            .take(MOST_CANDIDATES)
-            .collect()
+        self.candidates.get(&id).cloned().unwrap_or_default()
     }
 
     /// Whom a thread waits for without limit, if that is one thread and known.
