@@ -406,3 +406,71 @@ fn start_of_line(table: &[u8], at: usize) -> usize {
     }
     start
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LOAD_GLOBAL 1, LOAD_CONST 2, CALL_FUNCTION 1, POP_TOP; as a line behind six bytes of another.
+    const LINE: [u8; 10] = [
+        LOAD_GLOBAL,
+        1,
+        0,
+        LOAD_CONST,
+        2,
+        0,
+        CALL_FUNCTION,
+        1,
+        0,
+        POP_TOP,
+    ];
+    const TABLE: [u8; 4] = [0, 1, 6, 1];
+
+    fn read(first: &[u8], table: &[u8], last: usize) -> Option<Line> {
+        line(&NUMBERS_2_7, &[first, &LINE].concat(), table, last)
+    }
+
+    #[test]
+    fn reads_the_line_as_far_as_to_the_call() {
+        const NOTHING: [u8; 6] = [LOAD_CONST, 0, 0, LOAD_CONST, 0, 0];
+        let call = [(LOAD_GLOBAL, 1), (LOAD_CONST, 2), (CALL_FUNCTION, 1)];
+        assert_eq!(read(&NOTHING, &TABLE, 12), Some(call.to_vec()));
+        // All in one line.
+        assert_eq!(read(&NOTHING, &[0, 1], 12).map(|line| line.len()), Some(5));
+        // It calls nothing, or is not there.
+        for last in [6, 15, 16, 100] {
+            assert_eq!(read(&NOTHING, &TABLE, last), None, "{last}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_come_to_in_other_ways_is_none() {
+        /// JUMP_FORWARD, POP_JUMP_IF_FALSE.
+        const BY: u8 = 110;
+        const TO: u8 = 114;
+        for (first, there) in [
+            // To the line's beginning, into it, behind it.
+            ([BY, 3, 0, LOAD_CONST, 0, 0], true),
+            ([BY, 6, 0, LOAD_CONST, 0, 0], false),
+            ([TO, 6, 0, LOAD_CONST, 0, 0], true),
+            ([TO, 12, 0, LOAD_CONST, 0, 0], false),
+            ([TO, 13, 0, LOAD_CONST, 0, 0], true),
+            (
+                [LOAD_CONST, 0, 0, NUMBERS_2_7.extended_argument, 1, 0],
+                false,
+            ),
+        ] {
+            assert_eq!(read(&first, &TABLE, 12).is_some(), there, "{first:?}");
+        }
+        let long = vec![POP_TOP; LONGEST_CODE];
+        assert_eq!(read(&long, &[], LONGEST_CODE + 6), None);
+    }
+
+    #[test]
+    fn lines_begin_where_the_table_says() {
+        // 300 bytes, and 300 lines, come in pieces.
+        let table = [0, 1, 255, 0, 45, 255, 0, 45, 2, 1];
+        let starts = [0, 299, 300, 301, 302, 303].map(|at| start_of_line(&table, at));
+        assert_eq!(starts, [0, 0, 300, 300, 302, 302]);
+    }
+}

@@ -32,7 +32,7 @@ before = {}
 waver = {}
 _counted = ALL
 _samples = []
-_asked = False
+_asked = 0
 
 
 class Broken(Exception):
@@ -97,15 +97,17 @@ def note(samples):
         waver[name] = max(max(seen) - min(seen), waver.get(name, 0))
 
 
-def was_asked():
-    """Whether the agent has answered, once at least, by way of Python."""
-    return [one for one in gc.get_objects() if type(one) is types.FunctionType
-            and one.func_globals.get('__name__') == '_sleeper_agent_carried'] != []
+def asked():
+    """How much Python of the agent's there is: by the first answer, and by the first with greenlets."""
+    return len(set([id(one.func_globals) for one in gc.get_objects()
+                    if type(one) is types.FunctionType
+                    and one.func_globals.get('__name__') == '_sleeper_agent_carried']))
 
 
 def grown():
     now = count()
-    first = len(_samples) < SAMPLES and was_asked() and FIRST_ANSWER or 0
+    there = asked()
+    first = there and (len(_samples) < SAMPLES or there > _asked) and FIRST_ANSWER or 0
     bounds = dict([(name, waver[name] + slack[name] + first) for name in slack])
     return ['%s: %d, were %d (wavered by %d)' % (name, now[name], before[name], waver[name])
             for name in _counted if now[name] > before[name] + bounds.get(name, 0)]
@@ -127,13 +129,15 @@ def ready(work, counted=ALL):
 def goes_on():
     """Whether there is another round to be done.
 
-    The first answer leaves the agent's own functions behind, once; what came before is
+    A first answer leaves the agent's own functions behind, once; what came before is
     noted anew after it, from a few rounds.
     """
     global _asked
-    if not _asked:
-        _asked = was_asked()
-    elif len(_samples) < SAMPLES:
+    there = asked()
+    if there > _asked:
+        _asked = there
+        del _samples[:]
+    elif _asked and len(_samples) < SAMPLES:
         _samples.append(count())
         if len(_samples) == SAMPLES:
             once = dict(before)
