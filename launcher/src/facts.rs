@@ -117,9 +117,9 @@ impl Facts {
         let mut values = Values::parse(values)?;
         let place = |place: &Value| match place.list()? {
             [file, function, line, source] => Some(Arc::new(Place {
-                file: file.text()?,
+                file: file.text().unwrap_or_default(),
                 line: line.number()?,
-                function: function.text()?,
+                function: function.text().unwrap_or_default(),
                 source: source.text().unwrap_or_default().trim().to_owned(),
             })),
             _ => None,

@@ -88,9 +88,12 @@ impl<'a> Reader<'a> {
                 Value::List(values)
             }
             [b'{'] => {
-                // As many as there mostly are.
-                let mut pairs = Vec::with_capacity(8);
+                let mut pairs = Vec::new();
                 while *self.rest.first()? != b'0' {
+                    if pairs.is_empty() {
+                        // As many as there mostly are.
+                        pairs.reserve(6);
+                    }
                     pairs.push((self.value(depth)?, self.value(depth)?));
                 }
                 self.take::<1>()?;

@@ -68,7 +68,11 @@ unsafe extern "C-unwind" fn len(_: *mut PyObject, object: *mut PyObject) -> *mut
     };
     // SAFETY: called by the interpreter, holding the GIL; where null is returned an exception is set.
     unsafe {
-        if Objects::known(python).is_some_and(|objects| objects.has_class_of_python(object)) {
+        let may_ask = |objects: Objects| {
+            objects.has_class_of_python(object)
+                || objects.is(object, python.instance_type as *mut PyObject)
+        };
+        if Objects::known(python).is_some_and(may_ask) {
             (python.PyErr_BadArgument)();
             return ptr::null_mut();
         }

@@ -2,68 +2,29 @@
 //!
 //! On the worker, under the GIL: none of the program's code is run for it.
 
-use std::collections::HashMap;
 use std::ffi::c_int;
 use std::ptr;
 
 use crate::dictionary;
+use crate::instructions::{
+    CALL_FUNCTION, DUP_TOP, LOAD_CONST, LOAD_DEREF, LOAD_FAST, LOAD_GLOBAL, LOAD_NAME, Line,
+    NUMBERS_2_6, NUMBERS_2_7, Numbers, POP_TOP, ROT_TWO, STORE_FAST, STORE_NAME, line,
+};
 use crate::layout::{
     CODE_CELLS, CODE_CONSTANTS, CODE_FREE, CODE_LINE_TABLE, CODE_NAMES, CODE_TEXT, CODE_VARIABLES,
     FRAME_BUILT_INS, FRAME_NAMES, WORD,
 };
+use crate::mixing::Table;
 use crate::objects::Objects;
 use crate::python::PyObject;
-
-/// Instructions (Include/opcode.h, 2.6 and 2.7). Those below take no argument.
-const HAVE_ARGUMENT: u8 = 90;
-const POP_TOP: u8 = 1;
-const ROT_TWO: u8 = 2;
-const DUP_TOP: u8 = 4;
-const STORE_NAME: u8 = 90;
-const LOAD_CONST: u8 = 100;
-const LOAD_NAME: u8 = 101;
-const LOAD_GLOBAL: u8 = 116;
-const LOAD_FAST: u8 = 124;
-const STORE_FAST: u8 = 125;
-const CALL_FUNCTION: u8 = 131;
-const LOAD_DEREF: u8 = 136;
-
-/// Those that differ, and those that jump: by so many bytes, and to a place.
-struct Numbers {
-    load_attribute: u8,
-    import_name: u8,
-    setup_with: Option<u8>,
-    extended_argument: u8,
-    jumps_by: &'static [u8],
-    jumps_to: &'static [u8],
-}
-
-static NUMBERS_2_6: Numbers = Numbers {
-    load_attribute: 105,
-    import_name: 107,
-    setup_with: None,
-    extended_argument: 143,
-    jumps_by: &[93, 110, 111, 112, 120, 121, 122],
-    jumps_to: &[113, 119],
-};
-static NUMBERS_2_7: Numbers = Numbers {
-    load_attribute: 106,
-    import_name: 108,
-    setup_with: Some(143),
-    extended_argument: 145,
-    jumps_by: &[93, 110, 120, 121, 122, 143],
-    jumps_to: &[111, 112, 113, 114, 115, 119],
-};
-
-/// Of longer code nothing is told: all of it would have to be looked through for jumps into the line
-/// from elsewhere.
-const LONGEST_CODE: usize = 8000;
 
 /// More arguments are no call of those that are known here.
 const MOST_ARGUMENTS: usize = 255;
 
 /// CO_NEWLOCALS (Include/code.h): of other code the names are not its own.
 const OWN_NAMES: c_int = 2;
+
+const ENTER: &[u8] = b"__enter__";
 
 /// What an instruction has put on the stack.
 #[derive(Clone, Copy)]
@@ -87,14 +48,11 @@ pub struct Call {
     pub begins: bool,
 }
 
-/// A line of code: instructions with their arguments.
-type Line = Vec<(u8, usize)>;
-
 /// Reads calls, and keeps what has been read of code.
 pub struct Calls<'a> {
     reading: Reading<'a>,
     /// By code and instruction. Not by what the code is made of, by which it compares.
-    lines: HashMap<(usize, c_int), Line>,
+    lines: Table<(usize, c_int), Line>,
 }
 
 #[derive(Clone, Copy)]
@@ -113,7 +71,7 @@ impl<'a> Calls<'a> {
         };
         Calls {
             reading: Reading { objects, numbers },
-            lines: HashMap::new(),
+            lines: Table::default(),
         }
     }
 
@@ -184,14 +142,13 @@ impl Reading<'_> {
         code: *mut PyObject,
         line: &[(u8, usize)],
     ) -> Option<Call> {
-        const ENTER: &[u8] = b"__enter__";
         let (&(instruction, count), before) = line.split_last()?;
         // SAFETY: the caller's.
         unsafe {
             let stack = self.stack(frame, code, before)?;
             if Some(instruction) == self.numbers.setup_with {
                 return Some(Call {
-                    called: self.bound(self.attribute(*stack.last()?, ENTER)),
+                    called: self.bound(self.entered(*stack.last()?)),
                     begins: true,
                     ..Call::default()
                 });
@@ -251,7 +208,7 @@ impl Reading<'_> {
                             (ROT_TWO, [.., second, top]) => std::mem::swap(second, top),
                             (POP_TOP | STORE_NAME | STORE_FAST, [.., _]) => drop(stack.pop()),
                             (_, [.., top]) if instruction == self.numbers.load_attribute => {
-                                *top = self.attribute(*top, self.objects.bytes(name?)?);
+                                *top = self.attribute(*top, name?);
                             }
                             // What it does to the stack is not known here.
                             _ => stack.clear(),
@@ -311,14 +268,30 @@ impl Reading<'_> {
         }
     }
 
-    unsafe fn attribute(self, value: Value, name: &'static [u8]) -> Value {
+    unsafe fn attribute(self, value: Value, name: *mut PyObject) -> Value {
         let Value::Known(object) = value else {
             return Value::Unknown;
         };
         // SAFETY: the caller's.
-        let held = unsafe { self.objects.attribute(object, name) };
+        unsafe {
+            let held = self.objects.attribute_of(object, name);
+            match self.objects.bytes(name) {
+                _ if !held.is_null() => Value::Known(held),
+                Some(name) => Value::OfClass(object, name),
+                None => Value::Unknown,
+            }
+        }
+    }
+
+    /// What enters a `with` block over this.
+    unsafe fn entered(self, value: Value) -> Value {
+        let Value::Known(object) = value else {
+            return Value::Unknown;
+        };
+        // SAFETY: the caller's.
+        let held = unsafe { self.objects.attribute(object, ENTER) };
         match held.is_null() {
-            true => Value::OfClass(object, name),
+            true => Value::OfClass(object, ENTER),
             false => Value::Known(held),
         }
     }
@@ -338,139 +311,10 @@ impl Reading<'_> {
                 let mut owner = objects.owner(function);
                 if owner.is_null() || owner == objects.python._Py_NoneStruct {
                     // A module's.
-                    let module = objects.module_in_c(function);
-                    owner = module.map_or(ptr::null_mut(), |name| objects.module(name));
+                    owner = objects.module_of(function);
                 }
                 Some((owner, objects.name_in_c(function)))
             },
         }
-    }
-}
-
-/// The instructions of the line that the last one is in, as far as to that one. `None` where that one
-/// calls nothing, or where it may have been come to in other ways than along the line.
-fn line(numbers: &Numbers, text: &[u8], table: &[u8], last: usize) -> Option<Line> {
-    let instruction = *text.get(last)?;
-    let calls = instruction == CALL_FUNCTION || Some(instruction) == numbers.setup_with;
-    if text.len() > LONGEST_CODE || !calls {
-        return None;
-    }
-    let start = start_of_line(table, last);
-    let mut line = Line::new();
-    let mut position = 0;
-    while let Some(&instruction) = text.get(position) {
-        let (argument, next) = match instruction < HAVE_ARGUMENT {
-            true => (0, position + 1),
-            false => match text.get(position + 1..position + 3) {
-                Some(&[low, high]) => (usize::from(low) + 256 * usize::from(high), position + 3),
-                _ => break,
-            },
-        };
-        if instruction == numbers.extended_argument {
-            return None;
-        }
-        let target = if numbers.jumps_by.contains(&instruction) {
-            next + argument
-        } else if numbers.jumps_to.contains(&instruction) {
-            argument
-        } else {
-            0
-        };
-        let leaves = target != 0
-            && (start..last).contains(&position)
-            && Some(instruction) != numbers.setup_with;
-        if start < target && target <= last || leaves {
-            return None;
-        }
-        if (start..=last).contains(&position) {
-            line.try_reserve(1).ok()?;
-            line.push((instruction, argument));
-        }
-        position = next;
-    }
-    Some(line)
-}
-
-/// Where the instructions begin of the line that this one is in (Objects/lnotab_notes.txt).
-fn start_of_line(table: &[u8], at: usize) -> usize {
-    let mut position = 0;
-    let mut start = 0;
-    for pair in table.chunks_exact(2) {
-        position += usize::from(pair[0]);
-        if position > at {
-            break;
-        }
-        if pair[1] != 0 {
-            start = position;
-        }
-    }
-    start
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// LOAD_GLOBAL 1, LOAD_CONST 2, CALL_FUNCTION 1, POP_TOP; as a line behind six bytes of another.
-    const LINE: [u8; 10] = [
-        LOAD_GLOBAL,
-        1,
-        0,
-        LOAD_CONST,
-        2,
-        0,
-        CALL_FUNCTION,
-        1,
-        0,
-        POP_TOP,
-    ];
-    const TABLE: [u8; 4] = [0, 1, 6, 1];
-
-    fn read(first: &[u8], table: &[u8], last: usize) -> Option<Line> {
-        line(&NUMBERS_2_7, &[first, &LINE].concat(), table, last)
-    }
-
-    #[test]
-    fn reads_the_line_as_far_as_to_the_call() {
-        const NOTHING: [u8; 6] = [LOAD_CONST, 0, 0, LOAD_CONST, 0, 0];
-        let call = [(LOAD_GLOBAL, 1), (LOAD_CONST, 2), (CALL_FUNCTION, 1)];
-        assert_eq!(read(&NOTHING, &TABLE, 12), Some(call.to_vec()));
-        // All in one line.
-        assert_eq!(read(&NOTHING, &[0, 1], 12).map(|line| line.len()), Some(5));
-        // It calls nothing, or is not there.
-        for last in [6, 15, 16, 100] {
-            assert_eq!(read(&NOTHING, &TABLE, last), None, "{last}");
-        }
-    }
-
-    #[test]
-    fn a_line_that_is_come_to_in_other_ways_is_none() {
-        /// JUMP_FORWARD, POP_JUMP_IF_FALSE.
-        const BY: u8 = 110;
-        const TO: u8 = 114;
-        for (first, there) in [
-            // To the line's beginning, into it, behind it.
-            ([BY, 3, 0, LOAD_CONST, 0, 0], true),
-            ([BY, 6, 0, LOAD_CONST, 0, 0], false),
-            ([TO, 6, 0, LOAD_CONST, 0, 0], true),
-            ([TO, 12, 0, LOAD_CONST, 0, 0], false),
-            ([TO, 13, 0, LOAD_CONST, 0, 0], true),
-            (
-                [LOAD_CONST, 0, 0, NUMBERS_2_7.extended_argument, 1, 0],
-                false,
-            ),
-        ] {
-            assert_eq!(read(&first, &TABLE, 12).is_some(), there, "{first:?}");
-        }
-        let long = vec![POP_TOP; LONGEST_CODE];
-        assert_eq!(read(&long, &[], LONGEST_CODE + 6), None);
-    }
-
-    #[test]
-    fn lines_begin_where_the_table_says() {
-        // 300 bytes, and 300 lines, come in pieces.
-        let table = [0, 1, 255, 0, 45, 255, 0, 45, 2, 1];
-        let starts = [0, 299, 300, 301, 302, 303].map(|at| start_of_line(&table, at));
-        assert_eq!(starts, [0, 0, 300, 300, 302, 302]);
     }
 }

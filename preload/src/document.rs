@@ -14,10 +14,9 @@
 //! * `tasks`: what the kernel says ([`crate::tasks`]).
 //! * `holder`: the identifier of the thread that held the GIL when it was asked for, or 0.
 
-use std::collections::HashMap;
-
 use crate::failure::{Failure, raised};
 use crate::marshal::Words;
+use crate::mixing::Table;
 use crate::objects::Objects;
 use crate::python::PyObject;
 
@@ -44,6 +43,8 @@ pub unsafe fn of(
         words.pairs();
         words.text(b"python");
         let version = (python.PySys_GetObject)(c"version".as_ptr().cast_mut());
+        // There may have been no memory for the name.
+        (python.PyErr_Clear)();
         objects.write_text(version, &mut words);
         write_stacks(objects, threads, &mut words).ok_or(Failure::NoMemory)?;
         words.text(b"places");
@@ -99,7 +100,7 @@ unsafe fn write_stacks(objects: Objects, threads: *mut PyObject, words: &mut Wor
             [0, 1].map(|part| (python.PyTuple_GetItem)(thread, part))
         };
         let mut stacks = Vec::new();
-        let mut indices = HashMap::new();
+        let mut indices = Table::default();
         for [_, stack] in (0..count).map(thread) {
             indices.try_reserve(1).ok()?;
             stacks.try_reserve(1).ok()?;

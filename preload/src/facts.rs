@@ -4,17 +4,17 @@
 //! On the worker, under the GIL, nobody else let run. It is made without objects of Python's but the
 //! last one, and written as `marshal` would.
 
-use std::collections::HashMap;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::failure::{Failure, raised};
 use crate::marshal::Words;
+use crate::mixing::Table;
+use crate::noted::Noted;
 use crate::objects::Objects;
 use crate::python::{self, METH_O, Methods, PyObject, Python, method};
-use crate::stacks::Noted;
-use crate::variables;
 use crate::waits::{Known, Wait};
+use crate::{carried, undisturbed, variables};
 
 static METHODS: Methods<1> = Methods([method(c"_more".as_ptr(), more, METH_O)]);
 
@@ -37,7 +37,7 @@ pub unsafe fn prepare(python: &Python) -> Result<(), Failure> {
         return Ok(());
     }
     // SAFETY: the caller's; the definition stands still, and the reference to the function is kept.
-    unsafe {
+    let make = || unsafe {
         variables::find_local(python);
         let definition = ptr::from_ref(&METHODS.0[0]).cast_mut();
         let function = (python.PyCFunction_NewEx)(definition, ptr::null_mut(), ptr::null_mut());
@@ -46,7 +46,9 @@ pub unsafe fn prepare(python: &Python) -> Result<(), Failure> {
         }
         MORE.store(function, Ordering::Relaxed);
         Ok(())
-    }
+    };
+    // SAFETY: the caller's.
+    unsafe { undisturbed::prepared(python, make) }
 }
 
 /// `_more(frames)`, called by the snippet: what there is to tell of each thread in a dictionary as
@@ -149,10 +151,10 @@ impl<'a> Telling<'a> {
     }
 
     /// Finds the objects that `threading` has for threads; returns the threads' identifiers by object.
-    unsafe fn name_threads(&mut self) -> Option<HashMap<usize, i64>> {
+    unsafe fn name_threads(&mut self) -> Option<Table<usize, i64>> {
         let (objects, python) = (self.objects, self.objects.python);
-        let mut indices = HashMap::new();
-        let mut idents = HashMap::new();
+        let mut indices = Table::default();
+        let mut idents = Table::default();
         indices.try_reserve(self.threads.len()).ok()?;
         for (index, &(ident, _)) in self.threads.iter().enumerate() {
             indices.insert(ident, index);
@@ -219,17 +221,20 @@ impl<'a> Telling<'a> {
             }
         }
         // While it waits for a condition it has let go of that one's lock.
-        let mut at = 0;
-        holds.retain(|hold| {
-            at += 1;
-            at <= start || !waited.contains(&hold.lock)
-        });
+        let mut kept = start;
+        for at in start..holds.len() {
+            if !waited.contains(&holds[at].lock) {
+                holds.swap(kept, at);
+                kept += 1;
+            }
+        }
+        holds.truncate(kept);
         self.told[index].holds = start..holds.len();
         enough.then_some(())
     }
 
     /// Finds what threads wait for. `idents` are the threads' identifiers by object.
-    unsafe fn find_waits(&mut self, idents: &HashMap<usize, i64>) {
+    unsafe fn find_waits(&mut self, idents: &Table<usize, i64>) {
         let owner = |thread: *mut PyObject| idents.get(&(thread as usize)).copied().unwrap_or(0);
         for (told, &(ident, frame)) in self.told.iter_mut().zip(self.threads) {
             // SAFETY: the caller's.
@@ -341,7 +346,7 @@ impl<'a> Telling<'a> {
                     for hold in holds {
                         words.list(3);
                         words.number(hold.lock as i64);
-                        objects.write_text(hold.file, &mut words);
+                        words.text(carried::bytes(objects.python, hold.file).unwrap_or_default());
                         words.number(hold.line);
                     }
                 }

@@ -113,7 +113,8 @@ class _Callbacks(object):
         for index, cell in enumerate(function.func_closure or ()):
             # None, where the cell is empty.
             for value in self.references(cell):
-                held[names[index]] = value
+                if index < len(names):
+                    held[names[index]] = value
         return held
 
     def is_future(self, thing):

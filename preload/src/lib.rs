@@ -4,8 +4,9 @@
 //! The modules are the agent's life. `load` runs before `main` and finds the interpreter;
 //! `boot` runs on its main thread and starts the threads that stay: one is `park`ed for
 //! commands to ring, one is the `worker`, one the `reader`. A question is a `request`, laid on the
-//! `desk`: the worker takes the GIL and runs the `snippet`, for which it takes down the `stacks`,
-//! the reader reads `sources`; or, where the GIL cannot be had, who asked `walk`s through memory.
+//! `desk`: the worker takes the GIL and runs the `snippet`, for which it takes down the `stacks`, and
+//! finds the `facts` beside them; the reader reads `sources` and `tasks`; or, where the GIL cannot be
+//! had, who asked `walk`s through memory.
 //!
 //! What binds all of it: the program comes first. No thread of the program's ever allocates,
 //! waits for a lock or runs Python on the agent's behalf, but at the boot. Every question is
@@ -32,6 +33,7 @@ mod failure;
 mod gil;
 mod greenlets;
 mod imports;
+mod instructions;
 #[allow(dead_code)] // The commands' half of it.
 mod interface;
 mod kernel_file;
@@ -45,7 +47,9 @@ mod marshal;
 mod memory;
 #[allow(dead_code)] // Likewise.
 mod message;
+mod mixing;
 mod module;
+mod noted;
 mod objects;
 mod panics;
 mod park;

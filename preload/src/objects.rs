@@ -1,7 +1,7 @@
 //! Looking into the program's objects without asking them, or running anything of theirs.
 
 use crate::carried::bytes;
-use crate::layout::{TYPE_DICT, TYPE_FLAGS, WORD};
+use crate::layout::{TYPE_DICT, TYPE_FLAGS, TYPE_NAME, WORD};
 use crate::live::Live;
 use crate::marshal::Words;
 use crate::python::{PyObject, Python};
@@ -52,6 +52,21 @@ impl Objects<'_> {
         }
     }
 
+    /// The same under a name that is a `str`: where there may be many of them, or it is looked for often.
+    pub unsafe fn attribute_of(self, object: *mut PyObject, name: *mut PyObject) -> *mut PyObject {
+        if object.is_null() {
+            return object;
+        }
+        // SAFETY: the caller's.
+        unsafe {
+            let own = variables::own(self.python, self.live, object);
+            match own.is_null() {
+                true => own,
+                false => dictionary::value(self.python, self.live, own, name),
+            }
+        }
+    }
+
     /// What a class of either style itself holds.
     pub unsafe fn of_class(self, class: *mut PyObject, name: &[u8]) -> *mut PyObject {
         let (python, live) = (self.python, self.live);
@@ -97,14 +112,37 @@ impl Objects<'_> {
         // SAFETY: the caller's; it is such a function.
         unsafe {
             let method = self.live.word(function, 0, 0).cast::<*const c_char>();
-            CStr::from_ptr(method.read()).to_bytes()
+            match method.read() {
+                name if name.is_null() => b"",
+                name => CStr::from_ptr(name).to_bytes(),
+            }
         }
     }
 
-    /// The name of its module, if it has one: m_module, behind m_self.
-    pub unsafe fn module_in_c(self, function: *mut PyObject) -> Option<&'static [u8]> {
+    /// The name of its module, or null: m_module, behind m_self.
+    unsafe fn module_in_c(self, function: *mut PyObject) -> *mut PyObject {
         // SAFETY: the caller's; it is such a function.
-        unsafe { self.bytes(self.live.word(function, 0, 2 * WORD)) }
+        unsafe { self.live.word(function, 0, 2 * WORD) }
+    }
+
+    /// Its module, if the program has imported that.
+    pub unsafe fn module_of(self, function: *mut PyObject) -> *mut PyObject {
+        let python = self.python;
+        // SAFETY: the caller's; it is such a function.
+        unsafe {
+            let (modules, name) = (
+                (python.PyImport_GetModuleDict)(),
+                self.module_in_c(function),
+            );
+            if modules.is_null() || name.is_null() {
+                return ptr::null_mut();
+            }
+            let module = dictionary::value(python, self.live, modules, name);
+            match self.is(module, python.PyModule_Type) {
+                true => module,
+                false => ptr::null_mut(),
+            }
+        }
     }
 
     /// Whether this is C's function of that name, in that module.
@@ -112,7 +150,7 @@ impl Objects<'_> {
         // SAFETY: the caller's.
         unsafe {
             self.is(function, self.python.PyCFunction_Type)
-                && self.module_in_c(function) == Some(module)
+                && self.bytes(self.module_in_c(function)) == Some(module)
                 && self.name_in_c(function) == name
         }
     }
@@ -128,19 +166,24 @@ impl Objects<'_> {
         }
     }
 
-    /// How many items a list has, or an object of this class, if that is C's.
-    pub unsafe fn size(self, items: *mut PyObject, class: *mut PyObject) -> Option<i64> {
+    /// How many items a list has, or a `deque` (of this class).
+    pub unsafe fn size(self, items: *mut PyObject, deque: *mut PyObject) -> Option<i64> {
         let python = self.python;
-        // SAFETY: the caller's. What has a type of C's, only that is asked.
+        // SAFETY: the caller's. The name of a type is a C string (PyTypeObject); nothing but C code of the
+        // interpreter's own is asked.
         unsafe {
-            if !self.is(items, python.PyList_Type)
-                && (!self.is(items, class) || self.has_class_of_python(items))
-            {
-                return None;
+            if !self.is(items, python.PyList_Type) {
+                if !self.is(items, deque) || self.has_class_of_python(items) {
+                    return None;
+                }
+                let name = self.live.word(deque, WORD, TYPE_NAME).cast::<c_char>();
+                if CStr::from_ptr(name) != c"collections.deque" {
+                    return None;
+                }
             }
             let size = (python.PyObject_Size)(items);
             (python.PyErr_Clear)();
-            Some(size as i64)
+            Some(size as i64).filter(|&size| size >= 0)
         }
     }
 

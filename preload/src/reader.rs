@@ -77,7 +77,7 @@ pub fn read(collected: &mut Collected) -> Found {
     let free = AT.compare_exchange(RESTING, ASKED, Ordering::SeqCst, Ordering::SeqCst);
     if free.is_err() {
         // SAFETY: nobody else knows of the job.
-        return unsafe { find(job.collected) };
+        return unsafe { find(job.collected, false) };
     }
     wait::wake(&AT);
     while AT.load(Ordering::SeqCst) == ASKED {
@@ -92,7 +92,8 @@ extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
     // SAFETY: has no conditions.
     THREAD_ID.store(unsafe { libc::gettid() }, Ordering::SeqCst);
     park::name_this_thread(READER_THREAD);
-    let mut own = false;
+    // Whether it has a table of descriptors of its own, once that has been tried.
+    let mut own = None;
     loop {
         let at = AT.load(Ordering::SeqCst);
         if at != ASKED {
@@ -100,12 +101,11 @@ extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
             continue;
         }
         // Not before there is something to read: a forked child's table may be large.
-        if !std::mem::replace(&mut own, true) {
-            let _ = panics::caught(descriptors::have_own);
-        }
+        let have_own = || panics::caught(descriptors::have_own).unwrap_or(false);
+        let own = *own.get_or_insert_with(have_own);
         let job = JOB.load(Ordering::SeqCst);
         // SAFETY: the worker waits for us, and touches it only when told.
-        unsafe { (*job).found = find((*job).collected) };
+        unsafe { (*job).found = find((*job).collected, own) };
         AT.store(DONE, Ordering::SeqCst);
         wait::wake(&AT);
     }
@@ -113,7 +113,7 @@ extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
 
 /// # Safety
 /// What was collected is the caller's alone, and alive.
-unsafe fn find(collected: *mut Collected) -> Found {
+unsafe fn find(collected: *mut Collected, own: bool) -> Found {
     let find = || {
         panics::may_come("reading");
         // SAFETY: the caller's.
@@ -123,7 +123,7 @@ unsafe fn find(collected: *mut Collected) -> Found {
             tasks: collected
                 .idents
                 .as_deref()
-                .map(tasks::of)
+                .map(|idents| tasks::of(idents, own))
                 .unwrap_or_default(),
         }
     };

@@ -3,7 +3,6 @@
 //!
 //! On the worker, under the GIL, while nobody else can run: what is looked at stays as it is.
 
-use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_long};
 use std::io::Write;
 use std::ptr;
@@ -13,6 +12,7 @@ use crate::dictionary;
 use crate::kinds::{Kind, Kinds};
 use crate::layout::{TYPE_DICT, TYPE_NAME, TYPE_REPR, WORD};
 use crate::live::Live;
+use crate::mixing::Table;
 use crate::python::{PyObject, Python};
 use crate::room::Bytes;
 use crate::wanted::Wanted;
@@ -28,7 +28,7 @@ pub struct Shower<'a> {
     /// Of which types objects are.
     pub kinds: Kinds<'a>,
     /// For each name whether its value is hidden; names that are equal are often the same object.
-    secrets: HashMap<usize, bool>,
+    secrets: Table<usize, bool>,
     /// Where the present value has to end.
     end: usize,
     /// How many more items of it are shown.
@@ -52,7 +52,7 @@ impl<'a> Shower<'a> {
             live,
             wanted,
             kinds: Kinds::new(python, live),
-            secrets: HashMap::new(),
+            secrets: Table::default(),
             end: 0,
             items: 0,
             path: [ptr::null_mut(); DEEPEST],

@@ -9,6 +9,7 @@ use crate::carried::{self, bytes, call};
 use crate::failure::{Failure, raised};
 use crate::live::Live;
 use crate::message::FACTS;
+use crate::noted::Noted;
 use crate::objects::Objects;
 use crate::python::{PyObject, Python};
 use crate::reader::Found;
@@ -125,6 +126,8 @@ pub unsafe fn collect(
             }
             object
         });
+        // Of no use any more, if it was not asked for.
+        drop(Noted::take());
         if object.is_null() {
             return Err(raised(python));
         }
@@ -168,7 +171,8 @@ unsafe fn idents(python: &Python, collected: *mut PyObject) -> Vec<usize> {
         if idents.try_reserve_exact(count.max(0) as usize).is_ok() {
             for position in 0..count {
                 let thread = (python.PyList_GetItem)(threads, position);
-                let ident = (python.PyInt_AsLong)((python.PyTuple_GetItem)(thread, 0));
+                let ident = (python.PyTuple_GetItem)(thread, 0);
+                let ident = Objects::known(python).map_or(0, |objects| objects.number(ident));
                 // Below zero are no threads.
                 if ident > 0 {
                     idents.push(ident as usize);

@@ -4,17 +4,16 @@
 //! On the worker, under the GIL, where the boot has found the layout of frames to be as it is
 //! known. The snippet's own is the same thing in Python, for all other cases.
 
-use std::cell::UnsafeCell;
-use std::collections::HashMap;
 use std::ffi::CStr;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::carried::{self, bytes};
 use crate::failure::Failure;
 use crate::live::Live;
+use crate::mixing::Table;
+use crate::noted::Noted;
+use crate::objects::Objects;
 use crate::python::{self, METH_O, Methods, PyObject, Python, method};
 use crate::{dictionary, panics, undisturbed, worker};
 
@@ -64,7 +63,7 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
         // Greenlets, which have numbers below zero, have seen to it themselves.
         let mut threads = 0;
         let count = &mut |ident, _| {
-            threads += usize::from((python.PyInt_AsLong)(ident) >= 0);
+            threads += usize::from(Objects { python, live }.number(ident) >= 0);
             true
         };
         if !live.for_each_stack(python, frames, count) {
@@ -81,7 +80,7 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
             Some(()) => {
                 let threads = std::mem::replace(&mut taking.threads, ptr::null_mut());
                 let places = std::mem::replace(&mut taking.places, ptr::null_mut());
-                *NOTED.0.get() = std::mem::take(&mut taking.noted);
+                std::mem::take(&mut taking.noted).keep();
                 pair(python, threads, places)
             }
             None => None,
@@ -90,41 +89,6 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
         result.unwrap_or(ptr::null_mut())
     }
 }
-
-/// Frames in which a thread may hold a lock or have let go of it, as met while stacks are taken down: those
-/// in `with` blocks or the like, and those of functions named `wait`. To follow all frames once more, for a
-/// few, takes as long again where they do not fit into the processor's cache.
-#[derive(Default)]
-pub struct Noted {
-    frames: Vec<*mut PyObject>,
-    /// Which of them are in a stack, by its innermost frame.
-    stacks: HashMap<usize, Range<usize>, BuildHasherDefault<Mixing>>,
-}
-
-impl Noted {
-    /// Those of the stacks that were last taken down, borrowed, if they have not been taken yet.
-    ///
-    /// # Safety
-    /// Holding the GIL since, so that all of them are as they were.
-    pub unsafe fn take() -> Noted {
-        // SAFETY: the caller's: nobody else is at it.
-        unsafe { std::mem::take(&mut *NOTED.0.get()) }
-    }
-
-    /// Those of the stack with this innermost frame; `None` if it was not among them.
-    pub fn of(&self, innermost: *mut PyObject) -> Option<&[*mut PyObject]> {
-        let range = self.stacks.get(&(innermost as usize))?;
-        self.frames.get(range.clone())
-    }
-}
-
-struct Last(UnsafeCell<Noted>);
-// SAFETY: read and written only by who holds the GIL.
-unsafe impl Sync for Last {}
-static NOTED: Last = Last(UnsafeCell::new(Noted {
-    frames: Vec::new(),
-    stacks: HashMap::with_hasher(BuildHasherDefault::new()),
-}));
 
 /// What is being taken down. The lists and the keys are ours; code objects are alive as long as the
 /// frames are, that is while the GIL is held.
@@ -136,14 +100,14 @@ struct Taking<'a> {
     /// `_SLEEPER_AGENT`, `__loader__` and `__name__`.
     keys: [*mut PyObject; 3],
     /// Each place's index, by its code object and [`Frame::position`], and as an `int`.
-    indices: HashMap<(usize, i64), usize, BuildHasherDefault<Mixing>>,
+    indices: Table<(usize, i64), usize>,
     numbers: Vec<*mut PyObject>,
     /// Which of them are in functions named `wait`.
     waits: Vec<bool>,
     /// The indices of one stack's places, innermost first.
     calls: Vec<usize>,
     /// By those: the lists that there are already. Many threads are often in the same stack.
-    stacks: HashMap<Vec<usize>, *mut PyObject, BuildHasherDefault<Mixing>>,
+    stacks: Table<Vec<usize>, *mut PyObject>,
     noted: Noted,
 }
 
@@ -165,11 +129,11 @@ impl<'a> Taking<'a> {
             threads: list(),
             places: list(),
             keys: [c"_SLEEPER_AGENT", c"__loader__", c"__name__"].map(text),
-            indices: HashMap::default(),
+            indices: Table::default(),
             numbers: Vec::new(),
             waits: Vec::new(),
             calls: Vec::new(),
-            stacks: HashMap::default(),
+            stacks: Table::default(),
             noted: Noted::default(),
         };
         if taking.ours().any(|one| one.is_null()) {
@@ -229,7 +193,6 @@ impl<'a> Taking<'a> {
     /// Takes one stack down into `self.calls`; false if it is the agent's own.
     unsafe fn stack(&mut self, innermost: *mut PyObject) -> Option<bool> {
         self.calls.clear();
-        let first = self.noted.frames.len();
         let mut frame = innermost;
         let mut outermost = ptr::null_mut();
         // SAFETY: the caller's; a frame keeps its code, its globals and the one that called it.
@@ -243,11 +206,8 @@ impl<'a> Taking<'a> {
                     return self.no_memory();
                 }
                 self.calls.push(index);
-                if self.live.blocks(frame) > 0 || self.waits[index] {
-                    if self.noted.frames.try_reserve(1).is_err() {
-                        return self.no_memory();
-                    }
-                    self.noted.frames.push(frame);
+                if (self.live.blocks(frame) > 0 || self.waits[index]) && !self.noted.add(frame) {
+                    return self.no_memory();
                 }
                 outermost = frame;
                 frame = self.live.back(frame);
@@ -256,11 +216,9 @@ impl<'a> Taking<'a> {
                     return None;
                 }
             }
-            if self.noted.stacks.try_reserve(1).is_err() {
+            if !self.noted.end_stack(innermost) {
                 return self.no_memory();
             }
-            let range = first..self.noted.frames.len();
-            self.noted.stacks.insert(innermost as usize, range);
             Some(!outermost.is_null() && !self.is_own(outermost))
         }
     }
@@ -314,13 +272,10 @@ impl<'a> Taking<'a> {
         // SAFETY: the caller's; a tuple's item takes over the reference.
         unsafe {
             let place = made((python.PyTuple_New)(4))?;
-            let names = self.live.names(code);
-            for name in names {
-                (python.Py_IncRef)(name);
-            }
+            let [file, name] = self.live.names(code).map(|name| self.plain(name));
             let items = [
-                names[0],
-                names[1],
+                file,
+                name,
                 (python.PyInt_FromLong)(line),
                 self.origin(self.live.globals(frame)),
             ];
@@ -332,6 +287,24 @@ impl<'a> Taking<'a> {
                 return None;
             }
             Some(place)
+        }
+    }
+
+    /// A `str`, or a copy of one that is of a class of its own: a new reference.
+    unsafe fn plain(&self, text: *mut PyObject) -> *mut PyObject {
+        let python = self.python;
+        // SAFETY: the caller's.
+        unsafe {
+            if self.live.type_of(text) as usize == python.string_type {
+                (python.Py_IncRef)(text);
+                return text;
+            }
+            match bytes(python, text) {
+                Some(text) => {
+                    (python.PyString_FromStringAndSize)(text.as_ptr().cast(), text.len() as isize)
+                }
+                None => ptr::null_mut(),
+            }
         }
     }
 
@@ -429,38 +402,5 @@ unsafe fn pair(
         (python.PyTuple_SetItem)(tuple, 0, first);
         (python.PyTuple_SetItem)(tuple, 1, second);
         Some(tuple)
-    }
-}
-
-/// A hash for addresses and small numbers, which nobody chooses in order to make them collide.
-#[derive(Default)]
-struct Mixing(u64);
-
-impl Hasher for Mixing {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks();
-        words
-            .iter()
-            .for_each(|&word| self.write_u64(u64::from_ne_bytes(word)));
-        rest.iter()
-            .for_each(|&byte| self.write_u64(u64::from(byte)));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        // An odd number without pattern: the fraction of the golden ratio, times two to the 64th.
-        self.0 = (self.0.rotate_left(29) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 ^= self.0 >> 32;
-    }
-
-    fn write_usize(&mut self, value: usize) {
-        self.write_u64(value as u64);
-    }
-
-    fn write_i64(&mut self, value: i64) {
-        self.write_u64(value as u64);
     }
 }

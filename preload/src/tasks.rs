@@ -48,7 +48,9 @@ fn number_at() -> Option<usize> {
 /// the address that a thread waits for the GIL on. As much as there is memory for.
 ///
 /// On the reader, holding nothing: it reads a small file for each thread.
-pub fn of(idents: &[usize]) -> Vec<u8> {
+///
+/// `own`: whether it has a table of descriptors of its own, in which a folder may stay open.
+pub fn of(idents: &[usize], own: bool) -> Vec<u8> {
     let mut text = Vec::new();
     if let Some(gil) = python::found().and_then(gil::semaphore)
         && text.try_reserve(32).is_ok()
@@ -58,8 +60,7 @@ pub fn of(idents: &[usize]) -> Vec<u8> {
     let Some(number_at) = number_at() else {
         return text;
     };
-    // Without a reader it is the worker, who has no table of descriptors of its own.
-    let folder = (!worker::is_this_one()).then(|| Folder::open(c"/proc/self/task"));
+    let folder = own.then(|| Folder::open(c"/proc/self/task"));
     let folder = folder.flatten();
     let mut room = [0; 4096];
     for part in idents.chunks(AT_ONCE) {

@@ -16,13 +16,13 @@
 //! * `r`, that number, text.
 //! * `E`: not all has found room.
 
-use std::collections::{HashMap, HashSet};
 use std::ptr;
 
 use crate::carried::bytes;
 use crate::failure::{Failure, raised};
 use crate::kinds::Kind;
 use crate::live::Live;
+use crate::mixing::{Set, Table};
 use crate::python::{PyObject, Python};
 use crate::room::Bytes;
 use crate::shown::{HIDDEN, LONGEST_NAME, Shower};
@@ -54,7 +54,7 @@ pub unsafe fn take(python: &Python, wanted: &Wanted) -> Result<Values, Failure> 
             shower: Shower::new(python, live, wanted),
             mark,
             values: Values::default(),
-            numbers: HashMap::new(),
+            numbers: Table::default(),
         };
         threads::for_each(python, &mut |thread| {
             if layout::is_frame(python, thread.frame) {
@@ -84,7 +84,7 @@ struct Taking<'a> {
     mark: *mut PyObject,
     values: Values,
     /// The numbers of the objects.
-    numbers: HashMap<usize, usize>,
+    numbers: Table<usize, usize>,
 }
 
 /// # Safety
@@ -152,7 +152,7 @@ impl Taking<'_> {
     unsafe fn in_dictionary(&mut self, frame: *mut PyObject, names: *mut PyObject) {
         let (python, live) = (self.python, self.live);
         // By their text: a program may have put one there that is equal to a code's, and not the same.
-        let mut told: HashSet<&[u8]> = HashSet::new();
+        let mut told: Set<&[u8]> = Set::default();
         // SAFETY: the caller's.
         unsafe {
             let code = live.code(frame);

@@ -35,17 +35,14 @@ pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Fa
 /// # Safety
 /// As for `snippet::collect`.
 pub unsafe fn find_local(python: &Python) {
-    // SAFETY: the caller's; a module's item is borrowed, and the reference to the type is kept.
-    // Where the module is not imported there are none.
+    // SAFETY: the caller's; what is looked at is borrowed, and a reference to the type is kept.
     unsafe {
-        let modules = (python.PyImport_GetModuleDict)();
-        let module = (python.PyDict_GetItemString)(modules, c"thread".as_ptr());
-        if !module.is_null() {
-            let local = (python.PyObject_GetAttrString)(module, c"_local".as_ptr());
+        if let Some(objects) = Objects::known(python) {
+            let local = objects.attribute(objects.module(b"thread"), b"_local");
+            (python.Py_IncRef)(local);
             // It was found before, where there was no memory for the rest.
             (python.Py_DecRef)(LOCAL.swap(local, Ordering::Relaxed));
         }
-        (python.PyErr_Clear)();
     }
 }
 

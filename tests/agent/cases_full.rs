@@ -30,6 +30,7 @@ pub const CASES: &[Case] = &[
         nonsense_in_place_of_threads,
     ),
     ("nonsense_in_locks", Nothing, nonsense_in_locks),
+    ("names_of_own_class", Nothing, names_of_own_class),
     (
         "marshal_is_not_to_be_had",
         Nothing,
@@ -358,6 +359,53 @@ fn nonsense_in_locks(python: &Interpreter) {
         assert_eq!(lock["count"], 0, "{lock}");
         assert_eq!(document["deadlocks"], serde_json::json!([]));
     }
+}
+
+/// Code may be made with names that are of a class of the program's.
+const OWN_NAMES: &str = "
+import sys, types
+ran = []
+class Name(str):
+    def own(*_):
+        ran.append(1)
+        raise ValueError
+    __len__ = __eq__ = __lt__ = __hash__ = __getitem__ = __iter__ = translate = own
+def waits():
+    sys.stdin.readline()
+old = waits.func_code
+code = types.CodeType(
+    old.co_argcount, old.co_nlocals, old.co_stacksize, old.co_flags, old.co_code, old.co_consts,
+    old.co_names, old.co_varnames, Name('odd.py'), Name('odd'), old.co_firstlineno, old.co_lnotab)
+sys.stdout.write('ready\\n'); sys.stdout.flush()
+types.FunctionType(code, globals())()
+sys.stdout.write('ran %s\\n' % ran)
+sys.exit(7)
+";
+
+fn names_of_own_class(python: &Interpreter) {
+    let mut start = preloaded(&python.path);
+    python.equip(&mut start);
+    let mut program = Program::start(start.args(["-c", OWN_NAMES])).ready();
+    wait_agent(program.pid());
+    settle(program.pid());
+    let pid = program.pid().to_string();
+    let ended = activate(["--via", "wake", &pid]);
+    ended.expect_code(0);
+    let out = ended.out();
+    assert!(out.starts_with("### Thread "), "{out}");
+    assert!(
+        out.contains("  File \"odd.py\", line 10, in odd\n"),
+        "{out}"
+    );
+    let document = document(program.pid(), "wake");
+    assert_eq!(document["note"], Value::Null);
+    let frames = document["threads"][0]["frames"].as_array().unwrap();
+    let last = frames.last().unwrap();
+    assert_eq!([&last["file"], &last["function"]], ["odd.py", "odd"]);
+    program.say("");
+    let ended = program.end();
+    assert_eq!(ended.out(), "ready\nran []\n");
+    ended.expect_code(7);
 }
 
 /// It is not needed that it can be imported, nor that nobody imports.

@@ -1,0 +1,44 @@
+//! Tables whose hash takes nothing from the system: the standard library's asks the kernel for randomness,
+//! and where that has no such call keeps a file open for it, in the program's table of descriptors.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A table.
+pub type Table<K, V> = HashMap<K, V, BuildHasherDefault<Mixing>>;
+
+/// A set.
+pub type Set<K> = HashSet<K, BuildHasherDefault<Mixing>>;
+
+/// A hash for addresses and small numbers, which nobody chooses in order to make them collide.
+#[derive(Default)]
+pub struct Mixing(u64);
+
+impl Hasher for Mixing {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks();
+        words
+            .iter()
+            .for_each(|&word| self.write_u64(u64::from_ne_bytes(word)));
+        rest.iter()
+            .for_each(|&byte| self.write_u64(u64::from(byte)));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        // An odd number without pattern: the fraction of the golden ratio, times two to the 64th.
+        self.0 = (self.0.rotate_left(29) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 ^= self.0 >> 32;
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn write_i64(&mut self, value: i64) {
+        self.write_u64(value as u64);
+    }
+}
