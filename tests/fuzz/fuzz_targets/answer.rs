@@ -5,7 +5,7 @@
 use launcher::answer::{Answer, Fetched, fetch_numbered};
 use launcher::bell::{self, Seen};
 use launcher::interface::{ANSWER_MAGIC, AnswerHeader, THREAD_HEADING};
-use launcher::message::FACTS;
+use launcher::message::FACTS_OF_ANY;
 use launcher::process::Process;
 use libfuzzer_sys::fuzz_target;
 use std::mem::offset_of;
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(String::from_utf8_lossy(&text).contains(THREAD_HEADING));
         }
         Ok(Answer::Reason(line)) => assert_eq!(line.trim(), line),
-        Ok(Answer::Facts(_)) | Err(_) => assert!(data.starts_with(FACTS)),
+        Ok(Answer::Facts(_)) | Err(_) => assert!(data.starts_with(FACTS_OF_ANY)),
     }
     from_a_process(data);
     whole(data);
