@@ -68,11 +68,11 @@ unsafe extern "C-unwind" fn len(_: *mut PyObject, object: *mut PyObject) -> *mut
     };
     // SAFETY: called by the interpreter, holding the GIL; where null is returned an exception is set.
     unsafe {
-        let may_ask = |objects: Objects| {
+        let may_be_pythons = |objects: Objects| {
             objects.has_class_of_python(object)
                 || objects.is(object, python.instance_type as *mut PyObject)
         };
-        if Objects::known(python).is_some_and(may_ask) {
+        if Objects::known(python).is_some_and(may_be_pythons) {
             (python.PyErr_BadArgument)();
             return ptr::null_mut();
         }

@@ -37,6 +37,20 @@ pub enum Value {
     OfClass(*mut PyObject, &'static [u8]),
 }
 
+impl Value {
+    /// An attribute of it, which is its own if `own` finds that.
+    fn attribute(self, name: &'static [u8], own: impl Fn(*mut PyObject) -> *mut PyObject) -> Value {
+        let Value::Known(object) = self else {
+            return Value::Unknown;
+        };
+        let held = own(object);
+        match held.is_null() {
+            true => Value::OfClass(object, name),
+            false => Value::Known(held),
+        }
+    }
+}
+
 /// A call that a frame is in.
 #[derive(Default)]
 pub struct Call {
@@ -233,17 +247,15 @@ impl Reading<'_> {
     }
 
     unsafe fn variable(self, frame: *mut PyObject, name: *mut PyObject) -> Value {
-        let mut found = Value::Unknown;
-        // SAFETY: the caller's. Names in code are interned: those that are equal are the same.
-        unsafe {
-            let objects = self.objects;
-            (objects.live).variables(objects.python, frame, &mut |one, value| {
-                if one == name {
-                    found = Value::Known(value);
-                }
-            });
+        // SAFETY: the caller's.
+        let value = unsafe {
+            let name = self.objects.bytes(name).unwrap_or_default();
+            self.objects.variable(frame, name)
+        };
+        match value.is_null() {
+            true => Value::Unknown,
+            false => Value::Known(value),
         }
-        found
     }
 
     unsafe fn global(self, frame: *mut PyObject, name: *mut PyObject) -> Value {
@@ -269,31 +281,21 @@ impl Reading<'_> {
     }
 
     unsafe fn attribute(self, value: Value, name: *mut PyObject) -> Value {
-        let Value::Known(object) = value else {
-            return Value::Unknown;
-        };
         // SAFETY: the caller's.
         unsafe {
-            let held = self.objects.attribute_of(object, name);
-            match self.objects.bytes(name) {
-                _ if !held.is_null() => Value::Known(held),
-                Some(name) => Value::OfClass(object, name),
-                None => Value::Unknown,
-            }
+            let Some(text) = self.objects.bytes(name) else {
+                return Value::Unknown;
+            };
+            value.attribute(text, |object| self.objects.attribute_of(object, name))
         }
     }
 
     /// What enters a `with` block over this.
     unsafe fn entered(self, value: Value) -> Value {
-        let Value::Known(object) = value else {
-            return Value::Unknown;
-        };
         // SAFETY: the caller's.
-        let held = unsafe { self.objects.attribute(object, ENTER) };
-        match held.is_null() {
-            true => Value::OfClass(object, ENTER),
-            false => Value::Known(held),
-        }
+        value.attribute(ENTER, |object| unsafe {
+            self.objects.attribute(object, ENTER)
+        })
     }
 
     /// See [`Call::called`].

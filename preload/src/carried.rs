@@ -156,6 +156,29 @@ pub unsafe fn call(
     }
 }
 
+/// A tuple of two objects, whose references it takes over; null, with an exception set, if one of
+/// them could not be made, or there is no memory.
+///
+/// # Safety
+/// Holding the GIL; the objects are alive, or null, and then an exception is set.
+pub unsafe fn pair(python: &Python, objects: [*mut PyObject; 2]) -> *mut PyObject {
+    // SAFETY: the caller's; a tuple's item takes over the reference, and null is let pass.
+    unsafe {
+        if objects.iter().any(|one| one.is_null()) {
+            objects.into_iter().for_each(|one| (python.Py_DecRef)(one));
+            return ptr::null_mut();
+        }
+        let tuple = (python.PyTuple_New)(2);
+        for (index, one) in objects.into_iter().enumerate() {
+            match tuple.is_null() {
+                true => (python.Py_DecRef)(one),
+                false => drop((python.PyTuple_SetItem)(tuple, index as isize, one)),
+            }
+        }
+        tuple
+    }
+}
+
 /// Whether an object, whose reference it takes over, is true. Clears the exception, if it is null.
 ///
 /// # Safety

@@ -80,7 +80,6 @@ pub unsafe fn of(
         words.text(b"holder");
         words.number(holder as i64);
         words.end();
-        (python.PyErr_Clear)();
         words.finish().ok_or(Failure::NoMemory)
     }
 }

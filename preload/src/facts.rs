@@ -99,7 +99,7 @@ struct Hold {
 /// What there is to tell of a thread.
 #[derive(Default)]
 struct Told {
-    /// The object that `threading` has for it, or null.
+    /// The object that `threading` has for it.
     thread: Option<*mut PyObject>,
     wait: Option<Wait>,
     /// Its part of all holds.

@@ -8,12 +8,13 @@ use std::ffi::c_long;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::carried::{self, pair};
 use crate::failure::Failure;
 use crate::kinds::Bases;
 use crate::live::Live;
 use crate::python::{self, METH_NOARGS, METH_VARARGS, Methods, PyObject, Python, method};
 use crate::variables::{self, List, given};
-use crate::{carried, threads, undisturbed, worker};
+use crate::{threads, undisturbed, worker};
 
 /// The text of the Python half, NUL-terminated.
 const TEXT: &str = concat!(
@@ -209,29 +210,6 @@ unsafe extern "C-unwind" fn instances(_: *mut PyObject, arguments: *mut PyObject
         }
         let lists = [list.made_of(whole), left_out.made_of(whole)];
         pair(python, lists)
-    }
-}
-
-/// A tuple of two objects, whose references it takes over; null, with an exception set, if one of
-/// them could not be made, or there is no memory.
-///
-/// # Safety
-/// Holding the GIL; the objects are alive, or null, and then an exception is set.
-unsafe fn pair(python: &Python, objects: [*mut PyObject; 2]) -> *mut PyObject {
-    // SAFETY: the caller's; a tuple's item takes over the reference, and null is let pass.
-    unsafe {
-        if objects.iter().any(|one| one.is_null()) {
-            objects.into_iter().for_each(|one| (python.Py_DecRef)(one));
-            return ptr::null_mut();
-        }
-        let tuple = (python.PyTuple_New)(2);
-        for (index, one) in objects.into_iter().enumerate() {
-            match tuple.is_null() {
-                true => (python.Py_DecRef)(one),
-                false => drop((python.PyTuple_SetItem)(tuple, index as isize, one)),
-            }
-        }
-        tuple
     }
 }
 

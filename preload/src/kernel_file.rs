@@ -6,15 +6,16 @@ use std::ffi::{CStr, c_int};
 ///
 /// Takes no lock and allocates nothing. For the time of one read a descriptor is open.
 pub fn read<'a>(path: &CStr, room: &'a mut [u8]) -> Option<&'a [u8]> {
-    read_in(&Folder(libc::AT_FDCWD), path, room)
+    read_in(None, path, room)
 }
 
-/// The same of a file within a folder.
-pub fn read_in<'a>(folder: &Folder, path: &CStr, room: &'a mut [u8]) -> Option<&'a [u8]> {
+/// The same of a file within a folder, if there is one given.
+pub fn read_in<'a>(folder: Option<&Folder>, path: &CStr, room: &'a mut [u8]) -> Option<&'a [u8]> {
+    let folder = folder.map_or(libc::AT_FDCWD, |folder| folder.0);
     // SAFETY: the kernel writes to `room` only. The descriptor is closed before anyone could have
     // learnt its number; O_CLOEXEC keeps it from a program that execs now.
     let count = unsafe {
-        let file = libc::openat(folder.0, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        let file = libc::openat(folder, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         if file < 0 {
             return None;
         }
@@ -39,9 +40,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self.0 >= 0 {
-            // SAFETY: it is ours.
-            unsafe { libc::close(self.0) };
-        }
+        // SAFETY: it is ours.
+        unsafe { libc::close(self.0) };
     }
 }

@@ -22,6 +22,7 @@ mod boot;
 mod built_ins;
 mod calls;
 mod carried;
+mod collected;
 mod descriptors;
 mod desk;
 mod detour;
@@ -43,6 +44,7 @@ mod late;
 mod layout;
 mod live;
 mod load;
+mod locals;
 mod marshal;
 mod memory;
 #[allow(dead_code)] // Likewise.

@@ -1,7 +1,7 @@
 //! Looking into the program's objects without asking them, or running anything of theirs.
 
 use crate::carried::bytes;
-use crate::layout::{TYPE_DICT, TYPE_FLAGS, TYPE_NAME, WORD};
+use crate::layout::{TYPE_FLAGS, TYPE_NAME, WORD};
 use crate::live::Live;
 use crate::marshal::Words;
 use crate::python::{PyObject, Python};
@@ -70,16 +70,12 @@ impl Objects<'_> {
     /// What a class of either style itself holds.
     pub unsafe fn of_class(self, class: *mut PyObject, name: &[u8]) -> *mut PyObject {
         let (python, live) = (self.python, self.live);
-        // SAFETY: the caller's. PyClassObject (Include/classobject.h): cl_bases, cl_dict.
+        // SAFETY: the caller's.
         unsafe {
-            let held = if self.is(class, python.PyClass_Type) {
-                live.word(class, 0, WORD)
-            } else if self.is(class, python.PyType_Type) {
-                live.word(class, WORD, TYPE_DICT)
-            } else {
-                ptr::null_mut()
-            };
-            dictionary::named(python, live, held, name)
+            if !self.is(class, python.PyClass_Type) && !self.is(class, python.PyType_Type) {
+                return ptr::null_mut();
+            }
+            dictionary::named(python, live, variables::held(python, live, class), name)
         }
     }
 

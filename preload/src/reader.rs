@@ -8,8 +8,8 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
+use crate::collected::Collected;
 use crate::interface::READER_THREAD;
-use crate::snippet::Collected;
 use crate::sources::Lines;
 use crate::{descriptors, panics, park, tasks, wait};
 

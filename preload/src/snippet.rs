@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::answer::Heap;
 use crate::carried::{self, bytes, call};
+use crate::collected::Collected;
 use crate::failure::{Failure, raised};
-use crate::live::Live;
 use crate::message::FACTS;
 use crate::noted::Noted;
 use crate::objects::Objects;
 use crate::python::{PyObject, Python};
 use crate::reader::Found;
-use crate::sources::{Lines, Place, SearchPath};
+use crate::sources::Lines;
 use crate::values::{self, Values};
 use crate::wanted::Wanted;
 use crate::{document, facts, greenlets, layout, stacks, threads, undisturbed};
@@ -42,24 +42,6 @@ pub fn forget() {
     stacks::forget();
 }
 
-/// What was taken down of all threads.
-pub struct Collected {
-    /// What the snippet made; the reference is ours.
-    object: *mut PyObject,
-    /// The places whose lines of source are wanted, file by file; fewer, where there is no
-    /// memory. The names of files stay where they are in the interpreter's objects: they never
-    /// change, and live as long as the object above, also while the GIL is not held.
-    pub places: Vec<Place<'static>>,
-    /// Where their files are looked for.
-    pub path: SearchPath,
-    /// The identifiers of the threads, where it is facts that are wanted.
-    pub idents: Option<Vec<usize>>,
-    /// `Wanted::number` of what was asked for.
-    question: u64,
-    /// The values of variables, where they are wanted: see `values.rs`.
-    values: Vec<u8>,
-}
-
 /// Takes down where every thread is, for this request.
 ///
 /// # Safety
@@ -78,7 +60,8 @@ pub unsafe fn collect(
         prepare(python)?;
         let mut arguments: [*mut PyObject; 2] = [python._Py_NoneStruct; 2];
         // Objects that are laid out otherwise are not looked into: there is the text alone.
-        let facts = wanted.facts && Live::known().is_some();
+        let objects = Objects::known(python).filter(|_| wanted.facts);
+        let facts = objects.is_some();
         if facts {
             if !undisturbed::can_stop_collector(python) {
                 return Err(Failure::NoCollector);
@@ -145,94 +128,13 @@ pub unsafe fn collect(
                 ptr::null_mut()
             });
         }
-        let places = places(python, object);
-        let path = search_path(python, object);
-        Ok(Collected {
+        let values = values.finish();
+        Ok(Collected::of(
+            python,
             object,
-            places,
-            path,
-            idents: facts.then(|| idents(python, object)),
-            question: wanted.number(),
-            values: values.finish(),
-        })
-    }
-}
-
-/// See [`Collected::idents`]: as many as there is memory for.
-///
-/// # Safety
-/// As for [`collect`]; `collected` is what the snippet made.
-unsafe fn idents(python: &Python, collected: *mut PyObject) -> Vec<usize> {
-    let mut idents = Vec::new();
-    // SAFETY: the caller's; all that is got here is borrowed from `collected`.
-    unsafe {
-        let threads = (python.PyTuple_GetItem)(collected, 0);
-        let count = (python.PyList_Size)(threads);
-        if idents.try_reserve_exact(count.max(0) as usize).is_ok() {
-            for position in 0..count {
-                let thread = (python.PyList_GetItem)(threads, position);
-                let ident = (python.PyTuple_GetItem)(thread, 0);
-                let ident = Objects::known(python).map_or(0, |objects| objects.number(ident));
-                // Below zero are no threads.
-                if ident > 0 {
-                    idents.push(ident as usize);
-                }
-            }
-        }
-        (python.PyErr_Clear)();
-    }
-    idents
-}
-
-/// See [`Collected::places`].
-///
-/// # Safety
-/// As for [`collect`]; `collected` outlives what is returned.
-unsafe fn places(python: &Python, collected: *mut PyObject) -> Vec<Place<'static>> {
-    let mut places = Vec::new();
-    // SAFETY: the caller's; all that is got here is borrowed from `collected`, a tuple of lists of
-    // tuples that nobody else knows of.
-    unsafe {
-        let list = (python.PyTuple_GetItem)(collected, 1);
-        let order = (python.PyTuple_GetItem)(collected, 2);
-        let count = (python.PyList_Size)(order);
-        if places.try_reserve_exact(count.max(0) as usize).is_ok() {
-            for position in 0..count {
-                let index = (python.PyInt_AsLong)((python.PyList_GetItem)(order, position));
-                let place = (python.PyList_GetItem)(list, index as isize);
-                if let Some(file) = bytes(python, (python.PyTuple_GetItem)(place, 0)) {
-                    places.push(Place {
-                        file,
-                        line: (python.PyInt_AsLong)((python.PyTuple_GetItem)(place, 2)),
-                        index: index as usize,
-                        has_loader: (python.PyObject_IsTrue)((python.PyTuple_GetItem)(place, 3))
-                            != 0,
-                    });
-                }
-            }
-        }
-        (python.PyErr_Clear)();
-    }
-    places
-}
-
-/// A copy of what was taken down of `sys.path`.
-///
-/// # Safety
-/// As for [`collect`]; `collected` is what the snippet made.
-unsafe fn search_path(python: &Python, collected: *mut PyObject) -> SearchPath {
-    // SAFETY: the caller's; what is got here of `collected` is borrowed from it, and a list of `str`
-    // that nobody else knows of.
-    unsafe {
-        let mut path = SearchPath::new(python.is_2_6);
-        let folders = (python.PyTuple_GetItem)(collected, 3);
-        for position in 0..(python.PyList_Size)(folders) {
-            if let Some(folder) = bytes(python, (python.PyList_GetItem)(folders, position)) {
-                path.add(folder);
-            }
-        }
-        (python.PyErr_Clear)();
-        path
+            objects,
+            (wanted.number(), values),
+        ))
     }
 }
 
@@ -283,7 +185,10 @@ pub unsafe fn compose(
             let document = document::of(objects, parts, &found.tasks, holder);
             parts.into_iter().for_each(|one| (python.Py_DecRef)(one));
             let document = document?;
-            return heap(&[FACTS, &document, &values][..if document.is_empty() { 0 } else { 3 }]);
+            return match document.is_empty() {
+                true => heap(&[]),
+                false => heap(&[FACTS, &document, &values]),
+            };
         }
         let text = undisturbed::alone(python, || call(python, &COMPOSE, &[collected, sources]));
         if text.is_null() {

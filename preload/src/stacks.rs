@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::carried::{self, bytes};
+use crate::carried::{self, bytes, pair};
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::mixing::Table;
@@ -54,7 +54,6 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
     // SAFETY: called by the interpreter, holding the GIL. All that is made here is given back here,
     // but for what is returned; where that is null, an exception is set.
     unsafe {
-        drop(Noted::take());
         if !undisturbed::can_stop_collector(python) {
             // A finalizer may let others run, and frames go.
             (python.Py_IncRef)(frames);
@@ -81,7 +80,7 @@ unsafe extern "C-unwind" fn stacks(_: *mut PyObject, frames: *mut PyObject) -> *
                 let threads = std::mem::replace(&mut taking.threads, ptr::null_mut());
                 let places = std::mem::replace(&mut taking.places, ptr::null_mut());
                 std::mem::take(&mut taking.noted).keep();
-                pair(python, threads, places)
+                made(pair(python, [threads, places]))
             }
             None => None,
         };
@@ -183,7 +182,7 @@ impl<'a> Taking<'a> {
                 };
                 (python.Py_IncRef)(calls);
                 (python.Py_IncRef)(ident);
-                let thread = pair(python, ident, calls)?;
+                let thread = made(pair(python, [ident, calls]))?;
                 append(python, self.threads, thread)?;
             }
         }
@@ -379,28 +378,5 @@ unsafe fn append(python: &Python, list: *mut PyObject, object: *mut PyObject) ->
         let done = (python.PyList_Append)(list, object) == 0;
         (python.Py_DecRef)(object);
         done.then_some(())
-    }
-}
-
-/// A tuple of two objects, whose references it takes over.
-///
-/// # Safety
-/// As for [`append`].
-unsafe fn pair(
-    python: &Python,
-    first: *mut PyObject,
-    second: *mut PyObject,
-) -> Option<*mut PyObject> {
-    // SAFETY: the caller's; a tuple's item takes over the reference.
-    unsafe {
-        let tuple = (python.PyTuple_New)(2);
-        if tuple.is_null() {
-            (python.Py_DecRef)(first);
-            (python.Py_DecRef)(second);
-            return None;
-        }
-        (python.PyTuple_SetItem)(tuple, 0, first);
-        (python.PyTuple_SetItem)(tuple, 1, second);
-        Some(tuple)
     }
 }

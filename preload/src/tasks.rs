@@ -129,8 +129,5 @@ fn system_call<'a>(folder: Option<&Folder>, number: i32, room: &'a mut [u8]) -> 
     }
     write!(rest, "{number}/syscall\0").ok()?;
     let path = CStr::from_bytes_until_nul(&path).ok()?;
-    match folder {
-        Some(folder) => kernel_file::read_in(folder, path, room),
-        None => kernel_file::read(path, room),
-    }
+    kernel_file::read_in(folder, path, room)
 }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::carried::{call, is_true};
 use crate::failure::Failure;
-use crate::live::Live;
+use crate::imports;
+use crate::objects::Objects;
 use crate::python::{PyObject, Python};
-use crate::{dictionary, imports, variables};
 
 /// The collector's switches; null until first needed in an interpreter's life. Read and written
 /// only by who holds the GIL.
@@ -202,24 +202,14 @@ pub unsafe fn find_collector(python: &Python) {
 /// # Safety
 /// As for `snippet::collect`.
 unsafe fn switch(python: &Python, module: *mut PyObject, name: &CStr) -> *mut PyObject {
-    let Some(live) = Live::known() else {
-        // SAFETY: the caller's.
-        return unsafe { (python.PyObject_GetAttrString)(module, name.as_ptr()) };
-    };
-    // SAFETY: the caller's; what the dictionary has is borrowed. Whatever stands in the module's place,
-    // it is not asked.
+    // SAFETY: the caller's; what an attribute is, is borrowed. Whatever stands in the module's place, it is
+    // not asked where it is known how objects are laid out.
     unsafe {
-        let name = (python.PyString_FromString)(name.as_ptr());
-        if name.is_null() {
-            return name;
-        }
-        let dictionary = variables::own(python, live, module);
-        let mut function = ptr::null_mut();
-        if !dictionary.is_null() {
-            function = dictionary::value(python, live, dictionary, name);
-        }
-        (python.Py_DecRef)(name);
-        if function.is_null() || live.type_of(function) != python.PyCFunction_Type {
+        let Some(objects) = Objects::known(python) else {
+            return (python.PyObject_GetAttrString)(module, name.as_ptr());
+        };
+        let mut function = objects.attribute(module, name.to_bytes());
+        if !objects.is(function, python.PyCFunction_Type) {
             function = ptr::null_mut();
         }
         (python.Py_IncRef)(function);

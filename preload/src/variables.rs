@@ -80,15 +80,8 @@ unsafe extern "C-unwind" fn attributes(_: *mut PyObject, object: *mut PyObject) 
     unsafe {
         let mut result = python._Py_NoneStruct;
         if let Some(live) = Live::known() {
-            let dictionary = match live.type_of(object) == python.PyClass_Type {
-                // PyClassObject (Include/classobject.h): cl_bases, cl_dict.
-                true => live.word(object, 0, size_of::<usize>()),
-                false => own(python, live, object),
-            };
-            if !dictionary.is_null()
-                && live.is_dictionary(python, dictionary)
-                && dictionary::has_names_only(python, live, dictionary)
-            {
+            let dictionary = held(python, live, object);
+            if !dictionary.is_null() && dictionary::has_names_only(python, live, dictionary) {
                 result = dictionary;
             }
         }
@@ -118,6 +111,25 @@ pub unsafe fn own(python: &Python, live: Live, object: *mut PyObject) -> *mut Py
             return ptr::null_mut();
         }
         dictionary
+    }
+}
+
+/// The same; and of a class of the old style what it holds itself, as is so for one of the new.
+///
+/// # Safety
+/// As for [`own`].
+pub unsafe fn held(python: &Python, live: Live, object: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the caller's. PyClassObject (Include/classobject.h): cl_bases, cl_dict, which may be of a
+    // class of its own.
+    unsafe {
+        if live.type_of(object) != python.PyClass_Type {
+            return own(python, live, object);
+        }
+        let dictionary = live.word(object, 0, size_of::<usize>());
+        match live.is_dictionary(python, dictionary) {
+            true => dictionary,
+            false => ptr::null_mut(),
+        }
     }
 }
 
@@ -268,7 +280,7 @@ unsafe extern "C-unwind" fn called(_: *mut PyObject, frame: *mut PyObject) -> *m
         return ptr::null_mut();
     };
     let python = objects.python;
-    // SAFETY: called by the interpreter, holding the GIL; a tuple's item takes over the reference.
+    // SAFETY: called by the interpreter, holding the GIL; the references are handed over.
     unsafe {
         if !objects.live.is_frame(python, frame) {
             (python.PyErr_BadArgument)();
@@ -279,16 +291,8 @@ unsafe extern "C-unwind" fn called(_: *mut PyObject, frame: *mut PyObject) -> *m
             (python.Py_IncRef)(python._Py_NoneStruct);
             return python._Py_NoneStruct;
         };
-        let name = (python.PyString_FromStringAndSize)(name.as_ptr().cast(), name.len() as isize);
-        let tuple = (python.PyTuple_New)(2);
-        if name.is_null() || tuple.is_null() {
-            (python.Py_DecRef)(name);
-            (python.Py_DecRef)(tuple);
-            return ptr::null_mut();
-        }
         (python.Py_IncRef)(object);
-        (python.PyTuple_SetItem)(tuple, 0, object);
-        (python.PyTuple_SetItem)(tuple, 1, name);
-        tuple
+        let name = (python.PyString_FromStringAndSize)(name.as_ptr().cast(), name.len() as isize);
+        carried::pair(python, [object, name])
     }
 }

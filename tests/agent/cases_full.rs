@@ -29,8 +29,6 @@ pub const CASES: &[Case] = &[
         Nothing,
         nonsense_in_place_of_threads,
     ),
-    ("nonsense_in_locks", Nothing, nonsense_in_locks),
-    ("names_of_own_class", Nothing, names_of_own_class),
     (
         "marshal_is_not_to_be_had",
         Nothing,
@@ -313,99 +311,6 @@ fn nonsense_in_place_of_threads(python: &Interpreter) {
         assert_eq!(thread["tid"], tid);
         ends_well(program, false);
     }
-}
-
-/// A program that has written into the library's objects, and one of a class that lies.
-const NONSENSE: &str = "import Queue, linecache, sys, threading, time
-class Liar(threading.Thread):
-    pass
-class Lies(dict):
-    get = __getitem__ = __contains__ = lambda *_: 1 / 0
-semaphore, lock, queue = threading.Semaphore(0), threading.RLock(), Queue.Queue()
-lock.acquire()
-for work in semaphore.acquire, lock.acquire, queue.get:
-    one = Liar(target=work)
-    one.setDaemon(True)
-    one.start()
-time.sleep(0.3)
-Liar.__len__ = Liar.__nonzero__ = Liar.__eq__ = Liar.__hash__ = lambda *_: 1 / 0
-semaphore._Semaphore__value = 10 ** 60
-lock._RLock__owner, lock._RLock__count = [10 ** 60, one, 1.5][int(sys.argv[1])], 'many'
-queue.queue, queue.maxsize = Lies(), None
-if sys.argv[1] == '2':
-    queue.__dict__ = Lies()
-    linecache.getline = lambda *_: 7
-sys.stdout.write('ready\\n'); sys.stdout.flush()
-sys.stdin.readline()
-";
-
-fn nonsense_in_locks(python: &Interpreter) {
-    for number in ["0", "1", "2"] {
-        let mut start = preloaded(&python.path);
-        python.equip(&mut start);
-        let program = Program::start(start.args(["-c", NONSENSE, number])).ready();
-        wait_agent(program.pid());
-        settle(program.pid());
-        let document = document(program.pid(), "wake");
-        assert_eq!(document["note"], Value::Null);
-        let threads = document["threads"].as_array().unwrap();
-        assert_eq!(threads.len(), 4);
-        let waits = |kind| {
-            let mut threads = threads.iter().map(|thread| &thread["waits_for"]);
-            threads.find(|wait| wait["kind"] == kind).cloned()
-        };
-        assert_eq!(waits("semaphore").expect("it waits")["value"], 0);
-        let lock = waits("rlock").expect("it waits");
-        assert_eq!(lock["count"], 0, "{lock}");
-        assert_eq!(document["deadlocks"], serde_json::json!([]));
-    }
-}
-
-/// Code may be made with names that are of a class of the program's.
-const OWN_NAMES: &str = "
-import sys, types
-ran = []
-class Name(str):
-    def own(*_):
-        ran.append(1)
-        raise ValueError
-    __len__ = __eq__ = __lt__ = __hash__ = __getitem__ = __iter__ = translate = own
-def waits():
-    sys.stdin.readline()
-old = waits.func_code
-code = types.CodeType(
-    old.co_argcount, old.co_nlocals, old.co_stacksize, old.co_flags, old.co_code, old.co_consts,
-    old.co_names, old.co_varnames, Name('odd.py'), Name('odd'), old.co_firstlineno, old.co_lnotab)
-sys.stdout.write('ready\\n'); sys.stdout.flush()
-types.FunctionType(code, globals())()
-sys.stdout.write('ran %s\\n' % ran)
-sys.exit(7)
-";
-
-fn names_of_own_class(python: &Interpreter) {
-    let mut start = preloaded(&python.path);
-    python.equip(&mut start);
-    let mut program = Program::start(start.args(["-c", OWN_NAMES])).ready();
-    wait_agent(program.pid());
-    settle(program.pid());
-    let pid = program.pid().to_string();
-    let ended = activate(["--via", "wake", &pid]);
-    ended.expect_code(0);
-    let out = ended.out();
-    assert!(out.starts_with("### Thread "), "{out}");
-    assert!(
-        out.contains("  File \"odd.py\", line 10, in odd\n"),
-        "{out}"
-    );
-    let document = document(program.pid(), "wake");
-    assert_eq!(document["note"], Value::Null);
-    let frames = document["threads"][0]["frames"].as_array().unwrap();
-    let last = frames.last().unwrap();
-    assert_eq!([&last["file"], &last["function"]], ["odd.py", "odd"]);
-    program.say("");
-    let ended = program.end();
-    assert_eq!(ended.out(), "ready\nran []\n");
-    ended.expect_code(7);
 }
 
 /// It is not needed that it can be imported, nor that nobody imports.

@@ -21,13 +21,6 @@ pub const CASES: &[Case] = &[
     ("full", Packages, full),
     ("not_asked_for", Packages, not_asked_for),
     ("there_are_none", Nothing, there_are_none),
-    ("collector_replaced", Packages, collector_replaced),
-    ("own_built_ins", Packages, own_built_ins),
-    (
-        "nonsense_in_place_of_them",
-        Nothing,
-        nonsense_in_place_of_them,
-    ),
 ];
 
 pub const PLAIN_CASES: &[PlainCase] = &[("usage", Nothing, usage)];
@@ -69,7 +62,7 @@ pub fn start(
     (program, said)
 }
 
-fn document(program: &Program, via: &str) -> Value {
+pub fn document(program: &Program, via: &str) -> Value {
     checked(program.pid(), &["--greenlets", "--via", via])
 }
 
@@ -101,25 +94,6 @@ fn current(document: &Value) -> Vec<(u64, u64)> {
         (number("thread"), number("id"))
     })
     .collect()
-}
-
-/// What the program has put in place of built-in functions is not called.
-fn own_built_ins(python: &Interpreter) {
-    for (set, file) in [
-        ("gevent", "gevents.py"),
-        ("tornado-5", "tornados.py"),
-        ("twisted", "twisteds.py"),
-    ] {
-        let (mut program, _) = start(python, set, &["own_built_ins.py", file]);
-        let document = document(&program, "wake");
-        let (greenlets, coroutines) = (&document["greenlets"], &document["coroutines"]);
-        let told = [greenlets, coroutines].map(|all| all["suspended"].as_array().unwrap().len());
-        assert!(told.iter().sum::<usize>() > 5, "{document:#}");
-        program.say("");
-        let ended = program.end();
-        assert!(!ended.err().contains("the agent calls"), "{}", ended.err());
-        ended.expect_code(7);
-    }
 }
 
 fn gevent(python: &Interpreter) {
@@ -402,40 +376,6 @@ fn there_are_none(python: &Interpreter) {
     let ended = program.end();
     ended.expect_code(7);
     assert_eq!(ended.out(), "ready\nimported [], ran []\n");
-}
-
-fn nonsense_in_place_of_them(python: &Interpreter) {
-    for nonsense in ["classes", "objects", "no_modules", "collector"] {
-        let (mut program, _) = start(python, "none", &["greenlet_modules.py", nonsense]);
-        for via in WAYS {
-            let document = document(&program, via);
-            // Not that there are none.
-            assert_eq!(document["greenlets"], Value::Null, "{document:#}");
-            assert_eq!(document["threads"].as_array().unwrap().len(), 1);
-        }
-        program.say("");
-        let ended = program.end();
-        ended.expect_code(7);
-        let out = ended.out();
-        assert!(out.ends_with(", ran []\n"), "{nonsense}: {out}");
-    }
-}
-
-/// Nothing else finds them, and the program's own is not called.
-fn collector_replaced(python: &Interpreter) {
-    let (mut program, _) = start(python, "gevent", &["greenlets.py", "collector"]);
-    for via in WAYS {
-        let ended = activate(["--greenlets", "--via", via, &program.pid().to_string()]);
-        ended.expect_code(0);
-        let out = ended.out();
-        assert!(out.contains("\nGreenlets cannot be found here.\n"), "{out}");
-        assert!(!out.contains("### Greenlet"), "{out}");
-    }
-    program.say("");
-    let ended = program.end();
-    ended.expect_code(7);
-    let out = ended.out();
-    assert!(out.ends_with("\nran []\n"), "{out}");
 }
 
 fn usage() {

@@ -23,6 +23,7 @@ mod cases_meanwhile;
 mod cases_mortal;
 mod cases_peers;
 mod cases_programs;
+mod cases_replaced;
 mod cases_sa_run;
 mod cases_unharmed;
 mod cases_variables;
@@ -81,6 +82,7 @@ const CASES: &[(&str, &[Case])] = &[
     ("watch", cases_watch::CASES),
     ("diff", cases_diff::CASES),
     ("greenlets", cases_greenlets::CASES),
+    ("replaced", cases_replaced::CASES),
     ("generators", cases_generators::CASES),
     ("import", cases_import::CASES),
     ("programs", cases_programs::CASES),
