@@ -14,7 +14,6 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
     #[test]
     fn tells_how_long() {
         for (seconds, told) in [

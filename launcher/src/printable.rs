@@ -32,7 +32,6 @@ impl fmt::Display for Printable<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
     #[test]
     fn nothing_but_what_can_be_seen() {
         let text = Printable("a\nb\t\x1b[31mé\u{9b}");

@@ -4,6 +4,19 @@ use std::fmt;
 
 use crate::printable::Printable;
 
+/// The trouble of a library that this command does not understand.
+pub fn of_another_version() -> Trouble {
+    Trouble::new(
+        "the library in this process is of another version than this command",
+        "use the sleeper_agent_activate that was installed with that library, or restart the program with this one",
+    )
+}
+
+/// The trouble where we were told to stop before the answer came.
+pub fn not_waited_for() -> Trouble {
+    Trouble::plain("its answer was not waited for, because this command was told to stop")
+}
+
 /// An error as the user reads it: `what happened; what to do next`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -66,7 +79,6 @@ impl std::error::Error for Trouble {}
 #[cfg(test)]
 mod tests {
     use super::*;
-
     #[test]
     fn is_one_line_whatever_it_holds() {
         let trouble = Trouble::new("no file \"a\nb\"", "look\tagain");

@@ -1,13 +1,14 @@
 //! The walk through memory that holds nonsense: an answer every time, and in time.
 
 use crate::{Case, Need::Compiler};
+use protocol::answer::AnswerHeader;
+use protocol::names::ANSWER_MAGIC;
 use std::collections::HashMap;
 use std::mem::offset_of;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tests::ask::target;
 use tests::compile::compile;
-use tests::interface::{ANSWER_MAGIC, AnswerHeader};
 use tests::interpreters::Interpreter;
 use tests::process::run_within;
 use tests::scratch::Scratch;

@@ -3,13 +3,7 @@
 //!
 //! Everything here panics when something isn't as it must be; a trial's runner reports it.
 
-#[path = "../../preload/src/interface.rs"]
-#[allow(dead_code, reason = "the library's interface; tests use a part of it")]
-pub mod interface;
-#[path = "../../preload/src/message.rs"]
-pub mod message;
-#[path = "../../preload/src/wanted.rs"]
-pub mod wanted;
+pub use protocol::{message, names as interface, question as wanted};
 
 pub mod ask;
 pub mod compile;

@@ -7,7 +7,7 @@ use crate::header::{Ask, Ends, Life, Tortured};
 use crate::said::{Said, Tally};
 use crate::start::{Lost, Start};
 use crate::ways::{self, Way};
-use launcher::wanted::Wanted;
+use protocol::question::Question;
 use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -229,13 +229,13 @@ impl<'a> Torment<'a> {
 /// What a process's questions ask for, one after the other: every fourth for facts, and every eighth
 /// for all that can be had without calling the program's code. The first is one of these: all that
 /// the agent keeps it makes then.
-fn wanted(turn: u64) -> Wanted {
+fn wanted(turn: u64) -> Question {
     let all = turn.is_multiple_of(8);
-    Wanted {
+    Question {
         facts: turn.is_multiple_of(4),
         greenlets: all,
         locals: all,
         globals: all,
-        ..Wanted::default()
+        ..Question::default()
     }
 }

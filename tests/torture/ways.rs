@@ -2,10 +2,10 @@
 
 use crate::cores::{self, Core};
 use crate::said::Said;
-use launcher::activation::{self, Manner, Via};
-use launcher::answer::Answer;
-use launcher::process::Process;
-use launcher::wanted::Wanted;
+use launcher::ask::{self, Manner, Via};
+use launcher::state::answer::Answer;
+use launcher::system::process::Process;
+use protocol::question::Question;
 use std::thread;
 use std::time::{Duration, Instant};
 use tests::process::{Program, command};
@@ -93,7 +93,7 @@ impl Way {
 /// Asks a process once, without a command. Returns as [`Way::ask`] does.
 pub fn ask_from_within(
     via: Via,
-    wanted: Wanted,
+    wanted: Question,
     pid: i32,
     deadline: Option<Duration>,
 ) -> (Result<Said, String>, Duration) {
@@ -106,7 +106,7 @@ pub fn ask_from_within(
         timeout: limit,
         verbose: false,
     };
-    let answer = activation::ask(Process { pid }, &manner, |_| ());
+    let answer = ask::ask(Process { pid }, &manner, |_| ());
     let took = begun.elapsed();
     let said = match answer {
         _ if took > limit => Err(format!("the answer took {took:?}")),

@@ -1,14 +1,14 @@
 //! `sa-list`: which programs carry an agent?
 
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
-use launcher::carriers::{self, Carrier};
+use launcher::find::carriers::{self, Carrier};
 use launcher::printable::Printable;
-use launcher::process::user_name;
-use serde::Serialize;
+use launcher::system::process::user_name;
 
 /// List the programs that carry a sleeper agent, without waking any of them.
 ///
@@ -154,9 +154,8 @@ fn document(carriers: &[Carrier]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use launcher::checks::Alive;
-    use launcher::process::Process;
-
+    use launcher::find::target::Alive;
+    use launcher::system::process::Process;
     fn carrier() -> Carrier {
         Carrier {
             alive: Alive {

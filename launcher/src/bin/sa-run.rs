@@ -5,15 +5,16 @@
 //! this `main` is C's, called before any of it.
 #![no_main]
 
+use clap::Parser;
 use std::ffi::{CString, OsStr, OsString, c_char, c_int};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 
-use clap::Parser;
-use launcher::command::{self, OWN_TROUBLE, Refusal};
-use launcher::interface::ONLY_PID_VARIABLE;
-use launcher::library::{self, LIBRARY_VARIABLE};
+use launcher::find::library::{self, LIBRARY_VARIABLE};
+use launcher::run::command::{self, OWN_TROUBLE};
+use launcher::system::path_search::{self, Refusal};
 use launcher::trouble::Trouble;
+use protocol::names::ONLY_PID_VARIABLE;
 
 /// Run a command with the sleeper agent in it.
 ///
@@ -88,7 +89,7 @@ fn prepare(arguments: &Arguments) -> Result<(), Refusal> {
         .command
         .first()
         .map_or(OsStr::new(""), OsString::as_os_str);
-    let file = command::find(name, search_path.as_deref())?;
+    let file = path_search::find(name, search_path.as_deref())?;
     command::check(&file, search_path.as_deref())?;
 
     let preload = library::preload_value(&library, std::env::var_os("LD_PRELOAD").as_deref());
@@ -117,5 +118,5 @@ fn execute(command: Vec<OsString>) -> Refusal {
     // SAFETY: `pointers` is an array of NUL-terminated strings, at least the command's name,
     // ended by a null pointer; strings and array outlive the call.
     unsafe { libc::execvp(pointers[0], pointers.as_ptr()) };
-    command::not_runnable(&name, &io::Error::last_os_error())
+    path_search::not_runnable(&name, &io::Error::last_os_error())
 }

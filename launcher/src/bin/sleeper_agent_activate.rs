@@ -1,32 +1,22 @@
 //! `sleeper_agent_activate PID…`: what is this Python program doing?
 
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, ValueEnum};
-use launcher::activation::{self, Manner, Via};
-use launcher::answer::Answer;
-use launcher::asked::{self, Asked, Choice};
-use launcher::checks::Alive;
-use launcher::comparison;
-use launcher::idle_times;
-use launcher::interrupt;
-use launcher::movement::Movements;
-use launcher::printable::Printable;
-use launcher::process::Process;
-use launcher::report::Report;
-use launcher::showing;
-use launcher::side_by_side;
+use launcher::ask::{Manner, Via, side_by_side};
+use launcher::find::chosen::{self, Asked};
+use launcher::options::{Choice, Format, VariableOptions, interval, seconds};
+use launcher::report::{diff, terminal};
+use launcher::system::interrupt;
 use launcher::trouble::Trouble;
-use launcher::variables::VariableOptions;
-use launcher::wanted::Wanted;
+use launcher::watch::{Look, answer_of, asked_again, complain, state_of};
+use protocol::question::Question;
 
 /// Print what every thread of a running Python program is doing.
 ///
@@ -71,7 +61,7 @@ error; 128 and its number if a signal ended the command. A process that was foun
 has ended before it was asked, is passed over; so is, by --watch, one that has answered and has ended
 since. With --diff: 0 if both files were compared, 1 if not."
 )]
-struct Arguments {
+pub struct Arguments {
     /// Report every step, and what gdb says, on standard error
     #[arg(short, long)]
     verbose: bool,
@@ -119,37 +109,12 @@ struct Arguments {
     choice: Choice,
 }
 
-/// How a state is shown.
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Format {
-    // No help of its own for each: `--format` says it.
-    Plain,
-    Full,
-    Json,
-}
-
 /// So many are asked at a time through gdb, each of which takes some memory, and a processor to
 /// start;
 const AT_A_TIME_BY_GDB: usize = 8;
 
 /// and so many without.
 const AT_A_TIME_BY_WAKE: usize = 64;
-
-fn seconds(typed: &str) -> Result<Duration, String> {
-    typed
-        .parse()
-        .ok()
-        .filter(|seconds: &f64| *seconds > 0.0 && *seconds <= 86_400.0)
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| "give a number of seconds, such as 10 or 0.5, at most a day".to_owned())
-}
-
-fn interval(typed: &str) -> Result<Duration, String> {
-    seconds(typed)
-        .ok()
-        .filter(|time| *time >= Duration::from_millis(100))
-        .ok_or_else(|| "give a number of seconds, such as 2 or 0.5, at least 0.1".to_owned())
-}
 
 impl Arguments {
     fn format(&self) -> Format {
@@ -178,7 +143,7 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let [old, new] = &arguments.diff[..] {
-        return match comparison::show(old, new) {
+        return match diff::show(old, new) {
             Ok(()) => ExitCode::SUCCESS,
             Err(line) => {
                 complain(format_args!("{line}"));
@@ -193,7 +158,7 @@ fn main() -> ExitCode {
         failed = true;
     };
     let choice = arguments.choice;
-    let mut asked = asked::chosen(&choice, &mut fail);
+    let mut asked = chosen::chosen(&choice, &mut fail);
     let found = choice.all || !choice.children.is_empty();
     let headed = match format {
         Format::Plain => choice.pids.len() > 1 || found,
@@ -207,17 +172,17 @@ fn main() -> ExitCode {
         _ => AT_A_TIME_BY_GDB,
     };
     let manner = Manner {
-        wanted: arguments.variables.add_to(Wanted {
+        wanted: arguments.variables.add_to(Question {
             facts: format != Format::Plain,
             greenlets: arguments.greenlets,
-            ..Wanted::default()
+            ..Question::default()
         }),
         via: arguments.via,
         gdb: arguments.gdb,
         timeout: arguments.timeout,
         verbose: arguments.verbose,
     };
-    let coloured = format == Format::Full && showing::has_colours();
+    let coloured = format == Format::Full && terminal::has_colours();
     let notes = Mutex::new(HashSet::new());
     let mut last: HashMap<i32, Look> = HashMap::new();
     loop {
@@ -226,7 +191,7 @@ fn main() -> ExitCode {
         let ask = |one: &Asked| {
             // Before it is asked: what it is may have changed, or be gone, by the time of its answer.
             let command = one.process.command_line();
-            let heading = headed.then(|| showing::heading(one.process, &command));
+            let heading = headed.then(|| terminal::heading(one.process, &command));
             let last = last.get(&one.process.pid);
             let shown = state_of(one.process, command, format, last, || {
                 answer_of(one.process, &manner, &notes)
@@ -241,7 +206,7 @@ fn main() -> ExitCode {
             |one, (heading, state)| match state {
                 Ok((state, look)) => {
                     looks.extend(look);
-                    if let Err(trouble) = showing::print(heading.as_deref(), &state, coloured) {
+                    if let Err(trouble) = terminal::print(heading.as_deref(), &state, coloured) {
                         heard = false;
                         fail(&one.process, &trouble);
                     }
@@ -275,109 +240,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Asks one process. That it is done in another way than usual is said, for each reason once.
-fn answer_of(
-    process: Process,
-    manner: &Manner,
-    notes: &Mutex<HashSet<String>>,
-) -> Result<Answer, Trouble> {
-    let note = |why: &Trouble| {
-        let what = why.what();
-        let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-        if notes.insert(what.to_owned()) {
-            let what = Printable(what);
-            complain(format_args!(
-                "{process}: asked without a debugger, as {what}"
-            ));
-        }
-    };
-    activation::ask(process, manner, note)
-}
-
-/// An answer, for the next look to be compared with.
-struct Look {
-    /// The process that gave it.
-    alive: Alive,
-    report: Report,
-    /// What had moved, if it was not the first.
-    movements: Option<Movements>,
-}
-
-/// Asks, and makes the state of the answer, in a format; `last` is the look before, if there was one.
-fn state_of(
-    process: Process,
-    command: Vec<String>,
-    format: Format,
-    last: Option<&Look>,
-    ask: impl FnOnce() -> Result<Answer, Trouble>,
-) -> Result<(Vec<u8>, Option<Look>), Trouble> {
-    if format == Format::Plain {
-        return match ask()? {
-            Answer::State(text) => Ok((text, None)),
-            answer => Report::new(process, command, answer, &HashMap::new())
-                .map(|report| (report.full().into_bytes(), None)),
-        };
-    }
-    let alive = Alive::exists(process).ok();
-    let time = SystemTime::now();
-    // Meanwhile, as it takes as long; and our question wakes threads that slept.
-    let (answer, times) = thread::scope(|scope| {
-        let builder = thread::Builder::new().name("idle-times".to_owned());
-        let times = builder.spawn_scoped(scope, || idle_times::of(process));
-        (ask(), times.ok().and_then(|times| times.join().ok()))
-    });
-    let report = Report::new(process, command, answer?, &times.unwrap_or_default())?.asked_at(time);
-    let movements =
-        last.map(|last| Movements::between(&last.report, &report, last.movements.as_ref()));
-    let text = match (format, &movements) {
-        (Format::Json, _) => report.json(),
-        (_, Some(movements)) => report.full_since(movements),
-        (_, None) => report.full(),
-    };
-    let look = alive.map(|alive| Look {
-        alive,
-        report,
-        movements,
-    });
-    Ok((text.into_bytes(), look))
-}
-
-/// Whom to ask at the next look: all that have answered and have not ended, and who has come since.
-fn asked_again(choice: &Choice, last: &mut HashMap<i32, Look>) -> Vec<Asked> {
-    last.retain(|_, look| {
-        let there = look.alive.status().is_some();
-        if !there {
-            complain(format_args!("{}: it has ended", look.alive.process));
-        }
-        there
-    });
-    // What was wrong with the choice has been told.
-    let mut asked = asked::chosen(choice, |_, _| ());
-    for one in &mut asked {
-        let look = last.get(&one.process.pid);
-        one.known = one.known.or(look.map(|look| look.alive));
-    }
-    asked.retain(|one| one.known.is_some());
-    for look in last.values() {
-        let process = look.alive.process;
-        if asked.iter().all(|one| one.process != process) {
-            let known = Some(look.alive);
-            asked.push(Asked { process, known });
-        }
-    }
-    asked
-}
-
-fn complain(line: std::fmt::Arguments) {
-    // In one piece, as we may be killed. With nobody to read it there is nothing to be done.
-    let line = format!("sleeper_agent_activate: {line}\n");
-    let _ = io::stderr().write_all(line.as_bytes());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();

@@ -1,0 +1,161 @@
+//! Can this process be asked? Everything that can be known before touching it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::ask::turn::Turn;
+use crate::find::agent::Agent;
+use crate::find::target::{self, Alive, Target, absent, exited, name_of};
+use crate::system::permission;
+use crate::system::process::Process;
+use crate::trouble::Trouble;
+
+/// Looks whether the process can be asked through gdb: it exists, lives, is ours, has an agent and
+/// runs.
+pub fn examine(process: Process) -> Result<Target, Trouble> {
+    let alive = Alive::examine(process)?;
+    let agent = match Agent::find(process) {
+        Ok(Some(agent)) => agent,
+        Ok(None) => {
+            return Err(Trouble::new(
+                format!("there is no sleeper agent in it ({})", name_of(process)),
+                "start it with `sa-run COMMAND`, or let it `import sleeper_agent`",
+            ));
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(unreadable(process));
+        }
+        Err(error) => return Err(absent(process, &error)),
+    };
+    alive.still_runs()?;
+    Ok(Target { alive, agent })
+}
+
+/// Sets a process going that is stopped and that nobody traces; whether it was.
+pub fn set_going(target: &Target) -> bool {
+    let stopped = target.alive.status().is_some_and(|one| one.is_stopped());
+    if stopped {
+        // SAFETY: sends a signal, touches no memory; it is the process we were asked about.
+        unsafe { libc::kill(target.alive.process.pid, libc::SIGCONT) };
+    }
+    stopped
+}
+
+/// Looks whether somebody else's debugger is at the process.
+pub fn is_untraced(target: &Target) -> Result<(), Trouble> {
+    let thread = Process {
+        pid: target.thread(),
+    };
+    let tracer = [target.alive.process, thread]
+        .iter()
+        .filter_map(|task| task.status().ok())
+        .map(|status| status.tracer)
+        .find(|tracer| *tracer != 0);
+    tracer.map_or(Ok(()), |tracer| Err(traced(tracer)))
+}
+
+/// Looks whether a debugger may attach, by trying it harmlessly, when it is our turn.
+pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
+    let _turn = Turn::take(target.alive.process, until);
+    is_untraced(target)?;
+    match permission::probe(target.thread()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(exited()),
+        Err(_) => {
+            // Somebody may have come first; and a thread that is just ending may not be traced
+            // either (`ptrace_attach`, kernel/ptrace.c).
+            is_untraced(target)?;
+            std::thread::sleep(Duration::from_millis(20));
+            Err(target::vanished(target)
+                .unwrap_or_else(|| permission::explain(target.alive.process)))
+        }
+    }
+}
+
+/// Finds the debugger: the given one, a path or a name in the search path, or `gdb`.
+pub fn find_gdb(wanted: Option<&Path>) -> Result<PathBuf, Trouble> {
+    let name = wanted.unwrap_or(Path::new("gdb"));
+    let search = std::env::var_os("PATH");
+    crate::system::path_search::find(name.as_os_str(), search.as_deref())
+        .map(|path| std::path::absolute(&path).unwrap_or(path))
+        .map_err(|_| match wanted {
+            Some(wanted) => Trouble::new(
+                format!("there is no debugger {} to run", wanted.display()),
+                "give --gdb the path of an executable gdb",
+            ),
+            None => Trouble::new(
+                "there is no gdb on $PATH",
+                "install it (package `gdb`), or say where it is with --gdb",
+            )
+            .of_the_debugger(),
+        })
+}
+
+/// We may not see the library in it: because of the process, or because of the file.
+fn unreadable(process: Process) -> Trouble {
+    if !process.path("root/proc").exists() {
+        return permission::explain(process);
+    }
+    Trouble::new(
+        "its libsleeper.so has been replaced or removed, or is closed to us, and only root sees the one in use",
+        format!("run `sudo sleeper_agent_activate {}`", process.pid),
+    )
+    .of_the_debugger()
+}
+
+fn traced(tracer: i32) -> Trouble {
+    let process = Process { pid: tracer };
+    let status = process.status().ok();
+    // The tracer is a thread; name the process it belongs to.
+    let pid = status.as_ref().map_or(tracer, |status| status.process);
+    let name = status.map(|status| status.name).unwrap_or_default();
+    Trouble::new(
+        format!("it is being traced by PID {pid} ({name}), and Linux allows one tracer"),
+        "end that debugger or tracer, then ask again",
+    )
+    .of_the_debugger()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::find::target::parse_pid;
+    #[test]
+    fn a_pid_is_a_positive_number() {
+        assert_eq!(parse_pid("17"), Ok(Process { pid: 17 }));
+        for typed in ["", "0", "-1", "12abc", "99999999999", "1 2", "0x10"] {
+            let trouble = parse_pid(typed).expect_err(typed);
+            assert!(trouble.to_string().contains("not a process number"));
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_process() {
+        let gone = examine(Process { pid: i32::MAX }).expect_err("no such process");
+        assert!(gone.to_string().starts_with("no such process"), "{gone}");
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        let bare = examine(us).expect_err("no agent in the test program");
+        assert!(bare.to_string().contains("sa-run COMMAND"), "{bare}");
+    }
+
+    #[test]
+    fn sends_a_thread_to_its_process() {
+        let us = std::process::id() as i32;
+        let told = std::thread::spawn(|| {
+            // SAFETY: takes nothing, cannot fail.
+            let thread = unsafe { libc::gettid() };
+            examine(Process { pid: thread }).expect_err("a thread")
+        });
+        let told = told.join().expect("it does not panic").to_string();
+        assert!(told.contains(&format!("thread of process {us}")), "{told}");
+    }
+
+    #[test]
+    fn says_which_debugger_is_missing() {
+        let missing = find_gdb(Some(Path::new("/no/such/gdb"))).expect_err("absent");
+        assert!(missing.to_string().contains("/no/such/gdb"));
+    }
+}

@@ -1,0 +1,337 @@
+//! One gdb, driven over pipes: commands in, records out.
+
+use std::io::{self, BufRead, BufReader, PipeReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use crate::ask::gdb::mi::{self, Record};
+use crate::printable::Printable;
+
+/// A running gdb.
+pub struct Gdb {
+    child: Child,
+    commands: Option<ChildStdin>,
+    lines: Receiver<String>,
+    token: u64,
+    last_words: String,
+    chatter: bool,
+    told_to_wait: bool,
+}
+
+/// Why a command has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// gdb said so.
+    Refused(String),
+    /// It took too long.
+    Late,
+    /// We were asked to stop.
+    Interrupted,
+    /// gdb has ended; its last words.
+    Ended(String),
+}
+
+/// What may end the wait for a result.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until when to wait.
+    pub until: Instant,
+    /// Whether to give up when we are asked to stop.
+    pub interruptible: bool,
+}
+
+/// How often to look whether we were asked to stop.
+const GLANCE: Duration = Duration::from_millis(50);
+
+impl Gdb {
+    /// Starts gdb so that it executes nothing but what we send: no init files, nothing from the
+    /// working directory, no terminal, and no Python modules (its data directory is a place
+    /// where none can be, which also halves the time it takes to start).
+    pub fn start(program: &Path, chatter: bool) -> io::Result<Gdb> {
+        let (output, theirs) = io::pipe()?;
+        let mut command = Command::new(program);
+        command
+            .args(["-nx", "-nh", "-q", "--data-directory=/dev/null"])
+            .arg("--interpreter=mi")
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(theirs.try_clone()?)
+            .stderr(theirs);
+        // Meant for the program that is asked or for its Python, these would change or break
+        // gdb and the Python that is built into it.
+        for (variable, _) in std::env::vars_os() {
+            let name = variable.to_string_lossy();
+            if name.starts_with("PYTHON")
+                || matches!(&*name, "LD_PRELOAD" | "DEBUGINFOD_URLS" | "GDBHISTFILE")
+            {
+                command.env_remove(&variable);
+            }
+        }
+        command.env("LC_ALL", "C");
+        // SAFETY: between fork and exec the closure only makes two system calls, which are
+        // async-signal-safe and touch no memory of the parent's.
+        unsafe {
+            command.pre_exec(|| {
+                // Ctrl-C at the terminal is for us: gdb must not be ended while it attaches.
+                if libc::setsid() < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                // Should we be killed while gdb attaches, writing to our closed pipe must not
+                // kill gdb: it would leave the program stopped.
+                libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+                // While gdb attaches it passes SIGINT on to the program's whole process group,
+                // and turns SIGTERM into the same (default_quit_handler, target_pass_ctrlc). It
+                // ends, and lets go, when its input does.
+                let mut blocked: libc::sigset_t = std::mem::zeroed();
+                for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP] {
+                    libc::sigaddset(&mut blocked, signal);
+                }
+                libc::sigprocmask(libc::SIG_BLOCK, &blocked, std::ptr::null_mut());
+                Ok(())
+            });
+        }
+        let mut child = command.spawn()?;
+        drop(command);
+        let commands = child.stdin.take();
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || forward(output, &sender));
+        Ok(Gdb {
+            child,
+            commands,
+            lines,
+            token: 0,
+            last_words: String::new(),
+            chatter,
+            told_to_wait: false,
+        })
+    }
+
+    /// The PID of gdb.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until gdb takes commands.
+    pub fn ready(&mut self, patience: Patience) -> Result<(), Failure> {
+        loop {
+            if self.next(patience)? == Record::Prompt {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends settings of which some may not exist in this gdb: what it says of them is ignored.
+    pub fn settings(&mut self, settings: &[&str], patience: Patience) -> Result<(), Failure> {
+        let chatter = std::mem::replace(&mut self.chatter, false);
+        let mut last = None;
+        for setting in settings {
+            last = Some(self.send(&format!("-interpreter-exec console \"{setting}\""))?);
+        }
+        let result = match last {
+            Some(token) => self.result_of(token, patience),
+            None => Ok(String::new()),
+        };
+        self.chatter = chatter;
+        match result {
+            Ok(_) | Err(Failure::Refused(_)) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Sends one MI command and waits for its result.
+    pub fn command(&mut self, command: &str, patience: Patience) -> Result<String, Failure> {
+        let token = self.send(command)?;
+        self.result_of(token, patience)
+    }
+
+    /// Sends one MI command; its token is for [`Gdb::result_of`].
+    pub fn send(&mut self, command: &str) -> Result<u64, Failure> {
+        self.token += 1;
+        let line = format!("{}{command}\n", self.token);
+        if self.chatter {
+            eprint_line("gdb: > ", command);
+        }
+        let sent = match self.commands.as_mut() {
+            Some(pipe) => pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        match sent {
+            Ok(()) => Ok(self.token),
+            Err(_) => {
+                // It has ended; hear its last words.
+                let patience = Patience {
+                    until: Instant::now() + Duration::from_secs(1),
+                    interruptible: false,
+                };
+                while self.next(patience).is_ok() {}
+                Err(Failure::Ended(self.last_words.clone()))
+            }
+        }
+    }
+
+    /// Waits for the result of the command that was sent with this token.
+    pub fn result_of(&mut self, wanted: u64, patience: Patience) -> Result<String, Failure> {
+        loop {
+            if let Record::Result {
+                token,
+                class,
+                fields,
+            } = self.next(patience)?
+                && token == Some(wanted)
+            {
+                return if class == "error" {
+                    let message = mi::field(&fields, "msg").unwrap_or(fields);
+                    Err(Failure::Refused(message))
+                } else {
+                    Ok(fields)
+                };
+            }
+        }
+    }
+
+    fn next(&mut self, patience: Patience) -> Result<Record, Failure> {
+        loop {
+            if crate::system::interrupt::asked_to_stop().is_some() {
+                if patience.interruptible {
+                    return Err(Failure::Interrupted);
+                }
+                if !self.told_to_wait {
+                    self.told_to_wait = true;
+                    eprint_line(
+                        "sleeper_agent_activate: ",
+                        "stopping as soon as the program can be let go unharmed",
+                    );
+                }
+            }
+            let left = patience.until.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left.min(GLANCE)) {
+                Ok(line) => {
+                    let record = mi::parse(&line);
+                    self.hear(&record);
+                    return Ok(record);
+                }
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Failure::Late),
+                // Killed, it may leave a child behind that holds its output open.
+                Err(RecvTimeoutError::Timeout) if self.has_ended() => {
+                    return Err(Failure::Ended(self.last_words.clone()));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::Ended(self.last_words.clone()));
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, record: &Record) {
+        let said = match record {
+            Record::Prompt => return,
+            Record::Text(text) | Record::News(text) => text.trim_end(),
+            Record::Other(text) => {
+                if !text.trim().is_empty() {
+                    self.last_words = text.trim().to_owned();
+                }
+                text.trim_end()
+            }
+            Record::Result { class, fields, .. } => {
+                if self.chatter {
+                    eprint_line("gdb: ", &format!("^{class} {fields}"));
+                }
+                return;
+            }
+        };
+        if self.chatter {
+            for line in said.lines() {
+                eprint_line("gdb: ", line);
+            }
+        }
+    }
+
+    /// Ends a gdb: by the front door, by the end of its input, which makes it let go, by SIGKILL,
+    /// upon which the kernel lets go.
+    pub fn end(mut self, in_order: bool) {
+        if in_order && self.send("-gdb-exit").is_ok() && self.ends_within(2.0) {
+            return;
+        }
+        self.commands = None;
+        if !self.ends_within(2.0) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    /// Whether it has ended. Killed while it tried out what the kernel can do, it leaves a stopped
+    /// child behind for ever, which is of its process group, and which we then end.
+    fn has_ended(&mut self) -> bool {
+        // SAFETY: all zeroes are a siginfo_t; it is our child, and stays unreaped, so that the
+        // number is still its own, and its group's.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+            if libc::waitid(libc::P_PID, self.child.id(), &mut info, flags) == 0
+                && info.si_pid() != 0
+            {
+                libc::kill(-(self.child.id() as i32), libc::SIGKILL);
+            }
+        }
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn ends_within(&mut self, seconds: f64) -> bool {
+        let until = Instant::now() + Duration::from_secs_f64(seconds);
+        while Instant::now() < until {
+            if self.has_ended() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        false
+    }
+}
+
+fn forward(output: PipeReader, lines: &mpsc::Sender<String>) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    while matches!(output.read_until(b'\n', &mut line), Ok(length) if length > 0) {
+        let _ = lines.send(String::from_utf8_lossy(&line).into_owned());
+        line.clear();
+    }
+}
+
+fn eprint_line(prefix: &str, line: &str) {
+    // With nobody to read it there is nothing to be done.
+    let _ = writeln!(io::stderr(), "{prefix}{}", Printable(line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn soon(seconds: u64) -> Patience {
+        Patience {
+            until: Instant::now() + Duration::from_secs(seconds),
+            interruptible: false,
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_no_gdb_has_ended() {
+        let mut gdb = Gdb::start(Path::new("/bin/true"), false).expect("it starts");
+        assert!(matches!(gdb.ready(soon(10)), Err(Failure::Ended(_))));
+        gdb.end(true);
+    }
+
+    #[test]
+    fn a_gdb_that_says_nothing_is_late() {
+        let mut gdb = Gdb::start(Path::new("/bin/cat"), false).expect("it starts");
+        let patience = Patience {
+            until: Instant::now() + Duration::from_millis(60),
+            interruptible: false,
+        };
+        // `cat` fails on gdb's options, or waits: in no case is it ready.
+        assert!(gdb.ready(patience).is_err());
+        gdb.end(false);
+    }
+}

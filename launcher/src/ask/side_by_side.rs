@@ -1,0 +1,74 @@
+//! Asking several processes at once: one that is stuck holds up no other.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use crate::system::interrupt;
+
+/// Does `work` for each of the items, for so many of them at a time, and hands every result to
+/// `done` as soon as it is there, on the calling thread. Once we are asked to stop no more is begun.
+pub fn each<T: Sync, R: Send>(
+    items: &[T],
+    at_a_time: usize,
+    work: impl Fn(&T) -> R + Sync,
+    mut done: impl FnMut(&T, R),
+) {
+    let next = AtomicUsize::new(0);
+    let (sender, results) = mpsc::channel();
+    // What one thread does: one item after the other, until there are no more.
+    let serve = |sender: mpsc::Sender<(usize, R)>| {
+        while interrupt::asked_to_stop().is_none() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(number) else {
+                return;
+            };
+            if sender.send((number, work(item))).is_err() {
+                return;
+            }
+        }
+    };
+    // One alone needs no thread, which takes a while to start.
+    let threads = if items.len() == 1 {
+        0
+    } else {
+        at_a_time.min(items.len())
+    };
+    thread::scope(|scope| {
+        let mut started = 0;
+        for _ in 0..threads {
+            let (serve, sender) = (&serve, sender.clone());
+            // The system may grant fewer, or none.
+            let thread = thread::Builder::new().spawn_scoped(scope, move || serve(sender));
+            started += usize::from(thread.is_ok());
+        }
+        match started {
+            0 => serve(sender),
+            _ => drop(sender),
+        }
+        for (number, result) in results {
+            done(&items[number], result);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_slow_one_comes_last() {
+        let mut order = Vec::new();
+        let work = |number: &u64| {
+            thread::sleep(Duration::from_millis(number * 300));
+            number + 1
+        };
+        each(&[1, 0, 0, 0], 2, work, |item, result| {
+            assert_eq!(result, item + 1);
+            order.push(*item);
+        });
+        assert_eq!(order, [0, 0, 0, 1]);
+        each(&[], 2, work, |_, _| panic!("nothing was to be done"));
+    }
+}

@@ -1,0 +1,351 @@
+//! The way in without a debugger: a signal to the thread that waits for it, which then answers over
+//! a socket of ours. It takes the right to send a signal to the process, and no other.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::ask::wake::listener::Listener;
+use crate::find::target::{self, Alive};
+use crate::system::interrupt;
+use crate::system::process::Process;
+use crate::trouble::{self, Trouble};
+use protocol::message::{HEADER, Header, Kind, WakeSignal, answer_length};
+use protocol::names::{SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
+use protocol::question::Question;
+
+/// Asks without a debugger.
+pub struct ThroughWake {
+    /// What is asked for.
+    pub wanted: Question,
+    /// How long the agent may take to hear us; the answer itself has the agent's deadline.
+    pub timeout: Duration,
+    /// Whether to report every step on standard error.
+    pub verbose: bool,
+}
+
+/// How long a signal may take to be heard.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// Who holds it for longer than this is no other command.
+const LONGEST_HOLD: Duration = Duration::from_millis(500);
+
+/// How often to look whether we were asked to stop, and whether the process is still there.
+const GLANCE: Duration = Duration::from_millis(100);
+
+impl ThroughWake {
+    /// Has the agent answer, and brings its text.
+    pub fn fetch(&self, target: &Alive) -> Result<Vec<u8>, Trouble> {
+        let began = Instant::now();
+        let until = began + self.timeout.min(LONGEST_SLEEP);
+        let process = target.process;
+        let waker = process
+            .thread_named(WAKER_THREAD)
+            .map_err(|_| target::exited())?
+            .ok_or_else(|| {
+                Trouble::new(
+                    "no thread of its waits to be woken",
+                    format!(
+                        "see whether its agent is there, not started with {WAKE_VARIABLE}=off, and \
+                         its signal not used by the program itself ({SIGNAL_VARIABLE} sets another); \
+                         or ask --via gdb"
+                    ),
+                )
+            })?;
+        let listener = Listener::open(process).map_err(|error| {
+            Trouble::plain(format!(
+                "there is no way to listen for its answer ({error})"
+            ))
+        })?;
+        let signal = signal_of(target, waker, until)?;
+        send(process, waker, signal, listener.token).map_err(|error| {
+            match error.raw_os_error() {
+                Some(libc::ESRCH) => target::exited(),
+                _ => Trouble::new(
+                    format!("the kernel does not let us wake it ({error})"),
+                    format!(
+                        "run `sudo sleeper_agent_activate --via wake {}`",
+                        process.pid
+                    ),
+                ),
+            }
+        })?;
+        let mut line = loop {
+            wait_for(target, until, "its agent did not hear the signal")?;
+            if !process.path(&format!("task/{waker}")).exists() {
+                return Err(target::replaced());
+            }
+            if let Some(line) = listener.accept(process, GLANCE) {
+                break line;
+            }
+        };
+        let heard = Instant::now();
+        let until = heard + process.longest_answer();
+        let text = converse(&mut line, self.wanted, target, waker, until)?;
+        if self.verbose {
+            let _ = writeln!(
+                io::stderr(),
+                "sleeper_agent_activate: {process}: its agent was awake after {:.1} ms, and had \
+                 answered after {:.1} ms more",
+                (heard - began).as_secs_f64() * 1e3,
+                heard.elapsed().as_secs_f64() * 1e3,
+            );
+        }
+        Ok(text)
+    }
+}
+
+/// The signal that the waker waits for, as the kernel tells: of those that a thread blocks, the one
+/// that it waits for is left out. While it is at work for others it waits for none.
+fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble> {
+    let path = target.process.path(&format!("task/{waker}/status"));
+    let mut held_since = None;
+    loop {
+        let Ok(status) = std::fs::read_to_string(&path) else {
+            target.still_runs()?;
+            return Err(target::replaced());
+        };
+        if let Some(signal) = awaited_signal(&status) {
+            return Ok(signal);
+        }
+        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+        held_since = state
+            .is_some_and(|state| state.trim_start().starts_with('t'))
+            .then(|| held_since.unwrap_or_else(Instant::now));
+        if held_since.is_some_and(|since: Instant| since.elapsed() > LONGEST_HOLD) {
+            return Err(Trouble::new(
+                "a debugger holds its agent",
+                "let the program go on, or end that debugger, and ask again",
+            ));
+        }
+        wait_for(target, until, "its agent has others to answer")?;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Fails if there is nothing to be waited for any more.
+fn wait_for(target: &Alive, until: Instant, late: &str) -> Result<(), Trouble> {
+    if interrupt::asked_to_stop().is_some() {
+        return Err(trouble::not_waited_for());
+    }
+    target.still_runs()?;
+    if Instant::now() > until {
+        return Err(Trouble::new(
+            late,
+            "ask again, or look at the process by other means (`ps`, `gdb -p`)",
+        ));
+    }
+    Ok(())
+}
+
+/// The one real-time signal that is not blocked, if there is one, in the text of a thread's status.
+pub fn awaited_signal(status: &str) -> Option<i32> {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigBlk:"))?;
+    let blocked = u64::from_str_radix(mask.trim(), 16).ok()?;
+    // Signal 32 stands at bit 31. glibc keeps 32 and 33 to itself.
+    let open = !blocked >> 33 << 33;
+    (open.count_ones() == 1).then(|| open.trailing_zeros() as i32 + 1)
+}
+
+/// Sends the signal to this one thread, with the number that tells where we listen.
+fn send(process: Process, thread: i32, signal: i32, token: u64) -> io::Result<()> {
+    // SAFETY: neither has conditions.
+    let (us, user) = unsafe { (libc::getpid(), libc::getuid()) };
+    let call = WakeSignal {
+        signal,
+        errno: 0,
+        code: WAKE_CODE,
+        padding: 0,
+        process: us,
+        user,
+        value: token,
+        rest: [0; 12],
+    };
+    // SAFETY: the kernel reads `call`, which has the size of a siginfo_t.
+    let sent = unsafe {
+        let number = libc::SYS_rt_tgsigqueueinfo;
+        libc::syscall(number, process.pid, thread, signal, &raw const call)
+    };
+    match sent {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// What it means that the agent has broken off: its process is ending or becoming another, which
+/// may take a moment to show.
+fn broken_off(target: &Alive, waker: i32, error: &io::Error) -> Trouble {
+    let until = Instant::now() + Duration::from_millis(200);
+    while Instant::now() < until {
+        if let Err(trouble) = target.still_runs() {
+            return trouble;
+        }
+        if !target.process.path(&format!("task/{waker}")).exists() {
+            return target::replaced();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Trouble::new(
+        format!("its agent broke off ({error})"),
+        "only its own user and root may ask it, and only root if it guards its memory",
+    )
+}
+
+/// Asks, and hears the answer.
+fn converse(
+    line: &mut UnixStream,
+    wanted: Question,
+    target: &Alive,
+    waker: i32,
+    until: Instant,
+) -> Result<Vec<u8>, Trouble> {
+    let lost = |error: io::Error| broken_off(target, waker, &error);
+    let words = wanted.words();
+    let words = words.as_bytes();
+    let header = Header::new(Kind::Question, words.len() as u64).bytes();
+    line.write_all(&[&header, words].concat()).map_err(lost)?;
+    line.set_read_timeout(Some(GLANCE)).map_err(lost)?;
+    let glance = || wait_for(target, until, "its agent gave no answer in time");
+    hear(line, glance).map_err(|unheard| match unheard {
+        Unheard::Lost(error) => lost(error),
+        Unheard::Of(trouble) => trouble,
+    })
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Unheard {
+    /// The line broke.
+    Lost(io::Error),
+    /// Something else.
+    Of(Trouble),
+}
+
+/// Hears an answer. `glance` is called now and then while it is waited for, and may end that. What
+/// was announced takes no memory before it has come.
+pub fn hear(
+    line: &mut impl Read,
+    mut glance: impl FnMut() -> Result<(), Trouble>,
+) -> Result<Vec<u8>, Unheard> {
+    let mut header = [0; HEADER];
+    read_whole(line, &mut header, &mut glance)?;
+    let length =
+        answer_length(&header).ok_or_else(|| Unheard::Of(trouble::of_another_version()))?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let mut text = Vec::new();
+    while text.len() < length {
+        let done = text.len();
+        let more = (length - done).min(done.max(PIECE));
+        text.try_reserve(more)
+            .map_err(|_| Unheard::Of(Trouble::plain("there is no memory for its answer")))?;
+        text.resize(done + more, 0);
+        read_whole(line, &mut text[done..], &mut glance)?;
+    }
+    Ok(text)
+}
+
+/// How much of an answer is read at first, in bytes; later as much as has come already.
+const PIECE: usize = 1 << 16;
+
+/// Fills `bytes`, and glances around now and then.
+fn read_whole(
+    line: &mut impl Read,
+    bytes: &mut [u8],
+    glance: &mut impl FnMut() -> Result<(), Trouble>,
+) -> Result<(), Unheard> {
+    let mut done = 0;
+    let mut glanced = Instant::now();
+    while done < bytes.len() {
+        match line.read(&mut bytes[done..]) {
+            Ok(0) => return Err(Unheard::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => {
+                done += count;
+                // Also at one that sends a byte now and then.
+                if glanced.elapsed() > GLANCE {
+                    glanced = Instant::now();
+                    glance().map_err(Unheard::Of)?;
+                }
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                glance().map_err(Unheard::Of)?;
+            }
+            Err(error) => return Err(Unheard::Lost(error)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn finds_the_signal_that_is_waited_for() {
+        let with = |blocked: u64| format!("Name:\tx\nSigBlk:\t{blocked:016x}\nSigIgn:\t0\n");
+        let faults = 0b1_0000_1101_1000_u64;
+        assert_eq!(awaited_signal(&with(!faults & !(1 << 57))), Some(58));
+        assert_eq!(awaited_signal(&with(!faults & !(1 << 63))), Some(64));
+        assert_eq!(awaited_signal(&with(!faults & !(3 << 31))), None);
+        assert_eq!(awaited_signal(&with(!faults & !(3 << 57))), None);
+        assert_eq!(awaited_signal(&with(!0)), None);
+        assert_eq!(awaited_signal("Name:\tx\n"), None);
+    }
+
+    /// What is heard from an agent that says this and hangs up.
+    fn heard(words: &[u8]) -> Result<Vec<u8>, String> {
+        let (mut line, mut agent) = UnixStream::pair().expect("a pair");
+        agent.write_all(words).expect("there is room");
+        drop(agent);
+        hear(&mut line, || Ok(())).map_err(|unheard| match unheard {
+            Unheard::Lost(error) => error.kind().to_string(),
+            Unheard::Of(trouble) => trouble.to_string(),
+        })
+    }
+
+    #[test]
+    fn hears_an_answer_and_nothing_else() {
+        let answer = |length| Header::new(Kind::Answer, length);
+        let text = vec![b'x'; 3 * PIECE / 2];
+        let whole = [&answer(text.len() as u64).bytes()[..], &text].concat();
+        assert_eq!(heard(&whole), Ok(text));
+        assert_eq!(heard(&answer(0).bytes()), Ok(Vec::new()));
+        // A gigabyte, announced only; half a header; nothing.
+        for words in [&answer(1 << 30).bytes()[..], &whole[..10], &[]] {
+            assert_eq!(heard(words), Err("unexpected end of file".to_owned()));
+        }
+        // A library of another version: newer, or that does not know what we ask.
+        let newer = Header {
+            version: protocol::message::VERSION + 1,
+            ..answer(1)
+        };
+        let unknown = Header::new(Kind::NotUnderstood, 0);
+        for header in [newer, unknown, answer(1 << 40)] {
+            let said = heard(&header.bytes()).expect_err("no answer");
+            assert!(
+                said.contains("of another version than this command"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn waits_for_a_slow_one_as_long_as_it_likes() {
+        let (mut line, _agent) = UnixStream::pair().expect("a pair");
+        line.set_nonblocking(true).expect("it may not block");
+        let mut glances = 0;
+        let unheard = hear(&mut line, || {
+            glances += 1;
+            match glances {
+                5 => Err(Trouble::plain("late")),
+                _ => Ok(()),
+            }
+        });
+        assert!(matches!(unheard, Err(Unheard::Of(trouble)) if trouble.what() == "late"));
+    }
+}

@@ -1,0 +1,12 @@
+//! Which processes to ask, and what is known of them before they are asked.
+//!
+//! Enters: what the user typed, and `/proc`. Leaves: targets, their agents and interpreters. Nothing
+//! here wakes, stops or changes a process.
+
+pub mod agent;
+pub mod bell;
+pub mod carriers;
+pub mod chosen;
+pub mod library;
+pub mod python_version;
+pub mod target;

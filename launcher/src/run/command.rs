@@ -1,0 +1,215 @@
+//! What the loader will do with a command: whether the library gets into it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+use crate::run::shebang;
+use crate::system::elf::{self, Machine};
+use crate::system::path_search::{Refusal, executable, find, not_runnable};
+use crate::trouble::Trouble;
+
+/// Our own trouble, and not the command's.
+pub const OWN_TROUBLE: u8 = 125;
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+pub(crate) const NOT_FOUND: u8 = 127;
+
+/// The kernel gives up on interpreters of interpreters beyond this.
+const DEEPEST: usize = 5;
+
+/// Makes sure that the library will be loaded into the program that the kernel starts for this
+/// file: itself, or the interpreter that its `#!` line names.
+pub fn check(path: &Path, search_path: Option<&OsStr>) -> Result<(), Refusal> {
+    check_at_depth(path, search_path, 0)
+}
+
+fn check_at_depth(path: &Path, search_path: Option<&OsStr>, depth: usize) -> Result<(), Refusal> {
+    // What may be executed but not read is left to the kernel; so are endless scripts, and pipes,
+    // which to open would be to wait.
+    if depth > DEEPEST || !path.is_file() {
+        return Ok(());
+    }
+    let Ok(file) = File::open(path) else {
+        return Ok(());
+    };
+    match elf::read(&file) {
+        Ok(Some(program)) => return check_program(path, &file, &program),
+        Ok(None) => {}
+        Err(error) => {
+            return Err(own(
+                format!("{} is a damaged program ({error})", path.display()),
+                "restore it",
+            ));
+        }
+    }
+    let mut beginning = [0; shebang::FIRST_LINE];
+    let length = file.read_at(&mut beginning, 0).unwrap_or(0);
+    let Some(line) = shebang::first_line(&beginning[..length]) else {
+        // As `execvp` does with what the kernel cannot run.
+        return check_at_depth(Path::new("/bin/sh"), search_path, depth + 1);
+    };
+    let interpreter = Path::new(&line.program);
+    if let Err(error) = executable(interpreter) {
+        let refusal = not_runnable(interpreter.as_os_str(), &error);
+        return Err(Refusal {
+            status: refusal.status,
+            trouble: Trouble::new(
+                format!(
+                    "{} is a script for {}, which cannot be run ({error})",
+                    path.display(),
+                    line.program
+                ),
+                "correct its first line",
+            ),
+        });
+    }
+    check_at_depth(interpreter, search_path, depth + 1)?;
+    match line
+        .through_env()
+        .map(|name| find(OsStr::new(name), search_path))
+    {
+        // What `env` cannot find it will say itself.
+        Some(Ok(program)) => check_at_depth(&program, search_path, depth + 1),
+        _ => Ok(()),
+    }
+}
+
+fn check_program(path: &Path, file: &File, program: &elf::Executable) -> Result<(), Refusal> {
+    let shown = path.display();
+    if let Some(ours) = Machine::ours()
+        && program.machine != ours
+    {
+        return Err(own(
+            format!(
+                "{shown} is a {} program, and the library a {ours} one",
+                program.machine
+            ),
+            "use the sa-run that was built for it",
+        ));
+    }
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    match &program.interpreter {
+        // The loader itself, run as a command, preloads as usual.
+        None if name.starts_with(b"ld-linux") || name.starts_with(b"ld.so") => {}
+        None => {
+            return Err(own(
+                format!("{shown} is statically linked, so that nothing can be preloaded"),
+                "let the Python program `import sleeper_agent` instead, or start what it runs with sa-run",
+            ));
+        }
+        Some(loader) if loader.contains("ld-musl") => {
+            return Err(own(
+                format!("{shown} is built for musl, and the library for glibc"),
+                "use a Python that is built for glibc",
+            ));
+        }
+        Some(loader) if !Path::new(loader).exists() => {
+            return Err(Refusal {
+                status: NOT_FOUND,
+                trouble: Trouble::new(
+                    format!("{shown} needs the loader {loader}, which is not there"),
+                    "install the C library that it was built for",
+                ),
+            });
+        }
+        Some(_) => {}
+    }
+    if let Some(reason) = file
+        .metadata()
+        .ok()
+        .and_then(|data| privileged(&data, path))
+    {
+        return Err(own(
+            format!("{shown} {reason}, so that the loader ignores LD_PRELOAD"),
+            "start it as the user it changes to, or start a copy without that privilege",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the kernel gives this program more rights than we have: the loader then takes no
+/// library from the environment.
+fn privileged(data: &Metadata, path: &Path) -> Option<&'static str> {
+    // SAFETY: these take nothing and cannot fail.
+    let (user, group) = unsafe { (libc::getuid(), libc::getgid()) };
+    if data.mode() & libc::S_ISUID != 0 && data.uid() != user {
+        return Some("changes its user (set-user-ID)");
+    }
+    // Without the group's execute bit, set-group-ID means something else.
+    let changes_group = libc::S_ISGID | libc::S_IXGRP;
+    if data.mode() & changes_group == changes_group && data.gid() != group {
+        return Some("changes its group (set-group-ID)");
+    }
+    (user != 0 && has_capabilities(path)).then_some("has file capabilities")
+}
+
+fn has_capabilities(path: &Path) -> bool {
+    let mut name = OsString::from(path).into_vec();
+    name.push(0);
+    let attribute = c"security.capability";
+    // SAFETY: both names end in NUL and outlive the call; with a size of 0 the kernel writes
+    // nothing and only tells how long the attribute is.
+    let size = unsafe {
+        libc::getxattr(
+            name.as_ptr().cast(),
+            attribute.as_ptr(),
+            std::ptr::null_mut(),
+            0,
+        )
+    };
+    size > 0
+}
+
+fn own(what: String, next: &str) -> Refusal {
+    Refusal {
+        status: OWN_TROUBLE,
+        trouble: Trouble::new(what, next),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn finds_commands_as_the_shell_does() {
+        let path = OsStr::new("/no/such/folder:/bin");
+        let found = find(OsStr::new("sh"), Some(path)).expect("a shell");
+        assert_eq!(found, Path::new("/bin/sh"));
+        assert_eq!(
+            find(OsStr::new("/bin/sh"), None).expect("a shell"),
+            Path::new("/bin/sh")
+        );
+        let status = |command: &str| {
+            find(OsStr::new(command), Some(path))
+                .expect_err(command)
+                .status
+        };
+        assert_eq!(status("no-such-command"), NOT_FOUND);
+        assert_eq!(status(""), NOT_FOUND);
+        assert_eq!(status("/no/such/command"), NOT_FOUND);
+        assert_eq!(status("/tmp"), NOT_EXECUTABLE);
+        assert_eq!(status("/etc/passwd"), NOT_EXECUTABLE);
+    }
+
+    #[test]
+    fn the_shell_takes_the_library() {
+        assert_eq!(check(Path::new("/bin/sh"), None), Ok(()));
+    }
+
+    #[test]
+    fn follows_a_script_to_its_interpreter() {
+        let script = std::env::temp_dir().join(format!("sleeper-script-{}", std::process::id()));
+        let refused = |text: &str| {
+            std::fs::write(&script, text).expect("a file in the temporary directory");
+            check(&script, None).err().map(|refusal| refusal.status)
+        };
+        assert_eq!(refused("#!/bin/sh\n"), None);
+        assert_eq!(refused("echo no first line\n"), None);
+        assert_eq!(refused(""), None);
+        assert_eq!(refused("#!/no/such/interpreter\n"), Some(NOT_FOUND));
+        assert_eq!(refused("#!/etc/passwd\n"), Some(NOT_EXECUTABLE));
+        std::fs::remove_file(&script).expect("just written");
+    }
+}

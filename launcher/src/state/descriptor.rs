@@ -1,0 +1,169 @@
+//! The descriptors that threads wait for, and what they are.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::system::sockets::{Socket, State};
+
+/// A descriptor that is waited for.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Descriptor {
+    /// Its number.
+    pub number: i32,
+    /// What is waited for on it: `read`, `write`, `urgent`, `accept`, `connect`.
+    #[serde(deserialize_with = "known_ways")]
+    pub ways: Vec<&'static str>,
+    /// What it is: `tcp`, `udp`, `unix`, `socket` (of any other kind), `pipe`, `file`, or what the
+    /// kernel calls it; `None` if that is not known.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// Of a socket: its own address.
+    pub local: Option<String>,
+    /// The other end's address.
+    pub peer: Option<String>,
+    /// Of a file: its path.
+    pub path: Option<String>,
+    /// Of a socket: its inode.
+    #[serde(skip)]
+    pub(crate) inode: Option<u64>,
+}
+
+/// Those that are known here.
+fn known_ways<'de, D: Deserializer<'de>>(read: D) -> Result<Vec<&'static str>, D::Error> {
+    let ways = Vec::<String>::deserialize(read)?;
+    let known = ["read", "write", "urgent", "accept", "connect"];
+    let known = |way: &String| known.into_iter().find(|one| one == way);
+    Ok(ways.iter().filter_map(known).collect())
+}
+
+/// More are not looked at of what one epoll watches.
+pub(crate) const MOST_WATCHED: usize = 16;
+
+impl Descriptor {
+    /// From the agent's words: its number, letters for what is waited for, and where its entry in
+    /// `/proc/PID/fd` links to.
+    pub fn parse(words: &str) -> Option<Descriptor> {
+        let mut words = words.splitn(3, ' ');
+        let number = words.next()?.parse().ok()?;
+        let ways = words.next()?.chars().filter_map(|letter| match letter {
+            'r' => Some("read"),
+            'w' => Some("write"),
+            'p' => Some("urgent"),
+            'a' => Some("accept"),
+            'c' => Some("connect"),
+            _ => None,
+        });
+        let mut descriptor = Descriptor {
+            number,
+            ways: ways.collect(),
+            ..Descriptor::default()
+        };
+        descriptor.set_link(words.next().unwrap_or_default());
+        Some(descriptor)
+    }
+
+    /// Takes what the link in `/proc/PID/fd` says (proc_pid_fd(5)).
+    pub(crate) fn set_link(&mut self, link: &str) {
+        let numbered = |what: &str| {
+            let number = link.strip_prefix(what)?.strip_prefix(":[")?;
+            number.strip_suffix(']')?.parse::<u64>().ok()
+        };
+        self.inode = numbered("socket");
+        self.kind = if self.inode.is_some() {
+            Some("socket".to_owned())
+        } else if numbered("pipe").is_some() {
+            Some("pipe".to_owned())
+        } else if let Some(name) = link.strip_prefix("anon_inode:") {
+            Some(name.trim_matches(['[', ']']).to_owned())
+        } else if link.starts_with('/') {
+            self.path = Some(link.to_owned());
+            Some("file".to_owned())
+        } else {
+            None
+        };
+    }
+
+    pub(crate) fn set_socket(&mut self, socket: &Socket) {
+        self.kind = Some(socket.kind.to_owned());
+        self.local.clone_from(&socket.local);
+        self.peer.clone_from(&socket.peer);
+        // Where there is a limit to its patience, CPython looks whether it may go on before it does
+        // (Modules/socketmodule.c, `internal_select`), as others do.
+        let means = match socket.state {
+            State::Listens => ("read", "accept"),
+            State::Connects => ("write", "connect"),
+            State::Other => return,
+        };
+        for way in self.ways.iter_mut().filter(|way| **way == means.0) {
+            *way = means.1;
+        }
+    }
+
+    /// In words.
+    fn words(&self) -> String {
+        let noun = match self.kind.as_deref() {
+            Some("tcp" | "udp" | "unix" | "socket") => "socket",
+            Some(kind) => kind,
+            None => "descriptor",
+        };
+        let mut words = format!("{noun} {}", self.number);
+        if let Some(kind @ ("tcp" | "udp" | "unix")) = self.kind.as_deref() {
+            words.push_str(&format!(", {kind}"));
+        }
+        if let Some(place) = self.local.as_ref().or(self.path.as_ref()) {
+            words.push_str(&format!(" {place}"));
+        }
+        if let Some(peer) = &self.peer {
+            words.push_str(&format!(" -> {peer}"));
+        }
+        words
+    }
+
+    /// In words, with what is waited for.
+    pub fn waited(&self) -> String {
+        let ways = self.ways.iter().map(|way| match *way {
+            "read" => "data on",
+            "write" => "room to write to",
+            "urgent" => "urgent data on",
+            "accept" => "a connection to",
+            _ => "the connection of",
+        });
+        match ways.collect::<Vec<_>>().join(" or ") {
+            ways if ways.is_empty() => self.words(),
+            ways => format!("{ways} {}", self.words()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn reads_what_the_agent_says() {
+        let parsed = |words| Descriptor::parse(words).expect("a descriptor");
+        for (words, told) in [
+            ("5 r socket:[77]", "data on socket 5"),
+            ("6 rw pipe:[78]", "data on or room to write to pipe 6"),
+            ("7 r /dev/pts/0 x", "data on file 7 /dev/pts/0 x"),
+            ("8 r anon_inode:[eventfd]", "data on eventfd 8"),
+            ("9  ", "descriptor 9"),
+            ("9 p", "urgent data on descriptor 9"),
+        ] {
+            assert_eq!(parsed(words).waited(), told);
+        }
+        let mut socket = parsed("5 r socket:[77]");
+        assert_eq!(socket.inode, Some(77));
+        socket.set_socket(&Socket {
+            kind: "tcp",
+            local: Some("127.0.0.1:80".to_owned()),
+            peer: None,
+            state: State::Listens,
+        });
+        assert_eq!(
+            socket.waited(),
+            "a connection to socket 5, tcp 127.0.0.1:80"
+        );
+        for words in ["", "x r /", "5"] {
+            assert_eq!(Descriptor::parse(words), None);
+        }
+    }
+}

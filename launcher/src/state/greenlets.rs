@@ -1,0 +1,288 @@
+//! Suspended greenlets, as the agent tells of them (`preload/src/greenlets.py`).
+
+use serde::Serialize;
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use crate::state::frame::Stack;
+use protocol::marshal::Value;
+
+/// What is known of a program's greenlets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Greenlets {
+    /// They were not asked for.
+    #[default]
+    NotAsked,
+    /// They cannot be found here.
+    Unknown,
+    /// All of them.
+    Told(Told),
+}
+
+/// All greenlets of a program.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Told {
+    /// Each thread's current one, where it is known and the thread has used greenlets. Its stack is
+    /// the thread's.
+    pub current: Vec<Greenlet>,
+    /// Those that are not: by thread, a thread's first one first; unknown threads' come last.
+    pub suspended: Vec<Greenlet>,
+    /// How many have not begun, by thread.
+    pub not_started: Vec<NotStarted>,
+    /// How many more there are, whatever their state, than the agent looks at.
+    pub left_out: u64,
+}
+
+/// A greenlet that has begun, and has not ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Greenlet {
+    /// Its address (`id()`).
+    pub id: u64,
+    /// The identifier of its thread, if that is known.
+    pub thread: Option<u64>,
+    /// The address of its parent; its thread's first greenlet has none.
+    pub parent: Option<u64>,
+    /// Whether it is known to be suspended.
+    pub suspended: bool,
+    /// The name of its class.
+    pub class: Option<String>,
+    /// The name that it was given.
+    pub name: Option<String>,
+    /// The name of the function that it runs, as far as its library has it.
+    pub function: Option<String>,
+    /// What it waits for, as far as that is known.
+    pub waits_for: Option<Wait>,
+    /// Its stack, outermost frame first.
+    pub frames: Stack,
+}
+
+/// How many of a thread's greenlets have not begun.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NotStarted {
+    /// The thread's identifier, if it is known.
+    pub thread: Option<u64>,
+    /// How many.
+    pub count: u64,
+}
+
+/// What a greenlet waits for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wait {
+    /// What it is: one of [`KINDS`].
+    pub kind: &'static str,
+    /// The object's address (`id()`).
+    pub id: Option<u64>,
+    /// Of input and output: the file descriptor,
+    pub fd: Option<i64>,
+    /// whether it waits until there is something to read,
+    pub read: Option<bool>,
+    /// and until something can be written.
+    pub write: Option<bool>,
+    /// Of a semaphore: its value.
+    pub value: Option<i64>,
+    /// Of a queue: how many items are in it,
+    pub size: Option<i64>,
+    /// and how many may be; 0: any number.
+    pub most: Option<i64>,
+    /// How long it wanted to sleep, in seconds.
+    pub seconds: Option<f64>,
+}
+
+/// Kinds of things that greenlets wait for, as the agent has them, and in words.
+const KINDS: [(&str, &str); 13] = [
+    ("turn", "its turn"),
+    ("sleep", "time to pass"),
+    ("timer", "a timer"),
+    ("io", "input or output"),
+    ("child", "a child process"),
+    ("signal", "a signal"),
+    ("event", "Event"),
+    ("result", "AsyncResult"),
+    ("semaphore", "Semaphore"),
+    ("queue_get", "an item from Queue"),
+    ("queue_put", "room in Queue"),
+    ("channel", "the other end of Channel"),
+    ("greenlet", "the end of greenlet"),
+];
+
+impl Wait {
+    fn parse(value: &Value) -> Option<Wait> {
+        let kind = value.get("for")?.text()?;
+        let (kind, _) = KINDS.into_iter().find(|&(known, _)| known == kind)?;
+        let number = |name| value.get(name).and_then(Value::number::<i64>);
+        Some(Wait {
+            kind,
+            id: value.get("id").and_then(Value::number),
+            fd: number("fd"),
+            read: value.get("read").map(Value::is_true),
+            write: value.get("write").map(Value::is_true),
+            value: number("value"),
+            size: number("size"),
+            most: number("most"),
+            seconds: number("milliseconds").map(|time| time as f64 / 1e3),
+        })
+    }
+
+    /// In words.
+    pub fn words(&self) -> String {
+        let known = KINDS.into_iter().find(|&(kind, _)| kind == self.kind);
+        let mut words = known.map_or(self.kind, |(_, words)| words).to_owned();
+        if let Some(id) = self.id {
+            let _ = write!(words, " {id:#x}");
+        }
+        if let Some(fd) = self.fd {
+            let what = match (self.read, self.write) {
+                (Some(true), Some(true)) => "readable or writable",
+                (Some(true), _) => "readable",
+                (_, Some(true)) => "writable",
+                _ => "ready",
+            };
+            words = format!("file descriptor {fd} to be {what}");
+        }
+        if let Some(value) = self.value {
+            let _ = write!(words, ", whose value is {value}");
+        }
+        match (self.size, self.most) {
+            (Some(size), Some(most)) if most > 0 => {
+                let _ = write!(words, ", which has {size} of {most}");
+            }
+            (Some(size), _) => {
+                let _ = write!(words, ", which has {size}");
+            }
+            _ => {}
+        }
+        if let Some(seconds) = self.seconds {
+            let _ = write!(words, " ({seconds:.1} s in all)");
+        }
+        words
+    }
+}
+
+impl Greenlets {
+    /// From the agent's words, and the stacks of greenlets, by the numbers below zero that they have
+    /// there; `None` if they are not as we know them.
+    pub fn parse(words: Option<&Value>, stacks: &HashMap<i64, Stack>) -> Option<Greenlets> {
+        let Some(words) = words else {
+            return Some(Greenlets::NotAsked);
+        };
+        if *words == Value::None {
+            return Some(Greenlets::Unknown);
+        }
+        let of = |name| match words.get(name) {
+            None => Some(&[][..]),
+            Some(Value::Pairs(pairs)) => Some(&pairs[..]),
+            Some(_) => None,
+        };
+        let known = |ident: &Value| {
+            ident
+                .number()
+                .map(|ident| Some(ident).filter(|&it| it != 0))
+        };
+        let greenlet = |key: &Value, value: &Value| {
+            let text = |name| value.get(name).and_then(Value::text);
+            Some(Greenlet {
+                id: value.get("id")?.number()?,
+                thread: known(value.get("thread")?)?,
+                parent: known(value.get("parent")?)?,
+                suspended: value.get("suspended")?.is_true(),
+                class: text("kind"),
+                name: text("name"),
+                function: text("runs"),
+                waits_for: value.get("wait").and_then(Wait::parse),
+                frames: stacks.get(&key.number()?).cloned().unwrap_or_default(),
+            })
+        };
+        let all = |name| -> Option<Vec<Greenlet>> {
+            let all = of(name)?.iter().map(|(key, value)| greenlet(key, value));
+            let mut all: Vec<Greenlet> = all.collect::<Option<_>>()?;
+            all.sort_by_key(|one| {
+                (
+                    one.thread.is_none(),
+                    one.thread,
+                    one.parent.is_some(),
+                    one.id,
+                )
+            });
+            Some(all)
+        };
+        let (current, suspended) = (all("current")?, all("stacks")?);
+        let not_started = of("not_started")?.iter().map(|(thread, count)| {
+            Some(NotStarted {
+                thread: known(thread)?,
+                count: count.number()?,
+            })
+        });
+        let mut not_started: Vec<NotStarted> = not_started.collect::<Option<_>>()?;
+        not_started.sort_by_key(|one| (one.thread.is_none(), one.thread));
+        Some(Greenlets::Told(Told {
+            current,
+            suspended,
+            not_started,
+            left_out: match words.get("left_out") {
+                Some(count) => count.number()?,
+                None => 0,
+            },
+        }))
+    }
+
+    /// If they are known: all of them.
+    pub fn told(&self) -> Option<&Told> {
+        match self {
+            Greenlets::Told(told) => Some(told),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn says_what_is_waited_for() {
+        let wait = |pairs: &[(&str, i64)], kind: &str| {
+            fn text(text: &str) -> Value<'_> {
+                Value::Text(text.as_bytes())
+            }
+            let pairs = pairs.iter();
+            let mut pairs: Vec<_> = pairs
+                .map(|&(name, number)| (text(name), Value::Number(number)))
+                .collect();
+            pairs.push((text("for"), text(kind)));
+            pairs.push((text("read"), Value::Bool(true)));
+            Wait::parse(&Value::Pairs(pairs)).map(|wait| wait.words())
+        };
+        for (pairs, kind, words) in [
+            (&[("fd", 7)][..], "io", "file descriptor 7 to be readable"),
+            (&[], "turn", "its turn"),
+            (
+                &[("milliseconds", 1500)],
+                "sleep",
+                "time to pass (1.5 s in all)",
+            ),
+            (
+                &[("id", 16), ("size", 2), ("most", 3)],
+                "queue_put",
+                "room in Queue 0x10, which has 2 of 3",
+            ),
+            (
+                &[("id", 16), ("value", 0)],
+                "semaphore",
+                "Semaphore 0x10, whose value is 0",
+            ),
+        ] {
+            assert_eq!(wait(pairs, kind).as_deref(), Some(words));
+        }
+        assert_eq!(wait(&[], "what is this"), None);
+    }
+
+    #[test]
+    fn tells_what_was_not_asked_from_what_is_not_known() {
+        let parse = |words| Greenlets::parse(words, &HashMap::new());
+        assert_eq!(parse(None), Some(Greenlets::NotAsked));
+        assert_eq!(parse(Some(&Value::None)), Some(Greenlets::Unknown));
+        let none = Value::Pairs(Vec::new());
+        assert_eq!(parse(Some(&none)), Some(Greenlets::Told(Told::default())));
+        let nonsense = (Value::Text(b"stacks"), Value::Number(1));
+        assert_eq!(parse(Some(&Value::Pairs(vec![nonsense]))), None);
+    }
+}

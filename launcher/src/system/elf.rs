@@ -1,0 +1,231 @@
+//! What the loader reads in an ELF file: for which machine it is, which loader it asks for,
+//! and at which address it defines a symbol.
+
+use object::Endianness;
+use object::elf::{self, FileHeader32, FileHeader64};
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::read::{ReadCache, ReadRef};
+use std::fs::File;
+use std::path::Path;
+
+/// The parts of an ELF file that decide whether our library can go into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executable {
+    /// Word size in bits and machine number.
+    pub machine: Machine,
+    /// Whether it is a shared object or a position-independent executable (`ET_DYN`).
+    pub shared_object: bool,
+    /// The loader it names (`PT_INTERP`); without one it is statically linked.
+    pub interpreter: Option<String>,
+}
+
+/// What must be equal for a library to be loadable into a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// 32 or 64.
+    pub bits: u8,
+    /// The number (`e_machine`) of the processor family.
+    pub number: elf::Machine,
+    /// Byte order.
+    pub little_endian: bool,
+}
+
+impl Machine {
+    /// The machine this very program was built for.
+    pub fn ours() -> Option<Self> {
+        match read(&File::open("/proc/self/exe").ok()?) {
+            Ok(Some(executable)) => Some(executable.machine),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self.number {
+            elf::EM_386 => "x86",
+            elf::EM_X86_64 => "x86-64",
+            elf::EM_ARM => "ARM",
+            elf::EM_AARCH64 => "AArch64",
+            elf::EM_PPC64 => "PowerPC",
+            elf::EM_S390 => "s390",
+            elf::EM_RISCV => "RISC-V",
+            number => return write!(f, "{}-bit machine number {}", self.bits, number.0),
+        };
+        write!(f, "{}-bit {name}", self.bits)
+    }
+}
+
+/// What kind of ELF file this is; `None` if it is none.
+pub fn read(file: &File) -> Result<Option<Executable>, String> {
+    let data = ReadCache::new(file);
+    match word_size(&data) {
+        Some(32) => describe::<FileHeader32<Endianness>, _>(&data).map(Some),
+        Some(64) => describe::<FileHeader64<Endianness>, _>(&data).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Where the named dynamic symbol is, counted from the place where the file's first byte is
+/// mapped; `None` if the file defines no such symbol or is no ELF file.
+pub fn symbol_offset(path: &Path, name: &str) -> std::io::Result<Option<u64>> {
+    let file = File::open(path)?;
+    let data = ReadCache::new(&file);
+    let found = match word_size(&data) {
+        Some(32) => find_symbol::<FileHeader32<Endianness>, _>(&data, name),
+        Some(64) => find_symbol::<FileHeader64<Endianness>, _>(&data, name),
+        _ => return Ok(None),
+    };
+    found.map_err(std::io::Error::other)
+}
+
+/// Where the named section is, counted likewise; `None` if the file has none.
+pub fn section_offset(path: &Path, name: &str) -> std::io::Result<Option<u64>> {
+    let file = File::open(path)?;
+    let data = ReadCache::new(&file);
+    let found = match word_size(&data) {
+        Some(32) => find_section::<FileHeader32<Endianness>, _>(&data, name),
+        Some(64) => find_section::<FileHeader64<Endianness>, _>(&data, name),
+        _ => return Ok(None),
+    };
+    found.map_err(std::io::Error::other)
+}
+
+fn word_size<'data, R: ReadRef<'data>>(data: R) -> Option<u8> {
+    let ident = data.read_bytes_at(0, 16).ok()?;
+    match elf::FileClass(*ident.strip_prefix(&elf::ELFMAG)?.first()?) {
+        elf::ELFCLASS32 => Some(32),
+        elf::ELFCLASS64 => Some(64),
+        _ => None,
+    }
+}
+
+fn describe<'data, H, R>(data: R) -> Result<Executable, String>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let damaged = |error: object::read::Error| error.to_string();
+    let header = H::parse(data).map_err(damaged)?;
+    let endian = header.endian().map_err(damaged)?;
+    let mut interpreter = None;
+    for segment in header.program_headers(endian, data).map_err(damaged)? {
+        if let Some(path) = segment.interpreter(endian, data).map_err(damaged)? {
+            interpreter = Some(String::from_utf8_lossy(path).into_owned());
+        }
+    }
+    Ok(Executable {
+        machine: Machine {
+            bits: if header.is_class_64() { 64 } else { 32 },
+            number: header.e_machine(endian),
+            little_endian: header.is_little_endian(),
+        },
+        shared_object: header.e_type(endian) == elf::ET_DYN,
+        interpreter,
+    })
+}
+
+/// The address that the file's first byte has in the file's own terms: its mapping is at the
+/// load bias plus this.
+fn first_address<'data, H, R>(header: &H, data: R) -> object::read::Result<u64>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let endian = header.endian()?;
+    Ok(header
+        .program_headers(endian, data)?
+        .iter()
+        .filter(|segment| segment.p_type(endian) == elf::PT_LOAD)
+        .map(|segment| {
+            let address: u64 = segment.p_vaddr(endian).into();
+            let offset: u64 = segment.p_offset(endian).into();
+            address.wrapping_sub(offset)
+        })
+        .min()
+        .unwrap_or(0))
+}
+
+fn find_section<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<u64>>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let header = H::parse(data)?;
+    let endian = header.endian()?;
+    let sections = header.sections(endian, data)?;
+    let Some((_, section)) = sections.section_by_name(endian, name.as_bytes()) else {
+        return Ok(None);
+    };
+    let address: u64 = section.sh_addr(endian).into();
+    Ok(Some(address.wrapping_sub(first_address(header, data)?)))
+}
+
+fn find_symbol<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<u64>>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let header = H::parse(data)?;
+    let endian = header.endian()?;
+    let first = first_address(header, data)?;
+    let symbols = header
+        .sections(endian, data)?
+        .symbols(endian, data, elf::SHT_DYNSYM)?;
+    for symbol in symbols.iter() {
+        if symbol.st_shndx(endian) == elf::SHN_UNDEF || symbol.st_type() != elf::STT_FUNC {
+            continue;
+        }
+        if symbol.name(endian, symbols.strings())? == name.as_bytes() {
+            let value: u64 = symbol.st_value(endian).into();
+            return Ok(Some(value.wrapping_sub(first)));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn reads_the_test_program_itself() {
+        let file = File::open("/proc/self/exe").expect("our own executable");
+        let ours = read(&file).expect("readable").expect("ELF");
+        assert_eq!(Some(ours.machine), Machine::ours());
+        assert_eq!(u32::from(ours.machine.bits), usize::BITS);
+        assert_eq!(ours.machine.little_endian, cfg!(target_endian = "little"));
+    }
+
+    #[test]
+    fn a_text_file_is_not_elf() {
+        let file = File::open("/proc/self/status").expect("procfs");
+        assert_eq!(read(&file), Ok(None));
+        let found = symbol_offset(Path::new("/proc/self/status"), "main");
+        assert_eq!(found.expect("readable"), None);
+    }
+
+    #[test]
+    fn a_truncated_file_is_an_error_not_a_panic() {
+        let path = std::env::temp_dir().join(format!("sleeper-truncated-{}", std::process::id()));
+        let whole = std::fs::read("/proc/self/exe").expect("our own executable");
+        std::fs::write(&path, &whole[..40]).expect("a file in the temporary directory");
+        let read = read(&File::open(&path).expect("just written"));
+        let symbol = symbol_offset(&path, "main");
+        std::fs::remove_file(&path).expect("just written");
+        assert!(read.is_err());
+        assert!(symbol.is_err());
+    }
+
+    #[test]
+    fn finds_where_libc_is_mapped_to_have_a_function() {
+        let maps = std::fs::read("/proc/self/maps").expect("procfs");
+        let objects = crate::system::maps::mapped_files(&maps);
+        let libc = objects
+            .iter()
+            .find(|object| object.path.to_string_lossy().contains("libc.so"));
+        let Some(libc) = libc else { return };
+        let offset = symbol_offset(&libc.path, "getpid").expect("readable");
+        let expected = libc::getpid as *const () as u64;
+        assert_eq!(offset.map(|offset| libc.start + offset), Some(expected));
+    }
+}

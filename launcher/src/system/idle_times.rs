@@ -1,0 +1,236 @@
+//! For how long the threads of a process have not run.
+//!
+//! The kernel tells when each last did (`se.exec_start` in `/proc/PID/task/TID/sched`,
+//! kernel/sched/debug.c), but by a clock that each processor has of its own, which leaves out what
+//! interrupts took (`rq_clock_task`, kernel/sched/core.c). So we run on every processor in question
+//! for a moment, and look at ourselves.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use crate::system::process::Process;
+
+/// The clocks may differ by so many milliseconds for it not to matter on which processor a thread was,
+const TOLERATED: f64 = 50.0;
+
+/// or by this part of the time that is told.
+const TOLERATED_PART: f64 = 0.02;
+
+/// Of more processors it is not found out by how much their clocks differ.
+const MOST_COMPARED: usize = 8;
+
+/// The time in seconds, by number (TID) in the process's own PID namespace; of those threads of which
+/// it can be known. Of what runs it is about 0. Where the processors' clocks differ by little, beside
+/// that time, it is as much too long at most, and half as many files are read for it.
+pub fn of(process: Process) -> HashMap<i32, f64> {
+    let mut times = HashMap::new();
+    let Ok(folder) = File::open(process.path("task")) else {
+        return times;
+    };
+    let mut clocks = Clocks::default();
+    let nested = inner_number(&process.path("status")).is_some_and(|number| number != process.pid);
+    // SAFETY: has no conditions.
+    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+    let compared = usize::try_from(count)
+        .ok()
+        .and_then(|count| clocks.compared(count));
+    for number in process.threads().unwrap_or_default() {
+        let mut room = [0; 512];
+        let mut time = || {
+            let then = last_run(start_of(&folder, number, "sched", &mut room)?)?;
+            // It is to run next, on another processor than before (`migrate_task_rq_fair`,
+            // kernel/sched/fair.c, and since 6.3 `enqueue_entity`).
+            if then <= 0.0 {
+                return Some(0.0);
+            }
+            let since = |clock: f64| (clock + since_start() - then).max(0.0);
+            if let Some((latest, spread)) = compared
+                && spread <= TOLERATED.max(since(latest) * TOLERATED_PART)
+            {
+                return Some(since(latest) / 1e3);
+            }
+            let stat = start_of(&folder, number, "stat", &mut room)?;
+            if runs(stat) {
+                return Some(0.0);
+            }
+            Some(since(clocks.of(resting_on(stat)?)?) / 1e3)
+        };
+        let inner = match nested {
+            true => inner_number(&process.path(&format!("task/{number}/status"))),
+            false => Some(number),
+        };
+        times.extend(inner.zip(time()));
+    }
+    times
+}
+
+/// The first half kilobyte of a thread's file, in one read: there are up to two for each of maybe
+/// thousands of threads. `folder` is the process's `task`.
+fn start_of<'a>(
+    folder: &File,
+    thread: i32,
+    file: &str,
+    room: &'a mut [u8; 512],
+) -> Option<&'a [u8]> {
+    let mut path = [0; 64];
+    write!(&mut path[..], "{thread}/{file}\0").ok()?;
+    let path = CStr::from_bytes_until_nul(&path).ok()?;
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: both live; the descriptor that is opened is nobody's but the file's.
+    let mut file = unsafe {
+        let number = libc::openat(folder.as_raw_fd(), path.as_ptr(), flags);
+        (number >= 0).then(|| File::from_raw_fd(number))?
+    };
+    let count = file.read(room).ok()?;
+    Some(&room[..count])
+}
+
+/// The last of the numbers that a thread has, one for each PID namespace.
+fn inner_number(status: &Path) -> Option<i32> {
+    let status = fs::read_to_string(status).ok()?;
+    let numbers = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    numbers.split_whitespace().last()?.parse().ok()
+}
+
+/// The fields of a thread's `stat` behind its name, which may have anything in it (proc_pid_stat(5)).
+fn fields(stat: &[u8]) -> Option<&str> {
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    str::from_utf8(&stat[end + 1..]).ok()
+}
+
+/// Whether a thread runs, or could, from its `stat`.
+fn runs(stat: &[u8]) -> bool {
+    fields(stat).is_some_and(|fields| fields.starts_with(" R "))
+}
+
+/// The processor that a thread last ran on, from its `stat`.
+fn resting_on(stat: &[u8]) -> Option<usize> {
+    // Field 39; the first here is the third, behind a space.
+    fields(stat)?.split(' ').nth(37)?.parse().ok()
+}
+
+/// `se.exec_start`, in milliseconds.
+fn last_run(sched: &[u8]) -> Option<f64> {
+    let mut lines = sched.split(|&byte| byte == b'\n');
+    let line = lines.find(|line| line.starts_with(b"se.exec_start"))?;
+    let line = str::from_utf8(line).ok()?;
+    line.split_once(':')?.1.trim().parse().ok()
+}
+
+/// In milliseconds, since this was first asked for.
+fn since_start() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e3
+}
+
+/// What the clocks of the processors were at the start (see [`since_start`]); `None` for one that we
+/// may not run on.
+#[derive(Default)]
+struct Clocks(HashMap<usize, Option<f64>>);
+
+impl Clocks {
+    fn of(&mut self, processor: usize) -> Option<f64> {
+        let clock = self.0.entry(processor);
+        *clock.or_insert_with(|| read_clock(processor))
+    }
+
+    /// The latest of so many, and by how much the others are behind it at most; if it is known of all of
+    /// them, and they are not too many to look.
+    fn compared(&mut self, count: usize) -> Option<(f64, f64)> {
+        if !(1..=MOST_COMPARED).contains(&count) {
+            return None;
+        }
+        let clocks: Vec<f64> = (0..count).map_while(|one| self.of(one)).collect();
+        let latest = clocks.iter().copied().fold(f64::MIN, f64::max);
+        let spread = clocks
+            .iter()
+            .map(|clock| latest - clock)
+            .fold(0.0, f64::max);
+        (clocks.len() == count).then_some((latest, spread))
+    }
+}
+
+/// In milliseconds, what it was at the start.
+fn read_clock(processor: usize) -> Option<f64> {
+    // SAFETY: plain bits, for which zeroes are a value; the kernel reads and writes so many bytes.
+    // This thread alone moves, and may run again where it could before.
+    unsafe {
+        let size = size_of::<libc::cpu_set_t>();
+        let mut before: libc::cpu_set_t = std::mem::zeroed();
+        let mut there: libc::cpu_set_t = std::mem::zeroed();
+        if processor >= 8 * size || libc::sched_getaffinity(0, size, &mut before) != 0 {
+            return None;
+        }
+        libc::CPU_SET(processor, &mut there);
+        if libc::sched_setaffinity(0, size, &there) != 0 {
+            return None;
+        }
+        let clock = fs::read("/proc/thread-self/sched");
+        let now = since_start();
+        libc::sched_setaffinity(0, size, &before);
+        let then = last_run(&clock.ok()?)?;
+        (then > 0.0).then_some(then - now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn reads_what_the_kernel_tells() {
+        let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
+        let stat = |state| format!("7 (a) b) {state} {}\n", fields.join(" "));
+        assert_eq!(resting_on(stat("S").as_bytes()), Some(39));
+        assert_eq!(
+            [stat("S"), stat("R")].map(|stat| runs(stat.as_bytes())),
+            [false, true]
+        );
+        assert_eq!(resting_on(b"7 (a) S 4"), None);
+        let sched = b"\xff (1, #threads: 1)\n---\nse.exec_start   :   12.345678\nse.vruntime : 3\n";
+        assert_eq!(last_run(sched), Some(12.345_678));
+    }
+
+    #[test]
+    fn tells_how_long_a_thread_has_slept() {
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            // SAFETY: has no conditions.
+            tell.send(unsafe { libc::gettid() }).expect("it is heard");
+            std::thread::sleep(Duration::from_secs(60));
+        });
+        let sleeper = told.recv().expect("it told");
+        std::thread::sleep(Duration::from_millis(700));
+        // A kernel may be built so that it does not tell.
+        if fs::exists("/proc/self/sched").is_ok_and(|there| there) {
+            let seconds = of(us)[&sleeper];
+            assert!((0.6..5.0).contains(&seconds), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn clocks_are_compared_where_all_are_known() {
+        let compared = |clocks: &[f64]| {
+            let clocks = clocks.iter().map(|&clock| Some(clock)).enumerate();
+            let mut clocks = Clocks(clocks.collect());
+            clocks.compared(clocks.0.len())
+        };
+        assert_eq!(compared(&[7.0, 57.0, 9.0]), Some((57.0, 50.0)));
+        assert_eq!(compared(&[7.0]), Some((7.0, 0.0)));
+        assert_eq!(compared(&[7.0; MOST_COMPARED + 1]), None);
+        let mut forbidden = Clocks(HashMap::from([(0, Some(7.0)), (1, None)]));
+        assert_eq!(forbidden.compared(2), None);
+    }
+}

@@ -1,0 +1,14 @@
+//! The kernel's interfaces: processes, memory maps, ELF files, sockets, signals.
+//!
+//! Enters: PIDs and paths. Leaves: plain values. Nothing here knows of agents or of Python, and all that
+//! is unsafe in the commands is here.
+
+pub mod elf;
+pub mod idle_times;
+pub mod interrupt;
+pub mod maps;
+pub mod memory;
+pub mod path_search;
+pub mod permission;
+pub mod process;
+pub mod sockets;

@@ -1,0 +1,90 @@
+//! Where a command lies: the search along `$PATH`, as a shell does it.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::run::command::{NOT_EXECUTABLE, NOT_FOUND};
+use crate::trouble::Trouble;
+
+/// Why a command is not run, and the exit status that says so (as `env` has them).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// 127 not found, 126 found but not executable, 125 our own trouble with it.
+    pub status: u8,
+    /// For the user.
+    pub trouble: Trouble,
+}
+
+/// Finds the file that `execvp` would run.
+pub fn find(command: &OsStr, search_path: Option<&OsStr>) -> Result<PathBuf, Refusal> {
+    let shown = command.display();
+    if command.as_bytes().contains(&b'/') {
+        let path = PathBuf::from(command);
+        return match executable(&path) {
+            Ok(()) => Ok(path),
+            Err(error) => Err(not_runnable(command, &error)),
+        };
+    }
+    let mut denied = None;
+    if !command.is_empty() {
+        let search_path = search_path.unwrap_or(OsStr::new("/bin:/usr/bin"));
+        for folder in search_path.as_bytes().split(|byte| *byte == b':') {
+            // An empty entry is the working directory.
+            let folder = if folder.is_empty() { b"." } else { folder };
+            let path = Path::new(OsStr::from_bytes(folder)).join(command);
+            match executable(&path) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    denied.get_or_insert(error);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    match denied {
+        Some(error) => Err(not_runnable(command, &error)),
+        None => Err(Refusal {
+            status: NOT_FOUND,
+            trouble: Trouble::new(
+                format!("there is no command {shown} on $PATH"),
+                "check its name, or give its path",
+            ),
+        }),
+    }
+}
+
+pub(crate) fn executable(path: &Path) -> io::Result<()> {
+    let name = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    if path.metadata()?.is_dir() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    // SAFETY: `name` is a NUL-terminated string that outlives the call.
+    match unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::X_OK, libc::AT_EACCESS) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Says why a command cannot be run, from the error that trying gave.
+pub fn not_runnable(command: &OsStr, error: &io::Error) -> Refusal {
+    let shown = command.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => Refusal {
+            status: NOT_FOUND,
+            trouble: Trouble::new(format!("there is no command {shown}"), "check its path"),
+        },
+        io::ErrorKind::PermissionDenied => Refusal {
+            status: NOT_EXECUTABLE,
+            trouble: Trouble::new(
+                format!("{shown} is not an executable file"),
+                "name a program, or make it executable with `chmod +x`",
+            ),
+        },
+        _ => Refusal {
+            status: NOT_EXECUTABLE,
+            trouble: Trouble::plain(format!("{shown} cannot be executed ({error})")),
+        },
+    }
+}

@@ -1,0 +1,164 @@
+//! May we attach to a process? Asked of the kernel itself, and explained where it refuses.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::system::process::{Process, user_name};
+use crate::trouble::Trouble;
+
+const CAP_SYS_PTRACE: u32 = 19;
+
+/// Tries whether this process may trace the given thread, without stopping it.
+///
+/// `PTRACE_SEIZE` attaches and stops nothing, and the kernel lets go of whatever a thread has
+/// attached to when that thread ends: so a thread of ours seizes and ends.
+pub fn probe(thread: i32) -> io::Result<()> {
+    let tried = std::thread::spawn(move || {
+        let none = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: PTRACE_SEIZE takes neither address nor data; a bad thread number is an error.
+        match unsafe { libc::ptrace(libc::PTRACE_SEIZE, thread, none, none) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    })
+    .join()
+    .unwrap_or_else(|_| Err(io::Error::other("the probing thread failed")));
+    // A joined thread may still be on its way out of the kernel; wait until it has let go.
+    let target = Process { pid: thread };
+    let patience = Instant::now() + Duration::from_secs(1);
+    while tried.is_ok()
+        && target.status().is_ok_and(|status| status.tracer != 0)
+        && Instant::now() < patience
+    {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    tried
+}
+
+/// What decides whether we may, as far as `/proc` shows it.
+#[derive(Clone, Debug, Default)]
+struct Circumstances {
+    root: bool,
+    may_trace: bool,
+    yama: Option<u8>,
+    seccomp: bool,
+}
+
+impl Circumstances {
+    fn read() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let yama = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+        Self {
+            // SAFETY: takes nothing, cannot fail.
+            root: unsafe { libc::geteuid() } == 0,
+            may_trace: has_capability(&status, CAP_SYS_PTRACE),
+            yama: yama.ok().and_then(|scope| scope.trim().parse().ok()),
+            seccomp: status.lines().any(|line| line == "Seccomp:\t2"),
+        }
+    }
+
+    fn explain(&self, command: &str) -> Trouble {
+        if self.yama == Some(3) {
+            return Trouble::new(
+                "the kernel forbids every debugger (kernel.yama.ptrace_scope is 3)",
+                "only another boot setting can change that",
+            );
+        }
+        if self.root && !self.may_trace {
+            return Trouble::new(
+                "root may not trace here: this container or service lacks the capability CAP_SYS_PTRACE",
+                "start it with that capability (docker run --cap-add SYS_PTRACE), or ask from outside it",
+            );
+        }
+        match self.yama {
+            Some(2) if !self.may_trace => Trouble::new(
+                "the kernel lets only root attach (kernel.yama.ptrace_scope is 2)",
+                format!("run `sudo {command}`"),
+            ),
+            Some(1) if !self.may_trace => Trouble::new(
+                "the kernel lets users attach to their own child processes only (kernel.yama.ptrace_scope is 1)",
+                format!("run `sudo {command}`, or `sudo sysctl kernel.yama.ptrace_scope=0` once"),
+            ),
+            _ if self.seccomp => Trouble::new(
+                "the kernel refused to attach to it, probably by this container's seccomp profile",
+                "start the container with --cap-add SYS_PTRACE, or ask from outside it",
+            ),
+            _ if !self.root => Trouble::new(
+                "the kernel refused to attach to it (it has changed its user or guards its memory)",
+                format!("run `sudo {command}`"),
+            ),
+            _ => Trouble::new(
+                "the kernel refused to attach to it, though we are root",
+                "look at security modules (SELinux, AppArmor, Landlock) and at user namespaces",
+            ),
+        }
+    }
+}
+
+fn has_capability(status: &str, capability: u32) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & (1 << capability) != 0)
+}
+
+/// Why the kernel refused, and what to do.
+pub fn explain(process: Process) -> Trouble {
+    Circumstances::read()
+        .explain(&format!("sleeper_agent_activate {}", process.pid))
+        .of_the_debugger()
+}
+
+/// Whether the process is another user's, and we lack the right that overrides that.
+pub fn foreign_owner(users: [u32; 3]) -> Option<String> {
+    let circumstances = Circumstances::read();
+    // SAFETY: takes nothing, cannot fail.
+    let us = unsafe { libc::geteuid() };
+    let theirs = users.into_iter().find(|user| *user != us)?;
+    (!circumstances.may_trace && !circumstances.root).then(|| user_name(theirs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn said(circumstances: Circumstances) -> String {
+        circumstances
+            .explain("sleeper_agent_activate 7")
+            .to_string()
+    }
+
+    #[test]
+    fn names_the_setting_that_forbids_it() {
+        let yama = |scope| Circumstances {
+            yama: Some(scope),
+            ..Circumstances::default()
+        };
+        assert!(said(yama(1)).contains("ptrace_scope=0"));
+        assert!(said(yama(2)).contains("sudo sleeper_agent_activate 7"));
+        assert!(said(yama(3)).contains("boot"));
+        let contained = Circumstances {
+            root: true,
+            ..Circumstances::default()
+        };
+        assert!(said(contained).contains("--cap-add SYS_PTRACE"));
+        let filtered = Circumstances {
+            seccomp: true,
+            ..Circumstances::default()
+        };
+        assert!(said(filtered).contains("seccomp"));
+    }
+
+    #[test]
+    fn reads_capabilities() {
+        assert!(has_capability("CapEff:\t000001ffffffffff\n", 19));
+        assert!(!has_capability("CapEff:\t0000000000000000\n", 19));
+        assert!(!has_capability("CapPrm:\t000001ffffffffff\n", 19));
+        assert!(has_capability("CapEff:\t0000000000080000\n", 19));
+    }
+
+    #[test]
+    fn a_thread_that_is_not_there_cannot_be_traced() {
+        assert!(probe(i32::MAX).is_err());
+    }
+}

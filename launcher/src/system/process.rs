@@ -1,0 +1,315 @@
+//! A process and its threads as `/proc` shows them.
+
+use std::ffi::CStr;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
+
+/// For the answer that comes after the agent's own deadline.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// A process, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its PID.
+    pub pid: i32,
+}
+
+/// `/proc/PID/status`, as far as we need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The command's name, at most 15 bytes.
+    pub name: String,
+    /// One letter: R, S, D running or waiting, T stopped, t held by a debugger, Z ended.
+    pub state: char,
+    /// The process that this thread belongs to.
+    pub process: i32,
+    /// The parent's PID.
+    pub parent: i32,
+    /// Who traces it; 0 is nobody.
+    pub tracer: i32,
+    /// Real, effective and saved user.
+    pub users: [u32; 3],
+}
+
+impl Status {
+    /// Whether job control has stopped it; a debugger's stop is another thing.
+    pub fn is_stopped(&self) -> bool {
+        self.state == 'T' && self.tracer == 0
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
+impl Process {
+    /// A file or folder of this process's `/proc` entry.
+    pub fn path(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.pid))
+    }
+
+    /// Reads `/proc/PID/status`; also the number of a thread will do.
+    pub fn status(&self) -> io::Result<Status> {
+        let text = std::fs::read(self.path("status"))?;
+        parse_status(&String::from_utf8_lossy(&text))
+            .ok_or_else(|| io::Error::other("/proc/PID/status is not what Linux writes"))
+    }
+
+    /// The numbers of its threads.
+    pub fn threads(&self) -> io::Result<Vec<i32>> {
+        let mut threads = Vec::new();
+        for entry in std::fs::read_dir(self.path("task"))? {
+            if let Some(thread) = entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            {
+                threads.push(thread);
+            }
+        }
+        threads.sort_unstable();
+        Ok(threads)
+    }
+
+    /// The name that a thread of its has now; `None` if it has ended meanwhile.
+    fn name_of(&self, thread: i32) -> Option<String> {
+        let mut comm = std::fs::read(self.path(&format!("task/{thread}/comm"))).ok()?;
+        comm.pop_if(|last| *last == b'\n');
+        Some(String::from_utf8_lossy(&comm).into_owned())
+    }
+
+    /// The thread that bears this name, if one does.
+    pub fn thread_named(&self, name: &str) -> io::Result<Option<i32>> {
+        let threads = self.threads()?;
+        let bears_it = |thread: &i32| self.name_of(*thread).is_some_and(|its| its == name);
+        Ok(threads.into_iter().find(bears_it))
+    }
+
+    /// The names of all its threads.
+    pub fn thread_names(&self) -> io::Result<Vec<String>> {
+        let threads = self.threads()?.into_iter();
+        Ok(threads.filter_map(|thread| self.name_of(thread)).collect())
+    }
+
+    /// All processes, by PID.
+    pub fn all() -> io::Result<Vec<Process>> {
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir("/proc")? {
+            if let Some(pid) = entry?.file_name().to_str().and_then(|it| it.parse().ok()) {
+                all.push(Process { pid });
+            }
+        }
+        all.sort_unstable_by_key(|one| one.pid);
+        Ok(all)
+    }
+
+    /// Its command line, as it was started with or has written over it; where there is none, its
+    /// name in brackets, as `ps` shows it.
+    pub fn command_line(&self) -> Vec<String> {
+        let text = std::fs::read(self.path("cmdline")).unwrap_or_default();
+        // Each argument ends in NUL; a title that was written over them, in many.
+        let end = text.iter().rposition(|byte| *byte != 0);
+        let Some(end) = end else {
+            let name = self.name_of(self.pid).unwrap_or_default();
+            return vec![format!("[{name}]")];
+        };
+        let arguments = text[..=end].split(|byte| *byte == 0);
+        let lossy = |one: &[u8]| String::from_utf8_lossy(one).into_owned();
+        arguments.map(lossy).collect()
+    }
+
+    /// When it started, in clock ticks since boot: tells it from a later process of the same
+    /// number, and is kept over `exec`.
+    pub fn started(&self) -> io::Result<u64> {
+        let text = std::fs::read(self.path("stat"))?;
+        parse_start(&String::from_utf8_lossy(&text))
+            .ok_or_else(|| io::Error::other("/proc/PID/stat is not what Linux writes"))
+    }
+
+    /// For how long its agent may look for an answer: what its environment says, and the
+    /// longest there is if that cannot be read.
+    fn agent_deadline(&self) -> Duration {
+        let seconds = match std::fs::read(self.path("environ")) {
+            Ok(environment) => parse_deadline(&environment),
+            Err(_) => DEADLINE_LONGEST_SECONDS,
+        };
+        Duration::from_secs_f64(seconds)
+    }
+
+    /// How long its agent's answer may take: once the deadline for those who asked before, once for
+    /// us.
+    pub fn longest_answer(&self) -> Duration {
+        2 * self.agent_deadline() + SLACK
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PID {}", self.pid)
+    }
+}
+
+/// Reads the text of `/proc/PID/status`.
+pub fn parse_status(text: &str) -> Option<Status> {
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+    };
+    let mut users = field("Uid")?.split_whitespace().map(str::parse);
+    Some(Status {
+        name: field("Name")?.to_owned(),
+        state: field("State")?.chars().next()?,
+        process: field("Tgid")?.parse().ok()?,
+        parent: field("PPid")?.parse().ok()?,
+        tracer: field("TracerPid")?.parse().ok()?,
+        users: [
+            users.next()?.ok()?,
+            users.next()?.ok()?,
+            users.next()?.ok()?,
+        ],
+    })
+}
+
+/// Field 22 of `/proc/PID/stat`. The second is the name in parentheses, which may hold
+/// anything, also spaces and parentheses.
+pub fn parse_start(text: &str) -> Option<u64> {
+    let (_, after_name) = text.rsplit_once(')')?;
+    after_name.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// What `/proc/PID/environ` says of the agent's deadline, in seconds; never less than usual.
+pub fn parse_deadline(environment: &[u8]) -> f64 {
+    let value = environment
+        .split(|byte| *byte == 0)
+        .find_map(|entry| {
+            entry
+                .strip_prefix(DEADLINE_VARIABLE.as_bytes())?
+                .strip_prefix(b"=")
+        })
+        .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<f64>().ok())
+        .filter(|seconds| seconds.is_finite());
+    match value {
+        Some(seconds) => seconds.clamp(DEADLINE_SECONDS, DEADLINE_LONGEST_SECONDS),
+        None => DEADLINE_SECONDS,
+    }
+}
+
+/// How long the machine has been up, by the clock that `/proc/PID/stat` counts by (proc(5)).
+pub fn uptime() -> Duration {
+    // SAFETY: the kernel fills in `time`; this clock is always there.
+    let time = unsafe {
+        let mut time: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time);
+        time
+    };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// How long so many clock ticks are, in which `/proc` counts.
+pub fn ticks(count: u64) -> Duration {
+    // SAFETY: takes no memory, changes nothing.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1);
+    Duration::from_secs_f64(count as f64 / per_second as f64)
+}
+
+/// A user's name for messages: `daemon`, or `user 1234` where the number has no name.
+pub fn user_name(user: u32) -> String {
+    let mut entry = std::mem::MaybeUninit::<libc::passwd>::uninit();
+    let mut text = vec![0_u8; 16 * 1024];
+    let mut found = std::ptr::null_mut();
+    // SAFETY: every pointer is to memory of ours that outlives the call, and the length given
+    // is that of `text`. On success `found` is null or points to `entry`, then initialised.
+    let failed = unsafe {
+        libc::getpwuid_r(
+            user,
+            entry.as_mut_ptr(),
+            text.as_mut_ptr().cast(),
+            text.len(),
+            &mut found,
+        )
+    };
+    if failed != 0 || found.is_null() {
+        return format!("user {user}");
+    }
+    // SAFETY: `found` is not null, so `entry` has been filled in, and its `pw_name` points to
+    // a NUL-terminated string within `text`, which is still alive.
+    let name = unsafe { CStr::from_ptr((*found).pw_name) };
+    name.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    const STATUS: &str = "Name:\tpy thon\\n)\nUmask:\t0022\nState:\tT (stopped)\nTgid:\t100\nNgid:\t0\nPid:\t101\nPPid:\t7\nTracerPid:\t0\nUid:\t33\t34\t35\t33\nGid:\t0\t0\t0\t0\n";
+
+    #[test]
+    fn reads_a_status() {
+        let status = parse_status(STATUS).expect("a whole status");
+        assert_eq!(
+            status,
+            Status {
+                name: "py thon\\n)".into(),
+                state: 'T',
+                process: 100,
+                parent: 7,
+                tracer: 0,
+                users: [33, 34, 35],
+            }
+        );
+        assert_eq!(parse_status("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn finds_the_start_behind_any_name() {
+        let text = "1 (a) b (c)) S 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 777 21 22";
+        assert_eq!(parse_start(text), Some(777));
+        assert_eq!(parse_start("1 (a) S 2"), None);
+    }
+
+    #[test]
+    fn the_deadline_is_never_believed_shorter_than_usual() {
+        assert_eq!(parse_deadline(b"A=1\0B=2\0"), DEADLINE_SECONDS);
+        assert_eq!(parse_deadline(b"SLEEPER_AGENT_DEADLINE=12.5\0"), 12.5);
+        assert_eq!(
+            parse_deadline(b"SLEEPER_AGENT_DEADLINE=0.1"),
+            DEADLINE_SECONDS
+        );
+        assert_eq!(
+            parse_deadline(b"X=\0SLEEPER_AGENT_DEADLINE=9e9\0"),
+            DEADLINE_LONGEST_SECONDS
+        );
+        assert_eq!(
+            parse_deadline(b"SLEEPER_AGENT_DEADLINE=soon\0"),
+            DEADLINE_SECONDS
+        );
+    }
+
+    #[test]
+    fn sees_this_process() {
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        let status = us.status().expect("procfs");
+        assert_eq!(status.process, us.pid);
+        assert!(us.threads().expect("procfs").contains(&us.pid));
+        assert!(us.started().expect("procfs") > 0);
+        assert_eq!(us.thread_named("no such thread").expect("procfs"), None);
+        assert!(Process::all().expect("procfs").contains(&us));
+        let started = ticks(us.started().expect("procfs"));
+        assert!(started <= uptime());
+        let first = std::env::args().next();
+        assert_eq!(us.command_line().first(), first.as_ref());
+    }
+
+    #[test]
+    fn names_users() {
+        assert_eq!(user_name(0), "root");
+        assert_eq!(user_name(3_999_999_999), "user 3999999999");
+    }
+}

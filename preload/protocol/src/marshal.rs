@@ -1,0 +1,280 @@
+//! Values in the format of CPython 2's `marshal` (version 0; Python/marshal.c, 2.6 and 2.7).
+//!
+//! The agent writes its state in it ([`MarshalWriter`]), without objects of Python's, so that this
+//! takes nothing but memory. The commands read it ([`parse`]), and believe nothing of it.
+
+/// A value. Texts stay where they were written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// `None`.
+    None,
+    /// `True` or `False`.
+    Bool(bool),
+    /// An `int`, or a `long` that is no larger than one may be.
+    Number(i64),
+    /// A `str`; or a `unicode`, in UTF-8.
+    Text(&'a [u8]),
+    /// A tuple or a list.
+    List(Vec<Value<'a>>),
+    /// A dictionary.
+    Pairs(Vec<(Value<'a>, Value<'a>)>),
+}
+
+/// Deeper values are none of the agent's.
+const DEEPEST: usize = 32;
+
+/// Nor are more in one: each takes some memory, and may have been announced by a byte.
+const MOST: usize = 20_000_000;
+
+/// The value that is written here, and what is behind it; `None` if it is none.
+pub fn parse(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
+    let mut reader = Reader {
+        rest: bytes,
+        left: MOST,
+    };
+    let value = reader.value(DEEPEST)?;
+    Some((value, reader.rest))
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+    /// How many more values there may be.
+    left: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take<const COUNT: usize>(&mut self) -> Option<[u8; COUNT]> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*taken)
+    }
+
+    /// A count, and as many bytes.
+    fn counted(&mut self) -> Option<&'a [u8]> {
+        let count = usize::try_from(i32::from_le_bytes(self.take()?)).ok()?;
+        let (taken, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    /// A `long`: the number of its digits, below zero if it is, and the digits, of 15 bits each.
+    fn long(&mut self) -> Option<i64> {
+        let count = i32::from_le_bytes(self.take()?);
+        // So many fit.
+        let digits = Some(count.unsigned_abs()).filter(|&digits| digits <= 8)?;
+        let mut number: i128 = 0;
+        for digit in 0..digits {
+            number |= i128::from(u16::from_le_bytes(self.take()?) & 0x7fff) << (15 * digit);
+        }
+        i64::try_from(if count < 0 { -number } else { number }).ok()
+    }
+
+    fn value(&mut self, depth: usize) -> Option<Value<'a>> {
+        let depth = depth.checked_sub(1)?;
+        self.left = self.left.checked_sub(1)?;
+        Some(match self.take()? {
+            [b'N'] => Value::None,
+            [b'T'] => Value::Bool(true),
+            [b'F'] => Value::Bool(false),
+            [b'i'] => Value::Number(i32::from_le_bytes(self.take()?).into()),
+            [b'I'] => Value::Number(i64::from_le_bytes(self.take()?)),
+            [b'l'] => Value::Number(self.long()?),
+            [b's' | b'u'] => Value::Text(self.counted()?),
+            [b'(' | b'['] => {
+                let count = usize::try_from(i32::from_le_bytes(self.take()?)).ok()?;
+                // Whatever is announced.
+                let mut values = Vec::with_capacity(count.min(1024));
+                for _ in 0..count {
+                    values.push(self.value(depth)?);
+                }
+                Value::List(values)
+            }
+            [b'{'] => {
+                let mut pairs = Vec::new();
+                while *self.rest.first()? != b'0' {
+                    if pairs.is_empty() {
+                        // As many as there mostly are.
+                        pairs.reserve(6);
+                    }
+                    pairs.push((self.value(depth)?, self.value(depth)?));
+                }
+                self.take::<1>()?;
+                Value::Pairs(pairs)
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl<'a> Value<'a> {
+    /// What a dictionary has under this name.
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        let Value::Pairs(pairs) = self else {
+            return None;
+        };
+        let is_it = |key: &Value| matches!(key, Value::Text(text) if *text == name.as_bytes());
+        pairs
+            .iter()
+            .find(|(key, _)| is_it(key))
+            .map(|(_, value)| value)
+    }
+
+    /// What a tuple or list holds.
+    pub fn list(&self) -> Option<&[Value<'a>]> {
+        match self {
+            Value::List(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// A number that fits.
+    pub fn number<N: TryFrom<i64>>(&self) -> Option<N> {
+        match self {
+            Value::Number(number) => N::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    /// A text; what in it is no text is shown as such (U+FFFD).
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Value::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is `True`.
+    pub fn is_true(&self) -> bool {
+        *self == Value::Bool(true)
+    }
+}
+
+/// Values that are written down one after the other, as long as there is memory.
+#[derive(Default)]
+pub struct MarshalWriter {
+    bytes: Vec<u8>,
+    /// Whether there was no memory for some of it: then it is of no use.
+    is_broken: bool,
+}
+
+impl MarshalWriter {
+    /// Appends bytes as they are: a value that is written already.
+    pub fn raw(&mut self, more: &[u8]) {
+        self.is_broken |= self.bytes.try_reserve(more.len()).is_err();
+        if !self.is_broken {
+            self.bytes.extend_from_slice(more);
+        }
+    }
+
+    /// A number.
+    pub fn number(&mut self, number: i64) {
+        match i32::try_from(number) {
+            Ok(small) => self.letter(b'i', small.to_le_bytes()),
+            Err(_) => self.letter(b'I', number.to_le_bytes()),
+        }
+    }
+
+    /// A `str`; shorter than two gigabytes, as all are here.
+    pub fn text(&mut self, text: &[u8]) {
+        self.letter(b's', (text.len() as i32).to_le_bytes());
+        self.raw(text);
+    }
+
+    /// `True` or `False`.
+    pub fn truth(&mut self, truth: bool) {
+        self.raw(if truth { b"T" } else { b"F" });
+    }
+
+    /// `None`.
+    pub fn none(&mut self) {
+        self.raw(b"N");
+    }
+
+    /// A list of so many values, which follow.
+    pub fn list(&mut self, count: usize) {
+        self.letter(b'[', (count as i32).to_le_bytes());
+    }
+
+    /// A dictionary, of which a name and a value follow, over and over, until [`MarshalWriter::end`].
+    pub fn pairs(&mut self) {
+        self.raw(b"{");
+    }
+
+    /// See [`MarshalWriter::pairs`].
+    pub fn end(&mut self) {
+        self.raw(b"0");
+    }
+
+    /// All of it; `None`, if there was no memory.
+    pub fn finish(self) -> Option<Vec<u8>> {
+        (!self.is_broken).then_some(self.bytes)
+    }
+
+    fn letter<const COUNT: usize>(&mut self, letter: u8, rest: [u8; COUNT]) {
+        self.raw(&[letter]);
+        self.raw(&rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn reads_what_python_writes() {
+        // marshal.dumps({'a': (1, [None, True, u'\xe9']), 'b': -2**40, 'c': 140000000000000L}, 0)
+        let bytes = b"{s\x01\0\0\0a(\x02\0\0\0i\x01\0\0\0[\x03\0\0\0NTu\x02\0\0\0\xc3\xa9\
+            s\x01\0\0\0bI\0\0\0\0\0\xff\xff\xffs\x01\0\0\0cl\x04\0\0\0\0@\x89\x14Q}\x03\x000";
+        let (value, rest) = parse(bytes).expect("a value");
+        assert_eq!(rest, b"");
+        let list = value.get("a").and_then(Value::list).expect("a list");
+        assert_eq!(list[0].number(), Some(1_u8));
+        assert_eq!(
+            list[1].list().expect("a list")[2].text().as_deref(),
+            Some("é")
+        );
+        assert_eq!(value.get("b").and_then(Value::number), Some(-1_i64 << 40));
+        assert_eq!(
+            value.get("c").and_then(Value::number),
+            Some(140_000_000_000_000_i64)
+        );
+        assert_eq!(value.get("d"), None);
+    }
+
+    #[test]
+    fn leaves_what_is_behind_it() {
+        assert_eq!(parse(b"NTF"), Some((Value::None, &b"TF"[..])));
+    }
+
+    #[test]
+    fn refuses_what_is_none() {
+        let deep = b"(\x01\0\0\0".repeat(100);
+        for bytes in [
+            &b""[..],
+            b"i\x01\0",
+            b"s\xff\xff\xff\x7fabc",
+            b"s\xff\xff\xff\xffabc",
+            b"{NN",
+            b"l\x10\0\0\0",
+            b"g",
+            &deep,
+        ] {
+            assert_eq!(parse(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn writes_as_marshal_does() {
+        let mut words = MarshalWriter::default();
+        words.pairs();
+        words.text(b"a");
+        words.list(4);
+        words.number(-2);
+        words.number(1 << 40);
+        words.truth(true);
+        words.none();
+        words.end();
+        // marshal.dumps({'a': [-2, 1 << 40, True, None]}, 0)
+        let expected = b"{s\x01\0\0\0a[\x04\0\0\0i\xfe\xff\xff\xffI\0\0\0\0\0\x01\0\0TN0";
+        assert_eq!(words.finish().as_deref(), Some(&expected[..]));
+    }
+}

@@ -1,0 +1,296 @@
+//! The desk: where who asks and the worker hand over to each other.
+//!
+//! Who asks may have been interrupted anywhere, by a debugger, so there is no lock: the desk is
+//! claimed, the request laid down and the answer accepted by comparing and swapping single words,
+//! and every wait for them has a deadline. Nothing here knows of Python.
+
+use std::ffi::c_char;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use crate::agent::page::Heap;
+use crate::system::futex::{self, Instant};
+use protocol::question::{LONGEST_QUESTION, Question};
+
+/// When the desk was claimed, in nanoseconds ([`Instant`]); 0: it is free.
+static CLAIMED: AtomicU64 = AtomicU64::new(0);
+
+/// The futex that those wait on who find the desk claimed: counts the times it became free.
+static FREED: AtomicU32 = AtomicU32::new(0);
+
+/// The request on the desk: its number times four, plus one of these. The thread that asks and
+/// the worker agree by comparing and swapping this one word.
+static REQUEST: AtomicU32 = AtomicU32::new(0);
+const NOTHING: u32 = 0;
+const ASKED: u32 = 1;
+const ANSWERED: u32 = 2;
+const STATE: u32 = 3;
+
+/// What is asked for, in words ([`Question`]). Laid down before the request, by who has claimed the
+/// desk.
+static WORDS: [AtomicU8; LONGEST_QUESTION] = [const { AtomicU8::new(0) }; LONGEST_QUESTION];
+static LENGTH: AtomicUsize = AtomicUsize::new(0);
+
+/// The last answer: its text, or null and a number that says why there is none.
+static TEXT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
+static FAILURE: AtomicU32 = AtomicU32::new(0);
+
+/// The answer before, kept until the next one: somebody may still be copying it.
+static FORMER: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
+
+/// The right to ask, and to use the pages of `answer.rs`: one thread has it at a time.
+pub struct Claim {
+    at: u64,
+    /// Whether another thread had the desk, and has had it for too long: it was taken out of
+    /// the agent by a debugger, or is stopped; it may come back and go on.
+    pub taken_over: bool,
+}
+
+impl Claim {
+    /// Claims the desk; `None` if it is not free by the deadline. A claim that is older than
+    /// `stale` nanoseconds is taken over.
+    ///
+    /// Any thread, interrupted or not.
+    pub fn take(deadline: Instant, stale: u64) -> Option<Claim> {
+        loop {
+            let freed = FREED.load(Ordering::SeqCst);
+            let holder = CLAIMED.load(Ordering::SeqCst);
+            let now = Instant::now();
+            if (holder == 0 || now.0.saturating_sub(holder) > stale)
+                && CLAIMED
+                    .compare_exchange(holder, now.0, Ordering::SeqCst, Ordering::SeqCst)
+                    .is_ok()
+            {
+                return Some(Claim {
+                    at: now.0,
+                    taken_over: holder != 0,
+                });
+            }
+            if holder != 0 && !futex::wait_while(&FREED, freed, Some(deadline)) {
+                return None;
+            }
+        }
+    }
+
+    /// Whether the desk is still ours: it may have been taken over.
+    pub fn holds(&self) -> bool {
+        CLAIMED.load(Ordering::SeqCst) == self.at
+    }
+
+    /// Lays a request down, has `call` wake the worker, and waits; `None` if there is no
+    /// answer by the deadline, which is thrown away should it come yet. The answer is a text of
+    /// [`Heap`], or the number that was given to [`publish`].
+    pub fn ask(
+        &self,
+        wanted: &Question,
+        deadline: Instant,
+        call: impl FnOnce(),
+    ) -> Option<Result<*const c_char, u32>> {
+        let words = wanted.words();
+        for (place, &byte) in WORDS.iter().zip(words.as_bytes()) {
+            place.store(byte, Ordering::SeqCst);
+        }
+        LENGTH.store(words.as_bytes().len(), Ordering::SeqCst);
+        let number = (REQUEST.load(Ordering::SeqCst) | STATE).wrapping_add(1);
+        let asked = number | ASKED;
+        REQUEST.store(asked, Ordering::SeqCst);
+        call();
+        while REQUEST.load(Ordering::SeqCst) == asked
+            && futex::wait_while(&REQUEST, asked, Some(deadline))
+        {}
+        // Too late from here on: either the answer has just come, or it will be thrown away.
+        let withdrawn = REQUEST
+            .compare_exchange(asked, number | NOTHING, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok();
+        if withdrawn {
+            return None;
+        }
+        let text = TEXT.load(Ordering::SeqCst).cast_const();
+        Some(if text.is_null() {
+            Err(FAILURE.load(Ordering::SeqCst))
+        } else {
+            Ok(text)
+        })
+    }
+}
+
+/// Frees the desk, if it is still ours; also where a panic unwinds the thread that asks.
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if CLAIMED
+            .compare_exchange(self.at, 0, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+        {
+            FREED.fetch_add(1, Ordering::SeqCst);
+            futex::wake(&FREED);
+        }
+    }
+}
+
+/// The request that waits for the worker, if there is one. On the worker.
+pub fn request() -> Option<u32> {
+    let request = REQUEST.load(Ordering::SeqCst);
+    (request & STATE == ASKED).then_some(request)
+}
+
+/// What is asked for by this request; `None` if it waits no longer. On the worker.
+pub fn wanted(of: u32) -> Option<Question> {
+    let mut words = [0; LONGEST_QUESTION];
+    let words = words.get_mut(..LENGTH.load(Ordering::SeqCst))?;
+    for (byte, place) in words.iter_mut().zip(&WORDS) {
+        *byte = place.load(Ordering::SeqCst);
+    }
+    // The next one's may be among them; then that is asked for by now.
+    let wanted = Question::parse(words);
+    wanted.filter(|_| request() == Some(of))
+}
+
+/// Lays down an answer to a request, a text of [`Heap`] or a number that says why there is none,
+/// and tells who asked; throws it away if they have given up. On the worker.
+pub fn publish(request: u32, result: Result<*const c_char, u32>) {
+    let text = result.unwrap_or_else(|failure| {
+        FAILURE.store(failure, Ordering::SeqCst);
+        ptr::null()
+    });
+    let before = TEXT.swap(text.cast_mut(), Ordering::SeqCst);
+    let answered = request & !STATE | ANSWERED;
+    if REQUEST
+        .compare_exchange(request, answered, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok()
+    {
+        let former = FORMER.swap(before, Ordering::SeqCst);
+        // SAFETY: two answers old, so given up; it came from `Heap`, or is null.
+        unsafe { Heap::free(former) };
+        // Last: who is told may fork, and the child must find all of this done.
+        futex::wake(&REQUEST);
+    } else {
+        TEXT.store(before, Ordering::SeqCst);
+        // SAFETY: nobody was told of it.
+        unsafe { Heap::free(text) };
+    }
+}
+
+/// In a forked child: whatever was asked, was asked of the parent.
+pub fn forget() {
+    CLAIMED.store(0, Ordering::SeqCst);
+    REQUEST.fetch_and(!STATE, Ordering::SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::{CStr, CString};
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn copy(text: &str) -> *const c_char {
+        Heap::copy(&[text.as_bytes()], 0)
+    }
+
+    /// One test, as there is one desk. Miri runs it with as many interleavings as it is asked for
+    /// (`make miri`), and would notice a text that is read after it was freed, or leaked.
+    #[test]
+    fn everyone_gets_an_answer_that_is_whole() {
+        static BELL: AtomicU32 = AtomicU32::new(0);
+        static CLOSED: AtomicBool = AtomicBool::new(false);
+        const ASKERS: usize = 3;
+        const QUESTIONS: usize = if cfg!(miri) { 4 } else { 2000 };
+
+        let worker = thread::spawn(|| {
+            let mut heard = 0;
+            let mut served = 0_u32;
+            while !CLOSED.load(Ordering::SeqCst) {
+                futex::wait_while(&BELL, heard, Some(Instant::now().after(SECOND / 100)));
+                heard = BELL.load(Ordering::SeqCst);
+                while let Some(request) = request() {
+                    let Some(Question { facts, .. }) = wanted(request) else {
+                        continue;
+                    };
+                    served += 1;
+                    publish(
+                        request,
+                        if served.is_multiple_of(3) {
+                            Err(served)
+                        } else {
+                            Ok(copy(&format!("answer {served}, facts: {facts}")))
+                        },
+                    );
+                }
+            }
+        });
+        let askers: Vec<_> = (0..ASKERS)
+            .map(|asker| {
+                thread::spawn(move || {
+                    for turn in 0..QUESTIONS {
+                        let claim = Claim::take(Instant::now().after(60 * SECOND), 3600 * SECOND)
+                            .expect("our turn comes");
+                        assert!(!claim.taken_over);
+                        // Now and then somebody has no patience at all.
+                        let patience = if (turn + asker) % 4 == 0 {
+                            0
+                        } else {
+                            60 * SECOND
+                        };
+                        let facts = turn % 3 == 0;
+                        let wanted = Question {
+                            facts,
+                            ..Question::default()
+                        };
+                        let answer = claim.ask(&wanted, Instant::now().after(patience), || {
+                            BELL.fetch_add(1, Ordering::SeqCst);
+                            futex::wake(&BELL);
+                        });
+                        assert!(claim.holds());
+                        match answer {
+                            Some(Ok(text)) => {
+                                // SAFETY: a fresh answer, and the desk is still claimed.
+                                let text = unsafe { CStr::from_ptr(text) };
+                                let text: CString = text.to_owned();
+                                let text = text.to_str().expect("it is text");
+                                assert!(text.ends_with(&format!(", facts: {facts}")), "{text}");
+                            }
+                            Some(Err(number)) => assert!(number.is_multiple_of(3)),
+                            None => assert_eq!(patience, 0),
+                        }
+                    }
+                })
+            })
+            .collect();
+        for asker in askers {
+            asker.join().expect("it found all as it should be");
+        }
+        CLOSED.store(true, Ordering::SeqCst);
+        worker.join().expect("it served all");
+
+        // A claim that is too old is taken over, and its holder notices.
+        let lost = Claim::take(Instant::now(), 3600 * SECOND).expect("it is free");
+        assert!(Claim::take(Instant::now().after(SECOND / 100), 3600 * SECOND).is_none());
+        thread::sleep(std::time::Duration::from_millis(5));
+        let other = Claim::take(Instant::now(), SECOND / 1000).expect("it is stale");
+        assert!(other.taken_over && other.holds() && !lost.holds());
+        drop(lost);
+        assert!(other.holds(), "what is not ours is not given back");
+        drop(other);
+
+        // What was asked before a fork is nobody's after it.
+        let claim = Claim::take(Instant::now(), 3600 * SECOND).expect("it is free");
+        assert!(
+            claim
+                .ask(&Question::default(), Instant::now(), || {})
+                .is_none()
+        );
+        forget();
+        assert!(request().is_none());
+        assert!(Claim::take(Instant::now(), 3600 * SECOND).is_some());
+        forget();
+        for text in [
+            TEXT.swap(ptr::null_mut(), Ordering::SeqCst),
+            FORMER.swap(ptr::null_mut(), Ordering::SeqCst),
+        ] {
+            // SAFETY: nobody else is left; from `Heap`, or null.
+            unsafe { Heap::free(text) };
+        }
+    }
+}

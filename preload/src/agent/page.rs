@@ -1,0 +1,330 @@
+//! Where answers are written: memory of our own that needs neither `malloc` nor a lock.
+//!
+//! Every answer has an [`AnswerHeader`] directly before its text and a NUL after it.
+//!
+//! Two kinds: [`Page`], which a walk or a refusal is written to by the thread that asked (who
+//! may have been interrupted inside `malloc`), and [`Heap`], which the worker makes under the
+//! GIL, on a thread of ours.
+
+use std::ffi::c_char;
+use std::fmt;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+use protocol::answer::AnswerHeader;
+use protocol::names::ANSWER_MAGIC;
+
+const HEADER: usize = size_of::<AnswerHeader>();
+
+/// What is said where there is no memory to say more.
+const CUT: &[u8] = b"\n... cut here: no memory for more\n";
+
+/// Sizes tried for a walk's page, in bytes. Only what is written to is ever backed by memory.
+const PAGE_SIZES: [usize; 3] = [16 << 20, 1 << 20, 64 << 10];
+
+/// The mapping that holds the last walk, and its size. Only the thread that has claimed the
+/// desk (see `request.rs`) touches them.
+static MAPPING: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static MAPPING_SIZE: AtomicUsize = AtomicUsize::new(0);
+
+/// The page for one-line answers, and for a walk where no memory can be mapped.
+#[repr(C, align(16))]
+struct Spare(std::cell::UnsafeCell<[u8; 4096]>);
+// SAFETY: only the thread that has claimed the desk writes to it.
+unsafe impl Sync for Spare {}
+static SPARE: Spare = Spare(std::cell::UnsafeCell::new([0; 4096]));
+
+/// An answer being written.
+pub struct Page {
+    start: *mut u8,
+    size: usize,
+    length: usize,
+    cut: bool,
+}
+
+impl Page {
+    /// The small page, for a line.
+    ///
+    /// # Safety
+    /// The caller has claimed the desk: nobody else writes, and the text of the answer
+    /// before this one is given up.
+    pub unsafe fn small() -> Self {
+        let start = SPARE.0.get().cast::<u8>();
+        // Whoever still reads the answer before this one from outside shall see that it is gone.
+        // SAFETY: the page begins with room for a header, and is the caller's.
+        unsafe { start.cast::<AnswerHeader>().write_bytes(0, 1) };
+        Self {
+            start,
+            size: size_of::<Spare>(),
+            length: 0,
+            cut: false,
+        }
+    }
+
+    /// A page for many threads' stacks; the small one if the kernel gives no memory.
+    ///
+    /// # Safety
+    /// As for [`Page::small`].
+    pub unsafe fn large() -> Self {
+        for size in PAGE_SIZES {
+            // SAFETY: a new private mapping; mmap is a system call and takes no lock of libc's.
+            let start = unsafe {
+                libc::mmap(
+                    ptr::null_mut(),
+                    size,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                    -1,
+                    0,
+                )
+            };
+            if start != libc::MAP_FAILED {
+                MAPPING_SIZE.store(size, Ordering::Relaxed);
+                MAPPING.store(start.cast(), Ordering::Relaxed);
+                return Self {
+                    start: start.cast(),
+                    size,
+                    length: 0,
+                    cut: false,
+                };
+            }
+        }
+        // SAFETY: passed on to the caller.
+        unsafe { Self::small() }
+    }
+
+    /// Leaves the mapping of the walk before to whoever is still at it.
+    pub fn abandon() {
+        MAPPING.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    /// Gives back the mapping of the walk before.
+    ///
+    /// # Safety
+    /// As for [`Page::small`].
+    pub unsafe fn give_back() {
+        let start = MAPPING.swap(ptr::null_mut(), Ordering::Relaxed);
+        if !start.is_null() {
+            // SAFETY: mapped by `large`, and its text is given up by asking again.
+            unsafe { libc::munmap(start.cast(), MAPPING_SIZE.load(Ordering::Relaxed)) };
+        }
+    }
+
+    /// Forgets what has been written.
+    pub fn begin_again(&mut self) {
+        self.length = 0;
+        self.cut = false;
+    }
+
+    /// Appends bytes as they are.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let room = self.size - HEADER - CUT.len() - 1 - self.length;
+        let count = bytes.len().min(room);
+        self.cut |= count < bytes.len();
+        // SAFETY: `count` bytes fit behind the header, in memory that is ours.
+        unsafe {
+            ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.add(HEADER + self.length), count);
+        }
+        self.length += count;
+    }
+
+    /// Appends bytes with control characters and NUL as `\xNN`, as the snippet does.
+    pub fn push_printable(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if (byte < 32 && byte != b'\t') || byte == 127 {
+                let digit = |value: u8| b"0123456789abcdef"[value as usize];
+                self.push(&[b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
+            } else {
+                self.push(&[byte]);
+            }
+        }
+    }
+
+    /// Whether the page is full.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Ends the text and returns its address, good until the next claim of the desk.
+    pub fn finish(mut self) -> *const c_char {
+        if self.cut {
+            // SAFETY: `push` always leaves room for this.
+            unsafe {
+                ptr::copy_nonoverlapping(
+                    CUT.as_ptr(),
+                    self.start.add(HEADER + self.length),
+                    CUT.len(),
+                );
+            }
+            self.length += CUT.len();
+        }
+        // What is not needed goes back at once: address space may be limited.
+        let used = (HEADER + self.length + 1).next_multiple_of(4096);
+        if self.start == MAPPING.load(Ordering::Relaxed) && used < self.size {
+            // The size goes first: a child that is forked in between must not believe that what
+            // it maps there itself is ours.
+            MAPPING_SIZE.store(used, Ordering::Relaxed);
+            // SAFETY: the tail of our own mapping, cut at a multiple of the page size, or, where
+            // pages are larger, refused.
+            if unsafe { libc::munmap(self.start.add(used).cast(), self.size - used) } != 0 {
+                MAPPING_SIZE.store(self.size, Ordering::Relaxed);
+            }
+        }
+        // SAFETY: the page is larger than header, text and NUL together.
+        unsafe { seal(self.start, self.length, 0) }
+    }
+}
+
+impl fmt::Write for Page {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// The number of the next answer; 0 is that of the constant ones.
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+/// Writes header and NUL around a text of `length` bytes that stands behind the header's place.
+///
+/// # Safety
+/// `start` points to HEADER + `length` + 1 writable bytes, aligned for the header.
+unsafe fn seal(start: *mut u8, length: usize, question: u64) -> *const c_char {
+    // SAFETY: the caller's.
+    unsafe {
+        start.cast::<AnswerHeader>().write(AnswerHeader {
+            magic: ANSWER_MAGIC,
+            length: length as u64,
+            number: NUMBER.fetch_add(1, Ordering::SeqCst),
+            question,
+        });
+        start.add(HEADER + length).write(0);
+        start.add(HEADER).cast_const().cast()
+    }
+}
+
+/// The header of an answer.
+///
+/// # Safety
+/// `text` came from this module and is still good.
+pub unsafe fn header(text: *const c_char) -> AnswerHeader {
+    // SAFETY: the header stands directly before the text.
+    unsafe { text.cast::<u8>().sub(HEADER).cast::<AnswerHeader>().read() }
+}
+
+/// Copies the text of an answer; `None` where there is no memory.
+///
+/// # Safety
+/// `text` is a fresh answer, and nobody can replace it meanwhile. On a thread that may allocate.
+pub unsafe fn copy(text: *const c_char) -> Option<Vec<u8>> {
+    // SAFETY: the caller's.
+    let bytes = unsafe {
+        let length = header(text).length as usize;
+        std::slice::from_raw_parts(text.cast::<u8>(), length)
+    };
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).ok()?;
+    copy.extend_from_slice(bytes);
+    Some(copy)
+}
+
+/// An answer on the heap, made by the worker.
+pub struct Heap;
+
+impl Heap {
+    /// Copies a text that is in pieces, the answer to this question ([`AnswerHeader::question`]); null
+    /// where `malloc` gives no memory.
+    ///
+    /// Only on a thread of our own: it calls `malloc`.
+    pub fn copy(pieces: &[&[u8]], question: u64) -> *const c_char {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        // SAFETY: malloc's memory is aligned for the header and large enough.
+        unsafe {
+            let start = libc::malloc(HEADER + length + 1).cast::<u8>();
+            if start.is_null() {
+                return ptr::null();
+            }
+            let mut end = start.add(HEADER);
+            for piece in pieces {
+                ptr::copy_nonoverlapping(piece.as_ptr(), end, piece.len());
+                end = end.add(piece.len());
+            }
+            seal(start, length, question)
+        }
+    }
+
+    /// Frees a text made by [`Heap::copy`]; null is let pass.
+    ///
+    /// # Safety
+    /// Nobody reads it any more; on a thread of our own.
+    pub unsafe fn free(text: *const c_char) {
+        if !text.is_null() {
+            // SAFETY: the block began HEADER bytes before the text.
+            unsafe { libc::free(text.cast::<u8>().sub(HEADER).cast_mut().cast()) };
+        }
+    }
+}
+
+/// A constant answer, for when not even the page may be written to.
+#[repr(C)]
+pub struct Constant<const LENGTH: usize> {
+    header: AnswerHeader,
+    text: [u8; LENGTH],
+}
+
+impl<const LENGTH: usize> Constant<LENGTH> {
+    /// From a text of this length that ends in NUL.
+    pub const fn new(text: &[u8]) -> Self {
+        let mut answer = Self {
+            header: AnswerHeader {
+                magic: ANSWER_MAGIC,
+                length: LENGTH as u64 - 1,
+                number: 0,
+                question: 0,
+            },
+            text: [0; LENGTH],
+        };
+        answer.text.copy_from_slice(text);
+        answer
+    }
+
+    /// The address of its text, good for ever.
+    pub fn text(&'static self) -> *const c_char {
+        self.text.as_ptr().cast()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+    use std::fmt::Write;
+
+    #[test]
+    fn a_page_is_sealed_escaped_and_cut() {
+        // SAFETY: no other test touches the pages.
+        unsafe {
+            let mut page = Page::large();
+            write!(page, "line {}: ", 7).unwrap();
+            page.push_printable(b"a\0\x1b[1m\tz");
+            let text = page.finish();
+            assert_eq!(
+                CStr::from_ptr(text).to_bytes(),
+                b"line 7: a\\x00\\x1b[1m\tz"
+            );
+            assert_eq!(header(text).length, 22);
+            Page::give_back();
+
+            let mut page = Page::small();
+            for _ in 0..1000 {
+                page.push(b"0123456789");
+            }
+            let text = page.finish();
+            assert!(CStr::from_ptr(text).to_bytes().ends_with(CUT));
+            assert_eq!(
+                header(text).length as usize,
+                size_of::<Spare>() - HEADER - 1
+            );
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Lets go of what the agent keeps in the interpreter, when that ends.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::agent::stage::ENDED;
+use crate::collect::snippet;
+use crate::cpython::api::Python;
+use crate::cpython::thread_states;
+
+/// Whether [`after_finalize`] stands in the interpreter's list of exit functions.
+static HOOKED_EXIT: AtomicBool = AtomicBool::new(false);
+
+/// Has [`after_finalize`] called when the interpreter ends, once in each of its lives; false if
+/// it cannot be.
+///
+/// # Safety
+/// Holding the GIL, which guards the list of exit functions.
+pub unsafe fn hook_exit(python: &Python) -> bool {
+    if !HOOKED_EXIT.load(Ordering::Relaxed) {
+        // SAFETY: `after_finalize` stays mapped.
+        let hooked = unsafe { (python.Py_AtExit)(after_finalize) } == 0;
+        HOOKED_EXIT.store(hooked, Ordering::Relaxed);
+        ENDED.store(false, Ordering::Relaxed);
+    }
+    HOOKED_EXIT.load(Ordering::Relaxed)
+}
+
+/// At the very end of `Py_Finalize`, on its thread: the interpreter is gone, its objects too. The
+/// parked thread stays, for the case that there is a next one.
+unsafe extern "C" fn after_finalize() {
+    // `Py_Finalize` empties its list of exit functions as it calls them (Python/pythonrun.c,
+    // `call_ll_exitfuncs`), so the next life has to enter this one again.
+    HOOKED_EXIT.store(false, Ordering::Relaxed);
+    snippet::forget();
+    thread_states::forget();
+    ENDED.store(true, Ordering::Relaxed);
+}

@@ -1,0 +1,315 @@
+//! The C API of CPython 2.6 and 2.7, as looked up in the running process: what depends on the
+//! interpreter's version stands here, and the object layouts in `walk.rs`.
+//!
+//! pyo3-ffi gives the names of the types. Its macros and structs describe Python 3, so nothing
+//! here reads through them: reference counts go through the exported functions.
+
+use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::ptr;
+
+pub use pyo3_ffi::{
+    METH_NOARGS, METH_O, METH_VARARGS, Py_file_input, Py_ssize_t, PyInterpreterState, PyObject,
+    PyThreadState,
+};
+
+/// `int (*)(void *)`, as `Py_AddPendingCall` wants it (Include/ceval.h).
+pub type PendingCall = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
+
+/// `PyMethodDef` of Python 2 (Include/methodobject.h).
+#[repr(C)]
+pub struct MethodDefinition {
+    /// Name in the module; null ends the table.
+    pub name: *const c_char,
+    /// The function.
+    pub function: Option<Function>,
+    /// `METH_…`.
+    pub flags: c_int,
+    /// Its doc string.
+    pub doc: *const c_char,
+}
+
+/// `struct _inittab` (Include/import.h): a module that is built in.
+#[repr(C)]
+pub struct BuiltIn {
+    /// Its name; null ends the table.
+    pub name: *const c_char,
+    /// Makes it, and puts it into `sys.modules`; null for those that are there from the start.
+    pub start: Option<unsafe extern "C-unwind" fn()>,
+}
+
+/// A function as C has it: `PyCFunction` (Include/methodobject.h).
+pub type Function = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+
+/// A function's definition, without a doc string; `name` stands still.
+pub const fn method(name: *const c_char, function: Function, flags: c_int) -> MethodDefinition {
+    MethodDefinition {
+        name,
+        function: Some(function),
+        flags,
+        doc: ptr::null(),
+    }
+}
+
+/// Definitions in a static: CPython 2 keeps pointers to them.
+pub struct Methods<const COUNT: usize>(pub [MethodDefinition; COUNT]);
+// SAFETY: read by CPython under the GIL, never changed.
+unsafe impl<const COUNT: usize> Sync for Methods<COUNT> {}
+
+macro_rules! python_api {
+    (
+        functions { $( $function:ident : fn($($argument:ty),*) $(-> $result:ty)?; )* }
+        data { $( $datum:ident : $type:ty; )* }
+    ) => {
+        /// Every function and variable that the agent uses, at its address in this process.
+        ///
+        /// "C-unwind" because an interpreter may end a thread from inside a call (`pthread_exit`).
+        #[allow(non_snake_case, missing_docs)]
+        pub struct Python {
+            $( pub $function: unsafe extern "C-unwind" fn($($argument),*) $(-> $result)?, )*
+            $( pub $datum: *mut $type, )*
+            /// `Py_InitModule4` under the name this build exports.
+            pub init_module: InitModule,
+            /// Compared with objects' types by the walk: the addresses of the type objects.
+            pub frame_type: usize,
+            /// As above.
+            pub code_type: usize,
+            /// As above.
+            pub string_type: usize,
+            /// As above.
+            pub dict_type: usize,
+            /// The type of all instances of old-style classes.
+            pub instance_type: usize,
+            /// Whether a character of `unicode` has four bytes; else it has two.
+            pub has_wide_unicode: bool,
+            /// Whether it is CPython 2.6; else it is 2.7.
+            pub is_2_6: bool,
+        }
+
+        impl Python {
+            /// Looks everything up; the error is the name of a symbol that is not there.
+            pub fn look_up(
+                find: &dyn Fn(&'static CStr) -> Option<usize>,
+                is_2_6: bool,
+            ) -> Result<Self, &'static str> {
+                let need = |name: &'static CStr| {
+                    find(name).ok_or(name.to_str().unwrap_or("a symbol"))
+                };
+                Ok(Self {
+                    $( $function: {
+                        let address = need(named(concat!(stringify!($function), "\0")))?;
+                        // SAFETY: the symbol is this function of CPython 2 (the version was
+                        // checked), whose prototype in Include/*.h is the one given below.
+                        unsafe { std::mem::transmute::<usize, unsafe extern "C-unwind" fn($($argument),*) $(-> $result)?>(address) }
+                    }, )*
+                    $( $datum: need(named(concat!(stringify!($datum), "\0")))? as *mut $type, )*
+                    init_module: {
+                        // Python 2 names it for the size of Py_ssize_t and for debug builds
+                        // (Include/modsupport.h).
+                        let address = find(c"Py_InitModule4_64")
+                            .or_else(|| find(c"Py_InitModule4TraceRefs_64"))
+                            .ok_or("Py_InitModule4_64")?;
+                        // SAFETY: as above.
+                        unsafe { std::mem::transmute::<usize, InitModule>(address) }
+                    },
+                    frame_type: need(c"PyFrame_Type")?,
+                    code_type: need(c"PyCode_Type")?,
+                    string_type: need(c"PyString_Type")?,
+                    dict_type: need(c"PyDict_Type")?,
+                    instance_type: need(c"PyInstance_Type")?,
+                    // Its functions are named for it (Include/unicodeobject.h).
+                    has_wide_unicode: find(c"PyUnicodeUCS4_FromUnicode").is_some(),
+                    is_2_6,
+                })
+            }
+        }
+    };
+}
+
+/// `Py_InitModule4` (Include/modsupport.h): name, methods, doc, self, API version.
+pub type InitModule = unsafe extern "C-unwind" fn(
+    *const c_char,
+    *mut MethodDefinition,
+    *const c_char,
+    *mut PyObject,
+    c_int,
+) -> *mut PyObject;
+
+/// The API version of CPython 2.5 to 2.7 (Include/modsupport.h, PYTHON_API_VERSION).
+pub const API_VERSION: c_int = 1013;
+
+python_api! {
+    functions {
+        Py_AddPendingCall: fn(PendingCall, *mut c_void) -> c_int;
+        Py_IsInitialized: fn() -> c_int;
+        Py_GetRecursionLimit: fn() -> c_int;
+        Py_AtExit: fn(unsafe extern "C" fn()) -> c_int;
+        Py_GetArgcArgv: fn(*mut c_int, *mut *mut *mut c_char);
+        PyEval_ThreadsInitialized: fn() -> c_int;
+        PyEval_InitThreads: fn();
+        PyEval_AcquireLock: fn();
+        PyEval_ReleaseLock: fn();
+        PyEval_SaveThread: fn() -> *mut PyThreadState;
+        PyEval_RestoreThread: fn(*mut PyThreadState);
+        PyEval_GetBuiltins: fn() -> *mut PyObject;
+        PyEval_GetFrame: fn() -> *mut PyObject;
+        PyCode_Addr2Line: fn(*mut PyObject, c_int) -> c_int;
+        PyCFunction_NewEx: fn(*mut MethodDefinition, *mut PyObject, *mut PyObject) -> *mut PyObject;
+        PyEval_EvalCode: fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
+        PyInterpreterState_Head: fn() -> *mut PyInterpreterState;
+        PyInterpreterState_Next: fn(*mut PyInterpreterState) -> *mut PyInterpreterState;
+        PyThreadState_New: fn(*mut PyInterpreterState) -> *mut PyThreadState;
+        PyThreadState_Clear: fn(*mut PyThreadState);
+        PyThreadState_Delete: fn(*mut PyThreadState);
+        PyThreadState_Swap: fn(*mut PyThreadState) -> *mut PyThreadState;
+        PySys_GetObject: fn(*mut c_char) -> *mut PyObject;
+        PySys_SetObject: fn(*mut c_char, *mut PyObject) -> c_int;
+        PyImport_GetModuleDict: fn() -> *mut PyObject;
+        PyImport_ImportModuleNoBlock: fn(*const c_char) -> *mut PyObject;
+        Py_CompileStringFlags: fn(*const c_char, *const c_char, c_int, *mut c_void) -> *mut PyObject;
+        PyObject_CallObject: fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+        _PyObject_GetDictPtr: fn(*mut PyObject) -> *mut *mut PyObject;
+        PyClass_IsSubclass: fn(*mut PyObject, *mut PyObject) -> c_int;
+        PyType_IsSubtype: fn(*mut PyObject, *mut PyObject) -> c_int;
+        PyObject_GetAttrString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
+        PyObject_Hash: fn(*mut PyObject) -> c_long;
+        PyObject_IsTrue: fn(*mut PyObject) -> c_int;
+        PyObject_Size: fn(*mut PyObject) -> Py_ssize_t;
+        PyObject_Repr: fn(*mut PyObject) -> *mut PyObject;
+        PyObject_Str: fn(*mut PyObject) -> *mut PyObject;
+        PyDict_New: fn() -> *mut PyObject;
+        PyDict_Clear: fn(*mut PyObject);
+        PyDict_Copy: fn(*mut PyObject) -> *mut PyObject;
+        PyDict_Size: fn(*mut PyObject) -> Py_ssize_t;
+        PyDict_Next: fn(*mut PyObject, *mut Py_ssize_t, *mut *mut PyObject, *mut *mut PyObject) -> c_int;
+        PyDict_Keys: fn(*mut PyObject) -> *mut PyObject;
+        PyDict_GetItem: fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+        PyDict_SetItem: fn(*mut PyObject, *mut PyObject, *mut PyObject) -> c_int;
+        PyDict_DelItem: fn(*mut PyObject, *mut PyObject) -> c_int;
+        PyDict_GetItemString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
+        PyDict_SetItemString: fn(*mut PyObject, *const c_char, *mut PyObject) -> c_int;
+        PyList_New: fn(Py_ssize_t) -> *mut PyObject;
+        PyList_Append: fn(*mut PyObject, *mut PyObject) -> c_int;
+        PyList_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
+        PyList_Size: fn(*mut PyObject) -> Py_ssize_t;
+        PyList_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
+        PySet_Size: fn(*mut PyObject) -> Py_ssize_t;
+        _PySet_NextEntry: fn(*mut PyObject, *mut Py_ssize_t, *mut *mut PyObject, *mut c_long) -> c_int;
+        _PyLong_NumBits: fn(*mut PyObject) -> usize;
+        PyInt_FromLong: fn(c_long) -> *mut PyObject;
+        PyInt_AsLong: fn(*mut PyObject) -> c_long;
+        PyTuple_New: fn(Py_ssize_t) -> *mut PyObject;
+        PyTuple_Size: fn(*mut PyObject) -> Py_ssize_t;
+        PyTuple_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
+        PyTuple_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
+        PyString_FromString: fn(*const c_char) -> *mut PyObject;
+        PyString_FromStringAndSize: fn(*const c_char, Py_ssize_t) -> *mut PyObject;
+        PyString_AsStringAndSize: fn(*mut PyObject, *mut *mut c_char, *mut Py_ssize_t) -> c_int;
+        PyMarshal_WriteObjectToString: fn(*mut PyObject, c_int) -> *mut PyObject;
+        PyErr_Fetch: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
+        PyErr_NormalizeException: fn(*mut *mut PyObject, *mut *mut PyObject, *mut *mut PyObject);
+        PyErr_Restore: fn(*mut PyObject, *mut PyObject, *mut PyObject);
+        PyErr_GivenExceptionMatches: fn(*mut PyObject, *mut PyObject) -> c_int;
+        PyErr_Clear: fn();
+        PyErr_BadArgument: fn() -> c_int;
+        PyErr_NoMemory: fn() -> *mut PyObject;
+        Py_IncRef: fn(*mut PyObject);
+        Py_DecRef: fn(*mut PyObject);
+    }
+    data {
+        _PyThreadState_Current: *mut PyThreadState;
+        _Py_Ticker: c_int;
+        PyImport_Inittab: *mut BuiltIn;
+        _Py_NoneStruct: PyObject;
+        _Py_TrueStruct: PyObject;
+        _Py_ZeroStruct: PyObject;
+        PyExc_MemoryError: *mut PyObject;
+        PyExc_SystemExit: *mut PyObject;
+        PyExc_KeyboardInterrupt: *mut PyObject;
+        PyBaseObject_Type: PyObject;
+        PyEnum_Type: PyObject;
+        PyRange_Type: PyObject;
+        PyInt_Type: PyObject;
+        PyLong_Type: PyObject;
+        PyFloat_Type: PyObject;
+        PyBool_Type: PyObject;
+        PyUnicode_Type: PyObject;
+        PyTuple_Type: PyObject;
+        PyList_Type: PyObject;
+        PySet_Type: PyObject;
+        PyFrozenSet_Type: PyObject;
+        PyFunction_Type: PyObject;
+        PyCFunction_Type: PyObject;
+        PyModule_Type: PyObject;
+        PyClass_Type: PyObject;
+        PyMethod_Type: PyObject;
+        PyType_Type: PyObject;
+    }
+}
+
+impl Python {
+    /// Whether `Py_Initialize` has begun and `Py_Finalize` has not got to taking things apart.
+    /// Reads one variable (Python/pythonrun.c, 2.6 and 2.7): any thread, any time.
+    pub fn initialized(&self) -> bool {
+        // SAFETY: the function only returns a static int.
+        unsafe { (self.Py_IsInitialized)() != 0 }
+    }
+
+    /// Whether there is a GIL. Reads one variable (Python/ceval.c): any thread, any time.
+    pub fn has_gil(&self) -> bool {
+        // SAFETY: the function only returns whether a static pointer is null.
+        unsafe { (self.PyEval_ThreadsInitialized)() != 0 }
+    }
+
+    /// Whether the program is `python` itself, that is run by `Py_Main`, which keeps its
+    /// arguments (Modules/main.c, 2.6 and 2.7); if not, it embeds the interpreter.
+    pub fn runs_main(&self) -> bool {
+        let mut count = 0;
+        let mut arguments = ptr::null_mut();
+        // SAFETY: writes to the two locals and no more.
+        unsafe { (self.Py_GetArgcArgv)(&mut count, &mut arguments) };
+        count > 0
+    }
+
+    /// The thread state that holds the GIL, as an address; 0 for none. It may be gone by the
+    /// time it is looked at, so it is only ever read by way of `memory`.
+    pub fn current_thread_state(&self) -> usize {
+        // SAFETY: the variable lives as long as the interpreter's object is mapped; reading an
+        // aligned pointer is atomic on every machine we build for.
+        unsafe { self._PyThreadState_Current.read_volatile() as usize }
+    }
+
+    /// The main interpreter: the first made, which stands last in the list (Python/pystate.c,
+    /// `PyInterpreterState_New` puts a new one in front). Null where there is none.
+    ///
+    /// # Safety
+    /// Holding the GIL, so that no interpreter ends meanwhile.
+    pub unsafe fn main_interpreter(&self) -> *mut PyInterpreterState {
+        // SAFETY: the list does not change while the caller holds the GIL.
+        unsafe {
+            let mut last = (self.PyInterpreterState_Head)();
+            while !last.is_null() {
+                let next = (self.PyInterpreterState_Next)(last);
+                if next.is_null() {
+                    break;
+                }
+                last = next;
+            }
+            last
+        }
+    }
+
+    /// What `PyThread_get_thread_ident` gives on this thread: `pthread_self()`
+    /// (Python/thread_pthread.h, 2.6 and 2.7).
+    pub fn this_thread_ident() -> c_long {
+        // SAFETY: reads a register.
+        unsafe { libc::pthread_self() as c_long }
+    }
+}
+
+/// A symbol's name, NUL-terminated at compile time.
+const fn named(name: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(name.as_bytes()) {
+        Ok(name) => name,
+        Err(_) => c"",
+    }
+}

@@ -1,0 +1,104 @@
+//! A frame, read from memory without the GIL: every read is checked, and none can fault.
+
+use crate::cpython::api::Python;
+use crate::cpython::layout::{
+    CODE_FILENAME, CODE_FIRST_LINE, CODE_LINE_TABLE, CODE_NAME, FRAME_BACK, FRAME_CODE,
+    FRAME_LAST_INSTRUCTION, LONGEST_LINE_TABLE, STRING_BYTES, WORD,
+};
+use crate::system::memory::{read, read_bytes};
+
+/// The frame that called the frame at this address, 0 for none; `None` if this is no frame.
+pub fn back(python: &Python, frame: usize) -> Option<usize> {
+    read(body(python.frame_type, frame, true)? + FRAME_BACK)
+}
+
+/// A frame, as read from memory.
+pub struct Frame {
+    /// Its code object, and where that one's own fields begin.
+    pub code_object: usize,
+    pub code: usize,
+    /// `f_lasti`.
+    pub last_instruction: i32,
+}
+
+impl Frame {
+    /// Reads a frame, if there is one at this address.
+    pub fn read(python: &Python, address: usize) -> Option<Frame> {
+        let body = body(python.frame_type, address, true)?;
+        let code_object = read(body + FRAME_CODE)?;
+        Some(Frame {
+            code_object,
+            code: self::body(python.code_type, code_object, false)?,
+            last_instruction: read(body + FRAME_LAST_INSTRUCTION)?,
+        })
+    }
+
+    /// Address and length of the name of the file its code came from.
+    pub fn file_name(&self, python: &Python) -> Option<(usize, usize)> {
+        string(python, self.code + CODE_FILENAME)
+    }
+
+    /// Address and length of the name of its function.
+    pub fn name(&self, python: &Python) -> Option<(usize, usize)> {
+        string(python, self.code + CODE_NAME)
+    }
+
+    /// The line it is at.
+    pub fn line(&self, python: &Python) -> Option<i64> {
+        line(python, self.code, self.last_instruction)
+    }
+}
+
+/// Where an object's own fields begin, if it is an object of this very type.
+///
+/// `variable` objects have a size in their head (PyObject_VAR_HEAD).
+pub fn body(type_object: usize, object: usize, variable: bool) -> Option<usize> {
+    if !object.is_multiple_of(WORD) {
+        return None;
+    }
+    let tail = if variable { WORD } else { 0 };
+    // ob_refcnt, ob_type; in debug builds after _ob_next and _ob_prev.
+    for type_at in [WORD, 3 * WORD] {
+        if read::<usize>(object.checked_add(type_at)?)? == type_object {
+            return object.checked_add(type_at + WORD + tail);
+        }
+    }
+    None
+}
+
+/// Whether this is the address of a frame. Any thread, interrupted or not.
+pub fn is_frame(python: &Python, address: usize) -> bool {
+    body(python.frame_type, address, true).is_some()
+}
+
+/// The bytes of the string that the pointer at `pointer` points to: address and length.
+pub fn string(python: &Python, pointer: usize) -> Option<(usize, usize)> {
+    let body = body(python.string_type, read(pointer)?, true)?;
+    let length = read::<usize>(body - WORD)?;
+    Some((body + STRING_BYTES, length))
+}
+
+/// The line of an instruction, as `PyCode_Addr2Line` has it (Objects/codeobject.c, 2.6 and 2.7;
+/// the table is described in Objects/lnotab_notes.txt).
+fn line(python: &Python, code: usize, last_instruction: i32) -> Option<i64> {
+    let mut line = i64::from(read::<i32>(code + CODE_FIRST_LINE)?);
+    let (table, length) = string(python, code + CODE_LINE_TABLE)?;
+    let mut address = 0;
+    let mut chunk = [0; 1024];
+    let mut at = 0;
+    while at + 1 < length.min(LONGEST_LINE_TABLE) {
+        let count = (length - at).min(chunk.len()) & !1;
+        if !read_bytes(table.checked_add(at)?, &mut chunk[..count]) {
+            return None;
+        }
+        for pair in chunk[..count].chunks_exact(2) {
+            address += i64::from(pair[0]);
+            if address > i64::from(last_instruction) {
+                return Some(line);
+            }
+            line += i64::from(pair[1]);
+        }
+        at += count;
+    }
+    (length <= LONGEST_LINE_TABLE).then_some(line)
+}

@@ -1,0 +1,207 @@
+//! The interpreter's list of threads, read without a lock, and without the dead.
+//!
+//! CPython 2 keeps the thread states of the parent's threads in a forked child, for ever
+//! (Python/ceval.c, `PyEval_ReInitThreads`, 2.6 and 2.7, makes new locks and no more). They
+//! stand for threads that are not there; and since a new thread often gets a dead one's
+//! identifier, `sys._current_frames()` may show a dead thread's frames in place of a live one's.
+//!
+//! Layouts: Include/pystate.h of CPython 2.6 and 2.7, the same in both and in debug builds.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::cpython::api::Python;
+use crate::system::memory::{Lap, read, read_words};
+
+const WORD: usize = size_of::<usize>();
+
+/// A bound, so that lists end that change as fast as they are read.
+const MOST_THREADS: usize = 100_000;
+
+/// PyInterpreterState: next, tstate_head.
+const INTERPRETER_NEXT: usize = 0;
+const INTERPRETER_THREADS: usize = WORD;
+
+/// PyThreadState: next, interp, frame; thread_id comes after three ints, two function pointers
+/// and nine object pointers, two ints and one more object pointer.
+const THREAD_NEXT: usize = 0;
+const THREAD_FRAME: usize = 2 * WORD;
+const THREAD_IDENT: usize = 18 * WORD;
+/// Before the last two ints and that object pointer: dict.
+const THREAD_DICTIONARY: usize = 15 * WORD;
+
+/// recursion_depth, an int, comes after the frame.
+const THREAD_DEPTH: usize = 3 * WORD;
+
+/// Lets the running thread go on as if all but so many of the calls within each other that are allowed
+/// were made already; returns how many were.
+///
+/// # Safety
+/// Holding the GIL, with a thread state of one's own.
+pub unsafe fn leave_calls(python: &Python, calls: i32) -> i32 {
+    // SAFETY: the caller's: the field is the thread's own (Python/ceval.c, `_Py_CheckRecursiveCall`).
+    unsafe {
+        let depth = made_calls(python);
+        let before = depth.read();
+        depth.write(((python.Py_GetRecursionLimit)() - calls).max(before));
+        before
+    }
+}
+
+/// What [`leave_calls`] has returned.
+///
+/// # Safety
+/// As there.
+pub unsafe fn set_calls(python: &Python, calls: i32) {
+    // SAFETY: the caller's.
+    unsafe { made_calls(python).write(calls) }
+}
+
+fn made_calls(python: &Python) -> *mut i32 {
+    (python.current_thread_state() + THREAD_DEPTH) as *mut i32
+}
+
+/// How many interpreters' lists are remembered over a fork.
+const MOST_REMEMBERED: usize = 16;
+
+/// In a forked child: for each interpreter, the first thread state of its list that was the
+/// parent's alone. New ones are put in front, and CPython never frees this one, so all from here
+/// on are the parent's, but for the survivor's. 0: unused.
+static FIRST_DEAD: [AtomicUsize; MOST_REMEMBERED] =
+    [const { AtomicUsize::new(0) }; MOST_REMEMBERED];
+
+/// In a forked child: the thread states of the thread that forked. 0: unused.
+static SURVIVORS: [AtomicUsize; MOST_REMEMBERED] = [const { AtomicUsize::new(0) }; MOST_REMEMBERED];
+
+/// A thread state, as it was when it was read.
+#[derive(Clone, Copy)]
+pub struct Thread {
+    /// Its identifier (`pthread_t`).
+    pub ident: usize,
+    /// Its innermost frame, a `PyFrameObject *`; 0: it runs no Python.
+    pub frame: usize,
+    /// Where it stands (`PyThreadState *`).
+    address: usize,
+}
+
+/// The identifier of the thread whose state this is.
+pub fn ident(thread: usize) -> Option<usize> {
+    read(thread.checked_add(THREAD_IDENT)?)
+}
+
+/// The dictionary that extension modules keep things of a thread in (`PyThreadState_GetDict`); 0: it
+/// has none.
+pub fn dictionary(thread: Thread) -> usize {
+    let place = thread.address.checked_add(THREAD_DICTIONARY);
+    place.and_then(read).unwrap_or(0)
+}
+
+/// Whether this process is a forked child whose list of threads holds the parent's.
+pub fn has_dead() -> bool {
+    FIRST_DEAD[0].load(Ordering::Relaxed) != 0
+}
+
+/// Calls `each` for every live thread of every interpreter, until that returns false. Returns
+/// false if the lists could not be followed to their ends.
+///
+/// Any thread, interrupted or not: every read is one that fails instead of faulting. The list
+/// may be changing meanwhile, unless the caller holds the GIL.
+pub fn for_each(python: &Python, each: &mut dyn FnMut(Thread) -> bool) -> bool {
+    for_each_state(python, &mut |state| !state.live || each(state.thread))
+}
+
+/// A thread state where it stands in its list.
+struct State {
+    interpreter: usize,
+    live: bool,
+    thread: Thread,
+}
+
+fn for_each_state(python: &Python, each: &mut dyn FnMut(State) -> bool) -> bool {
+    // SAFETY: returns a static variable (Python/pystate.c); takes no lock.
+    let mut interpreter = unsafe { (python.PyInterpreterState_Head)() } as usize;
+    let mut interpreters = Lap::default();
+    let mut whole = true;
+    let mut count = 0;
+    while interpreter != 0 {
+        let head = read::<usize>(interpreter.wrapping_add(INTERPRETER_THREADS));
+        let Some(mut address) = head.filter(|_| !interpreters.is_closed_by(interpreter)) else {
+            return false;
+        };
+        let mut live = true;
+        let mut threads = Lap::default();
+        while address != 0 {
+            count += 1;
+            let mut words = [0; THREAD_IDENT / WORD + 1];
+            if !read_words(address, &mut words)
+                || threads.is_closed_by(address)
+                || count > MOST_THREADS
+            {
+                whole = false;
+                break;
+            }
+            let [next, frame, ident] =
+                [THREAD_NEXT, THREAD_FRAME, THREAD_IDENT].map(|at| words[at / WORD]);
+            live &= !holds(&FIRST_DEAD, address);
+            if !each(State {
+                interpreter,
+                live: live || holds(&SURVIVORS, address),
+                thread: Thread {
+                    ident,
+                    frame,
+                    address,
+                },
+            }) {
+                return whole;
+            }
+            address = next;
+        }
+        match read::<usize>(interpreter.wrapping_add(INTERPRETER_NEXT)) {
+            Some(next) => interpreter = next,
+            None => return false,
+        }
+    }
+    whole
+}
+
+/// In a forked child, on its only thread, before any other is started: takes down which thread
+/// states are the dead parent's. Only reads memory.
+pub fn note_fork(python: &Python) {
+    let this_thread = Python::this_thread_ident() as usize;
+    let mut first_dead = [0; MOST_REMEMBERED];
+    let mut survivors = [0; MOST_REMEMBERED];
+    let (mut dead, mut alive, mut seen) = (0, 0, 0);
+    for_each_state(python, &mut |state| {
+        if state.live && state.thread.ident == this_thread {
+            if let Some(place) = survivors.get_mut(alive) {
+                *place = state.thread.address;
+                alive += 1;
+            }
+        } else if state.interpreter != seen
+            && let Some(place) = first_dead.get_mut(dead)
+        {
+            *place = state.thread.address;
+            dead += 1;
+            seen = state.interpreter;
+        }
+        true
+    });
+    for (place, address) in FIRST_DEAD.iter().zip(first_dead) {
+        place.store(address, Ordering::Relaxed);
+    }
+    for (place, address) in SURVIVORS.iter().zip(survivors) {
+        place.store(address, Ordering::Relaxed);
+    }
+}
+
+/// After `Py_Finalize`: the list is gone.
+pub fn forget() {
+    for place in FIRST_DEAD.iter().chain(&SURVIVORS) {
+        place.store(0, Ordering::Relaxed);
+    }
+}
+
+fn holds(places: &[AtomicUsize; MOST_REMEMBERED], address: usize) -> bool {
+    places
+        .iter()
+        .any(|place| place.load(Ordering::Relaxed) == address)
+}

@@ -1,0 +1,111 @@
+//! Takes the GIL for a while, with a thread state of the agent's own.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use crate::agent::failure::Failure;
+use crate::agent::progress::{Progress, now_at};
+use crate::cpython::api::{PyThreadState, Python};
+use crate::script::undisturbed;
+use crate::system::memory_budget::{THREADS, has_memory_for};
+
+/// The GIL, while the worker has it with a thread state of its own. If a panic ends that thread, the
+/// program goes on.
+struct Holding {
+    python: &'static Python,
+    thread: *mut PyThreadState,
+    /// The thread state that stood in its place before.
+    former: *mut PyThreadState,
+}
+
+impl Holding {
+    /// Lets go of it.
+    ///
+    /// # Safety
+    /// On the worker, which has it, with this thread state in place. Once.
+    unsafe fn end(&self) {
+        let python = self.python;
+        // SAFETY: the caller's.
+        unsafe {
+            if python.initialized() {
+                (python.PyThreadState_Clear)(self.thread);
+                (python.PyThreadState_Swap)(ptr::null_mut());
+                (python.PyThreadState_Delete)(self.thread);
+                if !self.former.is_null() {
+                    (python.PyThreadState_Swap)(self.former);
+                }
+            } else {
+                // `Py_Finalize` began while a module's loader let go of the GIL, and may hold the lock
+                // of the list of thread states while it waits for the GIL: it frees this one itself.
+                (python.PyThreadState_Swap)(self.former);
+            }
+            (python.PyEval_ReleaseLock)();
+        }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        // Code of the program's that ends this thread may have let go of the GIL, and answers for it.
+        let python = self.python;
+        if std::thread::panicking() && python.current_thread_state() == self.thread as usize {
+            // SAFETY: the panic is one of ours, which has come while we held the GIL; nothing of ours
+            // goes on with it.
+            unsafe {
+                undisturbed::leave(python);
+                self.end();
+            }
+        }
+    }
+}
+
+/// Runs `work` with the GIL and a thread state of its own; an error if the interpreter is ending.
+///
+/// The bare lock is taken first, without a thread state. While it waits, which may be until the
+/// process ends, the interpreter's lists hold nothing of ours that `Py_Finalize` could free under
+/// us; and the thread state is allocated with the GIL held, as debug builds need it.
+///
+/// # Safety
+/// On the worker, holding nothing.
+pub unsafe fn holding_gil<R>(
+    python: &'static Python,
+    work: impl FnOnce() -> R,
+) -> Result<R, Failure> {
+    now_at(Progress::WaitsForGil);
+    // SAFETY: the boot has made the lock. Every call below is made holding the GIL, which is
+    // released exactly once. If the process forks meanwhile, the child has no such thread, and
+    // CPython gives it a new GIL; if it exits, this thread ends wherever it is.
+    unsafe {
+        (python.PyEval_AcquireLock)();
+        // Once `Py_Finalize` has begun, the lists of thread states must be left alone.
+        let interpreter = python.main_interpreter();
+        if !python.initialized() || interpreter.is_null() {
+            (python.PyEval_ReleaseLock)();
+            return Err(Failure::ShuttingDown);
+        }
+        now_at(Progress::HasGil);
+        // Out of memory, making a thread state ends the process ("Couldn't create autoTLSkey
+        // mapping", Python/pystate.c), and the parser writes to the program's standard error.
+        let thread = if has_memory_for(THREADS.load(Ordering::Relaxed)) {
+            (python.PyThreadState_New)(interpreter)
+        } else {
+            ptr::null_mut()
+        };
+        if thread.is_null() {
+            (python.PyEval_ReleaseLock)();
+            return Err(Failure::NoMemory);
+        }
+        // Programs that use PyEval_ReleaseLock themselves leave a thread state in place.
+        let former = (python.PyThreadState_Swap)(thread);
+        let holding = Holding {
+            python,
+            thread,
+            former,
+        };
+        let result = work();
+        holding.end();
+        // The rest is for a panic.
+        std::mem::forget(holding);
+        Ok(result)
+    }
+}

@@ -1,0 +1,137 @@
+//! The worker: the thread that takes the GIL for an answer.
+//!
+//! It may wait for the GIL for ever: the thread that asked does not wait for it beyond the
+//! deadline, and a worker that gets the GIL too late finds its request withdrawn, or another one
+//! to serve, and goes back to sleep.
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::Ordering;
+
+use crate::agent::failure::Failure;
+use crate::agent::progress::{BELL, Progress, now_at};
+use crate::agent::threads::{self, THREAD_ID, WORKER};
+use crate::agent::{bell, desk, panics};
+use crate::collect::{at_exit, snippet};
+use crate::cpython::api::Python;
+use crate::cpython::{find, thread_states};
+use crate::crew::reader;
+use crate::crew::with_gil::holding_gil;
+use crate::system::futex;
+use protocol::names::WORKER_THREAD;
+
+/// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
+/// gives the source of a line.
+const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
+
+/// Starts the worker, unless it is there; the error is an errno. See `crew::start`.
+pub fn start() -> Result<(), c_int> {
+    if WORKER.load(Ordering::SeqCst) == 0 {
+        BELL.store(0, Ordering::SeqCst);
+        THREAD_ID.store(0, Ordering::SeqCst);
+        panics::forget();
+        let thread = threads::spawn(work, &STACK_SIZES)?;
+        WORKER.store(thread as usize, Ordering::SeqCst);
+    }
+    Ok(())
+}
+
+/// In a forked child: the worker was the parent's. Or it has ended.
+pub fn forget() {
+    WORKER.store(0, Ordering::SeqCst);
+    THREAD_ID.store(0, Ordering::SeqCst);
+    now_at(Progress::Resting);
+}
+
+/// The worker's life.
+pub extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
+    // SAFETY: has no conditions.
+    THREAD_ID.store(unsafe { libc::gettid() }, Ordering::SeqCst);
+    threads::name_this_thread(WORKER_THREAD);
+    let mut heard = 0;
+    loop {
+        futex::wait_while(&BELL, heard, None);
+        // Before the desk is looked at: a request that comes after that look rings once more.
+        heard = BELL.load(Ordering::SeqCst);
+        if let Some(python) = find::found() {
+            // SAFETY: a thread of ours that has no thread state and holds nothing.
+            while unsafe { serve(python) } {}
+        }
+        now_at(Progress::Resting);
+    }
+}
+
+/// Serves the request that is on the desk, in three steps: under the GIL it takes down where every
+/// thread is; holding nothing it reads lines of source; under the GIL again it makes the text.
+/// Returns false if there is no request.
+///
+/// # Safety
+/// On the worker, holding nothing.
+unsafe fn serve(python: &'static Python) -> bool {
+    if desk::request().is_none() {
+        return false;
+    }
+    let asked = Asked(Cell::new(None));
+    // Before it is us.
+    let holder = thread_states::ident(python.current_thread_state());
+    // SAFETY: passed on. What was collected is used and given back under the GIL only, but for the
+    // names of files, which stay where they are.
+    let result = unsafe {
+        let collected = holding_gil(python, || {
+            // Looked at only now: it may have waited long.
+            let request = desk::request()?;
+            asked.0.set(Some(request));
+            let wanted = desk::wanted(request)?;
+            // What the snippet keeps must not outlive the interpreter.
+            if !at_exit::hook_exit(python) {
+                snippet::forget();
+            }
+            Some(snippet::collect(python, request, &wanted))
+        });
+        match collected {
+            Ok(None) => return false,
+            Ok(Some(Ok(mut collected))) => {
+                now_at(Progress::ReadsFiles);
+                let found = reader::read(&mut collected);
+                holding_gil(python, || {
+                    if desk::request() == asked.0.get() {
+                        snippet::compose(python, collected, &found, holder.unwrap_or(0))
+                    } else {
+                        snippet::discard(python, collected);
+                        Err(Failure::NoMemory)
+                    }
+                })
+                .and_then(|result| result)
+            }
+            Ok(Some(Err(failure))) | Err(failure) => Err(failure),
+        }
+    };
+    // In an interpreter that is being taken apart nothing is as the snippet expects it.
+    let result = match result {
+        Err(Failure::Raised) if !python.initialized() => Err(Failure::ShuttingDown),
+        result => result,
+    };
+    now_at(Progress::Resting);
+    if let Some(request) = asked.0.get().or_else(desk::request) {
+        desk::publish(request, result.map_err(|failure| failure as u32));
+    }
+    true
+}
+
+/// The request that the worker is at. If a panic ends that thread (`panics.rs`), who asked is told, and
+/// the next question finds another worker; if code of the program's does, it is as if nobody was there.
+struct Asked(Cell<Option<u32>>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        now_at(Progress::Resting);
+        forget();
+        if let Some(request) = self.0.get().or_else(desk::request) {
+            desk::publish(request, Err(Failure::Panicked as u32));
+        }
+        bell::revive_worker();
+    }
+}

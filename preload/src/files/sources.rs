@@ -1,0 +1,374 @@
+//! Lines of source, read without the GIL and without a thread state.
+//!
+//! A file may lie on a file system that does not answer. Waiting for it here the worker holds
+//! nothing of the interpreter's, so the program may run, fork and end meanwhile as if there were
+//! no agent. (Python's own reading would wait with a thread state that `Py_Finalize` frees.)
+//!
+//! What is found is what linecache would give: it reads a file anew whose size or time differs, and
+//! looks for a name that leads nowhere along `sys.path`, as do those of a script that was named
+//! relatively and has moved to another folder since, like most daemons. What is not found here may
+//! still be found by it, in a zip file.
+
+use std::ffi::CStr;
+use std::ops::Range;
+
+/// A line that is wanted.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The file's name, as its code object has it.
+    pub file: &'a [u8],
+    /// The line, from 1.
+    pub line: i64,
+    /// The caller's own number for it.
+    pub index: usize,
+    /// Whether the module's loader may know the line, if there is no such file.
+    pub has_loader: bool,
+}
+
+/// Where files are looked for whose names lead nowhere.
+#[derive(Default)]
+pub struct SearchPath {
+    /// The folders' names, in order, each with a NUL behind it.
+    folders: Vec<u8>,
+    /// Whether any name is looked for, and by its last part alone, as in CPython 2.6; from 2.7 on
+    /// relative ones, as they are (`updatecache`, Lib/linecache.py).
+    by_last_part: bool,
+}
+
+impl SearchPath {
+    /// With no folder in it.
+    pub fn new(by_last_part: bool) -> SearchPath {
+        SearchPath {
+            folders: Vec::new(),
+            by_last_part,
+        }
+    }
+
+    /// Adds a folder; not one that can be none, or for which there is no memory.
+    pub fn add(&mut self, folder: &[u8]) {
+        if !folder.contains(&0) && self.folders.try_reserve(folder.len() + 1).is_ok() {
+            self.folders.extend_from_slice(folder);
+            self.folders.push(0);
+        }
+    }
+
+    /// Opens the first such file that there is; an error if there is none.
+    fn open(&self, name: &[u8]) -> Result<Option<File>, ()> {
+        let name = match name.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) if self.by_last_part => &name[slash + 1..],
+            _ => name,
+        };
+        if name.is_empty() || name.starts_with(b"/") {
+            return Err(());
+        }
+        let folders = self.folders.split(|&byte| byte == 0);
+        // What is behind the last NUL is no folder.
+        let count = folders.clone().count().saturating_sub(1);
+        let mut found = folders.take(count).map(|folder| File::open(folder, name));
+        found.find(Result::is_ok).unwrap_or(Err(()))
+    }
+}
+
+/// The lines that were found. All memory is asked for in ways that may be refused: then fewer
+/// lines are found, and nothing else happens.
+#[derive(Default)]
+pub struct Lines {
+    text: Vec<u8>,
+    found: Vec<(usize, Range<usize>)>,
+}
+
+/// Longer lines are cut.
+const LONGEST_LINE: usize = 64 << 10;
+/// A file is read no further.
+const LONGEST_FILE: usize = 64 << 20;
+/// Read at once; on the worker's stack.
+const CHUNK: usize = 32 << 10;
+
+impl Lines {
+    /// Reads what it can. Places of one file stand together; they are put in order of lines.
+    ///
+    /// On the worker, holding nothing: it does input and output, and allocates.
+    pub fn read(places: &mut [Place<'_>], path: &SearchPath) -> Lines {
+        let mut lines = Lines::default();
+        for places in places.chunk_by_mut(|one, other| one.file == other.file) {
+            places.sort_unstable_by_key(|place| place.line);
+            lines.read_file(places, path);
+        }
+        lines
+    }
+
+    /// The places' numbers and lines, without line ends. A line that cannot be had from anywhere
+    /// is empty.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
+        self.found
+            .iter()
+            .map(move |(index, range)| (*index, text(range)))
+    }
+
+    fn read_file(&mut self, places: &[Place<'_>], path: &SearchPath) {
+        let Some(first) = places.first() else {
+            return;
+        };
+        let name = first.file;
+        // linecache takes such names for code that never was in a file.
+        if name.is_empty() || (name.starts_with(b"<") && name.ends_with(b">")) {
+            return;
+        }
+        // A module's loader would be asked before the search; where a name is looked for as it is, for
+        // what is in that very file.
+        let by_linecache = path.by_last_part && places.iter().any(|place| place.has_loader);
+        let search = |()| match by_linecache {
+            true => Err(()),
+            false => path.open(name),
+        };
+        match File::open(b"", name).or_else(search) {
+            Ok(Some(file)) => self.read_lines(&file, places),
+            // Reading from a pipe would wait, and take from whoever it is meant for.
+            Ok(None) => self.nothing_for(places),
+            // linecache, too, looks no further.
+            Err(()) if name.starts_with(b"/") => {
+                let bare = |place: &&Place<'_>| !place.has_loader;
+                for place in places.iter().filter(bare) {
+                    self.nothing_for(std::slice::from_ref(place));
+                }
+            }
+            Err(()) => {}
+        }
+    }
+
+    fn nothing_for(&mut self, places: &[Place<'_>]) {
+        for place in places {
+            self.add(place.index, 0..0);
+        }
+    }
+
+    fn add(&mut self, index: usize, range: Range<usize>) {
+        if self.found.try_reserve(1).is_ok() {
+            self.found.push((index, range));
+        }
+    }
+
+    /// Line ends are \n, \r and \r\n, as for Python's mode "rU".
+    fn read_lines(&mut self, file: &File, mut places: &[Place<'_>]) {
+        let mut chunk = [0; CHUNK];
+        let mut start = self.text.len();
+        // There is no line 0, nor one before it.
+        places = self.line_ended(places, 0, start);
+        let mut line = 1;
+        let mut after_return = false;
+        let mut total = 0;
+        while !places.is_empty() {
+            let count = file.read(&mut chunk);
+            let ended = count == 0 || total >= LONGEST_FILE;
+            total += count;
+            for &byte in &chunk[..count] {
+                if std::mem::replace(&mut after_return, byte == b'\r') && byte == b'\n' {
+                    continue;
+                }
+                if byte == b'\n' || byte == b'\r' {
+                    places = self.line_ended(places, line, start);
+                    line += 1;
+                    start = self.text.len();
+                } else if places.first().is_some_and(|place| place.line == line)
+                    && self.text.len() - start < LONGEST_LINE
+                    && self.text.try_reserve(1).is_ok()
+                {
+                    self.text.push(byte);
+                }
+            }
+            if ended {
+                places = self.line_ended(places, line, start);
+                self.nothing_for(places);
+                return;
+            }
+        }
+    }
+
+    /// Notes the line that ends here for those who want it; gives the rest of them.
+    fn line_ended<'a, 'b>(
+        &mut self,
+        mut places: &'b [Place<'a>],
+        line: i64,
+        start: usize,
+    ) -> &'b [Place<'a>] {
+        while let Some((place, rest)) = places.split_first() {
+            if place.line > line {
+                break;
+            }
+            let range = if place.line == line && line > 0 {
+                start..self.text.len()
+            } else {
+                0..0
+            };
+            self.add(place.index, range);
+            places = rest;
+        }
+        places
+    }
+}
+
+/// A regular file, open for reading.
+struct File(libc::c_int);
+
+impl File {
+    /// `None` if it is no regular file, or none that we may read; an error if there is none. The
+    /// folder may be empty, which is the one that the process is in.
+    fn open(folder: &[u8], name: &[u8]) -> Result<Option<File>, ()> {
+        let slash: &[u8] = match folder.last() {
+            None | Some(b'/') => b"",
+            Some(_) => b"/",
+        };
+        let mut path = [0; libc::PATH_MAX as usize];
+        let mut length = 0;
+        for part in [folder, slash, name] {
+            let room = path.get_mut(length..length + part.len()).ok_or(())?;
+            room.copy_from_slice(part);
+            length += part.len();
+        }
+        let path = CStr::from_bytes_until_nul(&path).map_err(|_| ())?;
+        if path.count_bytes() != length {
+            return Err(());
+        }
+        let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
+        // SAFETY: the path ends in NUL; `status` is written to by stat before it is read.
+        unsafe {
+            let mut status = std::mem::zeroed::<libc::stat>();
+            // Asked first: to open a device may do something.
+            if libc::stat(path.as_ptr(), &mut status) != 0 {
+                return Err(());
+            }
+            if status.st_mode & libc::S_IFMT != libc::S_IFREG {
+                return Ok(None);
+            }
+            let descriptor = libc::open(path.as_ptr(), flags);
+            if descriptor < 0 {
+                // linecache looks for no other.
+                return Ok(None);
+            }
+            let file = File(descriptor);
+            let regular = libc::fstat(descriptor, &mut status) == 0
+                && status.st_mode & libc::S_IFMT == libc::S_IFREG;
+            Ok(regular.then_some(file))
+        }
+    }
+
+    /// How many bytes were read; 0 at the end, or where it cannot be read on.
+    fn read(&self, chunk: &mut [u8]) -> usize {
+        // SAFETY: the kernel writes to `chunk` only.
+        let count = unsafe { libc::read(self.0, chunk.as_mut_ptr().cast(), chunk.len()) };
+        usize::try_from(count).unwrap_or(0)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: opened by us, in a table of our own where one could be had (`descriptors.rs`).
+        unsafe { libc::close(self.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn place(file: &[u8], line: i64, index: usize) -> Place<'_> {
+        Place {
+            file,
+            line,
+            index,
+            has_loader: false,
+        }
+    }
+
+    #[test]
+    fn finds_lines_whatever_ends_them() {
+        let path = std::env::temp_dir().join(format!("sleeper-sources-{}", std::process::id()));
+        let long = "x".repeat(2 * CHUNK);
+        let text = format!("one\r\n\ttwo\rthree\n\n{long}\nlast");
+        std::fs::write(&path, text).expect("a file");
+        let name = path.to_str().expect("a name").as_bytes();
+        let mut places: Vec<Place> = [2, 1, 3, 99, 4, 6, 5, 0, -1, 2]
+            .iter()
+            .enumerate()
+            .map(|(index, &line)| place(name, line, index))
+            .collect();
+        let lines = Lines::read(&mut places, &SearchPath::default());
+        std::fs::remove_file(&path).expect("it is ours");
+        let mut found: Vec<_> = lines.iter().collect();
+        found.sort();
+        let expected: [&[u8]; 10] = [
+            b"\ttwo",
+            b"one",
+            b"three",
+            b"",
+            b"",
+            b"last",
+            long.as_bytes(),
+            b"",
+            b"",
+            b"\ttwo",
+        ];
+        assert!(found == expected.into_iter().enumerate().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn leaves_to_linecache_what_only_that_may_find() {
+        let with_loader = Place {
+            has_loader: true,
+            ..place(b"/no/such.zip/module.py", 1, 4)
+        };
+        let mut places = [
+            place(b"", 1, 0),
+            place(b"<string>", 1, 1),
+            place(b"no_such_module.py", 1, 2),
+            place(b"a\0b", 1, 3),
+            with_loader,
+        ];
+        let nowhere = SearchPath::default();
+        assert_eq!(Lines::read(&mut places, &nowhere).iter().count(), 0);
+        // Nobody finds these; the last two are no files to read.
+        let mut places = [
+            place(b"/no/such/module.py", 1, 5),
+            place(b"/dev/zero", 1, 6),
+            place(b"/", 1, 7),
+        ];
+        let lines = Lines::read(&mut places, &nowhere);
+        let nothing: &[u8] = b"";
+        let found: Vec<_> = lines.iter().collect();
+        assert_eq!(found, [(5, nothing), (6, nothing), (7, nothing)]);
+    }
+
+    #[test]
+    fn looks_along_the_path_as_linecache_does() {
+        let folder = std::env::temp_dir().join(format!("sleeper-path-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("package")).expect("a folder");
+        std::fs::write(folder.join("module.py"), "first\n").expect("a file");
+        std::fs::write(folder.join("package/module.py"), "second\n").expect("a file");
+        let found = |by_last_part, name: &[u8]| {
+            let mut path = SearchPath::new(by_last_part);
+            path.add(b"/no/such/folder");
+            path.add(b"a\0b");
+            path.add(folder.to_str().expect("a name").as_bytes());
+            let lines = Lines::read(&mut [place(name, 1, 0)], &path);
+            lines.iter().next().map(|(_, line)| line.to_vec())
+        };
+        let line = |text: &[u8]| Some(text.to_vec());
+        for by_last_part in [false, true] {
+            assert_eq!(found(by_last_part, b"module.py"), line(b"first"));
+            assert_eq!(found(by_last_part, b"no_such_module.py"), None);
+        }
+        assert_eq!(found(false, b"package/module.py"), line(b"second"));
+        assert_eq!(found(true, b"package/module.py"), line(b"first"));
+        assert_eq!(found(false, b"/gone/module.py"), line(b""));
+        assert_eq!(found(true, b"/gone/module.py"), line(b"first"));
+        // It may be in a zip file.
+        let mut path = SearchPath::new(true);
+        path.add(folder.to_str().expect("a name").as_bytes());
+        let zipped = Place {
+            has_loader: true,
+            ..place(b"/app.zip/module.py", 1, 0)
+        };
+        assert_eq!(Lines::read(&mut [zipped], &path).iter().count(), 0);
+        std::fs::remove_dir_all(&folder).expect("it is ours");
+    }
+}

@@ -1,0 +1,161 @@
+//! Finding an interpreter that came into the process after its start (`dlopen` of libpython),
+//! on a thread that a debugger interrupted.
+//!
+//! `dlsym`, `dlopen` and `dl_iterate_phdr` take the loader's locks, which that thread may hold.
+//! So the loader's own list of objects (`_r_debug`, made for debuggers) is read instead, and
+//! each object's symbols through its GNU hash table, by reads that fail instead of faulting.
+
+use std::ffi::CStr;
+
+use crate::system::memory::{Lap, read, read_bytes};
+
+/// No process has more objects, no list of symbols a longer chain.
+const MOST_OBJECTS: usize = 20_000;
+const LONGEST_CHAIN: usize = 10_000;
+const MOST_DYNAMIC_ENTRIES: usize = 200;
+
+/// `struct r_debug` (link.h of glibc): an int version, then the first `struct link_map`.
+#[repr(C)]
+struct Debug {
+    version: i32,
+    first_object: usize,
+}
+
+unsafe extern "C" {
+    /// Defined by the dynamic loader itself.
+    safe static _r_debug: Debug;
+}
+
+/// `struct link_map` (link.h): l_addr, l_name, l_ld, l_next.
+const OBJECT_BASE: usize = 0;
+const OBJECT_DYNAMIC: usize = 16;
+const OBJECT_NEXT: usize = 24;
+
+/// Tags of the dynamic section (elf.h).
+const DT_STRTAB: u64 = 5;
+const DT_SYMTAB: u64 = 6;
+const DT_GNU_HASH: u64 = 0x6fff_fef5;
+
+/// `Elf64_Sym` (elf.h): st_name, st_info, st_other, st_shndx, st_value, st_size.
+const SYMBOL_SIZE: usize = 24;
+const SYMBOL_SECTION: usize = 6;
+const SYMBOL_VALUE: usize = 8;
+
+/// One loaded object with a symbol table.
+#[derive(Clone, Copy)]
+pub struct Object {
+    base: usize,
+    strings: usize,
+    symbols: usize,
+    hash: usize,
+}
+
+/// The first loaded object that defines `symbol`.
+///
+/// Takes no lock and allocates nothing: any thread, interrupted or not. The list may be changing
+/// meanwhile; an object that is being loaded may be missed, and is found when asked again.
+pub fn object_defining(symbol: &CStr) -> Option<Object> {
+    let mut entry = read::<usize>(&raw const _r_debug.first_object as usize)?;
+    let mut lap = Lap::default();
+    for _ in 0..MOST_OBJECTS {
+        if entry == 0 || lap.is_closed_by(entry) {
+            return None;
+        }
+        if let Some(object) = Object::new(entry)
+            && object.address_of(symbol).is_some()
+        {
+            return Some(object);
+        }
+        entry = read(entry.checked_add(OBJECT_NEXT)?)?;
+    }
+    None
+}
+
+impl Object {
+    fn new(entry: usize) -> Option<Self> {
+        let base = read::<usize>(entry.checked_add(OBJECT_BASE)?)?;
+        let mut dynamic = read::<usize>(entry.checked_add(OBJECT_DYNAMIC)?)?;
+        let (mut strings, mut symbols, mut hash) = (0, 0, 0);
+        for _ in 0..MOST_DYNAMIC_ENTRIES {
+            let tag = read::<u64>(dynamic)?;
+            let value = read::<usize>(dynamic.checked_add(8)?)?;
+            // The loader has made these addresses absolute, but for read-only dynamic sections
+            // such as the vDSO's.
+            let address = if value < base {
+                base.wrapping_add(value)
+            } else {
+                value
+            };
+            match tag {
+                0 => break,
+                DT_STRTAB => strings = address,
+                DT_SYMTAB => symbols = address,
+                DT_GNU_HASH => hash = address,
+                _ => {}
+            }
+            dynamic = dynamic.checked_add(16)?;
+        }
+        (strings != 0 && symbols != 0 && hash != 0).then_some(Self {
+            base,
+            strings,
+            symbols,
+            hash,
+        })
+    }
+
+    /// The address of a symbol that this object defines.
+    pub fn address_of(&self, name: &CStr) -> Option<usize> {
+        // The table: number of buckets, first symbol in it, words in the Bloom filter, its
+        // shift; the filter; the buckets; a chain of hashes that ends with one that is odd.
+        let buckets = read::<u32>(self.hash)? as usize;
+        let first = read::<u32>(self.hash + 4)? as usize;
+        let filter = read::<u32>(self.hash + 8)? as usize;
+        let bucket_table = self.hash.checked_add(16 + filter.checked_mul(8)?)?;
+        let chain = bucket_table.checked_add(buckets.checked_mul(4)?)?;
+        let wanted = name.to_bytes().iter().fold(5381_u32, |hash, &byte| {
+            hash.wrapping_mul(33).wrapping_add(u32::from(byte))
+        });
+        let bucket = (wanted as usize).checked_rem(buckets)?;
+        let start = read::<u32>(bucket_table + 4 * bucket)? as usize;
+        for index in start..start + LONGEST_CHAIN {
+            let hash = read::<u32>(chain.checked_add(4 * index.checked_sub(first)?)?)?;
+            if hash | 1 == wanted | 1
+                && let Some(address) = self.defined(index, name)
+            {
+                return Some(address);
+            }
+            if hash & 1 == 1 {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The address of symbol number `index`, if it has this name and is defined here.
+    fn defined(&self, index: usize, name: &CStr) -> Option<usize> {
+        let symbol = self.symbols.checked_add(index.checked_mul(SYMBOL_SIZE)?)?;
+        let string = self.strings.checked_add(read::<u32>(symbol)? as usize)?;
+        let name = name.to_bytes_with_nul();
+        let mut bytes = [0; 64];
+        let bytes = bytes.get_mut(..name.len())?;
+        if !read_bytes(string, bytes) || bytes != name {
+            return None;
+        }
+        let section = read::<u16>(symbol + SYMBOL_SECTION)?;
+        let value = read::<usize>(symbol + SYMBOL_VALUE)?;
+        (section != 0).then(|| self.base.wrapping_add(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn finds_what_the_loader_finds() {
+        let object = object_defining(c"pthread_create").expect("libc defines it");
+        // SAFETY: a look-up of a symbol of libc.
+        let expected = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"getenv".as_ptr()) };
+        assert_eq!(object.address_of(c"getenv"), Some(expected as usize));
+        assert!(object_defining(c"no_such_symbol_anywhere").is_none());
+    }
+}

@@ -1,0 +1,16 @@
+//! The kernel and the C library, as the agent needs them.
+//!
+//! Enters: numbers and addresses. Leaves: memory, waits, files of `/proc`, loaded objects. Nothing here
+//! knows of Python. What says so may run on any thread: it allocates nothing and takes no lock.
+
+pub mod bounded_bytes;
+pub mod descriptor_table;
+pub mod environment;
+pub mod futex;
+pub mod hash;
+pub mod loaded_objects;
+pub mod memory;
+pub mod memory_budget;
+pub mod proc_file;
+#[cfg(not(any(test, miri)))]
+pub mod unwinder;
