@@ -1,14 +1,18 @@
-//! What a command may ask an agent for, and how that is said: lines, each of which says one thing.
+//! What a command may ask an agent for: a [`Question`], and the [`Words`] in which it travels.
 //!
-//! The commands include this very file (`#[path]`), so it depends on nothing but `core`, and takes no
-//! memory: it is also read on threads that may have none.
+//! A question is written to words once, by the command, and parsed once, by the worker that serves
+//! it. In between everybody carries the words, and compares numbers of them ([`Words::number`]).
+//! Nothing here allocates: words are also carried by threads that were interrupted anywhere.
 
 use core::fmt::{self, Write};
 
-/// A question is never longer, in bytes behind its header.
+/// A question is never longer, in bytes.
 pub const LONGEST_QUESTION: usize = 1024;
 
-/// Text in a place of its own.
+/// A question as it travels: lines, each of which says one thing.
+pub type Words = Text<LONGEST_QUESTION>;
+
+/// Text of bounded length, without an allocation.
 #[derive(Clone, Copy)]
 pub struct Text<const ROOM: usize> {
     bytes: [u8; ROOM],
@@ -36,6 +40,22 @@ impl<const ROOM: usize> Text<ROOM> {
             copy.length += 1;
         }
         Some(copy)
+    }
+
+    /// A copy of bytes that need not be text; `None` if there are more than there is room for.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Text<ROOM>> {
+        let mut copy = Text::new();
+        copy.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        copy.length = bytes.len();
+        Some(copy)
+    }
+
+    /// A number that stands for these bytes: others have another one (FNV-1a).
+    pub fn number(&self) -> u64 {
+        let bytes = self.as_bytes().iter();
+        bytes.fold(0xcbf2_9ce4_8422_2325, |number, &byte| {
+            (number ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        })
     }
 
     /// Its bytes.
@@ -124,14 +144,14 @@ impl Question {
     };
 
     /// As it is said. What there is no room for is left out, and the agent then asked for that.
-    pub fn words(&self) -> Text<LONGEST_QUESTION> {
+    pub fn words(&self) -> Words {
         let mut words = Text::new();
         // There is room for as much as there can be.
         let _ = self.write(&mut words);
         words
     }
 
-    fn write(&self, out: &mut Text<LONGEST_QUESTION>) -> fmt::Result {
+    fn write(&self, out: &mut Words) -> fmt::Result {
         for (word, wanted) in [
             ("facts", self.facts),
             ("greenlets", self.greenlets),
@@ -160,14 +180,9 @@ impl Question {
         Ok(())
     }
 
-    /// A number that stands for all of this: what is asked for otherwise has another. (FNV-1a, of the
-    /// words.)
+    /// The number of its words.
     pub fn number(&self) -> u64 {
-        let words = self.words();
-        let bytes = words.as_bytes().iter();
-        bytes.fold(0xcbf2_9ce4_8422_2325, |number, &byte| {
-            (number ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-        })
+        self.words().number()
     }
 
     /// Whether the value of this name is hidden.
@@ -182,25 +197,25 @@ impl Question {
 
     /// From what was heard; `None` if some of it is not known here.
     pub fn parse(words: &[u8]) -> Option<Question> {
-        let mut wanted = Question::NOTHING;
+        let mut question = Question::NOTHING;
         for line in core::str::from_utf8(words).ok()?.lines() {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             let number = || rest.parse().ok().filter(|&number| number <= MOST);
             match word {
-                "facts" => wanted.facts = true,
-                "greenlets" => wanted.greenlets = true,
-                "locals" => wanted.locals = true,
-                "globals" => wanted.globals = true,
-                "repr" => wanted.repr = true,
-                "length" => wanted.length = number()?,
-                "items" => wanted.items = number()?,
-                "depth" => wanted.depth = number()?,
-                "hidden" => wanted.hidden = Text::of(rest)?,
+                "facts" => question.facts = true,
+                "greenlets" => question.greenlets = true,
+                "locals" => question.locals = true,
+                "globals" => question.globals = true,
+                "repr" => question.repr = true,
+                "length" => question.length = number()?,
+                "items" => question.items = number()?,
+                "depth" => question.depth = number()?,
+                "hidden" => question.hidden = Text::of(rest)?,
                 _ => return None,
             }
         }
         // There is one way to say it.
-        (wanted.words().as_bytes() == words).then_some(wanted)
+        (question.words().as_bytes() == words).then_some(question)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::system::futex;
 use protocol::bell::Bell;
 use protocol::names::{BELL_MAGIC, DETOURS};
-use protocol::question::{LONGEST_QUESTION, Question};
+use protocol::question::{LONGEST_QUESTION, Words};
 
 /// In a section of its own, for the commands to find.
 #[unsafe(link_section = ".sleeper_agent")]
@@ -24,14 +24,14 @@ pub static BELL: Bell = Bell {
     resume: [const { AtomicU64::new(0) }; DETOURS],
 };
 
-/// Where a command writes what it wants: see [`Bell::question`].
+/// Where a command writes its question: see [`Bell::question`].
 #[repr(C)]
 struct Room {
     length: u32,
     words: [u8; LONGEST_QUESTION],
 }
 struct QuestionRoom(UnsafeCell<Room>);
-// SAFETY: written from outside only, and read once it is there (see `wanted`).
+// SAFETY: written from outside only, and read once it is there (see [`question`]).
 unsafe impl Sync for QuestionRoom {}
 static QUESTION: QuestionRoom = QuestionRoom(UnsafeCell::new(Room {
     length: 0,
@@ -48,16 +48,16 @@ pub fn hang(detours: u64) {
     BELL.magic.store(magic, Ordering::Release);
 }
 
-/// What is wanted of who answers this ring.
-pub fn wanted(rung: u32) -> Question {
+/// The question that this ring asks; no words, if it asks for the plain state.
+pub fn question(rung: u32) -> Words {
     if BELL.asked.load(Ordering::SeqCst) != rung {
-        return Question::default();
+        return Words::default();
     }
-    // SAFETY: it was there before the bell was rung. The next command may be writing its own over it
-    // already: then this ring's is not what comes out, and the command that rang asks again.
+    // SAFETY: plain bytes, written before the bell was rung. The next command may already be writing
+    // its own question over them: the answer then has the number of neither, and both ask again.
     let room = unsafe { QUESTION.0.get().read_volatile() };
     let words = room.words.get(..room.length as usize);
-    words.and_then(Question::parse).unwrap_or_default()
+    words.and_then(Words::from_bytes).unwrap_or_default()
 }
 
 /// Has the parked thread look after the worker. Any thread, interrupted or not.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, 
 
 use crate::agent::page::Heap;
 use crate::system::futex::{self, Instant};
-use protocol::question::{LONGEST_QUESTION, Question};
+use protocol::question::{LONGEST_QUESTION, Words};
 
 /// When the desk was claimed, in nanoseconds ([`Instant`]); 0: it is free.
 static CLAIMED: AtomicU64 = AtomicU64::new(0);
@@ -26,8 +26,7 @@ const ASKED: u32 = 1;
 const ANSWERED: u32 = 2;
 const STATE: u32 = 3;
 
-/// What is asked for, in words ([`Question`]). Laid down before the request, by who has claimed the
-/// desk.
+/// The words of the question. Laid down before the request, by the thread that has claimed the desk.
 static WORDS: [AtomicU8; LONGEST_QUESTION] = [const { AtomicU8::new(0) }; LONGEST_QUESTION];
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
@@ -82,11 +81,10 @@ impl Claim {
     /// [`Heap`], or the number that was given to [`publish`].
     pub fn ask(
         &self,
-        wanted: &Question,
+        words: &Words,
         deadline: Instant,
         call: impl FnOnce(),
     ) -> Option<Result<*const c_char, u32>> {
-        let words = wanted.words();
         for (place, &byte) in WORDS.iter().zip(words.as_bytes()) {
             place.store(byte, Ordering::SeqCst);
         }
@@ -133,16 +131,16 @@ pub fn request() -> Option<u32> {
     (request & STATE == ASKED).then_some(request)
 }
 
-/// What is asked for by this request; `None` if it waits no longer. On the worker.
-pub fn wanted(of: u32) -> Option<Question> {
+/// The words of this request; `None` if it no longer waits. On the worker.
+pub fn words(of: u32) -> Option<Words> {
     let mut words = [0; LONGEST_QUESTION];
     let words = words.get_mut(..LENGTH.load(Ordering::SeqCst))?;
     for (byte, place) in words.iter_mut().zip(&WORDS) {
         *byte = place.load(Ordering::SeqCst);
     }
-    // The next one's may be among them; then that is asked for by now.
-    let wanted = Question::parse(words);
-    wanted.filter(|_| request() == Some(of))
+    let words = Words::from_bytes(words)?;
+    // The next request's bytes may be among them; then that one is on the desk by now.
+    (request() == Some(of)).then_some(words)
 }
 
 /// Lays down an answer to a request, a text of [`Heap`] or a number that says why there is none,
@@ -205,16 +203,17 @@ mod tests {
                 futex::wait_while(&BELL, heard, Some(Instant::now().after(SECOND / 100)));
                 heard = BELL.load(Ordering::SeqCst);
                 while let Some(request) = request() {
-                    let Some(Question { facts, .. }) = wanted(request) else {
+                    let Some(words) = words(request) else {
                         continue;
                     };
+                    let words = String::from_utf8_lossy(words.as_bytes()).into_owned();
                     served += 1;
                     publish(
                         request,
                         if served.is_multiple_of(3) {
                             Err(served)
                         } else {
-                            Ok(copy(&format!("answer {served}, facts: {facts}")))
+                            Ok(copy(&format!("answer {served} to {words}")))
                         },
                     );
                 }
@@ -233,12 +232,9 @@ mod tests {
                         } else {
                             60 * SECOND
                         };
-                        let facts = turn % 3 == 0;
-                        let wanted = Question {
-                            facts,
-                            ..Question::default()
-                        };
-                        let answer = claim.ask(&wanted, Instant::now().after(patience), || {
+                        let words = ["this", "that, which is longer", ""][turn % 3];
+                        let question = Words::of(words).expect("there is room");
+                        let answer = claim.ask(&question, Instant::now().after(patience), || {
                             BELL.fetch_add(1, Ordering::SeqCst);
                             futex::wake(&BELL);
                         });
@@ -249,7 +245,7 @@ mod tests {
                                 let text = unsafe { CStr::from_ptr(text) };
                                 let text: CString = text.to_owned();
                                 let text = text.to_str().expect("it is text");
-                                assert!(text.ends_with(&format!(", facts: {facts}")), "{text}");
+                                assert!(text.ends_with(&format!(" to {words}")), "{text}");
                             }
                             Some(Err(number)) => assert!(number.is_multiple_of(3)),
                             None => assert_eq!(patience, 0),
@@ -278,7 +274,7 @@ mod tests {
         let claim = Claim::take(Instant::now(), 3600 * SECOND).expect("it is free");
         assert!(
             claim
-                .ask(&Question::default(), Instant::now(), || {})
+                .ask(&Words::default(), Instant::now(), || {})
                 .is_none()
         );
         forget();

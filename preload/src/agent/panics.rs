@@ -42,7 +42,7 @@ pub fn forget() {
 
 /// Runs what may panic; `None` if it did. Nothing of the program's may run in it on the worker.
 pub fn caught<R>(work: impl FnOnce() -> R) -> Option<R> {
-    let count = u32::from(threads::is_this_one());
+    let count = u32::from(threads::this_is_worker());
     CAUGHT.fetch_add(count, Ordering::SeqCst);
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     CAUGHT.fetch_sub(count, Ordering::SeqCst);
@@ -58,7 +58,7 @@ fn came(info: &PanicHookInfo<'_>) {
         SAID.1.store(line.0, Ordering::SeqCst);
         TELLING.store(false, Ordering::SeqCst);
     }
-    if threads::is_this_one() && CAUGHT.load(Ordering::SeqCst) == 0 {
+    if threads::this_is_worker() && CAUGHT.load(Ordering::SeqCst) == 0 {
         // SAFETY: our own thread, whose frames all let this through: they are Rust's, and CPython's,
         // which have nothing to clean up. It does not return.
         unsafe { pthread_exit(ptr::null_mut()) };

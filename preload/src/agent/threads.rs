@@ -97,42 +97,82 @@ impl fmt::Display for Why {
     }
 }
 
-/// The worker (`pthread_t`); 0: none in this process.
-pub static WORKER: AtomicUsize = AtomicUsize::new(0);
+/// The agent's threads that other parts of it have to tell from the program's.
+#[derive(Clone, Copy)]
+pub enum Role {
+    /// Takes the GIL.
+    Worker,
+    /// Reads files.
+    Reader,
+    /// Waits for a command's signal.
+    Waker,
+}
 
-/// Its thread ID; 0: it has not got as far as telling.
-pub static THREAD_ID: AtomicI32 = AtomicI32::new(0);
+/// Their thread IDs, by [`Role`]; 0: not there, or not got as far as saying so.
+static THREAD_IDS: [AtomicI32; 3] = [const { AtomicI32::new(0) }; 3];
+
+/// The worker's identifier (`pthread_t`); 0: none in this process.
+static WORKER: AtomicUsize = AtomicUsize::new(0);
+
+/// Called by one of the agent's threads as it begins: notes its thread ID, and gives it a name.
+pub fn begin(role: Role, name: &str) {
+    THREAD_IDS[role as usize].store(this_thread_id(), Ordering::SeqCst);
+    name_this_thread(name);
+}
+
+/// There is no such thread (any more): in a forked child, or where it has ended.
+pub fn forget(role: Role) {
+    if let Role::Worker = role {
+        WORKER.store(0, Ordering::SeqCst);
+    }
+    THREAD_IDS[role as usize].store(0, Ordering::SeqCst);
+}
+
+/// The thread IDs of all that are there.
+pub fn thread_ids() -> impl Iterator<Item = i32> {
+    let ids = THREAD_IDS.iter().map(|id| id.load(Ordering::SeqCst));
+    ids.filter(|&id| id != 0)
+}
+
+/// The worker has been started, and has this identifier.
+pub fn worker_has_started(ident: libc::pthread_t) {
+    WORKER.store(ident as usize, Ordering::SeqCst);
+}
+
+/// The worker's identifier; 0: there is none in this process. Any thread, interrupted or not.
+pub fn worker_ident() -> usize {
+    WORKER.load(Ordering::SeqCst)
+}
+
+/// The worker's thread ID; 0: not there, or not got as far as saying so. Any thread.
+pub fn worker_id() -> i32 {
+    THREAD_IDS[Role::Worker as usize].load(Ordering::SeqCst)
+}
 
 /// Whether a thread identifier is the worker's. Any thread, interrupted or not.
 pub fn is_worker(ident: usize) -> bool {
-    ident != 0 && WORKER.load(Ordering::SeqCst) == ident
+    ident != 0 && worker_ident() == ident
 }
 
-/// Its identifier; 0: none in this process.
-pub fn ident() -> usize {
-    WORKER.load(Ordering::SeqCst)
+/// Whether the calling thread is the worker. Any thread.
+pub fn this_is_worker() -> bool {
+    let worker = worker_id();
+    worker != 0 && worker == this_thread_id()
 }
 
 /// Whether the worker is still there: code of the program's that runs on it, such as a module's
 /// loader that is asked for source lines, may end any thread it runs on.
 ///
 /// Any thread, interrupted or not.
-pub fn is_alive() -> bool {
-    let thread = THREAD_ID.load(Ordering::SeqCst);
+pub fn worker_is_alive() -> bool {
+    let worker = worker_id();
     // SAFETY: signal 0 is never sent, it only asks whether there is such a thread in this process.
-    WORKER.load(Ordering::SeqCst) != 0
-        && (thread == 0
-            || unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) } == 0)
+    let is_there = |id: i32| unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, 0) } == 0;
+    worker_ident() != 0 && (worker == 0 || is_there(worker))
 }
 
-/// Its thread ID; 0 if it is not there (yet).
-pub fn thread_id() -> i32 {
-    THREAD_ID.load(Ordering::SeqCst)
-}
-
-/// Whether this is the worker. Any thread.
-pub fn is_this_one() -> bool {
-    let worker = THREAD_ID.load(Ordering::SeqCst);
-    // SAFETY: has no conditions.
-    worker != 0 && worker == unsafe { libc::gettid() }
+/// The calling thread's ID.
+pub fn this_thread_id() -> i32 {
+    // SAFETY: gettid has no conditions.
+    unsafe { libc::gettid() }
 }

@@ -19,21 +19,20 @@ use crate::ask::walk;
 use crate::cpython::api::Python;
 use crate::cpython::find::{self, Interpreter};
 use crate::cpython::{gil, layout, thread_states};
-use crate::entry::boot;
 use crate::system::environment;
 use crate::system::futex::Instant;
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
-use protocol::question::Question;
+use protocol::question::Words;
 
 /// As [`sleeper_agent_state`], for whatever is wanted, and lets `with` use the answer while nobody
 /// else can ask.
-pub fn answer_with<R>(wanted: Question, with: impl Fn(*const c_char) -> R) -> R {
+pub fn answer_with<R>(words: &Words, arm: Arm, with: impl Fn(*const c_char) -> R) -> R {
     // SAFETY: the address of this thread's own errno. A debugger that calls in between a system
     // call and the look at its errno restores registers, but not this.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above; it stays where it is for the life of the thread.
     let before = unsafe { *errno };
-    let result = panics::caught(|| state_with(wanted, &with)).unwrap_or_else(|| failed(with));
+    let result = panics::caught(|| state_with(words, arm, &with)).unwrap_or_else(|| failed(with));
     // SAFETY: as above.
     unsafe { *errno = before };
     result
@@ -41,6 +40,13 @@ pub fn answer_with<R>(wanted: Question, with: impl Fn(*const c_char) -> R) -> R 
 
 /// How long a request may wait, in nanoseconds.
 static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
+
+/// Has the agent boot, in a process where it has not: `entry::boot::arm`, which stands above this
+/// room.
+pub type Arm = fn(&Python);
+
+/// The [`Arm`] of the agent's own threads, which exist only where it has booted.
+pub fn has_booted(_: &Python) {}
 
 /// For when the desk is taken for longer than anyone may wait.
 const BUSY: &[u8] = b"another request has not been answered within the deadline; ask again\n\0";
@@ -52,7 +58,7 @@ static BUSY_ANSWER: Constant<{ BUSY.len() }> = Constant::new(BUSY);
 /// Any thread, interrupted or not, holding whatever it holds. Returns by the deadline (by twice
 /// the deadline, if others asked first), and the time it takes to read memory. Where `with`
 /// returns the text itself, that is good until the next call.
-pub fn state_with<R>(wanted: Question, with: impl FnOnce(*const c_char) -> R) -> R {
+fn state_with<R>(words: &Words, arm: Arm, with: impl FnOnce(*const c_char) -> R) -> R {
     let Some(claim) = Claim::take(deadline(), stale()) else {
         return with(BUSY_ANSWER.text());
     };
@@ -65,7 +71,7 @@ pub fn state_with<R>(wanted: Question, with: impl FnOnce(*const c_char) -> R) ->
         None => {
             // SAFETY: the desk is claimed, and with it the pages.
             unsafe { Page::give_back() };
-            answer(&claim, wanted)
+            answer(&claim, words, arm)
         }
     };
     with(text)
@@ -73,14 +79,14 @@ pub fn state_with<R>(wanted: Question, with: impl FnOnce(*const c_char) -> R) ->
 
 /// Says that the agent itself is at fault, after a panic on the thread that asks: that has let go of the
 /// desk by now.
-pub fn failed<R>(with: impl FnOnce(*const c_char) -> R) -> R {
+fn failed<R>(with: impl FnOnce(*const c_char) -> R) -> R {
     match Claim::take(deadline(), stale()) {
         Some(_claim) => with(refuse(format_args!("{}", panics::Last))),
         None => with(BUSY_ANSWER.text()),
     }
 }
 
-fn answer(claim: &Claim, wanted: Question) -> *const c_char {
+fn answer(claim: &Claim, words: &Words, arm: Arm) -> *const c_char {
     panics::may_come("asking");
     let python = match find::found() {
         Some(python) => python,
@@ -116,10 +122,10 @@ fn answer(claim: &Claim, wanted: Question) -> *const c_char {
         });
     }
     match stage {
-        Stage::Parked => ask_worker(python, claim, wanted),
+        Stage::Parked => ask_worker(python, claim, words),
         Stage::Booting => walk(python, format_args!("the agent is just starting")),
         Stage::Unborn(0) if !python.has_gil() => {
-            boot::arm(python);
+            arm(python);
             walk(
                 python,
                 format_args!("the agent starts when this program next runs Python code"),
@@ -139,7 +145,7 @@ fn answer(claim: &Claim, wanted: Question) -> *const c_char {
     }
 }
 
-fn ask_worker(python: &'static Python, claim: &Claim, wanted: Question) -> *const c_char {
+fn ask_worker(python: &'static Python, claim: &Claim, words: &Words) -> *const c_char {
     if !python.has_gil() {
         return walk(
             python,
@@ -155,14 +161,14 @@ fn ask_worker(python: &'static Python, claim: &Claim, wanted: Question) -> *cons
             format_args!("it was asked on the agent's own worker, while that was at work"),
         );
     }
-    if !threads::is_alive() {
+    if !threads::worker_is_alive() {
         bell::revive_worker();
         return walk(
             python,
             format_args!("the agent's worker thread has been ended; a new one is being started"),
         );
     }
-    let result = claim.ask(&wanted, deadline(), progress::call);
+    let result = claim.ask(words, deadline(), progress::call);
     if !claim.holds() {
         return BUSY_ANSWER.text();
     }

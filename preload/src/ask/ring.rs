@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::agent::bell::{BELL, wanted};
+use crate::agent::bell::{BELL, question};
 use crate::agent::page;
-use crate::ask::request::answer_with;
+use crate::ask::request::{Arm, answer_with};
 
 /// Answers all rings up to this one. Any thread, interrupted or not.
-pub fn answer(rung: u32) {
-    answer_with(wanted(rung), |text| {
+pub fn answer(rung: u32, arm: Arm) {
+    answer_with(&question(rung), arm, |text| {
         // SAFETY: an answer that nobody can replace meanwhile.
         let number = unsafe { page::header(text) }.number;
         BELL.text.store(text as u64, Ordering::SeqCst);

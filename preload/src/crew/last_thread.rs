@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::agent::bell::BELL;
 use crate::agent::threads;
-use crate::crew::{reader, waker};
 use crate::system::{futex, proc_file};
 use protocol::names::AGENT_THREADS;
 
@@ -86,16 +85,8 @@ pub fn end_if_alone() {
 fn is_alone() -> Option<bool> {
     let (state, threads) = state_and_threads()?;
     let mut known = 1;
-    // SAFETY: has no conditions.
-    let this_one = unsafe { libc::gettid() };
-    let ours = [
-        this_one,
-        threads::thread_id(),
-        reader::thread_id(),
-        waker::thread_id(),
-    ];
-    for thread in ours {
-        known += usize::from(thread != 0 && is_ours(thread));
+    for thread in threads::thread_ids().chain([threads::this_thread_id()]) {
+        known += usize::from(is_ours(thread));
     }
     Some(state == b'Z' && threads == known)
 }

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::agent::bell::BELL;
 use crate::agent::threads::{self, name_this_thread};
 use crate::agent::{panics, stage};
+use crate::ask::request::has_booted;
 use crate::ask::ring;
 use crate::crew::{last_thread, worker};
 use crate::system::futex::{self, Instant};
@@ -48,7 +49,7 @@ pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
         }
         let _ = panics::caught(|| {
             panics::may_come("parked");
-            if !threads::is_alive() {
+            if !threads::worker_is_alive() {
                 // On our own thread, which nobody holds: it may allocate.
                 worker::forget();
                 let _ = worker::start();
@@ -62,6 +63,6 @@ pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
             continue;
         }
         heard = rung;
-        ring::answer(rung);
+        ring::answer(rung, has_booted);
     }
 }

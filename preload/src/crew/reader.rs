@@ -6,9 +6,10 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use crate::agent::{panics, threads};
+use crate::agent::panics;
+use crate::agent::threads::{self, Role};
 use crate::collect::collected::{Collected, Found};
 use crate::files::sources::Lines;
 use crate::files::tasks;
@@ -32,9 +33,6 @@ struct Job {
     found: Found,
 }
 
-/// Its thread ID; 0: it has not got as far as telling.
-static THREAD_ID: AtomicI32 = AtomicI32::new(0);
-
 /// Starts the reader, unless it is there. See `crew::start`; without it the worker reads by
 /// itself.
 pub fn start() -> Result<(), c_int> {
@@ -52,12 +50,7 @@ pub fn start() -> Result<(), c_int> {
 /// In a forked child: the reader was the parent's.
 pub fn forget() {
     AT.store(NOBODY, Ordering::SeqCst);
-    THREAD_ID.store(0, Ordering::SeqCst);
-}
-
-/// Its thread ID; 0 if it is not there (yet).
-pub fn thread_id() -> i32 {
-    THREAD_ID.load(Ordering::SeqCst)
+    threads::forget(Role::Reader);
 }
 
 /// Reads what is missing to what was collected. On the worker, holding nothing; it may take for ever.
@@ -82,9 +75,7 @@ pub fn read(collected: &mut Collected) -> Found {
 
 /// The reader's life.
 extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
-    // SAFETY: has no conditions.
-    THREAD_ID.store(unsafe { libc::gettid() }, Ordering::SeqCst);
-    threads::name_this_thread(READER_THREAD);
+    threads::begin(Role::Reader, READER_THREAD);
     // Whether it has a table of descriptors of its own, once that has been tried.
     let mut own = None;
     loop {

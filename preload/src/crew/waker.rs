@@ -11,13 +11,14 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use crate::agent::{page, panics, threads};
-use crate::ask::request::answer_with;
+use crate::agent::threads::{self, Role};
+use crate::agent::{page, panics};
+use crate::ask::request::{answer_with, has_booted};
 use crate::system::futex::Instant;
 use crate::system::{descriptor_table, environment};
 use protocol::message::{HEADER, Header, Incoming, Kind, WakeSignal, socket_address};
 use protocol::names::{SIGNAL, SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
-use protocol::question::{LONGEST_QUESTION, Question};
+use protocol::question::{LONGEST_QUESTION, Words};
 
 /// Stack sizes tried, in bytes.
 const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
@@ -34,9 +35,6 @@ static LISTENS_TO: AtomicI32 = AtomicI32::new(0);
 /// Whether it has been started in this process.
 static STARTED: AtomicBool = AtomicBool::new(false);
 
-/// Its thread ID; 0: it has not got as far as telling.
-static THREAD_ID: AtomicI32 = AtomicI32::new(0);
-
 /// Starts the waker, if the environment lets it. See `crew::start`; without it there is still gdb.
 pub fn start() -> Result<(), c_int> {
     let signal = chosen_signal();
@@ -52,12 +50,7 @@ pub fn start() -> Result<(), c_int> {
 /// In a forked child: the waker was the parent's.
 pub fn forget() {
     STARTED.store(false, Ordering::SeqCst);
-    THREAD_ID.store(0, Ordering::SeqCst);
-}
-
-/// Its thread ID; 0 if it is not there (yet).
-pub fn thread_id() -> i32 {
-    THREAD_ID.load(Ordering::SeqCst)
+    threads::forget(Role::Waker);
 }
 
 /// What the environment says, or the usual one; 0 for none. On a thread that may read the
@@ -79,9 +72,7 @@ fn chosen_signal() -> c_int {
 
 /// The waker's life.
 extern "C-unwind" fn live(_: *mut c_void) -> *mut c_void {
-    // SAFETY: has no conditions.
-    THREAD_ID.store(unsafe { libc::gettid() }, Ordering::SeqCst);
-    threads::name_this_thread(WAKER_THREAD);
+    threads::begin(Role::Waker, WAKER_THREAD);
     let mut own_table = None;
     let signal = LISTENS_TO.load(Ordering::SeqCst);
     loop {
@@ -92,7 +83,7 @@ extern "C-unwind" fn live(_: *mut c_void) -> *mut c_void {
             // It was sent to the whole process, where everybody else blocks it: the program waits
             // for it by itself, as we do. It gets it back, and has it to itself from now on.
             hand_back(call);
-            THREAD_ID.store(0, Ordering::SeqCst);
+            threads::forget(Role::Waker);
             return ptr::null_mut();
         }
         // Not before there is something to do: a forked child's table may be large.
@@ -148,20 +139,24 @@ fn serve(token: u64, own_table: bool) -> Option<()> {
     // Closed with something unread in it, the socket would lose our word.
     let words = words.get_mut(..length)?;
     line.receive(words, end)?;
-    let Some(wanted) = Question::parse(words).filter(|_| known) else {
+    let words = Words::from_bytes(words)?;
+    let answer = known.then(|| answer_with(&words, has_booted, copy));
+    // An answer to another question: the worker does not know these words.
+    let Some((copied, _)) = answer.filter(|&(_, question)| [0, words.number()].contains(&question))
+    else {
         return line.send(&Header::new(Kind::NotUnderstood, 0).bytes(), end);
     };
-    let copied = answer_with(wanted, copy);
     let text = copied.as_deref().unwrap_or(NO_MEMORY);
     let end = Instant::now().after(PATIENCE);
     line.send(&Header::new(Kind::Answer, text.len() as u64).bytes(), end)?;
     line.send(text, end)
 }
 
-/// Copies an answer, so that nobody else has to wait until it is read; `None` without the memory.
-fn copy(text: *const c_char) -> Option<Vec<u8>> {
+/// Copies an answer, so that nobody else has to wait until it is read (`None` without the memory);
+/// and the number of the question that it answers, or 0.
+fn copy(text: *const c_char) -> (Option<Vec<u8>>, u64) {
     // SAFETY: a fresh answer, that nobody can replace meanwhile.
-    unsafe { page::copy(text) }
+    unsafe { (page::copy(text), page::header(text).question) }
 }
 
 /// A connection to a command.

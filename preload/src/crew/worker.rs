@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use crate::agent::failure::Failure;
 use crate::agent::progress::{BELL, Progress, now_at};
-use crate::agent::threads::{self, THREAD_ID, WORKER};
+use crate::agent::threads::{self, Role};
 use crate::agent::{bell, desk, panics};
 use crate::collect::{at_exit, snippet};
 use crate::cpython::api::Python;
@@ -19,6 +19,7 @@ use crate::crew::reader;
 use crate::crew::with_gil::holding_gil;
 use crate::system::futex;
 use protocol::names::WORKER_THREAD;
+use protocol::question::Question;
 
 /// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
 /// gives the source of a line.
@@ -26,28 +27,24 @@ const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 
 /// Starts the worker, unless it is there; the error is an errno. See `crew::start`.
 pub fn start() -> Result<(), c_int> {
-    if WORKER.load(Ordering::SeqCst) == 0 {
+    if threads::worker_ident() == 0 {
         BELL.store(0, Ordering::SeqCst);
-        THREAD_ID.store(0, Ordering::SeqCst);
+        threads::forget(Role::Worker);
         panics::forget();
-        let thread = threads::spawn(work, &STACK_SIZES)?;
-        WORKER.store(thread as usize, Ordering::SeqCst);
+        threads::worker_has_started(threads::spawn(work, &STACK_SIZES)?);
     }
     Ok(())
 }
 
 /// In a forked child: the worker was the parent's. Or it has ended.
 pub fn forget() {
-    WORKER.store(0, Ordering::SeqCst);
-    THREAD_ID.store(0, Ordering::SeqCst);
+    threads::forget(Role::Worker);
     now_at(Progress::Resting);
 }
 
 /// The worker's life.
-pub extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
-    // SAFETY: has no conditions.
-    THREAD_ID.store(unsafe { libc::gettid() }, Ordering::SeqCst);
-    threads::name_this_thread(WORKER_THREAD);
+extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
+    threads::begin(Role::Worker, WORKER_THREAD);
     let mut heard = 0;
     loop {
         futex::wait_while(&BELL, heard, None);
@@ -81,12 +78,15 @@ unsafe fn serve(python: &'static Python) -> bool {
             // Looked at only now: it may have waited long.
             let request = desk::request()?;
             asked.0.set(Some(request));
-            let wanted = desk::wanted(request)?;
+            let words = desk::words(request)?;
+            // Words that this version does not know are answered with the plain state. Its number is
+            // not the one that was asked for, and so nobody takes it for an answer to them.
+            let question = Question::parse(words.as_bytes()).unwrap_or_default();
             // What the snippet keeps must not outlive the interpreter.
             if !at_exit::hook_exit(python) {
                 snippet::forget();
             }
-            Some(snippet::collect(python, request, &wanted))
+            Some(snippet::collect(python, request, &question))
         });
         match collected {
             Ok(None) => return false,

@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering;
 
 use crate::agent::bell::BELL;
 use crate::ask::ring;
+use crate::entry::boot;
 use protocol::bell::Bell;
 use protocol::names::{DETOUR_ENTRY, DETOUR_SIZE, DETOURS};
 
@@ -144,5 +145,5 @@ pub fn address() -> u64 {
 /// On a thread of the program's, in the midst of anything. Without a thread of the agent's nothing
 /// is waited for, so this takes no longer than to read memory does.
 extern "C" fn answer() {
-    ring::answer(BELL.rung.load(Ordering::SeqCst));
+    ring::answer(BELL.rung.load(Ordering::SeqCst), boot::arm);
 }

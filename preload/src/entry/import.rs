@@ -7,7 +7,7 @@ use crate::ask::request::answer_with;
 use crate::cpython::api::{API_VERSION, METH_NOARGS, MethodDefinition, Methods, PyObject};
 use crate::cpython::find::{self, Interpreter};
 use crate::entry::boot;
-use protocol::question::Question;
+use protocol::question::Words;
 
 static METHODS: Methods<2> = Methods([
     MethodDefinition {
@@ -67,7 +67,7 @@ unsafe extern "C-unwind" fn state(_: *mut PyObject, _: *mut PyObject) -> *mut Py
     // before anybody else may ask.
     unsafe {
         let thread = (python.PyEval_SaveThread)();
-        let copy = answer_with(Question::default(), |text| page::copy(text));
+        let copy = answer_with(&Words::default(), boot::arm, |text| page::copy(text));
         (python.PyEval_RestoreThread)(thread);
         match copy {
             Some(text) => {

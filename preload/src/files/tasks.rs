@@ -28,7 +28,7 @@ fn number_at() -> Option<usize> {
     let this_one = unsafe { libc::gettid() };
     let ours = [
         (Python::this_thread_ident() as usize, this_one),
-        (threads::ident(), threads::thread_id()),
+        (threads::worker_ident(), threads::worker_id()),
     ];
     let stands = |at: usize| {
         let mut ours = ours.iter();
