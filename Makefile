@@ -31,7 +31,7 @@ help:
 	@echo '                         (THREADS="10 500": programs of so many threads only)'
 	@echo 'make install             into PREFIX (now $(PREFIX)), below DESTDIR if that is set'
 	@echo 'make shim PYTHON=...     the optional `import sleeper_agent`, for that Python 2.6 or 2.7'
-	@echo 'make lint                formatting and clippy'
+	@echo 'make lint                formatting, clippy, and the plan of the rooms: no circles, no import upwards'
 	@echo 'make clean               remove what was built and fetched here'
 
 build:
@@ -123,6 +123,7 @@ shim: build
 lint:
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+	@$(CARGO) test --quiet -p tests --test rooms
 
 clean:
 	@$(CARGO) clean --quiet
