@@ -12,10 +12,26 @@ pub mod message;
 pub mod wanted;
 
 pub mod ask;
+pub mod cases;
 pub mod compile;
+pub mod document;
+pub mod ended;
+pub mod gil;
 pub mod interpreters;
+pub mod mortal;
+pub mod moving;
+pub mod outcomes;
+pub mod packages;
 pub mod process;
 pub mod procfs;
 pub mod product;
+pub mod rounds;
+pub mod said;
 pub mod scratch;
+pub mod stream;
 pub mod terminal;
+pub mod trials;
+pub mod users;
+
+#[doc(hidden)]
+pub use inventory;

@@ -11,21 +11,17 @@ use std::process::ExitStatus;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
-use tests::ask::preloaded;
+use tests::ask::preloaded_python;
+use tests::ended::Ended;
 use tests::interface::DEADLINE_VARIABLE;
 use tests::interpreters::Interpreter;
-use tests::process::{Ended, Program, command, run};
+use tests::process::{Program, command, run};
 use tests::procfs;
 use tests::product::product;
 use tests::scratch::Scratch;
 
 /// By this environment variable a program finds its folder, and the runner its processes.
 const FOLDER: &str = "TORTURE_FOLDER";
-
-/// The programs folder.
-pub fn programs_folder() -> PathBuf {
-    product().root.join("tests/torture/programs")
-}
 
 /// How long a program of this build may take to end.
 pub fn limit_of(python: &Interpreter) -> Duration {
@@ -50,7 +46,7 @@ pub struct Start<'a> {
     begun: Instant,
 }
 
-/// The native library, compiled once for all. It stays with what else was built.
+/// The native library, compiled once for all.
 fn native() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -82,10 +78,9 @@ impl Start<'_> {
             fs::copy(native(), folder.join("native.so")).unwrap();
         }
         let mut command = match agent {
-            true => preloaded(&python.path),
-            false => command(&python.path),
+            true => preloaded_python(python),
+            false => python.command(),
         };
-        python.equip(&mut command);
         command
             .arg(format!("{}.py", tortured.name))
             .args(&tortured.variant)
