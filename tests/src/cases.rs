@@ -9,6 +9,9 @@ use crate::packages;
 use crate::trials;
 use libtest_mimic::Trial;
 
+#[doc(hidden)]
+pub use inventory;
+
 /// One case.
 pub struct Case {
     /// Where it stands: `agent::output::waits`.
@@ -84,7 +87,7 @@ macro_rules! plain_case {
 #[macro_export]
 macro_rules! register_case {
     ($name:ident, $need:ident, $work:ident) => {
-        $crate::inventory::submit! {
+        $crate::cases::inventory::submit! {
             $crate::cases::Case {
                 module: module_path!(),
                 line: line!(),

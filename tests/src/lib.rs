@@ -18,6 +18,7 @@ pub mod document;
 pub mod ended;
 pub mod gil;
 pub mod interpreters;
+pub mod measured;
 pub mod mortal;
 pub mod moving;
 pub mod outcomes;
@@ -28,10 +29,8 @@ pub mod product;
 pub mod rounds;
 pub mod said;
 pub mod scratch;
+pub mod stage;
 pub mod stream;
 pub mod terminal;
 pub mod trials;
 pub mod users;
-
-#[doc(hidden)]
-pub use inventory;

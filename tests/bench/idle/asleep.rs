@@ -1,10 +1,10 @@
 //! What a sleeping agent takes: threads, memory, and whether it ever wakes by itself.
 
-use crate::{median, verdict};
 use std::thread::sleep;
 use std::time::Duration;
 use tests::ask::{activate, bare_target, target};
 use tests::interpreters::Interpreter;
+use tests::measured::{median, verdict};
 use tests::process::Program;
 use tests::procfs::{settle, status, switches, tasks, wait_agent};
 
