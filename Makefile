@@ -10,6 +10,8 @@ SEEDS ?= 16
 
 TARGET = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 BUILT = $(TARGET)/release
+# Not by abspath, which takes a path with spaces in it for several.
+ABSOLUTE_TARGET = $(if $(filter /%,$(firstword $(TARGET))),$(TARGET),$(CURDIR)/$(TARGET))
 
 # Commands that are started for every question, or with every program: without a dynamic linker
 # they start in two thirds of the time, and on any Linux. Where there is no libc.a they do with one.
@@ -68,10 +70,10 @@ regrtest: build gdb
 # Needs a nightly compiler and cargo-fuzz. FUZZ names some of the targets.
 fuzz:
 	@mkdir -p '$(TARGET)'
-	@tests/fuzz/fuzz.sh '$(abspath $(TARGET))/fuzz' '$(FUZZ_SECONDS)' $(FUZZ)
+	@tests/fuzz/fuzz.sh '$(ABSOLUTE_TARGET)/fuzz' '$(FUZZ_SECONDS)' $(FUZZ)
 
 memcheck: build
-	@tests/memcheck.sh '$(BUILT)/libsleeper.so' '$(abspath $(TARGET))/asan' $(PYTHON)
+	@tests/memcheck.sh '$(BUILT)/libsleeper.so' '$(ABSOLUTE_TARGET)/asan' $(PYTHON)
 
 miri:
 	@$(CARGO) +nightly miri --version >/dev/null 2>&1 || { \

@@ -3,7 +3,7 @@
 # doing, and ends it. Usage: tests/demo.sh FOLDER, where FOLDER has the built commands.
 set -eu
 
-built=${1:?the folder with sa-run and sleeper_agent_activate}
+built=$(cd "${1:?the folder with sa-run and sleeper_agent_activate}" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 debian=$here/../.tools/debian-python2.7/usr/bin/python2.7
 
@@ -30,14 +30,17 @@ find_python || { "$here/interpreters/debian.sh" && find_python; } || {
 }
 
 program=
-said=$(mktemp)
+folder=$(mktemp -d)
+said=$folder/said
+# The loader preloads nothing from a path that has a space or a colon in it, and this may lie anywhere.
+ln -s "$built/libsleeper.so" "$folder/"
 finish() {
     # Only what was started here.
     if [ -n "$program" ]; then
         kill -KILL "$program" 2>/dev/null || true
         wait "$program" 2>/dev/null || true
     fi
-    rm -f "$said"
+    rm -rf "$folder"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -45,7 +48,8 @@ trap 'exit 130' INT TERM
 echo "A small threaded program under $("$python" -V 2>&1), with no line of it changed:"
 echo
 echo "\$ sa-run python2.7 tests/targets/shop.py &"
-"$built/sa-run" "$python" "$here/targets/shop.py" >"$said" 2>&1 &
+SLEEPER_AGENT_LIB=$folder/libsleeper.so \
+    "$built/sa-run" "$python" "$here/targets/shop.py" >"$said" 2>&1 &
 program=$!
 for ((try = 0; try < 200; try++)); do
     if grep -q '^open' "$said"; then

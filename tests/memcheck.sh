@@ -27,6 +27,12 @@ python=$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
+# The path of a copy of a library from which the loader can preload it: it knows no way to quote a
+# space or a colon, and the work tree may lie anywhere.
+loadable() {
+    mkdir -p "$folder/$2" && cp "$1" "$folder/$2/" && echo "$folder/$2/libsleeper.so"
+}
+
 # Leaves its logs, one for each process, in $folder/$1. The deadline is long because valgrind runs
 # one thread at a time, slowly.
 run() {
@@ -44,7 +50,7 @@ run() {
 # sources: valgrind names an object only where it knows no line.
 ours() {
     cat "$folder/$1"/* | sed 's/^==[0-9]*== \{0,1\}//' |
-        awk 'BEGIN { RS = ""; ORS = "\n\n" } /preload\/src\/|\/library\/(std|core|alloc)\/|libsleeper/ && / (at|by) 0x/'
+        awk 'BEGIN { RS = ""; ORS = "\n\n" } /preload\/src\/|\/library\/(std|core|alloc)\/|\/libsleeper\.so/ && / (at|by) 0x/'
 }
 
 # By the first function in each stack: what the library leads Python into is Python's own.
@@ -58,7 +64,7 @@ kinds() {
 failed=0
 run without ''
 [ $status = 7 ] || failed=1
-run with "$library"
+run with "$(loadable "$library" product)"
 [ $status = 7 ] || failed=1
 grep -q "^told $((asked / 2)), child 5$" "$folder/with.out" || failed=1
 [ $failed = 0 ] || cat "$folder"/*.out
@@ -82,7 +88,7 @@ if [ -z "$host" ] || [ -z "$sanitizer" ]; then
 fi
 RUSTFLAGS=-Zsanitizer=address cargo +nightly build --quiet -p preload \
     --target "$host" --target-dir "$built" || exit 1
-ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$sanitizer $built/$host/debug/libsleeper.so" \
+ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$sanitizer $(loadable "$built/$host/debug/libsleeper.so" asan)" \
     "$python" -B tests/targets/memcheck.py $asked >"$folder/asan.out" 2>&1
 status=$?
 if [ $status = 7 ] && [ "$(cat "$folder/asan.out")" = "told $((asked / 2)), child 5" ]; then

@@ -50,10 +50,17 @@ __attribute__((constructor)) static void begin(void)
     }
 }
 
+/* By the file's name alone: a folder may have any. */
+static int is_ours(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    return !strcmp(name ? name + 1 : path, "libsleeper.so");
+}
+
 static int is_refused(int kind, void *caller)
 {
     Dl_info info;
-    if (!times[kind] || !dladdr(caller, &info) || !strstr(info.dli_fname, "libsleeper"))
+    if (!times[kind] || !dladdr(caller, &info) || !is_ours(info.dli_fname))
         return 0;
     if (skip[kind] > 0)
         return skip[kind]--, 0;

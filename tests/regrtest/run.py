@@ -64,7 +64,12 @@ class Run(object):
 
     def __init__(self, product, chosen):
         self.product, self.chosen = product, chosen
-        self.folder = tempfile.mkdtemp(prefix='regrtest-')
+        self.folder = os.path.realpath(tempfile.mkdtemp(prefix='regrtest-'))
+        # The loader preloads nothing from a path with a space or a colon in it, and the library may
+        # lie anywhere. Tests may become other users.
+        os.chmod(self.folder, int('755', 8))
+        shutil.copy(product.library, self.folder)
+        product.library = os.path.join(self.folder, os.path.basename(product.library))
         self.findings = {}
         self.not_runnable = {}
         self.account = activation.Account()

@@ -1,15 +1,25 @@
 //! The ways to ask a program for its state.
 
-use crate::interface::THREAD_HEADING;
+use crate::ended::Ended;
 use crate::interpreters::Interpreter;
-use crate::process::{Ended, Program, command, run};
+use crate::process::{Program, command, run};
+use crate::procfs::wait_agent;
 use crate::product::product;
+use protocol::names::THREAD_HEADING;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
 /// First words of an answer that was read without the GIL.
 pub const WALK_HEADING: &str = "### Read from memory";
+
+/// The ways in, as `--via` names them.
+pub const WAYS: [&str; 2] = ["gdb", "wake"];
+
+/// `sa-run`, without its arguments yet.
+pub fn sa_run() -> Command {
+    command(&product().sa_run)
+}
 
 /// A command with the library preloaded, as by hand.
 pub fn preloaded(program: impl AsRef<OsStr>) -> Command {
@@ -18,20 +28,87 @@ pub fn preloaded(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// `python TARGET` with the library preloaded, not started yet.
-pub fn target(python: &Interpreter, name: &str) -> Command {
+/// `python` with the library preloaded, without its arguments yet.
+pub fn preloaded_python(python: &Interpreter) -> Command {
     let mut command = preloaded(&python.path);
     python.equip(&mut command);
+    command
+}
+
+/// `python TARGET` with the library preloaded, not started yet.
+pub fn target(python: &Interpreter, name: &str) -> Command {
+    let mut command = preloaded_python(python);
     command.arg(product().target(name));
+    command
+}
+
+/// `python TARGET` without the library, not started yet.
+pub fn bare_target(python: &Interpreter, name: &str) -> Command {
+    let mut command = python.command();
+    command.arg(product().target(name));
+    command
+}
+
+/// Starts a program and waits until it is ready and has its agent.
+#[track_caller]
+pub fn woken(command: &mut Command) -> Program {
+    let program = Program::start(command).ready();
+    wait_agent(program.pid());
+    program
+}
+
+/// Starts a target with the library preloaded and waits until it is ready and has its agent.
+#[track_caller]
+pub fn woken_target(python: &Interpreter, name: &str, arguments: &[&str]) -> Program {
+    woken(target(python, name).args(arguments))
+}
+
+/// Starts `python -c CODE` with the library preloaded and waits until it is ready and has its agent.
+#[track_caller]
+pub fn woken_code(python: &Interpreter, code: &str, arguments: &[&str]) -> Program {
+    woken(preloaded_python(python).args(["-c", code]).args(arguments))
+}
+
+/// `sleeper_agent_activate` with these arguments, not started yet; through gdb, unless they say
+/// otherwise.
+pub fn activator<I: IntoIterator<Item: ToString>>(arguments: I) -> Command {
+    let mut command = command(&product().activate);
+    command.env("SLEEPER_AGENT_VIA", "gdb");
+    command.args(arguments.into_iter().map(|one| one.to_string()));
     command
 }
 
 /// Runs `sleeper_agent_activate` with these arguments; through gdb, unless they say otherwise.
 #[track_caller]
 pub fn activate<I: IntoIterator<Item: ToString>>(arguments: I) -> Ended {
-    let mut command = command(&product().activate);
-    command.env("SLEEPER_AGENT_VIA", "gdb");
-    run(command.args(arguments.into_iter().map(|one| one.to_string())))
+    run(&mut activator(arguments))
+}
+
+/// What `sleeper_agent_activate OPTIONS PID` prints; panics unless it succeeds without a complaint.
+#[track_caller]
+pub fn answer(pid: i32, options: &[&str]) -> String {
+    let ended = activate([options, &[&*pid.to_string()]].concat());
+    ended.expect_code(0);
+    assert_eq!(ended.err(), "", "stdout was {}", ended.out());
+    ended.out()
+}
+
+/// The answer in the full format.
+#[track_caller]
+pub fn full_answer(pid: i32, via: &str) -> String {
+    answer(pid, &["--format", "full", "--via", via])
+}
+
+/// The answer in the full format, with greenlets and generators.
+#[track_caller]
+pub fn full_answer_with_greenlets(pid: i32, via: &str) -> String {
+    answer(pid, &["--greenlets", "--via", via])
+}
+
+/// The answer in the plain format, without a debugger.
+#[track_caller]
+pub fn answer_by_wake(pid: i32) -> String {
+    answer(pid, &["--via", "wake"])
 }
 
 /// The state that `sleeper_agent_activate PID` prints; panics if it doesn't succeed.
@@ -87,14 +164,6 @@ pub fn threads_told(text: &str) -> usize {
         .count()
 }
 
-/// Starts a target with the library preloaded and waits until it is ready and has its agent.
-#[track_caller]
-pub fn woken_target(python: &Interpreter, name: &str, arguments: &[&str]) -> Program {
-    let program = Program::start(target(python, name).args(arguments)).ready();
-    crate::procfs::wait_agent(program.pid());
-    program
-}
-
 /// A copy of the optional import in a folder that can go on `PYTHONPATH`.
 pub fn place_shim(python: &Interpreter, folder: &Path) {
     let source = product().shim().join("sleeper_agent.py");
@@ -108,11 +177,10 @@ pub fn place_shim(python: &Interpreter, folder: &Path) {
 /// `folder` is found.
 pub fn importing(python: &Interpreter, preload: bool, folder: &Path) -> Command {
     let mut command = if preload {
-        preloaded(&python.path)
+        preloaded_python(python)
     } else {
         python.command()
     };
-    python.equip(&mut command);
     command.env("PYTHONPATH", folder);
     command
 }

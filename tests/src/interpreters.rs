@@ -251,6 +251,11 @@ pub fn find() -> Found {
     found
 }
 
+/// An interpreter, whichever it is.
+pub fn any() -> Interpreter {
+    find().interpreters.remove(0)
+}
+
 /// The interpreter to measure on: the first that is CPython 2.7 and no debug build.
 pub fn to_measure() -> Result<Interpreter, String> {
     let mut found = find().interpreters.into_iter();

@@ -2,13 +2,15 @@
 //! the trial, or when it panics) the process, its group and all its descendants are killed
 //! and reaped. Should the runner itself be killed, the kernel kills its direct children.
 
+use crate::ended::Ended;
+use crate::stream::Stream;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,58 +43,6 @@ pub fn signals_as_usual() {
     }
 }
 
-/// What a stream has delivered so far, filled by a thread of its own.
-#[derive(Default)]
-struct Stream {
-    state: Mutex<(Vec<u8>, bool)>,
-    changed: Condvar,
-}
-
-impl Stream {
-    fn follow(mut source: impl Read + Send + 'static) -> Arc<Stream> {
-        let stream = Arc::new(Stream::default());
-        let filled = Arc::clone(&stream);
-        thread::spawn(move || {
-            let mut block = [0; 65536];
-            loop {
-                let got = source.read(&mut block).unwrap_or(0);
-                let mut state = filled.state.lock().unwrap();
-                state.0.extend_from_slice(&block[..got]);
-                state.1 = got == 0;
-                filled.changed.notify_all();
-                if got == 0 {
-                    return;
-                }
-            }
-        });
-        stream
-    }
-
-    fn so_far(&self) -> Vec<u8> {
-        self.state.lock().unwrap().0.clone()
-    }
-
-    /// Waits until `found` finds something in the text, the stream ends, or the time is up.
-    fn wait<T>(&self, limit: Duration, found: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
-        let until = Instant::now() + limit;
-        let mut state = self.state.lock().unwrap();
-        loop {
-            if let Some(result) = found(&state.0) {
-                return Some(result);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if state.1 || left.is_zero() {
-                return None;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap().0;
-        }
-    }
-
-    fn wait_end(&self, limit: Duration) {
-        self.wait(limit, |_| None::<()>);
-    }
-}
-
 /// A program under test, or a tool that asks one.
 pub struct Program {
     child: Child,
@@ -102,56 +52,6 @@ pub struct Program {
     mark: String,
     what: String,
     ended: Option<ExitStatus>,
-}
-
-/// How a program ended and what it wrote.
-#[derive(Debug)]
-pub struct Ended {
-    /// Its wait status.
-    pub status: ExitStatus,
-    /// All it wrote to standard output.
-    pub stdout: Vec<u8>,
-    /// All it wrote to standard error.
-    pub stderr: Vec<u8>,
-}
-
-impl Ended {
-    /// Standard output as text.
-    pub fn out(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).into_owned()
-    }
-
-    /// Standard error as text; without the count of references that a debug build of Python 2.6 ends
-    /// with.
-    pub fn err(&self) -> String {
-        let text = String::from_utf8_lossy(&self.stderr);
-        let last = text.trim_end_matches('\n').rsplit('\n').next();
-        match last.filter(|last| last.starts_with('[') && last.ends_with(" refs]")) {
-            Some(count) => text[..text.rfind(count).unwrap_or(0)].to_owned(),
-            None => text.into_owned(),
-        }
-    }
-
-    /// Panics, showing everything, unless the exit status is this one.
-    #[track_caller]
-    pub fn expect_code(&self, code: i32) -> &Ended {
-        assert_eq!(
-            self.status.code(),
-            Some(code),
-            "ended with {}\n--- stdout\n{}\n--- stderr\n{}",
-            self.status,
-            self.out(),
-            self.err()
-        );
-        self
-    }
-
-    /// Panics unless this signal ended the program.
-    #[track_caller]
-    pub fn expect_signal(&self, signal: i32) -> &Ended {
-        assert_eq!(self.status.signal(), Some(signal), "{self:?}");
-        self
-    }
 }
 
 impl Program {
@@ -346,6 +246,29 @@ impl Program {
             stdout: self.output.so_far(),
             stderr: self.errors.so_far(),
         }
+    }
+}
+
+impl Program {
+    /// Writes an empty line, for which most targets wait, and expects that it then ends as they do:
+    /// with status 7 and nothing on standard error.
+    #[track_caller]
+    pub fn ends_well(mut self) -> Ended {
+        self.say("");
+        let ended = self.end();
+        assert_eq!(ended.err(), "", "stdout was {}", ended.out());
+        ended.expect_code(7);
+        ended
+    }
+
+    /// Sends SIGTERM, which the target `single.py` handles, and expects that it then ends as that does.
+    #[track_caller]
+    pub fn handles_sigterm(self) {
+        self.signal(libc::SIGTERM);
+        let ended = self.end();
+        assert_eq!(ended.err(), "");
+        ended.expect_code(7);
+        assert_eq!(ended.out(), "ready\nhandled\n");
     }
 }
 

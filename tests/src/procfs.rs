@@ -1,7 +1,7 @@
 //! What the kernel says of a process.
 
-use crate::interface::PARKED_THREAD;
 use crate::process::wait_until;
+use protocol::names::PARKED_THREAD;
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,6 +38,16 @@ pub fn tasks(pid: i32) -> Vec<i32> {
         .collect()
 }
 
+/// Its child processes.
+pub fn children(pid: i32) -> Vec<i32> {
+    let of_task = |task: i32| {
+        let text = read(pid, &format!("task/{task}/children"));
+        let pids = text.split_whitespace().filter_map(|one| one.parse().ok());
+        pids.collect::<Vec<i32>>()
+    };
+    tasks(pid).into_iter().flat_map(of_task).collect()
+}
+
 /// Names of all its threads.
 pub fn thread_names(pid: i32) -> Vec<String> {
     let names = tasks(pid).into_iter();
@@ -45,6 +55,12 @@ pub fn thread_names(pid: i32) -> Vec<String> {
         .map(|task| read(pid, &format!("task/{task}/comm")).trim().to_owned())
         .filter(|name| !name.is_empty())
         .collect()
+}
+
+/// Its first thread of this name, by its TID.
+pub fn thread_named(pid: i32, name: &str) -> Option<i32> {
+    let mut tasks = tasks(pid).into_iter();
+    tasks.find(|task| read(pid, &format!("task/{task}/comm")).trim() == name)
 }
 
 /// How many parked agents the process has.
@@ -60,6 +76,14 @@ pub fn wait_agent(pid: i32) {
         &format!("process {pid} has a thread {PARKED_THREAD}"),
         || agents(pid) > 0,
     );
+}
+
+/// Waits until a process has become this command, and sleeps.
+#[track_caller]
+pub fn wait_command(pid: i32, name: &str) {
+    wait_until(&format!("process {pid} is {name}, and sleeps"), || {
+        read(pid, "comm").trim() == name && state(pid) == 'S'
+    });
 }
 
 /// Waits until every thread has been asleep for a while: whatever it was about to do before

@@ -1,5 +1,9 @@
 //! The product under test: the release build, as users get it.
+//!
+//! No test runs anything at its place in the work tree, for that may lie anywhere: it is staged first
+//! (see `stage.rs`).
 
+use crate::stage;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -8,14 +12,21 @@ use std::sync::OnceLock;
 pub struct Product {
     /// The root of the work tree.
     pub root: PathBuf,
-    /// `libsleeper.so`.
+    /// Where cargo builds.
+    pub target: PathBuf,
+    /// `libsleeper.so`, staged.
     pub library: PathBuf,
-    /// `sa-run`.
+    /// `sa-run`, staged.
     pub sa_run: PathBuf,
-    /// `sa-list`.
+    /// `sa-list`, staged.
     pub list: PathBuf,
-    /// `sleeper_agent_activate`.
+    /// `sleeper_agent_activate`, staged.
     pub activate: PathBuf,
+    /// The programs to wake, tests/targets, staged.
+    pub targets: PathBuf,
+    /// The programs to torment, tests/torture/programs, staged.
+    pub torture_programs: PathBuf,
+    stage: PathBuf,
 }
 
 impl Product {
@@ -27,29 +38,43 @@ impl Product {
         // This program is TARGET/PROFILE/deps/NAME, wherever TARGET was put.
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let target = program.ancestors().nth(3).unwrap_or(&root).to_owned();
-        let release = target.join("release");
+        let stage = stage::make()?;
         let file = |name: &str| {
-            let path = release.join(name);
+            let path = target.join("release").join(name);
             match fs::metadata(&path) {
-                Ok(found) if found.is_file() => Ok(path),
+                Ok(found) if found.is_file() => stage::place(&path, &stage),
                 _ => Err(format!(
-                    "{} is not built: run `make test`, or `cargo build --release` first",
+                    "{} is not built: run `make test`, or `make build` first",
                     path.display()
                 )),
             }
         };
+        let programs =
+            |name: &str| stage::place_programs(&root.join("tests").join(name), &stage.join(name));
         Ok(Product {
             library: file("libsleeper.so")?,
             sa_run: file("sa-run")?,
             list: file("sa-list")?,
             activate: file("sleeper_agent_activate")?,
+            targets: programs("targets")?,
+            torture_programs: programs("torture/programs")?,
+            target,
             root,
+            stage,
         })
     }
 
     /// A program to wake, from tests/targets.
     pub fn target(&self, name: &str) -> PathBuf {
-        self.root.join("tests/targets").join(name)
+        self.targets.join(name)
+    }
+
+    /// Stages another file that was built, in a folder of this name, and returns its path there.
+    #[track_caller]
+    pub fn stage(&self, built: &Path, folder: &str) -> PathBuf {
+        let folder = self.stage.join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        stage::place(built, &folder).unwrap_or_else(|why| panic!("{why}"))
     }
 
     /// The folder of the optional import's Python module.

@@ -9,7 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 
-use crate::process::{Ended, run};
+use crate::ended::Ended;
+use crate::process::run;
 
 /// Runs a command to its end, its standard output a terminal, and returns also what that was sent.
 #[track_caller]

@@ -87,17 +87,17 @@ def daemon():
 
 
 def sleeper():
-    # Double quotes only, so that a shell takes it between single ones.
-    return ('import sys\nsys.argv = ["", "nothing"]\nexecfile("%s")\nin_the_child()\n'
-            % os.path.abspath(__file__))
+    # The arguments of another Python that becomes a child. Its own path may have anything in it.
+    code = 'import sys\nfile, sys.argv[1] = sys.argv[1], "nothing"\nexecfile(file)\nin_the_child()\n'
+    return [sys.executable, '-c', code, os.path.abspath(__file__)]
 
 
 def spawn():
-    subprocess.Popen([sys.executable, '-c', sleeper()])
+    subprocess.Popen(sleeper())
 
 
 def command():
-    subprocess.Popen(['/bin/sh', '-c', "%s -c '%s'; :" % (sys.executable, sleeper())])
+    subprocess.Popen(['/bin/sh', '-c', '"$@"; :', 'sh'] + sleeper())
 
 
 def nothing():
@@ -105,7 +105,7 @@ def nothing():
 
 
 def exec_():
-    os.execv(sys.executable, [sys.executable, '-c', sleeper()])
+    os.execv(sys.executable, sleeper())
 
 
 def main():

@@ -1,7 +1,7 @@
 """Threads that have names, numbers and something to wait for.
 usage: named.py [busy] [FAULT...]
 
-Says "thread WHAT IDENT TID" of each, then "ready"; at the end of its input it says whether it has
+Says "thread WHAT IDENT" and "tid WHAT TID" of each, then "ready"; at the end of its input it says whether it has
 imported marshal, and ends with status 7. With "busy" one of the threads computes.
 
 A FAULT breaks what an agent might lean on: "active", "class", "marshal".
@@ -28,7 +28,8 @@ class Shy(threading.Thread):
 
 
 def say(what):
-    sys.stdout.write('thread %s %d %d\n' % (what, thread.get_ident(), number(GETTID)))
+    sys.stdout.write('thread %s %d\ntid %s %d\n' % (
+        what, thread.get_ident(), what, number(GETTID)))
     sys.stdout.flush()
     begun.append(what)
 

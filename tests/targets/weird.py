@@ -143,17 +143,18 @@ def poor():
 
 
 def traced():
-    # A program under a tracing debugger: the agent's own work must not show up in it.
+    # A program under a tracing debugger: nothing but its own code may show up in it.
     seen = []
+    own = ready.func_code.co_filename
 
     def trace(frame, event, argument):
-        if 'sleeper' in frame.f_code.co_filename:
-            seen.append(frame.f_code.co_name)
+        if frame.f_code.co_filename != own:
+            seen.append((frame.f_code.co_filename, frame.f_code.co_name))
         return trace
 
     threading.settrace(trace)
-    sys.settrace(trace)
     threading.setprofile(trace)
+    sys.settrace(trace)
     sys.setprofile(trace)
     ready()
     sys.stdin.readline()

@@ -66,12 +66,11 @@ impl Core {
 /// gdb, whose activator this is, comes first too. Niceness counts only within a session where
 /// the kernel groups by sessions, and gdb is started in one of its own. Whether there is a gdb yet.
 pub fn prefer_gdb(activator: i32) -> bool {
-    let children = procfs::read(activator, &format!("task/{activator}/children"));
-    let Some(gdb) = children.split_whitespace().next() else {
+    let Some(&gdb) = procfs::children(activator).first() else {
         return false;
     };
     // Until it has become gdb it is in the activator's session.
-    let is_gdb = procfs::read(gdb.parse().unwrap_or(0), "comm").trim() == "gdb";
+    let is_gdb = procfs::read(gdb, "comm").trim() == "gdb";
     if is_gdb {
         let _ = fs::write(format!("/proc/{gdb}/autogroup"), FOREMOST.to_string());
     }

@@ -3,7 +3,7 @@
 use crate::header::Life;
 use crate::ways::Way;
 use launcher::ask::Via;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tests::product::product;
 
@@ -116,9 +116,7 @@ impl Extent {
             Form::Full => "torture.md",
             Form::Direct => "torture-direct.md",
         };
-        // The library is in TARGET/release.
-        let target = product().library.ancestors().nth(2);
-        target.unwrap_or(Path::new("")).join(name)
+        product().target.join(name)
     }
 
     /// How many activations all trials together make by a way in at the least, if that is

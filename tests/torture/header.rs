@@ -1,7 +1,7 @@
 //! What a tortured program says about itself at its head: a docstring, whose first line is how the
 //! table describes it, and below that comments `# KEY: VALUE`.
 
-use crate::said::normalised;
+use crate::reasons::normalised;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

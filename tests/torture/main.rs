@@ -7,6 +7,8 @@ mod direct;
 mod extent;
 mod header;
 mod noticing;
+mod planned;
+mod reasons;
 mod said;
 mod start;
 mod table;
@@ -17,22 +19,18 @@ use dice::Dice;
 use extent::{Extent, Form, Pot};
 use header::{Life, Need, Tortured};
 use libtest_mimic::{Arguments, Failed, Trial};
-use std::cell::RefCell;
+use planned::{Left, Planned};
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use table::{DirectRow, Row};
 use tests::compile::have_compiler;
 use tests::interpreters::{self, Interpreter};
-use tests::product;
+use tests::product::{self, product};
+use tests::trials;
 use tormenting::Torment;
 use ways::{WAYS, Way};
-
-thread_local! {
-    /// What the panic of a trial said, and where: shown once, with the failed trial.
-    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
-}
 
 /// What the trials bring.
 #[derive(Default)]
@@ -63,61 +61,6 @@ fn lacking(tortured: &Tortured) -> Option<&'static str> {
     tortured.needs.iter().find_map(lacks)
 }
 
-/// A trial to come, or one that can't be run here, which says why by its name.
-struct Planned {
-    name: String,
-    work: Option<Work>,
-}
-
-/// What a trial does.
-type Work = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
-
-impl Planned {
-    fn new(name: String, work: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Planned {
-        let work: Option<Work> = Some(Box::new(work));
-        Planned { name, work }
-    }
-
-    fn ignored(name: String) -> Planned {
-        Planned { name, work: None }
-    }
-
-    /// Makes it a trial. Those that are run are counted until they are done.
-    fn trial(self, arguments: &Arguments, left: &Arc<Left>) -> Trial {
-        let Some(work) = self.work else {
-            let work = || Err("it can't be run here".into());
-            return Trial::test(self.name, work).with_ignored_flag(true);
-        };
-        let probe = Trial::test(&self.name, || Ok(()));
-        if !arguments.is_filtered_out(&probe) {
-            left.change(1);
-        }
-        let left = Arc::clone(left);
-        Trial::test(self.name, move || {
-            let result = panic::catch_unwind(AssertUnwindSafe(work));
-            left.change(-1);
-            result.unwrap_or_else(|_| Err(LAST_PANIC.take().into()))
-        })
-    }
-}
-
-/// How many trials are not done yet.
-#[derive(Default)]
-struct Left(Mutex<isize>, Condvar);
-
-impl Left {
-    fn change(&self, by: isize) {
-        *self.0.lock().unwrap() += by;
-        self.1.notify_all();
-    }
-
-    /// Waits until there are no others.
-    fn wait_until_last(&self) {
-        let others = self.0.lock().unwrap();
-        drop(self.1.wait_while(others, |left| *left > 1).unwrap());
-    }
-}
-
 /// One program on one build by one way: the trial itself.
 fn torment(
     run: &Run,
@@ -145,7 +88,7 @@ fn torment(
         Ok(Ok(())) => None,
         Ok(Err(lost)) => Some((lost.what, lost.details)),
         Err(_) => {
-            let said = LAST_PANIC.take();
+            let said = trials::last_panic();
             Some((said.lines().next().unwrap_or_default().to_owned(), said))
         }
     };
@@ -182,7 +125,7 @@ fn planned(run: &Arc<Run>, arguments: &Arguments) -> Vec<Planned> {
                     continue;
                 }
                 match lacking(program) {
-                    Some(why) => planned.push(Planned::ignored(format!("{name} (skipped: {why})"))),
+                    Some(why) => planned.push(Planned::ignored(trials::skipped(&name, why))),
                     None => chosen.push((name, build.clone(), program.clone())),
                 }
             }
@@ -207,7 +150,7 @@ fn planned_direct(run: &Arc<Run>, build: &Interpreter) -> Vec<Planned> {
     let plan = |program: &Tortured| {
         let name = format!("direct::{}::{}", build.label, program.title("::"));
         if let Some(why) = lacking(program) {
-            return Planned::ignored(format!("{name} (skipped: {why})"));
+            return Planned::ignored(trials::skipped(&name, why));
         }
         let (run, program, build) = (Arc::clone(run), program.clone(), build.clone());
         Planned::new(name, move || {
@@ -230,7 +173,11 @@ impl Run {
             text += &table::of_rows(&rows);
         }
         if let Some(build) = &self.direct {
-            text += &table::of_direct(&self.results.direct.lock().unwrap(), &build.label);
+            text += &table::of_direct(
+                &self.results.direct.lock().unwrap(),
+                &build.label,
+                direct::MOST,
+            );
         }
         text
     }
@@ -271,7 +218,7 @@ fn prepare() -> Result<Run, String> {
     if let Some(why) = found.trouble() {
         return Err(why);
     }
-    let programs = header::programs(&start::programs_folder())?;
+    let programs = header::programs(&product().torture_programs)?;
     let direct = match extent.form {
         Form::Short => None,
         Form::Full | Form::Direct => Some(direct::build(&found.interpreters)?.clone()),
@@ -293,7 +240,7 @@ fn prepare() -> Result<Run, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     tests::process::signals_as_usual();
-    panic::set_hook(Box::new(|info| LAST_PANIC.set(info.to_string())));
+    trials::keep_panics();
     let fail = |why: String| {
         eprintln!("cannot torment: {why}");
         ExitCode::FAILURE

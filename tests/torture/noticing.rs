@@ -1,11 +1,12 @@
 //! The runner's own trials: whatever way a program is lost, and whatever an activator does, it is
 //! noticed; and what is right is let pass.
 
-use crate::Planned;
 use crate::dice::Dice;
 use crate::extent::Share;
 use crate::header::{Ends, Life, Need, Tortured};
-use crate::said::{Said, Tally, normalised};
+use crate::planned::Planned;
+use crate::reasons::normalised;
+use crate::said::{Said, Tally};
 use crate::start::Lost;
 use crate::tormenting::Torment;
 use crate::ways::{PATIENCE, WAYS, Way};

@@ -1,11 +1,12 @@
 //! What came of one activation, and whether it is right.
 
 use crate::header::{Life, Tortured};
+use crate::reasons::normalised;
+use protocol::names::THREAD_HEADING;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tests::ask::WALK_HEADING;
-use tests::interface::THREAD_HEADING;
-use tests::process::Ended;
+use tests::ended::Ended;
 
 /// What an activation brought. Anything else that may come of one is a loss.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,30 +49,6 @@ const TOO_LATE: &[&str] = &[
     // The number is another's by now.
     "this is a thread of process",
 ];
-
-/// The text with each number as one `#`, so that reasons can be compared and counted.
-pub fn normalised(text: &str) -> String {
-    let mut result = String::new();
-    let mut rest = text.chars().peekable();
-    while let Some(next) = rest.next() {
-        let digit = |c: char| c.is_ascii_digit() || c == '#';
-        if !digit(next) {
-            result.push(next);
-            continue;
-        }
-        result.push('#');
-        loop {
-            while rest.next_if(|&c| digit(c)).is_some() {}
-            // A decimal point has a digit on either side.
-            let mut ahead = rest.clone();
-            if ahead.next() != Some('.') || !ahead.next().is_some_and(digit) {
-                break;
-            }
-            rest.next();
-        }
-    }
-    result
-}
 
 impl Said {
     /// What an ended activator said; a description of it where that is nothing it should say.

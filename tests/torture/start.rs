@@ -2,6 +2,7 @@
 
 use crate::cores::Core;
 use crate::header::{Ends, Need, Prints, Tortured, signal_name};
+use protocol::names::DEADLINE_VARIABLE;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -11,21 +12,16 @@ use std::process::ExitStatus;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
-use tests::ask::preloaded;
-use tests::interface::DEADLINE_VARIABLE;
+use tests::ask::preloaded_python;
+use tests::ended::Ended;
 use tests::interpreters::Interpreter;
-use tests::process::{Ended, Program, command, run};
+use tests::process::{Program, command, run};
 use tests::procfs;
 use tests::product::product;
 use tests::scratch::Scratch;
 
 /// By this environment variable a program finds its folder, and the runner its processes.
 const FOLDER: &str = "TORTURE_FOLDER";
-
-/// The programs folder.
-pub fn programs_folder() -> PathBuf {
-    product().root.join("tests/torture/programs")
-}
 
 /// How long a program of this build may take to end.
 pub fn limit_of(python: &Interpreter) -> Duration {
@@ -50,7 +46,7 @@ pub struct Start<'a> {
     begun: Instant,
 }
 
-/// The native library, compiled once for all. It stays with what else was built.
+/// The native library, compiled once for all.
 fn native() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -82,10 +78,9 @@ impl Start<'_> {
             fs::copy(native(), folder.join("native.so")).unwrap();
         }
         let mut command = match agent {
-            true => preloaded(&python.path),
-            false => command(&python.path),
+            true => preloaded_python(python),
+            false => python.command(),
         };
-        python.equip(&mut command);
         command
             .arg(format!("{}.py", tortured.name))
             .args(&tortured.variant)

@@ -216,14 +216,13 @@ fn by_build(sums: &[Summed]) -> String {
 }
 
 /// The table of the direct way.
-pub fn of_direct(rows: &[DirectRow], build: &str) -> String {
+pub fn of_direct(rows: &[DirectRow], build: &str, most: u64) -> String {
     let mut text = String::from("\n## For comparison: Python called on the stopped thread\n\n");
     let _ = writeln!(
         text,
         "Without the agent, on {build}: gdb attaches to the process and calls, on the thread it \
          stopped, `PyGILState_Ensure`, `PyRun_SimpleString` of a few lines that write all stacks \
-         to a file, and `PyGILState_Release`; up to {} times.\n",
-        crate::direct::MOST
+         to a file, and `PyGILState_Release`; up to {most} times.\n"
     );
     text += "| program | what it does | activations | answered | how it went |\n";
     text += "|---|---|--:|--:|---|\n";

@@ -126,10 +126,7 @@ pub fn ask_from_within(
 
 /// Where an activator and its children are: what each waits for, and for how long each has run.
 fn whereabouts(activator: i32) -> String {
-    let children = procfs::read(activator, &format!("task/{activator}/children"));
-    let children = children
-        .split_whitespace()
-        .filter_map(|one| one.parse().ok());
+    let children = procfs::children(activator);
     let tell = |pid: i32| {
         let of = |file: &str| procfs::read(pid, file).trim().to_owned();
         let threads = procfs::threads_with_states(pid).join(", ");

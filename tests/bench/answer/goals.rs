@@ -2,6 +2,7 @@
 
 use crate::measure::Block;
 use crate::ways::{BY_GDB, FULL, LOCALS, NOTHING, PLAIN_GDB, PY_SPY, WAKE};
+use tests::measured::verdict;
 
 /// From so many threads on more is asked for.
 const MANY: usize = 500;
@@ -9,10 +10,6 @@ const MANY: usize = 500;
 /// By how much more the way without a debugger may take at 2,000 threads than at 500: in
 /// proportion it would be 4 times, the rest is for noise.
 const GROWTH: f64 = 6.0;
-
-fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "MISSED" }
-}
 
 /// "1/N" of the other's, N at least `goal`.
 fn part(what: &str, own: f64, other: f64, goal: f64) {

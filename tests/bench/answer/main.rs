@@ -59,9 +59,7 @@ fn run() -> Result<(), String> {
     }
     println!();
     goals::check_growth(&blocks);
-    // TARGET/release/libsleeper.so
-    let target = product().library.ancestors().nth(2).unwrap();
-    let path = target.join("bench.md");
+    let path = product().target.join("bench.md");
     fs::write(&path, report::markdown(&blocks))
         .map_err(|error| format!("{}: {error}", path.display()))?;
     println!("as a table for the README: {}", path.display());

@@ -3,6 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 use tests::interpreters::Interpreter;
+use tests::measured::median;
 use tests::scratch::Scratch;
 
 use crate::asking::ask;
@@ -52,12 +53,6 @@ impl Block {
     pub fn seen(&self, way: &str) -> Option<Seen> {
         self.costs.iter().find(|cost| cost.way == way)?.seen
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// How often to ask, so that the whole takes minutes.
@@ -132,7 +127,7 @@ pub fn measure(python: &Interpreter, ways: &[Way], threads: usize, busy: bool) -
         threads,
         busy,
         turns,
-        nobody: median(nobody.into_iter()),
+        nobody: median(nobody),
         costs,
     }
 }

@@ -1,8 +1,8 @@
 //! The ways of asking that are compared.
 
+use protocol::names::THREAD_HEADING;
 use std::path::PathBuf;
 use std::process::Command;
-use tests::interface::THREAD_HEADING;
 use tests::process::command;
 use tests::product::product;
 

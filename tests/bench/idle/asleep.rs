@@ -1,13 +1,12 @@
 //! What a sleeping agent takes: threads, memory, and whether it ever wakes by itself.
 
-use crate::{median, verdict};
 use std::thread::sleep;
 use std::time::Duration;
-use tests::ask::{activate, target};
+use tests::ask::{activate, bare_target, target};
 use tests::interpreters::Interpreter;
+use tests::measured::{median, verdict};
 use tests::process::Program;
 use tests::procfs::{settle, status, switches, tasks, wait_agent};
-use tests::product::product;
 
 /// How often a program is started, for its memory.
 const STARTS: usize = 7;
@@ -18,11 +17,7 @@ const WATCHED: Duration = Duration::from_secs(60);
 fn start(python: &Interpreter, agent: bool) -> Program {
     let mut command = match agent {
         true => target(python, "single.py"),
-        false => {
-            let mut bare = python.command();
-            bare.arg(product().target("single.py"));
-            bare
-        }
+        false => bare_target(python, "single.py"),
     };
     let program = Program::start(command.arg("sleeping")).ready();
     if agent {

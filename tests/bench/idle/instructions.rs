@@ -1,9 +1,9 @@
 //! Instructions, counted by callgrind. Each program is run twice, the second time for twice as long,
 //! so that what starting costs can be told from what running does.
 
-use crate::verdict;
 use std::time::Duration;
 use tests::interpreters::Interpreter;
+use tests::measured::verdict;
 use tests::process::{command, run_within};
 use tests::product::product;
 

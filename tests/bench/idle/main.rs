@@ -8,15 +8,6 @@ use std::process::ExitCode;
 use tests::interpreters;
 use tests::product;
 
-fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "MISSED" }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn main() -> ExitCode {
     let python = product::find().and_then(|_| interpreters::to_measure());
     let measured = python.and_then(|python| {

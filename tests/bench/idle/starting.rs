@@ -1,12 +1,12 @@
 //! How much longer a process takes from its start to its end, for the library in it: turn by turn with
 //! one that has none, and one that has another library, in which there is nothing.
 
-use crate::{median, verdict};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use tests::compile::have_compiler;
 use tests::interpreters::Interpreter;
+use tests::measured::{median, verdict};
 use tests::process::run;
 use tests::product::product;
 use tests::scratch::Scratch;

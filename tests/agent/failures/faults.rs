@@ -1,0 +1,279 @@
+//! Faults inside the agent: what it needs is refused to it, its worker is ended, its snippet
+//! raises. Each ends in an answer or in one clear line, and the next question is answered.
+
+use protocol::names::{DEADLINE_VARIABLE, THREAD_HEADING};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use tests::ask::{WALK_HEADING, activate, preloaded, preloaded_python, state, target};
+use tests::compile::compile;
+use tests::interpreters::Interpreter;
+use tests::process::{PATIENCE, Program, command, run, wait_until};
+use tests::procfs::{agents, thread_names};
+use tests::product::product;
+use tests::scratch::Scratch;
+use tests::{case, plain_case};
+
+/// `faulty.py KIND`, with what is to be refused from the start.
+fn faulty(python: &Interpreter, folder: &Scratch, kind: &[&str], refused: &str) -> Command {
+    let refuse = compile("refuse.c", folder, &["-shared", "-fPIC"]);
+    let both = [&refuse, &product().library].map(|path| path.display().to_string());
+    let mut command = target(python, "faulty.py");
+    command
+        .args(kind)
+        .env("LD_PRELOAD", both.join(":"))
+        .env("REFUSE", refused);
+    command
+}
+
+/// It looks at the answers by itself, and ends as programs do.
+#[track_caller]
+fn goes_on(program: Program) {
+    let ended = program.ends_well();
+    assert!(ended.out().ends_with("ready\nwent on\n"), "{ended:?}");
+}
+
+/// It does so; asked from outside at the end, it answers as usual.
+#[track_caller]
+fn recovers(mut command: Command, kind: &str) {
+    command.arg(kind).env(DEADLINE_VARIABLE, "0.5");
+    let program = Program::start(&mut command).ready();
+    let text = state(program.pid());
+    assert!(text.starts_with(THREAD_HEADING), "{text:.1000}");
+    assert!(
+        text.contains(", in <module>\n    sys.stdin.readline()\n"),
+        "{text:.1000}"
+    );
+    goes_on(program);
+}
+
+#[track_caller]
+fn recovers_from_refusal(python: &Interpreter, kind: &str) {
+    let folder = Scratch::new();
+    recovers(faulty(python, &folder, &[], ""), kind);
+}
+
+case!(no_thread, Compiler);
+/// The worker is refused, of whatever size; then the reader, the waker and the parked thread are.
+fn no_thread(python: &Interpreter) {
+    let folder = Scratch::new();
+    for refused in ["thread:0:3", "thread:1:6"] {
+        let mut command = faulty(python, &folder, &["no_thread"], refused);
+        let program = Program::start(&mut command).ready();
+        for _ in 0..2 {
+            let ended = activate([program.pid()]);
+            ended.expect_code(0);
+            let text = ended.out();
+            let first = text.lines().next().unwrap_or_default();
+            assert!(first.starts_with(WALK_HEADING), "{text}");
+            let why = "the agent could not start its thread (EAGAIN: ";
+            assert!(first.contains(why), "{text}");
+            assert!(text.contains(", in <module>\n"), "{text}");
+        }
+        assert_eq!(agents(program.pid()), 0);
+        goes_on(program);
+    }
+}
+
+case!(no_thread_at_first, Compiler);
+/// One size of stack is refused, a smaller one is not.
+fn no_thread_at_first(python: &Interpreter) {
+    let folder = Scratch::new();
+    // The third is the reader, of whatever size: then the worker reads by itself. The fourth is the
+    // waker: then there is still gdb.
+    for refused in [
+        "thread:0:1",
+        "thread:0:2",
+        "thread:1:2",
+        "thread:2:2",
+        "thread:3:1",
+    ] {
+        recovers(faulty(python, &folder, &[], refused), "no_thread_at_first");
+    }
+}
+
+case!(no_thread_in_child, Compiler);
+fn no_thread_in_child(python: &Interpreter) {
+    recovers_from_refusal(python, "no_thread_in_child");
+}
+
+/// A user that nobody is.
+const SOMEBODY: &str = "54321";
+
+case!(too_many_processes, Root);
+fn too_many_processes(python: &Interpreter) {
+    let mut command = target(python, "faulty.py");
+    let program = Program::start(command.args(["no_thread_for_real", SOMEBODY])).ready();
+    goes_on(program);
+}
+
+case!(little_address_space, OnlyOne);
+/// From where the program just starts up to where all is as usual: whatever the agent lacks, it
+/// says so, and the program has what it needs.
+fn little_address_space(python: &Interpreter) {
+    let start = |kilobytes: u64| {
+        let mut command = preloaded_python(python);
+        let code = "import sys; sys.stdout.write('ready\\n'); sys.stdout.flush(); \
+                    sys.stdin.readline(); sys.stdout.write('went on\\n'); sys.exit(7)";
+        command.args(["-S", "-c", code]);
+        let limit = libc::rlimit {
+            rlim_cur: kilobytes << 10,
+            rlim_max: kilobytes << 10,
+        };
+        // SAFETY: a plain system call, which a forked child may make.
+        unsafe {
+            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_AS, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+        Program::start(&mut command)
+    };
+    let runs = |kilobytes: u64| {
+        let mut program = start(kilobytes);
+        program.end_within(PATIENCE).out().starts_with("ready\n")
+    };
+    let (mut too_little, mut enough) = (0, 1 << 20);
+    while enough - too_little > 64 {
+        let middle = (too_little + enough) / 2;
+        if runs(middle) {
+            enough = middle;
+        } else {
+            too_little = middle;
+        }
+    }
+    let mut short_of_memory = 0;
+    let mut as_usual = 0;
+    while as_usual < 2 {
+        let mut program = start(enough);
+        wait_until("it is ready or has ended", || {
+            program.out() == "ready\n" || program.has_ended()
+        });
+        if program.has_ended() {
+            // What the agent has taken it lacked itself, and says so: no crash.
+            program.end_within(PATIENCE).expect_code(1);
+        } else {
+            let ended = activate([program.pid()]);
+            ended.expect_code(0);
+            let text = ended.out();
+            assert!(text.contains(", in <module>\n"), "{enough} kB: {text}");
+            if text.starts_with(WALK_HEADING) {
+                short_of_memory += 1;
+            } else {
+                as_usual += 1;
+            }
+            let ended = program.ends_well();
+            // What it lacks itself, it says itself.
+            let said = ended.err();
+            assert!(
+                said.is_empty() || said.contains("MemoryError"),
+                "{enough} kB: {said}"
+            );
+        }
+        enough += 256;
+    }
+    assert!(short_of_memory > 0, "the agent always had all it wanted");
+}
+
+case!(little_memory);
+fn little_memory(python: &Interpreter) {
+    recovers(target(python, "faulty.py"), "little_memory");
+}
+
+case!(no_page, Compiler);
+fn no_page(python: &Interpreter) {
+    let folder = Scratch::new();
+    goes_on(Program::start(&mut faulty(python, &folder, &["no_page"], "")).ready());
+}
+
+case!(no_copy, Compiler);
+fn no_copy(python: &Interpreter) {
+    recovers_from_refusal(python, "no_copy");
+}
+
+case!(no_readv, Compiler);
+/// As a filter for system calls refuses it; the walk then reads /proc/self/mem.
+fn no_readv(python: &Interpreter) {
+    recovers_from_refusal(python, "no_readv");
+}
+
+case!(broken_before);
+fn broken_before(python: &Interpreter) {
+    recovers(target(python, "faulty.py"), "broken_before");
+}
+
+case!(broken_between);
+fn broken_between(python: &Interpreter) {
+    recovers(target(python, "faulty.py"), "broken_between");
+}
+
+case!(nonsense_module);
+fn nonsense_module(python: &Interpreter) {
+    recovers(target(python, "faulty.py"), "nonsense_module");
+}
+
+case!(worker_exits);
+fn worker_exits(python: &Interpreter) {
+    recovers(target(python, "faulty.py"), "worker_exits");
+}
+
+/// A program that tells this version of Python as its own, and is not one that can be served.
+#[track_caller]
+fn stays_dormant(version: &str, why: &str) {
+    let folder = Scratch::new();
+    let version = format!("-DVERSION=\"{version}\"");
+    let likeness = compile("likeness.c", &folder, &["-rdynamic", &version]);
+    let program = Program::start(&mut preloaded(likeness)).ready();
+    let line = format!("the agent stays dormant: {why}\n");
+    assert_eq!(program.out(), format!("{line}{line}ready\n"));
+    assert_eq!(thread_names(program.pid()).len(), 1);
+    let ended = activate([program.pid()]);
+    ended.expect_refusal(1, &[&line]);
+    program.ends_well();
+}
+
+plain_case!(likeness_of_2_7, Compiler);
+fn likeness_of_2_7() {
+    stays_dormant("2.7.99", "this Python does not export Py_AddPendingCall");
+}
+
+plain_case!(likeness_of_3_8, Compiler);
+fn likeness_of_3_8() {
+    stays_dormant(
+        "3.8.1",
+        "only CPython 2.6 and 2.7 are supported, and this is another",
+    );
+}
+
+case!(worker_exits_unrevived, Compiler);
+/// The first new worker is refused too.
+fn worker_exits_unrevived(python: &Interpreter) {
+    recovers_from_refusal(python, "worker_exits_unrevived");
+}
+
+case!(worker_ends_itself, NoDebug);
+/// By `pthread_exit`, which unwinds the thread through our frames.
+fn worker_ends_itself(python: &Interpreter) {
+    recovers(target(python, "faulty.py"), "worker_ends_itself");
+}
+
+/// The library as it is built to be tried: it panics where the environment says so. Built here, beside
+/// the product; without optimizing, as that takes no time.
+fn panicking_library() -> PathBuf {
+    let target = product().target.join("panics");
+    let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet", "-p", "preload", "--features", "panics"])
+        .arg("--target-dir")
+        .arg(&target)
+        .current_dir(&product().root);
+    run(&mut cargo).expect_code(0);
+    product().stage(&target.join("debug/libsleeper.so"), "panics")
+}
+
+case!(panics, NoDebug);
+fn panics(python: &Interpreter) {
+    let mut command = target(python, "faulty.py");
+    command.env("LD_PRELOAD", panicking_library());
+    recovers(command, "panics");
+}

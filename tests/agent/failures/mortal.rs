@@ -1,0 +1,198 @@
+//! gdb is mortal: it and the command that drives it are killed at every moment of an activation,
+//! and the program goes on, intact.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tests::ask::activator;
+use tests::case;
+use tests::interpreters::Interpreter;
+use tests::mortal::Mortal;
+use tests::outcomes::{Outcomes, expect_outcome};
+use tests::process::{PATIENCE, Program, wait_until};
+use tests::procfs;
+use tests::rounds::{full, spread, times};
+
+fn send(pid: i32, signal: i32) {
+    // SAFETY: a plain system call; the number is one that was ours a moment ago, or its group's.
+    unsafe { libc::kill(pid, signal) };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Victim {
+    Activator,
+    Gdb,
+    /// The whole tree.
+    Both,
+    /// The process group, as Ctrl-C at a terminal has it.
+    Group,
+}
+
+/// When it is killed.
+#[derive(Clone, Copy, PartialEq)]
+enum Moment {
+    /// So long after the start, as a part of the time that an activation takes.
+    After(f64),
+    /// So long after gdb has got hold of the parked thread.
+    Held(Duration),
+}
+
+/// What came of many kills.
+#[derive(Default)]
+struct Tally {
+    kills: usize,
+    held: usize,
+    left_stopped: usize,
+    outcomes: Outcomes,
+}
+
+impl Tally {
+    fn say(&self, what: &str, python: &Interpreter) {
+        self.outcomes.say(&format!(
+            "{} {what}: {} kills, {} while gdb held the thread, {} left it stopped",
+            python.label, self.kills, self.held, self.left_stopped
+        ));
+    }
+}
+
+/// Kills during one activation, and sees that the program is none the worse.
+fn kill_once(mortal: &mut Mortal, victim: Victim, signal: i32, moment: Moment, tally: &mut Tally) {
+    let mut activator = Program::start(&mut activator([mortal.pid]));
+    let begun = Instant::now();
+    // The activator traces the thread for a moment itself, to see whether it may.
+    let nobody = [0, activator.pid()];
+    let gdb = match moment {
+        Moment::After(part) => {
+            sleep(mortal.life.mul_f64(part));
+            procfs::children(activator.pid()).first().copied()
+        }
+        Moment::Held(later) => loop {
+            let tracer = mortal.tracer();
+            if !nobody.contains(&tracer) {
+                sleep(later);
+                break Some(tracer);
+            }
+            if activator.has_ended() {
+                break None;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it is never held");
+        },
+    };
+    let held = moment == Moment::Held(Duration::ZERO) && gdb.is_some()
+        || !nobody.contains(&mortal.tracer());
+    if matches!(victim, Victim::Gdb | Victim::Both)
+        && let Some(gdb) = gdb
+    {
+        send(gdb, signal);
+    }
+    match victim {
+        Victim::Activator | Victim::Both => send(activator.pid(), signal),
+        Victim::Group => send(-activator.pid(), signal),
+        Victim::Gdb => {}
+    }
+    let what = format!("{victim:?} killed by {signal}, held: {held}");
+    let killed = Instant::now();
+    let ended = activator.end_within(Duration::from_secs(20));
+    let took = killed.elapsed();
+    assert!(
+        took < Duration::from_secs(10),
+        "{what}: it took {took:?} to end"
+    );
+    tally.kills += 1;
+    tally.held += usize::from(held);
+    let outcome = expect_outcome(&ended, &what);
+    tally
+        .outcomes
+        .take(format!("{victim:?} {signal}: {outcome}"));
+    if let Some(gdb) = gdb {
+        let who = procfs::read(gdb, "cmdline").replace('\0', " ");
+        wait_until(&format!("gdb ({gdb}: {who}) ends, {what}"), || {
+            [' ', 'Z'].contains(&procfs::state(gdb))
+        });
+    }
+    if mortal.goes_on_or_is_stopped(&what) {
+        // Else there was somebody left who had to set it going.
+        assert!(
+            victim == Victim::Both && signal == libc::SIGKILL,
+            "left stopped: {what}"
+        );
+        tally.left_stopped += 1;
+    }
+    mortal.answers();
+}
+
+const VICTIMS: [Victim; 4] = [Victim::Activator, Victim::Gdb, Victim::Both, Victim::Group];
+const SIGNALS: [i32; 3] = [libc::SIGKILL, libc::SIGTERM, libc::SIGINT];
+
+fn kills(python: &Interpreter, rounds: usize) {
+    let mut mortal = Mortal::start(python);
+    let mut at_random = Tally::default();
+    let mut aimed = Tally::default();
+    for round in 0..rounds {
+        let victim = VICTIMS[round % 4];
+        let signal = SIGNALS[round / 4 % 3];
+        // A little beyond the end, for the moment that follows it.
+        let moment = Moment::After(spread(round) * 1.1);
+        kill_once(&mut mortal, victim, signal, moment, &mut at_random);
+        kill_once(&mut mortal, victim, signal, aimed_at(round), &mut aimed);
+    }
+    // Otherwise it proves little. How long gdb holds it depends on the machine.
+    let (wanted, mut round) = (rounds / 4 + 1, rounds);
+    while aimed.held < wanted {
+        assert!(
+            aimed.kills < 20 * wanted,
+            "held: {} of {}",
+            aimed.held,
+            aimed.kills
+        );
+        let (victim, signal) = (VICTIMS[round % 4], SIGNALS[round / 4 % 3]);
+        kill_once(&mut mortal, victim, signal, aimed_at(round), &mut aimed);
+        round += 1;
+    }
+    at_random.say("at any moment", python);
+    aimed.say("aimed at gdb's hold", python);
+    mortal.ends_intact();
+}
+
+/// At once, when gdb's stop is still on the way, and later, when it sits there.
+fn aimed_at(round: usize) -> Moment {
+    let later = Duration::from_millis(6).mul_f64(spread(round));
+    Moment::Held(match round % 5 % 2 {
+        0 => later,
+        _ => Duration::ZERO,
+    })
+}
+
+case!(killed);
+fn killed(python: &Interpreter) {
+    kills(python, times(12));
+}
+
+case!(killed_often, OnlyOne);
+fn killed_often(python: &Interpreter) {
+    kills(python, times(24));
+}
+
+case!(both_killed, OnlyOne);
+/// With nobody left who could set it going: the kernel stops the program if gdb dies after it has
+/// asked for the thread's stop and before it has taken note of it (ptrace(2), "Death of the
+/// tracer"). It is never more than stopped.
+fn both_killed(python: &Interpreter) {
+    let mut mortal = Mortal::start(python);
+    let mut at_random = Tally::default();
+    let mut aimed = Tally::default();
+    for round in 0..if full() { 300 } else { 6 } {
+        let moment = Moment::After(spread(round) * 1.1);
+        kill_once(
+            &mut mortal,
+            Victim::Both,
+            libc::SIGKILL,
+            moment,
+            &mut at_random,
+        );
+        let moment = Moment::Held(Duration::ZERO);
+        kill_once(&mut mortal, Victim::Both, libc::SIGKILL, moment, &mut aimed);
+    }
+    at_random.say("both killed at any moment", python);
+    aimed.say("both killed as gdb attaches", python);
+    mortal.ends_intact();
+}

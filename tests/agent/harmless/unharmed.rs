@@ -1,0 +1,133 @@
+//! What an agent could disturb in the program, and must not.
+
+use std::time::Duration;
+use tests::ask::{
+    WAYS, activate, full_answer, place_shim, preloaded_python, state, target, woken_target,
+};
+use tests::case;
+use tests::interpreters::Interpreter;
+use tests::process::run_within;
+use tests::procfs::status;
+use tests::scratch::Scratch;
+
+case!(own_switches);
+/// Its own functions in place of the collector's are not called. Where they would have to be, what takes
+/// that the collector stops is not to be had.
+fn own_switches(python: &Interpreter) {
+    for (arguments, runs) in [(&[][..], "True"), (&["off"][..], "False")] {
+        let program = woken_target(python, "own_switches.py", arguments);
+        let pid = program.pid().to_string();
+        for via in WAYS {
+            activate(["--via", via, &pid]).expect_code(0);
+            let out = full_answer(program.pid(), via);
+            let why = "Read from memory, without the GIL: the garbage collector cannot be stopped";
+            assert_eq!(out.contains(why), runs == "True", "{out}");
+        }
+        let ended = program.ends_well();
+        assert_eq!(ended.out(), format!("ready\nran [], runs {runs}\n"));
+    }
+}
+
+/// Has `unharmed.py` do what is named, and look at it.
+#[track_caller]
+fn unharmed(python: &Interpreter, what: &str) {
+    let folder = Scratch::new();
+    place_shim(python, &folder);
+    let mut command = target(python, "unharmed.py");
+    let ended = run_within(
+        command.arg(what).arg(folder.as_os_str()),
+        Duration::from_secs(120),
+    );
+    assert_eq!(ended.err(), "");
+    assert_eq!(ended.out(), "unharmed\n");
+    ended.expect_code(0);
+}
+
+case!(finished_threads_are_let_go);
+fn finished_threads_are_let_go(python: &Interpreter) {
+    unharmed(python, "finished");
+}
+
+case!(exceptions_stay);
+fn exceptions_stay(python: &Interpreter) {
+    unharmed(python, "exceptions");
+}
+
+case!(a_crowd_is_answered);
+fn a_crowd_is_answered(python: &Interpreter) {
+    unharmed(python, "crowd");
+}
+
+case!(a_crowd_is_answered_by_walks);
+fn a_crowd_is_answered_by_walks(python: &Interpreter) {
+    unharmed(python, "walks");
+}
+
+case!(forks_and_signals);
+fn forks_and_signals(python: &Interpreter) {
+    unharmed(python, "forks");
+}
+
+case!(threads_left_behind_by_fork);
+fn threads_left_behind_by_fork(python: &Interpreter) {
+    unharmed(python, "left_behind");
+}
+
+case!(fork_in_a_signal_handler);
+fn fork_in_a_signal_handler(python: &Interpreter) {
+    unharmed(python, "handler");
+}
+
+case!(another_thread_imports);
+fn another_thread_imports(python: &Interpreter) {
+    unharmed(python, "importing");
+}
+
+case!(signal_handlers_stay);
+/// gdb's call ends in a fault on the agent's thread, which must not cost the program its handler.
+fn signal_handlers_stay(python: &Interpreter) {
+    let program = woken_target(python, "faults.py", &[]);
+    let pid = program.pid();
+    let before = status(pid, "SigCgt");
+    let caught = u64::from_str_radix(&before, 16).expect("a mask");
+    assert_ne!(
+        caught & 1 << (11 - 1),
+        0,
+        "SIGSEGV is not handled: {before}"
+    );
+    for _ in 0..3 {
+        state(pid);
+        assert_eq!(status(pid, "SigCgt"), before);
+    }
+}
+
+case!(ends_while_first_asked);
+/// The first question takes some Python of the agent's own; the interpreter must not come to its end
+/// half-way through that.
+fn ends_while_first_asked(python: &Interpreter) {
+    for _ in 0..4 {
+        let program = woken_target(python, "ends_asked.py", &[]);
+        // Whether there still is an answer is a matter of luck.
+        activate([
+            "--via",
+            "wake",
+            "--format",
+            "full",
+            &program.pid().to_string(),
+        ]);
+        let ended = program.end();
+        assert_eq!(ended.err(), "");
+        ended.expect_code(7);
+    }
+}
+
+case!(nothing_stays_imported);
+/// Not even in a program that has imported next to nothing.
+fn nothing_stays_imported(python: &Interpreter) {
+    let mut command = preloaded_python(python);
+    let ask = "import sys, ctypes; before = set(sys.modules); \
+               ctypes.CDLL(None).sleeper_agent_state(); print(sorted(set(sys.modules) - before))";
+    let ended = run_within(command.args(["-S", "-c", ask]), Duration::from_secs(60));
+    assert_eq!(ended.err(), "");
+    assert_eq!(ended.out(), "[]\n");
+}

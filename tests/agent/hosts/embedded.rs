@@ -1,0 +1,282 @@
+//! Programs with an interpreter of their own: linked with libpython, or loading it late.
+
+use std::path::PathBuf;
+use tests::ask::{WALK_HEADING, activate, manual_gdb, preloaded, state, threads_told};
+use tests::case;
+use tests::compile::compile;
+use tests::ended::Ended;
+use tests::interpreters::Interpreter;
+use tests::process::{Program, run};
+use tests::procfs::{agents, wait_agent};
+use tests::scratch::Scratch;
+
+/// Waits in Python for a line, the GIL let go.
+const WAIT: &str = "run:import sys\n\
+    def waiting():\n    sys.stdout.write('ready\\n'); sys.stdout.flush(); sys.stdin.readline()\n\
+    waiting()";
+
+/// Makes the interpreter's GIL, as every program does that starts a thread.
+const THREADS: &str = "run:import thread; thread.start_new_thread(lambda: None, ())";
+
+/// What is said of a program that embeds the interpreter and has made no GIL: the agent must
+/// not make one, as the program would never let go of it.
+const NO_GIL: &str = "has not called PyEval_InitThreads";
+
+/// Defines a function that does the next steps' asking from Python, with the GIL let go.
+const ASK_FROM_PYTHON: &str = "run:import ctypes, sys\n\
+    def asking():\n    f = ctypes.CDLL(None).sleeper_agent_state; f.restype = ctypes.c_char_p; \
+    sys.stdout.write('[' + f() + ']\\n'); sys.stdout.flush()\n\
+    asking()";
+
+struct Embedder {
+    folder: Scratch,
+    program: PathBuf,
+}
+
+impl Embedder {
+    fn linked(python: &Interpreter) -> Embedder {
+        let folder = Scratch::new();
+        let library = python.embeddable.as_ref().unwrap();
+        let place = library.parent().unwrap().display();
+        let rpath = format!("-Wl,--no-as-needed,-rpath,{place}");
+        let library = library.display().to_string();
+        let program = compile("embedder.c", &folder, &["-DLINKED", &rpath, &library]);
+        Embedder { folder, program }
+    }
+
+    fn late() -> Embedder {
+        let folder = Scratch::new();
+        let program = compile("embedder.c", &folder, &[]);
+        Embedder { folder, program }
+    }
+
+    fn start(&self, python: &Interpreter, steps: &[&str]) -> Program {
+        let mut command = preloaded(&self.program);
+        python.equip(&mut command);
+        command
+            .env("LIBPYTHON", python.embeddable.as_ref().unwrap())
+            .env("PYTHONHOME", &python.prefix)
+            .current_dir(&*self.folder);
+        Program::start(command.args(steps))
+    }
+
+    /// Runs the steps to the end and returns the answers.
+    #[track_caller]
+    fn answers(&self, python: &Interpreter, steps: &[&str]) -> Vec<String> {
+        let ended = self.start(python, steps).end();
+        ends_well(&ended);
+        let out = ended.out();
+        let mut answers = Vec::new();
+        let mut rest = out.as_str();
+        while let Some(start) = rest.find('[') {
+            let end = rest.find("]\n").expect("an answer's end");
+            answers.push(rest[start + 1..end].to_owned());
+            rest = &rest[end + 2..];
+        }
+        answers
+    }
+}
+
+#[track_caller]
+fn ends_well(ended: &Ended) {
+    ended.expect_code(7);
+    assert!(ended.out().ends_with("done\n"), "{ended:?}");
+    assert_eq!(ended.err(), "");
+}
+
+/// One line that says this and is no state.
+#[track_caller]
+fn line(answer: &str, words: &str) {
+    assert!(answer.contains(words), "no {words:?} in {answer:?}");
+    assert!(!answer.contains("### "), "{answer:?}");
+    assert_eq!(answer.matches('\n').count(), 1, "{answer:?}");
+    assert!(answer.ends_with('\n'), "{answer:?}");
+}
+
+case!(linked, SharedLibrary);
+fn linked(python: &Interpreter) {
+    let embedder = Embedder::linked(python);
+    let steps = ["init", THREADS, WAIT];
+    let program = embedder.start(python, &steps).ready();
+    for _ in 0..3 {
+        let text = state(program.pid());
+        assert_eq!(threads_told(&text), 1, "{text}");
+        assert!(text.contains(", in waiting\n"), "{text}");
+    }
+    ends_well(&program.end());
+}
+
+case!(linked_with_other_threads, SharedLibrary);
+/// A program whose main thread goes on in C, with or without a GIL of its own making, is not
+/// locked out of its interpreter by one that the agent made.
+fn linked_with_other_threads(python: &Interpreter) {
+    let embedder = Embedder::linked(python);
+    let code = "thread:import sys; sys.stdout.write('called back\\n'); sys.stdout.flush()";
+    for before in [&["init", "run:x = 1", "let-go"][..], &["init", "run:x = 1"]] {
+        // 2.6 has no GIL made by PyGILState_Ensure, and crashes, agent or not.
+        if python.version == (2, 6) && !before.contains(&"let-go") {
+            continue;
+        }
+        let steps: Vec<&str> = before.iter().copied().chain([code]).collect();
+        let ended = embedder.start(python, &steps).end();
+        ends_well(&ended);
+        assert_eq!(ended.out(), "called back\ndone\n");
+    }
+}
+
+case!(linked_single_threaded, SharedLibrary);
+/// A program that keeps to one thread is read from memory, however often it is asked, and is
+/// left without a GIL.
+fn linked_single_threaded(python: &Interpreter) {
+    let embedder = Embedder::linked(python);
+    let steps = ["init", WAIT, "ask", WAIT];
+    let mut program = embedder.start(python, &steps).ready();
+    for _ in 0..2 {
+        for _ in 0..3 {
+            let ended = activate([program.pid()]);
+            ended.expect_code(0);
+            let text = ended.out();
+            let first = text.lines().next().unwrap();
+            assert!(
+                first.starts_with(WALK_HEADING) && first.contains(NO_GIL),
+                "{text}"
+            );
+            assert_eq!(threads_told(&text), 1, "{text}");
+            assert!(text.contains(", in waiting\n"), "{text}");
+        }
+        program.say("");
+        program.wait_lines("ready", 2);
+    }
+    ends_well(&program.end());
+}
+
+case!(linked_asked_before_and_after, SharedLibrary);
+fn linked_asked_before_and_after(python: &Interpreter) {
+    let answers = Embedder::linked(python).answers(
+        python,
+        &[
+            "ask",
+            "ask-thread",
+            "init",
+            "ask",
+            ASK_FROM_PYTHON,
+            "finalize",
+            "ask",
+            "ask-thread",
+        ],
+    );
+    assert_eq!(answers.len(), 6, "{answers:?}");
+    line(&answers[0], "the interpreter is not initialised yet");
+    line(&answers[1], "the interpreter is not initialised yet");
+    // The main thread holds the GIL and has no frame: said, not guessed.
+    assert_ne!(answers[2].trim(), "");
+    assert!(answers[3].starts_with("### Thread "), "{}", answers[3]);
+    assert!(answers[3].contains(", in asking\n"), "{}", answers[3]);
+    for answer in &answers[4..] {
+        assert!(
+            answer.contains("shut down") || answer.contains("shutting down"),
+            "{answer:?}"
+        );
+        assert!(!answer.contains("### "));
+    }
+}
+
+case!(linked_initialized_again, SharedLibrary);
+fn linked_initialized_again(python: &Interpreter) {
+    let again = ["init", ASK_FROM_PYTHON, "finalize", "ask"].repeat(3);
+    let answers = Embedder::linked(python).answers(python, &again);
+    assert_eq!(answers.len(), 6, "{answers:?}");
+    for turn in 0..3 {
+        let text = &answers[2 * turn];
+        assert!(text.starts_with("### Thread "), "turn {turn}: {text}");
+        assert!(text.contains(", in asking\n"), "turn {turn}: {text}");
+        assert!(!answers[2 * turn + 1].contains("### "));
+    }
+    // And from outside, in the second life.
+    let steps = [
+        "init", "run:pass", "finalize", "init", THREADS, WAIT, "finalize",
+    ];
+    let embedder = Embedder::linked(python);
+    let program = embedder.start(python, &steps).ready();
+    wait_agent(program.pid());
+    assert!(state(program.pid()).contains(", in waiting\n"));
+    assert_eq!(agents(program.pid()), 1);
+    ends_well(&program.end());
+}
+
+fn loaded_late(python: &Interpreter, how: &str) {
+    let embedder = Embedder::late();
+    let steps = ["ask", how, "ask", "init", "ask", "run:pass", THREADS, WAIT];
+    let program = embedder.start(python, &steps).ready();
+    let out = program.out();
+    let answers: Vec<&str> = out.split("]\n").collect();
+    line(&answers[0][1..], "not a Python process");
+    line(&answers[1][1..], "the interpreter is not initialised yet");
+    // The first question that finds the interpreter running arms the boot.
+    assert_ne!(answers[2], "[");
+    // The next ones are answered as usual.
+    wait_agent(program.pid());
+    let text = state(program.pid());
+    assert_eq!(threads_told(&text), 1, "{text}");
+    assert!(text.contains(", in waiting\n"), "{text}");
+    assert_eq!(agents(program.pid()), 1);
+    ends_well(&program.end());
+}
+
+case!(loaded_late_global, SharedLibrary);
+fn loaded_late_global(python: &Interpreter) {
+    loaded_late(python, "load-global");
+}
+
+case!(loaded_late_local, SharedLibrary);
+fn loaded_late_local(python: &Interpreter) {
+    loaded_late(python, "load-local");
+}
+
+case!(loaded_late_asked_by_gdb, SharedLibrary);
+/// Nobody in the program asks: the first question comes by gdb, in the middle of Python code.
+fn loaded_late_asked_by_gdb(python: &Interpreter) {
+    let steps = [
+        "load-local",
+        "init",
+        "run:import sys, time\n\
+         def turning():\n    end = time.time() + 60\n    \
+         while time.time() < end and not asked(): pass\n\
+         def asked():\n    import os\n    \
+         return 'sleeper-agent\\n' in [open('/proc/self/task/%s/comm' % t).read() for t in os.listdir('/proc/self/task')]\n\
+         sys.stdout.write('ready\\n'); sys.stdout.flush()\n\
+         turning()",
+        THREADS,
+        WAIT,
+    ];
+    let embedder = Embedder::late();
+    let program = embedder.start(python, &steps).ready();
+    let first = manual_gdb(program.pid());
+    assert!(
+        first.contains(WALK_HEADING) && first.contains(", in turning\n"),
+        "{first}"
+    );
+    // That question armed the boot; the interpreter's next bytecodes have carried it out.
+    wait_agent(program.pid());
+    program.wait_lines("ready", 2);
+    let text = state(program.pid());
+    assert!(text.contains(", in waiting\n"), "{text}");
+    ends_well(&program.end());
+}
+
+case!(loaded_late_many_questions, SharedLibrary);
+fn loaded_late_many_questions(python: &Interpreter) {
+    // Asked a hundred times before a single bytecode has run: armed once, and no harm.
+    let mut steps = vec!["load-global", "init-bare"];
+    steps.extend(["ask"; 100]);
+    steps.extend(["run:pass", ASK_FROM_PYTHON]);
+    let embedder = Embedder::late();
+    let answers = embedder.answers(python, &steps);
+    assert_eq!(answers.len(), 101);
+    let last = &answers[100];
+    assert!(last.starts_with("### Thread "), "{last}");
+    assert!(last.contains(", in asking\n"), "{last}");
+    // A program without the interpreter stays as it is.
+    let ended = run(preloaded(&embedder.program).arg("ask"));
+    ended.expect_code(7);
+}

@@ -1,0 +1,170 @@
+//! The cases of the runner `agent`. Each is registered by one line above its function, `case!` or
+//! `plain_case!`; the runner makes a trial of it for each interpreter, or one in all.
+//!
+//! A function without such a line is dead code, which the compiler reports.
+
+use crate::compile::have_compiler;
+use crate::interpreters::{Found, Interpreter};
+use crate::packages;
+use crate::trials;
+use libtest_mimic::Trial;
+
+#[doc(hidden)]
+pub use inventory;
+
+/// One case.
+pub struct Case {
+    /// Where it stands: `agent::output::waits`.
+    pub module: &'static str,
+    /// The line there.
+    pub line: u32,
+    /// The name of its function.
+    pub name: &'static str,
+    /// What it can't do without.
+    pub need: Need,
+    /// What it does.
+    pub work: Work,
+}
+
+/// What a case does.
+#[derive(Clone, Copy)]
+pub enum Work {
+    /// Something with each interpreter.
+    OnEach(fn(&Interpreter)),
+    /// Something that takes no particular interpreter.
+    Plain(fn()),
+}
+
+/// What a case can't do without.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Need {
+    /// Nothing but the interpreter.
+    Nothing,
+    /// The right to become another user.
+    Root,
+    /// That right, and an interpreter that every user may run.
+    ForAnyone,
+    /// A C compiler.
+    Compiler,
+    /// A C compiler, and an interpreter with a shared libpython.
+    SharedLibrary,
+    /// An interpreter that is no debug build.
+    NoDebug,
+    /// greenlet, gevent, eventlet, Tornado and Twisted (tests/interpreters/packages.sh).
+    Packages,
+    /// A case for one interpreter that stands for all.
+    OnlyOne,
+}
+
+inventory::collect!(Case);
+
+/// Registers the case `fn NAME(python: &Interpreter)`, for each interpreter: `case!(NAME)`, or
+/// `case!(NAME, NEED)` with one of [`Need`].
+#[macro_export]
+macro_rules! case {
+    ($name:ident) => {
+        $crate::case!($name, Nothing);
+    };
+    ($name:ident, $need:ident) => {
+        $crate::register_case!($name, $need, OnEach);
+    };
+}
+
+/// Registers the case `fn NAME()`, which takes no particular interpreter: `plain_case!(NAME)`, or
+/// `plain_case!(NAME, NEED)` with one of [`Need`].
+#[macro_export]
+macro_rules! plain_case {
+    ($name:ident) => {
+        $crate::plain_case!($name, Nothing);
+    };
+    ($name:ident, $need:ident) => {
+        $crate::register_case!($name, $need, Plain);
+    };
+}
+
+/// What [`case!`] and [`plain_case!`] have in common.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! register_case {
+    ($name:ident, $need:ident, $work:ident) => {
+        $crate::cases::inventory::submit! {
+            $crate::cases::Case {
+                module: module_path!(),
+                line: line!(),
+                name: stringify!($name),
+                need: $crate::cases::Need::$need,
+                work: $crate::cases::Work::$work($name),
+            }
+        }
+    };
+}
+
+impl Case {
+    /// `output::waits::what_is_waited_for`.
+    fn path(&self) -> String {
+        let (_runner, place) = self.module.split_once("::").expect("it stands in a folder");
+        format!("{place}::{}", self.name)
+    }
+}
+
+/// Why a case can't be run, if it can't.
+fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
+    // SAFETY: geteuid has no conditions.
+    let root = unsafe { libc::geteuid() } == 0;
+    match need {
+        Need::Root | Need::ForAnyone if !root => Some("not root"),
+        Need::ForAnyone if python.is_some_and(|one| !one.is_for_anyone()) => {
+            Some("other users may not run it")
+        }
+        Need::Compiler | Need::SharedLibrary if !have_compiler() => Some("no C compiler cc"),
+        Need::SharedLibrary if python.is_some_and(|one| one.embeddable.is_none()) => {
+            Some("no shared libpython")
+        }
+        Need::Packages => python.and_then(packages::lacking),
+        Need::NoDebug if python.is_some_and(|one| one.debug) => {
+            Some("a debug build does not bear pthread_exit there")
+        }
+        _ => None,
+    }
+}
+
+fn trial(name: String, lacking: Option<&str>, work: impl FnOnce() + Send + 'static) -> Trial {
+    match lacking {
+        Some(why) => trials::ignored(trials::skipped(&name, why)),
+        None => Trial::test(name, || {
+            trials::catch(|| {
+                work();
+                Ok(())
+            })
+        }),
+    }
+}
+
+/// A trial of each plain case, of each other case on each interpreter, and of each kind of interpreter
+/// that is missing.
+pub fn trials(found: &Found) -> Vec<Trial> {
+    let mut cases: Vec<&Case> = inventory::iter::<Case>.into_iter().collect();
+    cases.sort_by_key(|case| (case.module, case.line));
+    let mut trials = Vec::new();
+    for case in &cases {
+        if let Work::Plain(work) = case.work {
+            trials.push(trial(case.path(), lacking(case.need, None), work));
+        }
+    }
+    for (index, python) in found.interpreters.iter().enumerate() {
+        for case in &cases {
+            let Work::OnEach(work) = case.work else {
+                continue;
+            };
+            if case.need == Need::OnlyOne && index > 0 {
+                continue;
+            }
+            let name = format!("{}::{}", python.label, case.path());
+            let why = lacking(case.need, Some(python));
+            let python = python.clone();
+            trials.push(trial(name, why, move || work(&python)));
+        }
+    }
+    trials.extend(found.missing.iter().cloned().map(crate::trials::ignored));
+    trials
+}

@@ -1,0 +1,33 @@
+//! Programs that keep the GIL, so that the agent cannot have it.
+
+use crate::ask::{preloaded_python, target, woken};
+use crate::interpreters::Interpreter;
+use crate::process::Program;
+use protocol::names::DEADLINE_VARIABLE;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// In line 2 it takes the GIL into a call that lasts a minute.
+const KEEPS_IT: &str = "import ctypes, sys; sys.stdout.write('ready\\n'); sys.stdout.flush()\n\
+    ctypes.PyDLL(None).sleep(60)";
+
+/// A program that keeps the GIL for good, where the agent waits for it so many seconds.
+#[track_caller]
+pub fn keeps_the_gil(python: &Interpreter, deadline: &str) -> Program {
+    let mut command = preloaded_python(python);
+    woken(
+        command
+            .args(["-c", KEEPS_IT])
+            .env(DEADLINE_VARIABLE, deadline),
+    )
+}
+
+/// `weird.py KIND 6`, which keeps the GIL for six seconds, already in their midst; the agent waits for
+/// it so many seconds.
+#[track_caller]
+pub fn keeps_the_gil_for_six_seconds(python: &Interpreter, kind: &str, deadline: &str) -> Program {
+    let mut command = target(python, "weird.py");
+    let program = woken(command.args([kind, "6"]).env(DEADLINE_VARIABLE, deadline));
+    sleep(Duration::from_millis(300));
+    program
+}

@@ -1,0 +1,70 @@
+//! What came of a command that asked `mortal.py` while it, gdb or the program was disturbed.
+
+use crate::ended::Ended;
+use crate::mortal::is_whole;
+use crate::rounds;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::os::unix::process::ExitStatusExt;
+
+/// An answer, one line that says what happened, or the death that was meant.
+#[track_caller]
+pub fn expect_outcome(ended: &Ended, what: &str) -> String {
+    let said = ended.err();
+    match (ended.status.code(), ended.status.signal()) {
+        (Some(0), None) => {
+            assert!(is_whole(&ended.out()), "{what}: {}", ended.out());
+            "answered".to_owned()
+        }
+        // Told to stop, it may have had its answer already.
+        (Some(code), None) => {
+            let answered = code > 128 && is_whole(&ended.out());
+            assert!(
+                answered || ended.out().is_empty(),
+                "{what}: {}",
+                ended.out()
+            );
+            let least = usize::from(!answered);
+            assert!(
+                (least..=2).contains(&said.lines().count()),
+                "{what}: {said}"
+            );
+            let said: String = said
+                .chars()
+                .map(|char| if char.is_ascii_digit() { '#' } else { char })
+                .collect();
+            let text = if answered { "a state, " } else { "" };
+            format!("status {code}, {text}{}", said.trim().replace('\n', " / "))
+        }
+        (_, signal) => {
+            assert_eq!(
+                (ended.out(), said),
+                (String::new(), String::new()),
+                "{what}"
+            );
+            format!("died of {signal:?}")
+        }
+    }
+}
+
+/// How often each outcome was seen.
+#[derive(Default)]
+pub struct Outcomes(BTreeMap<String, usize>);
+
+impl Outcomes {
+    /// Takes one down.
+    pub fn take(&mut self, outcome: String) {
+        *self.0.entry(outcome).or_default() += 1;
+    }
+
+    /// In the full form, prints them below a title.
+    pub fn say(&self, title: &str) {
+        if rounds::full() {
+            let mut text = format!("{title}\n");
+            for (outcome, count) in &self.0 {
+                let _ = writeln!(text, "  {count:4}  {outcome}");
+            }
+            eprint!("{text}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! greenlet, gevent, eventlet, Tornado and Twisted for Python 2.7, as tests/interpreters/packages.sh
+//! has installed them.
+
+use crate::ask::{target, woken};
+use crate::interpreters::Interpreter;
+use crate::process::Program;
+use crate::procfs::settle;
+use crate::product::product;
+use crate::said::Said;
+use std::path::PathBuf;
+
+/// A set in which there is nothing.
+pub const NONE: &str = "none";
+
+/// The folder of the sets.
+fn folder() -> PathBuf {
+    product().root.join(".tools/python2.7-packages")
+}
+
+/// Why there are no packages for this interpreter, if there are none.
+pub fn lacking(python: &Interpreter) -> Option<&'static str> {
+    if python.version != (2, 7) {
+        return Some("the packages are there for 2.7");
+    }
+    if python.debug {
+        return Some("extension modules from elsewhere do not fit a debug build");
+    }
+    (!folder().join("complete").exists())
+        .then_some("`make test`, which installs packages for it, could not")
+}
+
+/// A target that can import one of the sets, once all its threads sleep, and what it has said.
+#[track_caller]
+pub fn woken_with(
+    python: &Interpreter,
+    set: &str,
+    name: &str,
+    arguments: &[&str],
+) -> (Program, Said) {
+    let mut command = target(python, name);
+    command
+        .env("PYTHONPATH", folder().join(set))
+        .args(arguments);
+    let program = woken(&mut command);
+    settle(program.pid());
+    let said = Said::by(&program);
+    (program, said)
+}

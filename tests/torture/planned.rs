@@ -1,0 +1,64 @@
+//! Trials to come, and how many of them are left.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::sync::{Arc, Condvar, Mutex};
+use tests::trials;
+
+/// A trial to come, or one that can't be run here, which says why by its name.
+pub struct Planned {
+    name: String,
+    work: Option<Work>,
+}
+
+/// What a trial does.
+type Work = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
+
+impl Planned {
+    /// A trial that does this.
+    pub fn new(
+        name: String,
+        work: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+    ) -> Planned {
+        let work: Option<Work> = Some(Box::new(work));
+        Planned { name, work }
+    }
+
+    /// One that is never run, which says why by its name.
+    pub fn ignored(name: String) -> Planned {
+        Planned { name, work: None }
+    }
+
+    /// Makes it a trial. Those that are run are counted until they are done.
+    pub fn trial(self, arguments: &Arguments, left: &Arc<Left>) -> Trial {
+        let Some(work) = self.work else {
+            return trials::ignored(self.name);
+        };
+        let probe = Trial::test(&self.name, || Ok(()));
+        if !arguments.is_filtered_out(&probe) {
+            left.change(1);
+        }
+        let left = Arc::clone(left);
+        Trial::test(self.name, move || {
+            let result = trials::catch(work);
+            left.change(-1);
+            result
+        })
+    }
+}
+
+/// How many trials are not done yet.
+#[derive(Default)]
+pub struct Left(Mutex<isize>, Condvar);
+
+impl Left {
+    fn change(&self, by: isize) {
+        *self.0.lock().unwrap() += by;
+        self.1.notify_all();
+    }
+
+    /// Waits until there are no others.
+    pub fn wait_until_last(&self) {
+        let others = self.0.lock().unwrap();
+        drop(self.1.wait_while(others, |left| *left > 1).unwrap());
+    }
+}
