@@ -69,7 +69,7 @@ fn many_wishes(python: &Interpreter) {
         assert_eq!(locals(&told[3]), "null");
         assert!(told[4].starts_with(THREAD_HEADING), "{}", told[4]);
     }
-    program.ends_well();
+    program.ends();
 }
 
 /// gdb by hand, as somebody has it open at a terminal.

@@ -162,7 +162,7 @@ fn little_address_space(python: &Interpreter) {
             } else {
                 as_usual += 1;
             }
-            let ended = program.ends_well();
+            let ended = program.ends();
             // What it lacks itself, it says itself.
             let said = ended.err();
             assert!(

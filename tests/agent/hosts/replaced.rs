@@ -88,7 +88,7 @@ fn names_of_own_class(python: &Interpreter) {
     let frames = document["threads"][0]["frames"].as_array().unwrap();
     let last = frames.last().unwrap();
     assert_eq!([&last["file"], &last["function"]], ["odd.py", "odd"]);
-    let ended = program.ends_well();
+    let ended = program.ends();
     assert_eq!(ended.out(), "ready\nran []\n");
 }
 
@@ -105,7 +105,7 @@ fn own_built_ins(python: &Interpreter) {
         let (greenlets, coroutines) = (&document["greenlets"], &document["coroutines"]);
         let told = [greenlets, coroutines].map(|all| all["suspended"].as_array().unwrap().len());
         assert!(told.iter().sum::<usize>() > 5, "{document:#}");
-        let ended = program.ends_well();
+        let ended = program.ends();
         assert!(!ended.err().contains("the agent calls"), "{}", ended.err());
     }
 }
@@ -120,7 +120,7 @@ fn nonsense_in_place_of_greenlets(python: &Interpreter) {
             assert_eq!(document["greenlets"], Value::Null, "{document:#}");
             assert_eq!(document["threads"].as_array().unwrap().len(), 1);
         }
-        let ended = program.ends_well();
+        let ended = program.ends();
         let out = ended.out();
         assert!(out.ends_with(", ran []\n"), "{nonsense}: {out}");
     }
@@ -135,7 +135,7 @@ fn collector_replaced(python: &Interpreter) {
         assert!(out.contains("\nGreenlets cannot be found here.\n"), "{out}");
         assert!(!out.contains("### Greenlet"), "{out}");
     }
-    let ended = program.ends_well();
+    let ended = program.ends();
     let out = ended.out();
     assert!(out.ends_with("\nran []\n"), "{out}");
 }

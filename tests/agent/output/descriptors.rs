@@ -108,7 +108,7 @@ fn descriptors(python: &Interpreter) {
         );
         assert_eq!(document["deadlocks"], json!([]));
     }
-    program.ends_well();
+    program.ends();
 }
 
 case!(descriptors_in_words);
@@ -176,7 +176,7 @@ fn descriptors_in_words(python: &Interpreter) {
             assert!(out.contains(words), "{words}: {out}");
         }
     }
-    program.ends_well();
+    program.ends();
 }
 
 case!(import_lock);

@@ -68,7 +68,7 @@ fn given_up(told: &Value) -> Vec<&str> {
 fn ends_well(mut program: Program) {
     program.say("");
     program.wait_lines("ended", 1);
-    let ended = program.ends_well();
+    let ended = program.ends();
     assert!(ended.out().contains("\nleft False\n"), "{}", ended.out());
 }
 
@@ -144,7 +144,7 @@ fn none_are_left(python: &Interpreter) {
             assert_eq!(told["left_out"], 0, "{set}: {told:#}");
             assert_eq!(told["suspended"][0]["name"], "sleeps", "{set}: {told:#}");
         }
-        program.ends_well();
+        program.ends();
     }
 }
 
@@ -221,7 +221,7 @@ fn not_imported(python: &Interpreter) {
         assert!(first.unwrap().ends_with(", 0 suspended greenlets"), "{out}");
         assert!(!out.contains("### Generator"), "{out}");
     }
-    let ended = program.ends_well();
+    let ended = program.ends();
     assert_eq!(ended.out(), "ready\nimported [], ran [], left 0\n");
 }
 
@@ -249,7 +249,7 @@ fn a_likeness(python: &Interpreter) {
             "{told:#}"
         );
     }
-    let ended = program.ends_well();
+    let ended = program.ends();
     assert_eq!(ended.out(), "ready\nimported [], ran [], left 0\n");
 }
 
@@ -264,7 +264,7 @@ fn nonsense_in_place_of_them(python: &Interpreter) {
             let line = "\nSuspended generators cannot be found here.\n";
             assert!(out.contains(line), "{out}");
         }
-        let ended = program.ends_well();
+        let ended = program.ends();
         assert_eq!(
             ended.out(),
             "ready\nimported [], ran [], left 0\n",

@@ -109,7 +109,7 @@ fn gevent(python: &Interpreter) {
             15
         );
     }
-    let ended = program.ends_well();
+    let ended = program.ends();
     let out = ended.out();
     assert!(out.ends_with("\nleft False, ran []\n"), "{out}");
 }
@@ -130,7 +130,7 @@ fn there_are_many(python: &Interpreter) {
         let line = "\nNot all greenlets are looked at: there are 118 more\n";
         assert!(out.contains(line), "{out}");
     }
-    program.ends_well();
+    program.ends();
 }
 
 case!(gevent_without_the_hub, Packages);
@@ -147,7 +147,7 @@ fn gevent_without_the_hub(python: &Interpreter) {
         let frameless = suspended(&document, said.number("greenlet frameless"));
         assert_eq!(frameless["waits_for"]["kind"], "event");
     }
-    program.ends_well();
+    program.ends();
 }
 
 case!(eventlet, Packages);
@@ -183,7 +183,7 @@ fn eventlet(python: &Interpreter) {
             }
         }
     }
-    program.ends_well();
+    program.ends();
 }
 
 case!(of_several_threads, Packages);
@@ -242,7 +242,7 @@ fn of_several_threads(python: &Interpreter) {
             let counts = not_started.iter().map(|one| one["count"].as_u64().unwrap());
             assert_eq!(counts.sum::<u64>(), 3, "{document:#}");
         }
-        let ended = program.ends_well();
+        let ended = program.ends();
         let out = ended.out();
         assert!(out.ends_with("\nran []\n"), "{out}");
     }
@@ -284,7 +284,7 @@ fn full(python: &Interpreter) {
             assert!(out.contains(&lines), "{lines}: {out}");
         }
     }
-    program.ends_well();
+    program.ends();
 }
 
 case!(not_asked_for, Packages);
@@ -300,7 +300,7 @@ fn not_asked_for(python: &Interpreter) {
             assert_eq!(document["threads"].as_array().unwrap().len(), 1);
         }
     }
-    program.ends_well();
+    program.ends();
 }
 
 case!(there_are_none);
@@ -314,7 +314,7 @@ fn there_are_none(python: &Interpreter) {
         let out = full_answer_with_greenlets(program.pid(), via);
         assert!(out.contains(", 1 thread, 0 suspended greenlets\n"), "{out}");
     }
-    let ended = program.ends_well();
+    let ended = program.ends();
     assert_eq!(ended.out(), "ready\nimported [], ran []\n");
 }
 

@@ -13,7 +13,7 @@ use tests::process::Program;
 /// It goes on, none of its code has run, and its frames are as they were.
 #[track_caller]
 fn ends_untouched(program: Program) {
-    let ended = program.ends_well();
+    let ended = program.ends();
     assert_eq!(ended.out(), "ready\nran []\nargument first\n");
 }
 
@@ -280,7 +280,7 @@ fn repr_that_blocks(python: &Interpreter) {
         "{text}"
     );
     assert!(text.contains(", in own\n"), "{text}");
-    let ended = program.ends_well();
+    let ended = program.ends();
     assert_eq!(ended.out(), "ready\nran []\n");
 }
 

@@ -76,7 +76,7 @@ fn what_is_waited_for(python: &Interpreter) {
         assert_eq!(main["waits_for"]["kind"], "read");
         assert_eq!(document["deadlocks"], json!([circle(&said)]));
     }
-    program.ends_well();
+    program.ends();
 }
 
 /// One waits for two, two for three, three for one: from the lowest identifier on.
@@ -122,7 +122,7 @@ fn deadlock_comes_first(python: &Interpreter) {
             format!(", whose holder is not known; in a variable of thread {keeper} \"keeper\"\n");
         assert!(after.contains(&unknown), "{out}");
     }
-    program.ends_well();
+    program.ends();
 }
 
 case!(no_deadlock_where_none_is);
@@ -139,6 +139,6 @@ fn no_deadlock_where_none_is(python: &Interpreter) {
             assert!(!condition || thread["holds"] == json!([]), "{thread}");
         }
     }
-    let ended = program.ends_well();
+    let ended = program.ends();
     assert_eq!(ended.out(), "ready\nran []\n");
 }
