@@ -12,6 +12,7 @@ use crate::state::thread::Thread;
 use crate::state::wait::Wait;
 use crate::state::wait_graph::{Waits, name};
 use protocol::names::THREAD_HEADING;
+use protocol::state::WaitKind;
 
 /// What threads in a circle wait for, and where.
 fn write_deadlock(text: &mut String, frames: &mut Frames, waits: &Waits, circle: &[u64]) {
@@ -58,7 +59,7 @@ fn waits_for(waits: &Waits, thread: &Thread, wait: &Wait) -> String {
     };
     let holders = waits.holders(wait);
     let candidates = waits.candidates(wait);
-    if wait.kind == "thread" {
+    if wait.kind == WaitKind::Thread {
         if let [ident] = holders[..] {
             let _ = write!(words, " ({ident})");
         }

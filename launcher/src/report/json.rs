@@ -28,7 +28,7 @@ impl Report {
             running: thread.task.as_ref().map(|task| task.runs),
             system_call: thread.task.as_ref().and_then(|task| task.call.as_deref()),
             waits_for: thread.wait.as_ref().map(|wait| WaitEntry {
-                kind: wait.kind.into(),
+                kind: wait.kind.name().into(),
                 id: wait.id,
                 holders: waits.holders(wait),
                 candidates: waits.candidates(wait),

@@ -16,6 +16,7 @@ use crate::state::thread::{Task, Thread};
 use crate::state::wait::{Hold, Wait};
 use crate::system::process::Process;
 use crate::trouble::Trouble;
+use protocol::state::WaitKind;
 
 /// Reads a file of such documents: the last one of each process, by PID.
 pub fn read(file: &Path) -> Result<Vec<Report>, Trouble> {
@@ -151,7 +152,7 @@ impl Document {
 
 impl WaitEntry<'_> {
     fn wait(&self, threads: &[Entry]) -> Result<Wait, Trouble> {
-        let Some(kind) = Wait::known(&self.kind) else {
+        let Some(kind) = WaitKind::from_name(&self.kind) else {
             let what = format!(
                 "tells of a wait for {:?}, which is of another one",
                 self.kind
@@ -162,7 +163,11 @@ impl WaitEntry<'_> {
         Ok(Wait {
             kind,
             id: self.id,
-            owner: self.holders.first().copied().filter(|_| kind == "rlock"),
+            owner: self
+                .holders
+                .first()
+                .copied()
+                .filter(|_| kind == WaitKind::RLock),
             count: self.count,
             limited: self.limited,
             joined: self.thread,

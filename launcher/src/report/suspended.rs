@@ -43,7 +43,7 @@ impl coroutines::Told {
             let name = chain.name.as_deref().unwrap_or("a generator");
             let mut line = format!(
                 "### Generator {name}, driven by {}: suspended",
-                chain.library
+                chain.library.name()
             );
             if chain.frames.len() > 1 {
                 let _ = write!(

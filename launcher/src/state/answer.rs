@@ -2,8 +2,8 @@
 
 use crate::state::Facts;
 use crate::trouble::{Trouble, of_another_version};
-use protocol::message::{FACTS, FACTS_OF_ANY};
 use protocol::names::THREAD_HEADING;
+use protocol::state::{VERSION_LINE, VERSION_LINE_START};
 
 /// What an agent said.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,8 +20,8 @@ impl Answer {
     /// From what came. Where facts were asked for, it may still be text: how the agent gets at the
     /// threads without the GIL, or why there is no state.
     pub fn parse(answer: Vec<u8>) -> Result<Self, Trouble> {
-        if answer.starts_with(FACTS_OF_ANY) {
-            let facts = answer.strip_prefix(FACTS).and_then(Facts::parse);
+        if answer.starts_with(VERSION_LINE_START) {
+            let facts = answer.strip_prefix(VERSION_LINE).and_then(Facts::parse);
             return facts.map(Answer::Facts).ok_or_else(of_another_version);
         }
         Ok(if has_heading(&answer) {
@@ -87,7 +87,7 @@ mod tests {
             let told = Answer::Reason(reason.trim().to_owned());
             assert_eq!(parsed(reason.as_bytes()), told);
         }
-        for facts in [FACTS, b"SLEEPER FACTS 1\n"] {
+        for facts in [VERSION_LINE, b"SLEEPER FACTS 1\n"] {
             assert!(Answer::parse([facts, b"what is this"].concat()).is_err());
         }
     }

@@ -1,13 +1,14 @@
 //! Suspended generators that Tornado or Twisted drives, as the agent tells of them
 //! (`preload/src/generators.py`).
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use crate::duration::duration;
 use crate::state::frame::{Frame, Stack};
 use protocol::marshal::Value;
+use protocol::state::{CoroutineLibrary, CoroutineWaitKind, chain, coroutine_wait, coroutines};
 
 /// What is known of them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,8 +36,9 @@ pub struct Told {
 /// Generators of which each waits for the next one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Chain {
-    /// Who drives the outermost one: one of [`LIBRARIES`].
-    pub library: &'static str,
+    /// The library that drives the outermost one.
+    #[serde(serialize_with = "library_name")]
+    pub library: CoroutineLibrary,
     /// The name of the outermost one's function.
     pub name: Option<String>,
     /// What the innermost one waits for, as far as that is known.
@@ -48,8 +50,9 @@ pub struct Chain {
 /// What a generator waits for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Wait {
-    /// What it is: one of [`KINDS`].
-    pub kind: &'static str,
+    /// What it is.
+    #[serde(serialize_with = "kind_name")]
+    pub kind: CoroutineWaitKind,
     /// The name of its class.
     pub class: Option<String>,
     /// Its address (`id()`).
@@ -58,51 +61,59 @@ pub struct Wait {
     pub seconds: Option<f64>,
 }
 
-const LIBRARIES: [&str; 2] = ["tornado", "twisted"];
+/// What is waited for, in words; `{}` stands for the class.
+fn words_of(kind: CoroutineWaitKind) -> &'static str {
+    match kind {
+        CoroutineWaitKind::Turn => "its turn",
+        CoroutineWaitKind::Timeout => "a timeout",
+        CoroutineWaitKind::QueueGet => "an item from {}",
+        CoroutineWaitKind::QueuePut => "room in {}",
+        CoroutineWaitKind::Read => "data on {}",
+        CoroutineWaitKind::Write => "{} to be written to",
+        CoroutineWaitKind::Connect => "the connection of {}",
+        CoroutineWaitKind::Running => "a generator that runs",
+        CoroutineWaitKind::Future
+        | CoroutineWaitKind::Deferred
+        | CoroutineWaitKind::Event
+        | CoroutineWaitKind::Condition
+        | CoroutineWaitKind::Semaphore
+        | CoroutineWaitKind::Lock => "{}",
+    }
+}
 
-/// Kinds of things that generators wait for, as the agent has them, and in words; `{}` stands for the
-/// class.
-const KINDS: [(&str, &str); 14] = [
-    ("turn", "its turn"),
-    ("timeout", "a timeout"),
-    ("future", "{}"),
-    ("deferred", "{}"),
-    ("event", "{}"),
-    ("condition", "{}"),
-    ("semaphore", "{}"),
-    ("lock", "{}"),
-    ("queue_get", "an item from {}"),
-    ("queue_put", "room in {}"),
-    ("read", "data on {}"),
-    ("write", "{} to be written to"),
-    ("connect", "the connection of {}"),
-    ("running", "a generator that runs"),
-];
+fn kind_name<S: Serializer>(kind: &CoroutineWaitKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.name())
+}
+
+fn library_name<S: Serializer>(
+    library: &CoroutineLibrary,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(library.name())
+}
 
 impl Wait {
     fn parse(value: &Value) -> Option<Wait> {
-        let kind = value.get("for")?.text()?;
-        let (kind, _) = KINDS.into_iter().find(|&(known, _)| known == kind)?;
-        let milliseconds = value.get("milliseconds").and_then(Value::number::<i64>);
+        let milliseconds = value
+            .get(coroutine_wait::MILLISECONDS)
+            .and_then(Value::number::<i64>);
         Some(Wait {
-            kind,
-            class: value.get("class").and_then(Value::text),
-            id: value.get("id").and_then(Value::number),
+            kind: CoroutineWaitKind::from_name(&value.get(coroutine_wait::FOR)?.text()?)?,
+            class: value.get(coroutine_wait::CLASS).and_then(Value::text),
+            id: value.get(coroutine_wait::ID).and_then(Value::number),
             seconds: milliseconds.map(|time| time as f64 / 1e3),
         })
     }
 
     /// In words.
     pub fn words(&self) -> String {
-        let known = KINDS.into_iter().find(|&(kind, _)| kind == self.kind);
-        let words = known.map_or(self.kind, |(_, words)| words);
         let mut class = self.class.clone().unwrap_or_else(|| "something".to_owned());
         if let Some(id) = self.id {
             let _ = write!(class, " {id:#x}");
         }
-        let mut words = words.replace("{}", &class);
+        let mut words = words_of(self.kind).replace("{}", &class);
         if let Some(seconds) = self.seconds {
-            let most = if self.kind == "timeout" {
+            let most = if self.kind == CoroutineWaitKind::Timeout {
                 ""
             } else {
                 "at most "
@@ -124,21 +135,21 @@ impl Coroutines {
             return Some(Coroutines::Unknown);
         }
         // Neither library is there.
-        let Some(chains) = words.get("suspended") else {
+        let Some(chains) = words.get(coroutines::SUSPENDED) else {
             return Some(Coroutines::Told(Told::default()));
         };
         let chain = |chain: &Value| {
-            let library = chain.get("library")?.text()?;
+            let library = chain.get(chain::LIBRARY)?.text()?;
             let mut frames = Vec::new();
-            for number in chain.get("chain")?.list()? {
+            for number in chain.get(chain::CHAIN)?.list()? {
                 // One that the program marked as the agent's own is not there.
                 let stack = stacks.get(&number.number()?);
                 frames.extend(stack.into_iter().flat_map(|stack| stack.iter().cloned()));
             }
             Some(Chain {
-                library: LIBRARIES.into_iter().find(|&known| known == library)?,
-                name: chain.get("name").and_then(Value::text),
-                waits_for: chain.get("wait").and_then(Wait::parse),
+                library: CoroutineLibrary::from_name(&library)?,
+                name: chain.get(chain::NAME).and_then(Value::text),
+                waits_for: chain.get(chain::WAIT).and_then(Wait::parse),
                 frames,
             })
         };
@@ -146,8 +157,8 @@ impl Coroutines {
         let mut suspended: Vec<Chain> = chains.collect::<Option<_>>()?;
         suspended.retain(|chain| !chain.frames.is_empty());
         Some(Coroutines::Told(Told {
-            count: words.get("count")?.number()?,
-            left_out: words.get("left_out")?.number()?,
+            count: words.get(coroutines::COUNT)?.number()?,
+            left_out: words.get(coroutines::LEFT_OUT)?.number()?,
             suspended,
         }))
     }

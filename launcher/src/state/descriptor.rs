@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::system::sockets::{Socket, State};
+use protocol::state::Way;
 
 /// A descriptor that is waited for.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -44,14 +45,18 @@ impl Descriptor {
     pub fn parse(words: &str) -> Option<Descriptor> {
         let mut words = words.splitn(3, ' ');
         let number = words.next()?.parse().ok()?;
-        let ways = words.next()?.chars().filter_map(|letter| match letter {
-            'r' => Some("read"),
-            'w' => Some("write"),
-            'p' => Some("urgent"),
-            'a' => Some("accept"),
-            'c' => Some("connect"),
-            _ => None,
-        });
+        let ways = words
+            .next()?
+            .bytes()
+            .filter_map(|letter| match Way::from_letter(letter)? {
+                Way::Read => Some("read"),
+                Way::Write => Some("write"),
+                Way::Urgent => Some("urgent"),
+                Way::Accept => Some("accept"),
+                Way::Connect => Some("connect"),
+                // What is waited for is what the epoll watches, and not the epoll.
+                Way::Epoll => None,
+            });
         let mut descriptor = Descriptor {
             number,
             ways: ways.collect(),

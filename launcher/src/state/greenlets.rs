@@ -1,11 +1,12 @@
 //! Suspended greenlets, as the agent tells of them (`preload/src/greenlets.py`).
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use crate::state::frame::Stack;
 use protocol::marshal::Value;
+use protocol::state::{GreenletWaitKind, greenlet, greenlet_wait, greenlets};
 
 /// What is known of a program's greenlets.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,8 +69,9 @@ pub struct NotStarted {
 /// What a greenlet waits for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Wait {
-    /// What it is: one of [`KINDS`].
-    pub kind: &'static str,
+    /// What it is.
+    #[serde(serialize_with = "kind_name")]
+    pub kind: GreenletWaitKind,
     /// The object's address (`id()`).
     pub id: Option<u64>,
     /// Of input and output: the file descriptor,
@@ -88,45 +90,48 @@ pub struct Wait {
     pub seconds: Option<f64>,
 }
 
-/// Kinds of things that greenlets wait for, as the agent has them, and in words.
-const KINDS: [(&str, &str); 13] = [
-    ("turn", "its turn"),
-    ("sleep", "time to pass"),
-    ("timer", "a timer"),
-    ("io", "input or output"),
-    ("child", "a child process"),
-    ("signal", "a signal"),
-    ("event", "Event"),
-    ("result", "AsyncResult"),
-    ("semaphore", "Semaphore"),
-    ("queue_get", "an item from Queue"),
-    ("queue_put", "room in Queue"),
-    ("channel", "the other end of Channel"),
-    ("greenlet", "the end of greenlet"),
-];
+/// What is waited for, in words.
+fn words_of(kind: GreenletWaitKind) -> &'static str {
+    match kind {
+        GreenletWaitKind::Turn => "its turn",
+        GreenletWaitKind::Sleep => "time to pass",
+        GreenletWaitKind::Timer => "a timer",
+        GreenletWaitKind::Io => "input or output",
+        GreenletWaitKind::Child => "a child process",
+        GreenletWaitKind::Signal => "a signal",
+        GreenletWaitKind::Event => "Event",
+        GreenletWaitKind::Result => "AsyncResult",
+        GreenletWaitKind::Semaphore => "Semaphore",
+        GreenletWaitKind::QueueGet => "an item from Queue",
+        GreenletWaitKind::QueuePut => "room in Queue",
+        GreenletWaitKind::Channel => "the other end of Channel",
+        GreenletWaitKind::Greenlet => "the end of greenlet",
+    }
+}
+
+fn kind_name<S: Serializer>(kind: &GreenletWaitKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.name())
+}
 
 impl Wait {
     fn parse(value: &Value) -> Option<Wait> {
-        let kind = value.get("for")?.text()?;
-        let (kind, _) = KINDS.into_iter().find(|&(known, _)| known == kind)?;
         let number = |name| value.get(name).and_then(Value::number::<i64>);
         Some(Wait {
-            kind,
-            id: value.get("id").and_then(Value::number),
-            fd: number("fd"),
-            read: value.get("read").map(Value::is_true),
-            write: value.get("write").map(Value::is_true),
-            value: number("value"),
-            size: number("size"),
-            most: number("most"),
-            seconds: number("milliseconds").map(|time| time as f64 / 1e3),
+            kind: GreenletWaitKind::from_name(&value.get(greenlet_wait::FOR)?.text()?)?,
+            id: value.get(greenlet_wait::ID).and_then(Value::number),
+            fd: number(greenlet_wait::FD),
+            read: value.get(greenlet_wait::READ).map(Value::is_true),
+            write: value.get(greenlet_wait::WRITE).map(Value::is_true),
+            value: number(greenlet_wait::VALUE),
+            size: number(greenlet_wait::SIZE),
+            most: number(greenlet_wait::MOST),
+            seconds: number(greenlet_wait::MILLISECONDS).map(|time| time as f64 / 1e3),
         })
     }
 
     /// In words.
     pub fn words(&self) -> String {
-        let known = KINDS.into_iter().find(|&(kind, _)| kind == self.kind);
-        let mut words = known.map_or(self.kind, |(_, words)| words).to_owned();
+        let mut words = words_of(self.kind).to_owned();
         if let Some(id) = self.id {
             let _ = write!(words, " {id:#x}");
         }
@@ -181,14 +186,14 @@ impl Greenlets {
         let greenlet = |key: &Value, value: &Value| {
             let text = |name| value.get(name).and_then(Value::text);
             Some(Greenlet {
-                id: value.get("id")?.number()?,
-                thread: known(value.get("thread")?)?,
-                parent: known(value.get("parent")?)?,
-                suspended: value.get("suspended")?.is_true(),
-                class: text("kind"),
-                name: text("name"),
-                function: text("runs"),
-                waits_for: value.get("wait").and_then(Wait::parse),
+                id: value.get(greenlet::ID)?.number()?,
+                thread: known(value.get(greenlet::THREAD)?)?,
+                parent: known(value.get(greenlet::PARENT)?)?,
+                suspended: value.get(greenlet::SUSPENDED)?.is_true(),
+                class: text(greenlet::KIND),
+                name: text(greenlet::NAME),
+                function: text(greenlet::RUNS),
+                waits_for: value.get(greenlet::WAIT).and_then(Wait::parse),
                 frames: stacks.get(&key.number()?).cloned().unwrap_or_default(),
             })
         };
@@ -205,8 +210,8 @@ impl Greenlets {
             });
             Some(all)
         };
-        let (current, suspended) = (all("current")?, all("stacks")?);
-        let not_started = of("not_started")?.iter().map(|(thread, count)| {
+        let (current, suspended) = (all(greenlets::CURRENT)?, all(greenlets::STACKS)?);
+        let not_started = of(greenlets::NOT_STARTED)?.iter().map(|(thread, count)| {
             Some(NotStarted {
                 thread: known(thread)?,
                 count: count.number()?,
@@ -218,7 +223,7 @@ impl Greenlets {
             current,
             suspended,
             not_started,
-            left_out: match words.get("left_out") {
+            left_out: match words.get(greenlets::LEFT_OUT) {
                 Some(count) => count.number()?,
                 None => 0,
             },

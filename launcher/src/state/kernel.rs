@@ -7,13 +7,16 @@ use crate::state::descriptor::Descriptor;
 use crate::state::thread::Task;
 use crate::state::wait::Wait;
 use crate::system::process::Process;
+use protocol::state::{GIL, MORE, RUNNING, WaitKind};
 
 /// Lines of: identifier, number, what `/proc/PID/task/TID/syscall` has (proc_pid_syscall(5)); and what
 /// more the agent tells of that call, each behind a tab. Before them the futex of the GIL.
 pub(crate) fn parse_tasks(text: &str) -> HashMap<u64, Task> {
     let number_of = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
     let first = text.lines().next().unwrap_or_default();
-    let gil = first.strip_prefix("gil ").and_then(number_of);
+    let gil = first
+        .strip_prefix(GIL)
+        .and_then(|rest| number_of(rest.strip_prefix(' ')?));
     let task = |line: &str| {
         let (line, told) = line.split_once('\t').unwrap_or((line, ""));
         let mut words = line.split(' ');
@@ -30,7 +33,7 @@ pub(crate) fn parse_tasks(text: &str) -> HashMap<u64, Task> {
             Some("futex") => {
                 on_gil = gil.map(|gil| arguments.next() == Some(gil));
                 if on_gil == Some(true) {
-                    wait = Some(Wait::of_kind("gil"));
+                    wait = Some(Wait::of_kind(WaitKind::Gil));
                 }
             }
             Some(call) => {
@@ -43,7 +46,7 @@ pub(crate) fn parse_tasks(text: &str) -> HashMap<u64, Task> {
         let task = Task {
             number,
             call,
-            runs: what == "running",
+            runs: what == RUNNING,
             seconds: None,
             on_gil,
             wait,
@@ -73,10 +76,10 @@ pub fn of(call: &str, arguments: &[u64], told: &[&str]) -> Option<Wait> {
         };
         return Some(Wait {
             child: Some(child),
-            ..Wait::of_kind("child")
+            ..Wait::of_kind(WaitKind::Child)
         });
     }
-    let more = |one: &&str| one.strip_prefix('+').and_then(|count| count.parse().ok());
+    let more = |one: &&str| one.strip_prefix(MORE).and_then(|count| count.parse().ok());
     let others = told.iter().find_map(more).unwrap_or(0);
     let descriptors = told.iter().filter_map(|one| Descriptor::parse(one));
     let descriptors: Vec<Descriptor> = descriptors.collect();
@@ -94,14 +97,14 @@ pub fn of(call: &str, arguments: &[u64], told: &[&str]) -> Option<Wait> {
         return Some(Wait {
             epoll: Some(first.number),
             limited,
-            ..Wait::of_kind("epoll")
+            ..Wait::of_kind(WaitKind::Epoll)
         });
     }
     let mut wait = Wait {
         descriptors,
         others: Some(others),
         limited,
-        ..Wait::of_kind("poll")
+        ..Wait::of_kind(WaitKind::Poll)
     };
     wait.name_by_descriptor();
     Some(wait)
@@ -113,9 +116,15 @@ impl Wait {
         if self.epoll.is_none()
             && self.others == Some(0)
             && let [one] = &self.descriptors[..]
-            && let [way @ ("read" | "write" | "accept" | "connect")] = one.ways[..]
+            && let [way] = one.ways[..]
         {
-            self.kind = way;
+            self.kind = match way {
+                "read" => WaitKind::Read,
+                "write" => WaitKind::Write,
+                "accept" => WaitKind::Accept,
+                "connect" => WaitKind::Connect,
+                _ => return,
+            };
         }
     }
 
@@ -144,7 +153,7 @@ impl Wait {
         let mut words = String::new();
         let shown = self.descriptors.iter().take(MOST_SHOWN);
         let shown: Vec<String> = shown.map(Descriptor::waited).collect();
-        if self.kind == "poll" || self.kind == "epoll" {
+        if self.kind == WaitKind::Poll || self.kind == WaitKind::Epoll {
             let whose = match self.epoll {
                 Some(epoll) => format!(" that epoll {epoll} watches"),
                 None => String::new(),
@@ -178,7 +187,7 @@ const MOST_SHOWN: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    fn told(call: &str, arguments: &[u64], told: &[&str]) -> (&'static str, Option<bool>, String) {
+    fn told(call: &str, arguments: &[u64], told: &[&str]) -> (WaitKind, Option<bool>, String) {
         let wait = of(call, arguments, told).expect("it waits");
         (
             wait.kind,
@@ -195,7 +204,7 @@ mod tests {
                 "read",
                 &[5, 0][..],
                 &["5 r pipe:[7]"][..],
-                "read",
+                WaitKind::Read,
                 None,
                 "data on pipe 5",
             ),
@@ -203,7 +212,7 @@ mod tests {
                 "poll",
                 &[9, 1, all],
                 &["5 w "],
-                "write",
+                WaitKind::Write,
                 Some(false),
                 "room to write to descriptor 5",
             ),
@@ -211,7 +220,7 @@ mod tests {
                 "poll",
                 &[9, 9, 500],
                 &["5 r ", "6 r ", "7 w ", "8  ", "9 r ", "+3"],
-                "poll",
+                WaitKind::Poll,
                 Some(true),
                 "any of 8 descriptors: data on descriptor 5; data on descriptor 6; \
                  room to write to descriptor 7; descriptor 8; and 4 more",
@@ -220,7 +229,7 @@ mod tests {
                 "select",
                 &[9, 9, 0, 0, 0],
                 &["5 p "],
-                "poll",
+                WaitKind::Poll,
                 Some(false),
                 "one descriptor: urgent data on descriptor 5",
             ),
@@ -228,7 +237,7 @@ mod tests {
                 "epoll_wait",
                 &[4, 9, 1, all],
                 &["4 e anon_inode:[eventpoll]"],
-                "epoll",
+                WaitKind::Epoll,
                 Some(false),
                 "any descriptor that epoll 4 watches",
             ),
@@ -236,7 +245,7 @@ mod tests {
                 "wait4",
                 &[70, 0],
                 &[],
-                "child",
+                WaitKind::Child,
                 None,
                 "the end of child process 70",
             ),
@@ -244,7 +253,7 @@ mod tests {
                 "wait4",
                 &[all],
                 &[],
-                "child",
+                WaitKind::Child,
                 None,
                 "the end of any child process",
             ),
@@ -252,7 +261,7 @@ mod tests {
                 "waitid",
                 &[1, 70],
                 &[],
-                "child",
+                WaitKind::Child,
                 None,
                 "the end of child process 70",
             ),
@@ -260,7 +269,7 @@ mod tests {
                 "waitid",
                 &[2, 70],
                 &[],
-                "child",
+                WaitKind::Child,
                 None,
                 "the end of a child process of a group",
             ),

@@ -24,6 +24,7 @@ use crate::state::thread::Thread;
 use crate::state::variables::Values;
 use crate::state::wait::{Hold, Wait};
 use protocol::marshal::{self, Value};
+use protocol::state::{self as keys, WaitKind, document, suspended};
 
 /// What there is to tell of every thread.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,17 +62,17 @@ impl Facts {
             })),
             _ => None,
         };
-        let places = facts.get("places")?.list()?.iter().map(place);
+        let places = facts.get(document::PLACES)?.list()?.iter().map(place);
         let places: Vec<Arc<Place>> = places.collect::<Option<_>>()?;
-        let Value::Text(tasks) = facts.get("tasks")? else {
+        let Value::Text(tasks) = facts.get(document::TASKS)? else {
             return None;
         };
         let mut tasks = parse_tasks(&String::from_utf8_lossy(tasks));
-        let Value::Pairs(more) = facts.get("more")? else {
+        let Value::Pairs(more) = facts.get(document::MORE)? else {
             return None;
         };
-        let suspended = facts.get("suspended")?;
-        let stacks = facts.get("stacks")?.list()?.iter();
+        let suspended = facts.get(document::SUSPENDED)?;
+        let stacks = facts.get(document::STACKS)?.list()?.iter();
         let stacks = stacks.map(|calls| Some(Arc::new(frames(calls.list()?, &places)?)));
         let stacks: Vec<Stack> = stacks.collect::<Option<_>>()?;
         let stack = |index: &Value| stacks.get(index.number::<usize>()?).map(Arc::clone);
@@ -79,7 +80,10 @@ impl Facts {
             .iter()
             .filter_map(|(ident, more)| Some((ident.number()?, more)))
             .collect();
-        let holder = facts.get("holder")?.number().filter(|&ident| ident != 0);
+        let holder = facts
+            .get(document::HOLDER)?
+            .number()
+            .filter(|&ident| ident != 0);
         let thread = |thread: &Value| {
             let [ident, index] = thread.list()? else {
                 return None;
@@ -88,19 +92,26 @@ impl Facts {
             let more = |what: &str| more.get(&ident).and_then(|more| more.get(what));
             let listed = |what: &str| more(what).and_then(Value::list).unwrap_or_default();
             let mut task = tasks.remove(&ident);
-            let wait = more("wait").and_then(Wait::parse);
+            let wait = more(keys::thread::WAIT).and_then(Wait::parse);
             let wait = wait.filter(|wait| task.as_ref().is_none_or(|task| wait.agrees(task)));
             let in_kernel = task.as_mut().and_then(|task| task.wait.take());
             // That one had it when it was asked for, which is what is told of it.
-            let in_kernel = in_kernel.filter(|one| one.kind != "gil" || holder != Some(ident));
+            let in_kernel =
+                in_kernel.filter(|one| one.kind != WaitKind::Gil || holder != Some(ident));
             Some(Thread {
                 ident,
-                name: more("name").and_then(Value::text),
-                daemon: more("daemon").map(Value::is_true),
-                main: more("main").is_some_and(Value::is_true),
+                name: more(keys::thread::NAME).and_then(Value::text),
+                daemon: more(keys::thread::DAEMON).map(Value::is_true),
+                main: more(keys::thread::MAIN).is_some_and(Value::is_true),
                 wait: wait.or(in_kernel),
-                holds: listed("holds").iter().filter_map(Hold::parse).collect(),
-                has: listed("has").iter().filter_map(Value::number).collect(),
+                holds: listed(keys::thread::HOLDS)
+                    .iter()
+                    .filter_map(Hold::parse)
+                    .collect(),
+                has: listed(keys::thread::HAS)
+                    .iter()
+                    .filter_map(Value::number)
+                    .collect(),
                 task,
                 frames: stack(index)?,
                 variables: values.threads.remove(&ident).unwrap_or_default(),
@@ -115,16 +126,16 @@ impl Facts {
             [number, index] => Some((number.number()?, stack(index)?)),
             _ => None,
         };
-        let all = facts.get("threads")?.list()?;
+        let all = facts.get(document::THREADS)?.list()?;
         let numbered = all.iter().filter(is_suspended).map(numbered);
         let numbered = numbered.collect::<Option<_>>()?;
-        let coroutines = Coroutines::parse(suspended.get("coroutines"), &numbered)?;
-        let greenlets = Greenlets::parse(suspended.get("greenlets"), &numbered)?;
+        let coroutines = Coroutines::parse(suspended.get(suspended::COROUTINES), &numbered)?;
+        let greenlets = Greenlets::parse(suspended.get(suspended::GREENLETS), &numbered)?;
         let threads = all.iter().filter(|one| !is_suspended(one)).map(thread);
         Some(Facts {
             greenlets,
             coroutines,
-            python: facts.get("python")?.text()?,
+            python: facts.get(document::PYTHON)?.text()?,
             holder,
             threads: threads.collect::<Option<_>>()?,
             is_cut: values.is_cut,
@@ -175,7 +186,7 @@ mod tests {
         let known = parse_tasks(&format!("gil 0x1a\n{text}"));
         let on_gil = |tasks: &HashMap<u64, Task>| [7, 8, 9].map(|ident| tasks[&ident].on_gil);
         assert_eq!(on_gil(&known), [None, Some(true), Some(false)]);
-        assert_eq!(known[&8].wait, Some(Wait::of_kind("gil")));
+        assert_eq!(known[&8].wait, Some(Wait::of_kind(WaitKind::Gil)));
         let tasks = parse_tasks(text);
         assert_eq!(on_gil(&tasks), [None; 3]);
         let words = |ident: u64| tasks[&ident].wait.as_ref().map(Wait::words);

@@ -3,6 +3,7 @@
 use crate::state::frame::Stack;
 use crate::state::variables::Variables;
 use crate::state::wait::{Hold, Wait};
+use protocol::state::WaitKind;
 
 /// A thread.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,14 +63,14 @@ impl Wait {
             // It sleeps and looks, over and over (threading.py, `wait`).
             _ if self.limited == Some(true) => true,
             _ if task.runs => false,
-            None => self.kind != "import",
-            Some("select" | "pselect6") => self.kind == "sleep",
+            None => self.kind != WaitKind::Import,
+            Some("select" | "pselect6") => self.kind == WaitKind::Sleep,
             // The GIL too is waited for like this. Where it is not known by whom, nothing is said of an
             // import, which may be done with.
             Some("futex") => match task.on_gil {
                 Some(true) => false,
-                Some(false) => self.kind != "sleep",
-                None => !matches!(self.kind, "sleep" | "import"),
+                Some(false) => self.kind != WaitKind::Sleep,
+                None => !matches!(self.kind, WaitKind::Sleep | WaitKind::Import),
             },
             Some(_) => false,
         }

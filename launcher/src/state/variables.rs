@@ -4,6 +4,8 @@
 use serde::Serialize;
 use std::collections::HashMap;
 
+use protocol::state::Record;
+
 /// Those of one frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variables {
@@ -50,25 +52,26 @@ impl Values {
         let mut thread = None;
         let mut later: HashMap<u64, String> = HashMap::new();
         let mut is_local = true;
-        while let Some(what) = reader.byte() {
+        while let Some(letter) = reader.byte() {
+            let record = Record::from_letter(letter)?;
             // The variable that stands last.
             let last = frames.last_mut().and_then(|frame| match is_local {
                 true => frame.locals.last_mut(),
                 false => frame.globals.last_mut(),
             });
-            match what {
-                b'T' => {
+            match record {
+                Record::Thread => {
                     let ident = reader.number()?;
                     if let Some(former) = thread.replace(ident) {
                         values.threads.insert(former, std::mem::take(&mut frames));
                     }
                 }
-                b'F' => {
+                Record::Frame => {
                     thread?;
                     frames.push(Variables::default());
                 }
-                b'L' | b'G' => {
-                    is_local = what == b'L';
+                Record::Local | Record::Global => {
+                    is_local = record == Record::Local;
                     let frame = frames.last_mut()?;
                     let variables = match is_local {
                         true => &mut frame.locals,
@@ -76,15 +79,16 @@ impl Values {
                     };
                     variables.push(reader.variable()?);
                 }
-                b'A' => last?.attributes.push(reader.variable()?),
-                b'N' => last?.attributes_left_out = reader.number()?,
-                b'R' => last?.attributes_left_out = reader.number::<u64>()?.checked_add(AWAITED)?,
-                b'r' => {
+                Record::Attribute => last?.attributes.push(reader.variable()?),
+                Record::AttributesLeftOut => last?.attributes_left_out = reader.number()?,
+                Record::ReprFollows => {
+                    last?.attributes_left_out = reader.number::<u64>()?.checked_add(AWAITED)?
+                }
+                Record::Repr => {
                     let number = reader.number()?;
                     later.insert(number, reader.text()?);
                 }
-                b'E' => values.is_cut = true,
-                _ => return None,
+                Record::Cut => values.is_cut = true,
             }
         }
         if let Some(ident) = thread {
@@ -164,22 +168,24 @@ mod tests {
 
     #[test]
     fn reads_what_was_taken_down() {
-        let number = |what: u8, number: u64| [&[what][..], &number.to_ne_bytes()].concat();
-        let named =
-            |what: u8, name: &str, value: &str| [vec![what], text(name), text(value)].concat();
+        let number =
+            |what: Record, number: u64| [&[what.letter()][..], &number.to_ne_bytes()].concat();
+        let named = |what: Record, name: &str, value: &str| {
+            [vec![what.letter()], text(name), text(value)].concat()
+        };
         let words = [
-            number(b'T', 7),
+            number(Record::Thread, 7),
             b"F".to_vec(),
-            named(b'L', "a", "1"),
-            named(b'L', "b", "<x.Y at 0x1>"),
-            named(b'A', "z", "2"),
-            named(b'A', "y", "3"),
-            number(b'N', 4),
+            named(Record::Local, "a", "1"),
+            named(Record::Local, "b", "<x.Y at 0x1>"),
+            named(Record::Attribute, "z", "2"),
+            named(Record::Attribute, "y", "3"),
+            number(Record::AttributesLeftOut, 4),
             b"F".to_vec(),
-            named(b'G', "c", "<x.Y at 0x2>"),
-            number(b'R', 0),
-            number(b'T', 8),
-            [number(b'r', 0), text("itself")].concat(),
+            named(Record::Global, "c", "<x.Y at 0x2>"),
+            number(Record::ReprFollows, 0),
+            number(Record::Thread, 8),
+            [number(Record::Repr, 0), text("itself")].concat(),
             b"E".to_vec(),
         ];
         let values = Values::parse(&words.concat()).expect("it is as we know it");

@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::descriptor::Descriptor;
 use protocol::marshal::Value;
+use protocol::state::{WaitKind, wait};
 
 /// What a thread waits for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Wait {
-    /// What it is: one of [`KINDS`].
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: WaitKind,
     /// The object's address (`id()`).
     pub id: Option<u64>,
     /// Of an RLock or the import lock: the identifier of the thread that has it.
@@ -43,64 +44,46 @@ pub struct Wait {
     pub command: Option<String>,
 }
 
-/// Kinds of things that are waited for, as the agent has them, and in words.
-const KINDS: [(&str, &str); 19] = [
-    ("lock", "lock"),
-    ("rlock", "RLock"),
-    ("condition", "Condition"),
-    ("event", "Event"),
-    ("semaphore", "Semaphore"),
-    ("thread", "the end of thread"),
-    ("queue_get", "an item from Queue"),
-    ("queue_put", "room in Queue"),
-    ("queue_join", "all items to be done of Queue"),
-    ("sleep", "time to pass"),
-    ("import", "the import lock"),
-    ("gil", "the GIL"),
-    // What these wait for is told otherwise.
-    ("child", "a child process"),
-    ("read", "data"),
-    ("write", "room to write"),
-    ("accept", "a connection"),
-    ("connect", "to be connected"),
-    ("poll", "descriptors"),
-    ("epoll", "descriptors"),
-];
-
 impl Wait {
-    /// One of which nothing else is known.
-    pub fn of_kind(kind: &'static str) -> Wait {
+    /// A wait of which nothing is known but its kind.
+    pub fn of_kind(kind: WaitKind) -> Wait {
         Wait {
             kind,
-            ..Wait::default()
+            id: None,
+            owner: None,
+            count: None,
+            limited: None,
+            joined: None,
+            name: None,
+            value: None,
+            size: None,
+            most: None,
+            seconds: None,
+            descriptors: Vec::new(),
+            others: None,
+            epoll: None,
+            child: None,
+            command: None,
         }
-    }
-
-    /// This kind, if it is known here.
-    pub fn known(kind: &str) -> Option<&'static str> {
-        let mut kinds = KINDS.into_iter();
-        kinds.find_map(|(known, _)| (known == kind).then_some(known))
     }
 
     /// From the agent's words; `None` if it is of no kind that is known here.
     pub fn parse(value: &Value) -> Option<Wait> {
-        let kind = value.get("for")?.text()?;
-        let (kind, _) = KINDS.into_iter().find(|&(known, _)| known == kind)?;
+        let kind = WaitKind::from_name(&value.get(wait::FOR)?.text()?)?;
         let number = |name| value.get(name).and_then(Value::number::<i64>);
         let address = |name| value.get(name).and_then(Value::number::<u64>);
         Some(Wait {
-            kind,
-            id: address("id"),
-            owner: address("owner"),
-            count: number("count"),
-            limited: value.get("limited").map(Value::is_true),
-            joined: address("joined").filter(|&ident| ident != 0),
-            name: value.get("name").and_then(Value::text),
-            value: number("value"),
-            size: number("size"),
-            most: number("most"),
-            seconds: number("milliseconds").map(|time| time as f64 / 1e3),
-            ..Wait::default()
+            id: address(wait::ID),
+            owner: address(wait::OWNER),
+            count: number(wait::COUNT),
+            limited: value.get(wait::LIMITED).map(Value::is_true),
+            joined: address(wait::JOINED).filter(|&ident| ident != 0),
+            name: value.get(wait::NAME).and_then(Value::text),
+            value: number(wait::VALUE),
+            size: number(wait::SIZE),
+            most: number(wait::MOST),
+            seconds: number(wait::MILLISECONDS).map(|time| time as f64 / 1e3),
+            ..Wait::of_kind(kind)
         })
     }
 
@@ -112,13 +95,9 @@ impl Wait {
             }
             return words;
         }
-        let (_, what) = KINDS
-            .into_iter()
-            .find(|&(kind, _)| kind == self.kind)
-            .unwrap_or_default();
-        let mut words = what.to_owned();
+        let mut words = what_is(self.kind).to_owned();
         match (self.kind, &self.name, self.id) {
-            ("thread", Some(name), _) => words.push_str(&format!(" {name:?}")),
+            (WaitKind::Thread, Some(name), _) => words.push_str(&format!(" {name:?}")),
             (_, _, Some(id)) => words.push_str(&format!(" {id:#x}")),
             _ => {}
         }
@@ -136,6 +115,30 @@ impl Wait {
             words.push_str(", for a limited time");
         }
         words
+    }
+}
+
+/// The noun for what is waited for; what only the kernel knows of has better words of its own.
+fn what_is(kind: WaitKind) -> &'static str {
+    match kind {
+        WaitKind::Lock => "lock",
+        WaitKind::RLock => "RLock",
+        WaitKind::Condition => "Condition",
+        WaitKind::Event => "Event",
+        WaitKind::Semaphore => "Semaphore",
+        WaitKind::Thread => "the end of thread",
+        WaitKind::QueueGet => "an item from Queue",
+        WaitKind::QueuePut => "room in Queue",
+        WaitKind::QueueJoin => "all items to be done of Queue",
+        WaitKind::Sleep => "time to pass",
+        WaitKind::Import => "the import lock",
+        WaitKind::Gil => "the GIL",
+        WaitKind::Child => "a child process",
+        WaitKind::Read => "data",
+        WaitKind::Write => "room to write",
+        WaitKind::Accept => "a connection",
+        WaitKind::Connect => "to be connected",
+        WaitKind::Poll | WaitKind::Epoll => "descriptors",
     }
 }
 
@@ -172,7 +175,7 @@ mod tests {
     use super::*;
     use crate::state::thread::{Task, Thread};
     use crate::state::wait_graph::Waits;
-    fn wait(kind: &'static str, id: u64) -> Wait {
+    fn wait(kind: WaitKind, id: u64) -> Wait {
         Wait {
             id: Some(id),
             ..Wait::of_kind(kind)
@@ -200,18 +203,18 @@ mod tests {
     #[test]
     fn finds_each_circle_once() {
         let of_three = vec![
-            thread(7, wait("lock", 1), &[3]),
-            thread(5, wait("lock", 2), &[1]),
-            thread(6, wait("lock", 3), &[2]),
+            thread(7, wait(WaitKind::Lock, 1), &[3]),
+            thread(5, wait(WaitKind::Lock, 2), &[1]),
+            thread(6, wait(WaitKind::Lock, 3), &[2]),
             // It waits for one of them, and is in no circle itself.
-            thread(4, wait("lock", 1), &[]),
+            thread(4, wait(WaitKind::Lock, 1), &[]),
         ];
         assert_eq!(circles(of_three), [[5, 6, 7]]);
-        let own = vec![thread(5, wait("lock", 1), &[1])];
+        let own = vec![thread(5, wait(WaitKind::Lock, 1), &[1])];
         assert_eq!(circles(own), [[5]]);
-        let mut by_owner = wait("rlock", 9);
+        let mut by_owner = wait(WaitKind::RLock, 9);
         by_owner.owner = Some(6);
-        let mut joins = wait("thread", 8);
+        let mut joins = wait(WaitKind::Thread, 8);
         joins.joined = Some(5);
         let mixed = vec![
             thread(5, by_owner.clone(), &[]),
@@ -234,12 +237,12 @@ mod tests {
             on_gil: None,
             wait: None,
         };
-        let lock = wait("lock", 1);
+        let lock = wait(WaitKind::Lock, 1);
         let limited = Wait {
             limited: Some(true),
-            ..wait("condition", 1)
+            ..wait(WaitKind::Condition, 1)
         };
-        let sleep = wait("sleep", 1);
+        let sleep = wait(WaitKind::Sleep, 1);
         for (call, runs, agreed) in [
             (Some("futex"), false, [true, true, false]),
             (Some("select"), false, [false, true, true]),
@@ -257,12 +260,12 @@ mod tests {
 
     #[test]
     fn tells_in_words() {
-        assert_eq!(wait("lock", 0x7f00).words(), "lock 0x7f00");
+        assert_eq!(wait(WaitKind::Lock, 0x7f00).words(), "lock 0x7f00");
         let queue = Wait {
             size: Some(3),
             most: Some(3),
             limited: Some(true),
-            ..wait("queue_put", 0x10)
+            ..wait(WaitKind::QueuePut, 0x10)
         };
         let told = "room in Queue 0x10, which has 3 of 3, for a limited time";
         assert_eq!(queue.words(), told);

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::state::thread::Thread;
 use crate::state::wait::{MOST_CANDIDATES, Wait};
+use protocol::state::WaitKind;
 
 /// A thread's identifier, and its name.
 pub(crate) fn name(waits: &Waits, ident: u64) -> String {
@@ -58,9 +59,11 @@ impl<'a> Waits<'a> {
     pub fn holders(&self, wait: &Wait) -> Vec<u64> {
         let there = |ident: &u64| self.threads.contains_key(ident);
         match (wait.kind, wait.id) {
-            ("rlock" | "import", _) => wait.owner.filter(there).into_iter().collect(),
-            ("thread", _) => wait.joined.filter(there).into_iter().collect(),
-            ("lock", Some(id)) => self.holding.get(&id).cloned().unwrap_or_default(),
+            (WaitKind::RLock | WaitKind::Import, _) => {
+                wait.owner.filter(there).into_iter().collect()
+            }
+            (WaitKind::Thread, _) => wait.joined.filter(there).into_iter().collect(),
+            (WaitKind::Lock, Some(id)) => self.holding.get(&id).cloned().unwrap_or_default(),
             _ => Vec::new(),
         }
     }
@@ -69,7 +72,7 @@ impl<'a> Waits<'a> {
     /// Python 2 keeps no record of that for a plain lock. Those that wait for it themselves are left
     /// out, and after the first so many all others.
     pub fn candidates(&self, wait: &Wait) -> Vec<u64> {
-        let Some(id) = wait.id.filter(|_| wait.kind == "lock") else {
+        let Some(id) = wait.id.filter(|_| wait.kind == WaitKind::Lock) else {
             return Vec::new();
         };
         if !self.holders(wait).is_empty() {

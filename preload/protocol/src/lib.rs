@@ -11,3 +11,4 @@ pub mod marshal;
 pub mod message;
 pub mod names;
 pub mod question;
+pub mod state;

@@ -180,6 +180,11 @@ impl MarshalWriter {
         self.raw(text);
     }
 
+    /// A key of a dictionary; its value follows.
+    pub fn key(&mut self, key: &str) {
+        self.text(key.as_bytes());
+    }
+
     /// `True` or `False`.
     pub fn truth(&mut self, truth: bool) {
         self.raw(if truth { b"T" } else { b"F" });

@@ -26,7 +26,7 @@ pub const LONGEST_ANSWER: u64 = 1 << 32;
 pub enum Kind {
     /// The command's. What is behind the header says what is asked for: `wanted.rs`.
     Question = 1,
-    /// The agent's: its text, or its facts.
+    /// The agent's: text, or a state ([`crate::state`]).
     Answer = 2,
     /// The agent's, to a question that it cannot make out: nothing is behind the header, whose
     /// version is the agent's own.
@@ -103,14 +103,6 @@ impl Incoming {
         }
     }
 }
-
-/// How the facts begin: an answer that begins otherwise is text. Behind it is what CPython's
-/// `marshal` makes (version 0) of a dictionary that `document.rs` describes. Change the number whenever
-/// the meaning of anything there does.
-pub const FACTS: &[u8] = b"SLEEPER FACTS 2\n";
-
-/// The same, whatever the number.
-pub const FACTS_OF_ANY: &[u8] = b"SLEEPER FACTS ";
 
 /// The length of the text that a command hears announced; `None` if that is no answer, or one of
 /// another version.

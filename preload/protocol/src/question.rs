@@ -77,8 +77,8 @@ impl<const ROOM: usize> Write for Text<ROOM> {
 /// What is asked for; where nothing is said, the state's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Not its text, but what the commands make all other formats of: `message::FACTS`. All else
-    /// here is a part of these.
+    /// Not its text, but the document that the commands make all other formats of
+    /// ([`crate::state`]). All else here is a part of that.
     pub facts: bool,
     /// The stacks of suspended greenlets.
     pub greenlets: bool,
