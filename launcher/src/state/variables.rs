@@ -1,69 +1,70 @@
-//! The values of variables: what is asked for, what the agent says (`preload/src/values.rs` has how),
-//! and how it is shown.
+//! The values of variables, where `--locals` or `--globals` asks for them.
 
 use serde::Serialize;
 use std::collections::HashMap;
 
 use protocol::state::Record;
 
-/// Those of one frame.
+/// The variables of one frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variables {
-    /// In the order in which its code names them first.
+    /// The local ones, in the order in which the code first names them.
     pub locals: Vec<Variable>,
-    /// Likewise.
+    /// The global ones that the code uses, in the same order.
     pub globals: Vec<Variable>,
 }
 
 /// A variable, or an attribute.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Variable {
-    /// Its name,
+    /// Its name.
     pub name: String,
-    /// and its value, as text.
+    /// Its value, as text.
     pub value: String,
-    /// The attributes of that, by name; none of these has any.
+    /// The attributes of the value, sorted by name. Attributes have none themselves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<Variable>,
-    /// How many of these are left out.
-    #[serde(skip_serializing_if = "is_none")]
+    /// How many attributes are left out.
+    #[serde(skip_serializing_if = "is_zero")]
     pub attributes_left_out: u64,
+    /// While reading: the number under which the value follows.
+    #[serde(skip)]
+    repr: Option<u64>,
 }
 
-fn is_none(number: &u64) -> bool {
+fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What the agent says of them.
+/// The variables of all threads.
 #[derive(Debug, Default, PartialEq)]
-pub struct Values {
-    /// By thread, the frames' of each, innermost first.
+pub struct AllVariables {
+    /// By thread identifier, the variables of each frame, innermost first.
     pub threads: HashMap<u64, Vec<Variables>>,
-    /// Whether not all has found room.
+    /// Whether some are missing because they did not fit.
     pub is_cut: bool,
 }
 
-impl Values {
-    /// From the agent's words; `None` if they are not as we know them.
-    pub fn parse(words: &[u8]) -> Option<Values> {
-        let mut values = Values::default();
-        let mut reader = Reader(words);
+impl AllVariables {
+    /// Reads [`Record`]s; `None` if these bytes are none.
+    pub fn parse(bytes: &[u8]) -> Option<AllVariables> {
+        let mut all = AllVariables::default();
+        let mut reader = Reader(bytes);
         let mut frames: Vec<Variables> = Vec::new();
         let mut thread = None;
-        let mut later: HashMap<u64, String> = HashMap::new();
+        let mut reprs: HashMap<u64, String> = HashMap::new();
         let mut is_local = true;
         while let Some(letter) = reader.byte() {
-            let record = Record::from_letter(letter)?;
-            // The variable that stands last.
             let last = frames.last_mut().and_then(|frame| match is_local {
                 true => frame.locals.last_mut(),
                 false => frame.globals.last_mut(),
             });
+            let record = Record::from_letter(letter)?;
             match record {
                 Record::Thread => {
                     let ident = reader.number()?;
                     if let Some(former) = thread.replace(ident) {
-                        values.threads.insert(former, std::mem::take(&mut frames));
+                        all.threads.insert(former, std::mem::take(&mut frames));
                     }
                 }
                 Record::Frame => {
@@ -81,32 +82,29 @@ impl Values {
                 }
                 Record::Attribute => last?.attributes.push(reader.variable()?),
                 Record::AttributesLeftOut => last?.attributes_left_out = reader.number()?,
-                Record::ReprFollows => {
-                    last?.attributes_left_out = reader.number::<u64>()?.checked_add(AWAITED)?
-                }
+                Record::ReprFollows => last?.repr = Some(reader.number()?),
                 Record::Repr => {
                     let number = reader.number()?;
-                    later.insert(number, reader.text()?);
+                    reprs.insert(number, reader.text()?);
                 }
-                Record::Cut => values.is_cut = true,
+                Record::Cut => all.is_cut = true,
             }
         }
         if let Some(ident) = thread {
-            values.threads.insert(ident, frames);
+            all.threads.insert(ident, frames);
         }
-        values.settle(&mut later);
-        Some(values)
+        all.settle(&reprs);
+        Some(all)
     }
 
-    /// Puts the texts that came later where they belong, and attributes in order.
-    fn settle(&mut self, later: &mut HashMap<u64, String>) {
+    /// Puts values that followed later into their places, and sorts attributes.
+    fn settle(&mut self, reprs: &HashMap<u64, String>) {
         for frame in self.threads.values_mut().flatten() {
             for variable in frame.locals.iter_mut().chain(&mut frame.globals) {
-                if let Some(number) = variable.attributes_left_out.checked_sub(AWAITED) {
-                    variable.attributes_left_out = 0;
-                    if let Some(text) = later.get(&number) {
-                        variable.value.clone_from(text);
-                    }
+                let repr = variable.repr.take();
+                // Some never follow: the library ran out of time or room.
+                if let Some(text) = repr.and_then(|number| reprs.get(&number)) {
+                    variable.value.clone_from(text);
                 }
                 variable
                     .attributes
@@ -116,9 +114,7 @@ impl Values {
     }
 }
 
-/// From here on it is the number of a text that comes later.
-const AWAITED: u64 = 1 << 63;
-
+/// Reads the fields of records, in this machine's byte order.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -128,10 +124,10 @@ impl Reader<'_> {
         Some(byte)
     }
 
-    fn number<N: From<u64>>(&mut self) -> Option<N> {
+    fn number(&mut self) -> Option<u64> {
         let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
-        Some(u64::from_ne_bytes(*bytes).into())
+        Some(u64::from_ne_bytes(*bytes))
     }
 
     fn text(&mut self) -> Option<String> {
@@ -167,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_was_taken_down() {
+    fn reads_the_records() {
         let number =
             |what: Record, number: u64| [&[what.letter()][..], &number.to_ne_bytes()].concat();
         let named = |what: Record, name: &str, value: &str| {
@@ -188,7 +184,7 @@ mod tests {
             [number(Record::Repr, 0), text("itself")].concat(),
             b"E".to_vec(),
         ];
-        let values = Values::parse(&words.concat()).expect("it is as we know it");
+        let values = AllVariables::parse(&words.concat()).expect("records");
         let object = Variable {
             attributes: vec![variable("y", "3"), variable("z", "2")],
             attributes_left_out: 4,
@@ -206,9 +202,9 @@ mod tests {
         assert_eq!(values.threads[&8], []);
         assert!(values.is_cut);
         let whole = words.concat();
-        assert_eq!(Values::parse(&whole[..whole.len() - 3]), None);
+        assert_eq!(AllVariables::parse(&whole[..whole.len() - 3]), None);
         for strange in [&b"F"[..], b"L", b"?", b"T"] {
-            assert_eq!(Values::parse(strange), None);
+            assert_eq!(AllVariables::parse(strange), None);
         }
     }
 }

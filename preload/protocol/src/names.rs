@@ -75,5 +75,8 @@ pub const ONLY_PID_VARIABLE: &str = "SLEEPER_AGENT_ONLY_PID";
 /// line is one line that says why there is no state.
 pub const THREAD_HEADING: &str = "### Thread ";
 
+/// How an answer begins that was read from memory, without the GIL; the reason follows.
+pub const WALK_HEADING: &str = "### Read from memory, without the GIL: ";
+
 /// First eight bytes of [`AnswerHeader`].
 pub const ANSWER_MAGIC: [u8; 8] = *b"SLEEPER3";
