@@ -1,18 +1,7 @@
 //! The document that the commands make their other formats of: all that was collected, written as
 //! `marshal` would.
 //!
-//! It is a dictionary of
-//!
-//! * `python`: `sys.version`.
-//! * `stacks`: a list of stacks. A stack is a list of indices of places, outermost first; where frames
-//!   were left out it has `None`, and their number. Many threads are often in the same.
-//! * `threads`: a list of threads: their identifiers, and the indices of their stacks. Numbers below
-//!   zero are greenlets and generators.
-//! * `places`: a list of places: file, function, line, and that line's text, or `None`.
-//! * `more`: what there is to tell of threads beside that ([`crate::facts`]).
-//! * `suspended`: the same of greenlets and generators (`greenlets.py`); or `None`.
-//! * `tasks`: what the kernel says ([`crate::tasks`]).
-//! * `holder`: the identifier of the thread that held the GIL when it was asked for, or 0.
+//! [`protocol::state`] says what stands in it.
 
 use crate::agent::failure::Failure;
 use crate::cpython::api::PyObject;
@@ -20,6 +9,7 @@ use crate::inspect::objects::Objects;
 use crate::script::raised::raised;
 use crate::system::hash::Table;
 use protocol::marshal::MarshalWriter;
+use protocol::state::document;
 
 /// Makes it of what the snippet's `_collect` and `_read` have returned; nothing, if there is no thread.
 ///
@@ -42,13 +32,13 @@ pub unsafe fn of(
         }
         let mut words = MarshalWriter::default();
         words.pairs();
-        words.text(b"python");
+        words.key(document::PYTHON);
         let version = (python.PySys_GetObject)(c"version".as_ptr().cast_mut());
         // There may have been no memory for the name.
         (python.PyErr_Clear)();
         objects.write_text(version, &mut words);
         write_stacks(objects, threads, &mut words).ok_or(Failure::NoMemory)?;
-        words.text(b"places");
+        words.key(document::PLACES);
         each(objects, places, &mut words, |index, place, words| {
             words.list(4);
             for part in [0, 1] {
@@ -64,9 +54,9 @@ pub unsafe fn of(
         if objects.is(more, python.PyTuple_Type) {
             [told, suspended] = [0, 1].map(|index| (python.PyTuple_GetItem)(more, index));
         }
-        words.text(b"more");
+        words.key(document::MORE);
         words.raw(objects.bytes(told).unwrap_or(b"N"));
-        words.text(b"suspended");
+        words.key(document::SUSPENDED);
         // By itself and not by the module, which may have to be imported, and then another thread may
         // hold the lock for that. It knows the kinds that are in it, and runs no code of theirs
         // (Python/marshal.c).
@@ -76,9 +66,9 @@ pub unsafe fn of(
         }
         words.raw(objects.bytes(suspended).unwrap_or(b"N"));
         (python.Py_DecRef)(suspended);
-        words.text(b"tasks");
+        words.key(document::TASKS);
         words.text(tasks);
-        words.text(b"holder");
+        words.key(document::HOLDER);
         words.number(holder as i64);
         words.end();
         words.finish().ok_or(Failure::NoMemory)
@@ -113,7 +103,7 @@ unsafe fn write_stacks(
                 stacks.len() - 1
             });
         }
-        words.text(b"stacks");
+        words.key(document::STACKS);
         words.list(stacks.len());
         for stack in stacks {
             each(objects, stack, words, |_, index, words| {
@@ -123,7 +113,7 @@ unsafe fn write_stacks(
                 }
             });
         }
-        words.text(b"threads");
+        words.key(document::THREADS);
         words.list(count as usize);
         for [ident, stack] in (0..count).map(thread) {
             words.list(2);

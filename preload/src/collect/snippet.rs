@@ -18,8 +18,8 @@ use crate::inspect::objects::Objects;
 use crate::script::raised::raised;
 use crate::script::{compile, undisturbed};
 use crate::suspended::greenlets;
-use protocol::message::FACTS;
 use protocol::question::Question;
+use protocol::state::VERSION_LINE;
 
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../../py-shim/sleeper_agent.py"), "\0");
@@ -190,7 +190,7 @@ pub unsafe fn compose(
             let document = document?;
             return match document.is_empty() {
                 true => heap(&[]),
-                false => heap(&[FACTS, &document, &values]),
+                false => heap(&[VERSION_LINE, &document, &values]),
             };
         }
         let text = undisturbed::alone(python, || call(python, &COMPOSE, &[collected, sources]));

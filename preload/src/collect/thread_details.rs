@@ -18,6 +18,7 @@ use crate::script::raised::raised;
 use crate::script::undisturbed;
 use crate::system::hash::Table;
 use protocol::marshal::MarshalWriter;
+use protocol::state::{self, WaitKind};
 
 static METHODS: Methods<1> = Methods([method(c"_more".as_ptr(), more, METH_O)]);
 
@@ -245,13 +246,17 @@ impl<'a> Telling<'a> {
             let mut held = self.holds[told.holds.clone()].iter();
             told.wait = wait.filter(|wait| match wait.kind {
                 // It has got it already.
-                "rlock" => wait.owner != ident,
+                WaitKind::RLock => wait.owner != ident,
                 // Where a block begins, it has it as soon as there is the block.
-                "lock" => !(wait.begins && held.any(|hold| hold.lock == wait.thing)),
+                WaitKind::Lock => !(wait.begins && held.any(|hold| hold.lock == wait.thing)),
                 _ => true,
             });
         }
-        let imports = |told: &Told| told.wait.as_ref().is_some_and(|wait| wait.kind == "import");
+        let imports = |told: &Told| {
+            told.wait
+                .as_ref()
+                .is_some_and(|wait| wait.kind == WaitKind::Import)
+        };
         if self.told.iter().any(imports) {
             // SAFETY: the caller's.
             let importer = unsafe { self.known.importer(self.threads) };
@@ -273,7 +278,7 @@ impl<'a> Telling<'a> {
     unsafe fn find_having(&mut self) -> Option<()> {
         let (objects, live) = (self.objects, self.objects.live);
         let waits = self.told.iter().filter_map(|told| told.wait.as_ref());
-        let locks = waits.filter(|wait| wait.kind == "lock");
+        let locks = waits.filter(|wait| wait.kind == WaitKind::Lock);
         let mut wanted: Vec<*mut PyObject> = Vec::new();
         wanted.try_reserve_exact(locks.clone().count()).ok()?;
         wanted.extend(locks.map(|wait| wait.thing));
@@ -316,8 +321,7 @@ impl<'a> Telling<'a> {
         enough.then_some(())
     }
 
-    /// A dictionary by identifier; what is not known is left out:
-    /// `{'name': …, 'daemon': …, 'main': …, 'wait': …, 'holds': [[lock, file, line]], 'has': [lock]}`
+    /// What stands under [`state::document::MORE`].
     unsafe fn written(&self) -> Option<Vec<u8>> {
         let objects = self.objects;
         let mut words = MarshalWriter::default();
@@ -330,21 +334,21 @@ impl<'a> Telling<'a> {
                 words.number(ident);
                 words.pairs();
                 if let Some(thread) = told.thread {
-                    words.text(b"name");
+                    words.key(state::thread::NAME);
                     objects.write_text(objects.attribute(thread, b"_Thread__name"), &mut words);
-                    words.text(b"daemon");
+                    words.key(state::thread::DAEMON);
                     let daemon = objects.attribute(thread, b"_Thread__daemonic");
                     words.truth(objects.is_true(daemon));
-                    words.text(b"main");
+                    words.key(state::thread::MAIN);
                     words.truth(objects.is(thread, main));
                 }
                 if let Some(wait) = &told.wait {
-                    words.text(b"wait");
+                    words.key(state::thread::WAIT);
                     wait.write(objects, &mut words);
                 }
                 let holds = &self.holds[told.holds.clone()];
                 if !holds.is_empty() {
-                    words.text(b"holds");
+                    words.key(state::thread::HOLDS);
                     words.list(holds.len());
                     for hold in holds {
                         words.list(3);
@@ -357,7 +361,7 @@ impl<'a> Telling<'a> {
                 if count > 0 {
                     let (its, rest) = having.split_at(count);
                     having = rest;
-                    words.text(b"has");
+                    words.key(state::thread::HAS);
                     words.list(count);
                     its.iter().for_each(|(_, lock)| words.number(*lock as i64));
                 }

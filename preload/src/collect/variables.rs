@@ -4,17 +4,7 @@
 //! Taken down on the worker, under the GIL, in the same step as the stacks, and running none of the
 //! program's code; but for objects' own `repr`, where that is asked for: those come last, one by one.
 //!
-//! Records follow each other: a letter, and what belongs to it. A number is eight bytes, a text four
-//! bytes of length and so many more; numbers are in the machine's own byte order.
-//!
-//! * `T`, the identifier: a thread. Its frames follow, innermost first, without the agent's own.
-//! * `F`: a frame. Its variables follow.
-//! * `L` or `G`, name, text: a local variable, or a global one.
-//! * `A`, name, text: an attribute of the object that is that variable's value.
-//! * `N`, the number of attributes that are left out.
-//! * `R`, the number of the object: its text comes later, as
-//! * `r`, that number, text.
-//! * `E`: not all has found room.
+//! They are written as [`Record`]s.
 
 use std::ptr;
 
@@ -31,6 +21,7 @@ use crate::script::raised::raised;
 use crate::system::bounded_bytes::Bytes;
 use crate::system::hash::{Set, Table};
 use protocol::question::Question;
+use protocol::state::Record;
 
 /// So many calls may be made within each other by an object's `repr`.
 const MOST_CALLS: i32 = 400;
@@ -94,7 +85,7 @@ struct Taking<'a> {
 /// For all of them: as for [`take`].
 impl Taking<'_> {
     unsafe fn thread(&mut self, ident: usize, innermost: *mut PyObject) {
-        self.values.number(b'T', ident);
+        self.values.number(Record::Thread, ident);
         let mut frame = innermost;
         let mut count = 0;
         // SAFETY: the caller's; frames are alive as long as their threads are in them.
@@ -103,7 +94,9 @@ impl Taking<'_> {
                 frame = self.live.back(frame);
             }
             while !frame.is_null() && count < MOST_FRAMES && !self.values.text.is_full {
-                self.values.text.record(|out| out.push(b"F"));
+                self.values
+                    .text
+                    .record(|out| out.push(&[Record::Frame.letter()]));
                 self.frame(frame);
                 frame = self.live.back(frame);
                 count += 1;
@@ -134,7 +127,7 @@ impl Taking<'_> {
                         && !live.has_variable(python, live.code(frame), name)
                         && !self.under(names, name).is_null();
                     if !is_of_class {
-                        self.variable(b'L', name, value);
+                        self.variable(Record::Local, name, value);
                     }
                 });
                 if !names.is_null() {
@@ -144,7 +137,7 @@ impl Taking<'_> {
             if self.wanted.globals && names != globals && self.live.is_dictionary(python, globals) {
                 let wanted = self.live.looked_up(self.live.code(frame));
                 self.each_of(wanted, globals, &mut |taking, name, value| {
-                    taking.variable(b'G', name, value);
+                    taking.variable(Record::Global, name, value);
                 });
             }
         }
@@ -167,7 +160,7 @@ impl Taking<'_> {
                     && told.try_reserve(1).is_ok()
                     && told.insert(bytes(python, name).unwrap_or_default())
                 {
-                    taking.variable(b'L', name, value);
+                    taking.variable(Record::Local, name, value);
                 }
             });
             let (mut at, mut name, mut value) = (0, ptr::null_mut(), ptr::null_mut());
@@ -175,7 +168,7 @@ impl Taking<'_> {
                 && (python.PyDict_Next)(names, &mut at, &mut name, &mut value) != 0
             {
                 if is_shown(self, name) && !told.contains(bytes(python, name).unwrap_or_default()) {
-                    self.variable(b'L', name, value);
+                    self.variable(Record::Local, name, value);
                 }
             }
         }
@@ -210,7 +203,7 @@ impl Taking<'_> {
         }
     }
 
-    unsafe fn variable(&mut self, what: u8, name: *mut PyObject, value: *mut PyObject) {
+    unsafe fn variable(&mut self, what: Record, name: *mut PyObject, value: *mut PyObject) {
         // SAFETY: the caller's.
         unsafe {
             if !self.entry(what, name, value) || self.shower.kinds.of(value).0 != Kind::Other {
@@ -229,18 +222,18 @@ impl Taking<'_> {
                 && (self.python.PyDict_Next)(attributes, &mut at, &mut name, &mut value) != 0
             {
                 count += 1;
-                self.entry(b'A', name, value);
+                self.entry(Record::Attribute, name, value);
             }
             let all = (self.python.PyDict_Size)(attributes).max(0) as usize;
             let left_out = all - count.min(all);
             if left_out > 0 {
-                self.values.number(b'N', left_out);
+                self.values.number(Record::AttributesLeftOut, left_out);
             }
         }
     }
 
     /// A name and its value; false if that is hidden, or the name is none.
-    unsafe fn entry(&mut self, what: u8, name: *mut PyObject, value: *mut PyObject) -> bool {
+    unsafe fn entry(&mut self, what: Record, name: *mut PyObject, value: *mut PyObject) -> bool {
         // SAFETY: the caller's.
         unsafe {
             let is_text = self.live.type_of(name) as usize == self.python.string_type;
@@ -251,7 +244,7 @@ impl Taking<'_> {
             let hidden = self.shower.is_hidden(name);
             let shower = &mut self.shower;
             self.values.text.record(|out| {
-                out.push(&[what]);
+                out.push(&[what.letter()]);
                 out.measured(|out| out.push(&text[..text.len().min(LONGEST_NAME)]));
                 out.measured(|out| match hidden {
                     true => out.push(HIDDEN),
@@ -273,7 +266,7 @@ impl Taking<'_> {
             objects.push(object);
             objects.len() - 1
         });
-        self.values.number(b'R', number);
+        self.values.number(Record::ReprFollows, number);
         Some(())
     }
 }
@@ -307,7 +300,7 @@ impl Values {
                     let whole = whole.unwrap_or(b"<its repr raised an exception>");
                     let shown = &whole[..whole.len().min(length as usize)];
                     self.text.record(|out| {
-                        out.push(b"r");
+                        out.push(&[Record::Repr.letter()]);
                         out.push(&(number as u64).to_ne_bytes());
                         out.measured(|out| {
                             out.push(shown);
@@ -329,15 +322,15 @@ impl Values {
         }
     }
 
-    fn number(&mut self, what: u8, number: usize) {
+    fn number(&mut self, what: Record, number: usize) {
         self.text.record(|out| {
-            out.push(&[what]);
+            out.push(&[what.letter()]);
             out.push(&(number as u64).to_ne_bytes());
         });
     }
 
     /// All of it.
     pub fn finish(self) -> Vec<u8> {
-        self.text.finish(b"E")
+        self.text.finish(&[Record::Cut.letter()])
     }
 }

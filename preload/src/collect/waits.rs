@@ -9,11 +9,12 @@ use crate::cpython::glue;
 use crate::inspect::objects::Objects;
 use crate::inspect::pending_call::{Calls, PythonCall, Value};
 use protocol::marshal::MarshalWriter;
+use protocol::state::{WaitKind, wait};
 
 /// What a thread waits for. Objects are borrowed, and null where there is none.
 pub struct Wait {
-    /// What it is: as the command knows it (`launcher/src/waits.rs`).
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: WaitKind,
     /// The object.
     pub thing: *mut PyObject,
     /// The identifier of the thread that has it; 0: not known.
@@ -29,7 +30,7 @@ pub struct Wait {
 }
 
 impl Wait {
-    fn of(kind: &'static str, thing: *mut PyObject) -> Wait {
+    fn of(kind: WaitKind, thing: *mut PyObject) -> Wait {
         Wait {
             kind,
             thing,
@@ -47,27 +48,27 @@ impl Wait {
     /// As for [`Objects`].
     pub unsafe fn write(&self, objects: Objects, words: &mut MarshalWriter) {
         words.pairs();
-        words.text(b"for");
-        words.text(self.kind.as_bytes());
+        words.key(wait::FOR);
+        words.text(self.kind.name().as_bytes());
         if !self.thing.is_null() {
-            words.text(b"id");
+            words.key(wait::ID);
             words.number(self.thing as i64);
         }
         if self.owner != 0 {
-            words.text(b"owner");
+            words.key(wait::OWNER);
             words.number(self.owner);
         }
         if let Some(limited) = self.limited {
-            words.text(b"limited");
+            words.key(wait::LIMITED);
             words.truth(limited);
         }
         if !self.name.is_null() {
-            words.text(b"name");
+            words.key(wait::NAME);
             // SAFETY: the caller's.
             unsafe { objects.write_text(self.name, words) };
         }
         for (name, number) in self.numbers.iter().filter(|(name, _)| !name.is_empty()) {
-            words.text(name.as_bytes());
+            words.key(name);
             words.number(*number);
         }
         words.end();
@@ -91,7 +92,7 @@ pub struct Known<'a> {
     pub condition_wait: *mut PyObject,
     /// Codes of functions of the standard library that threads wait in, and what they wait for there.
     /// Another's in their place is not known.
-    functions: [(*mut PyObject, &'static str); FUNCTIONS],
+    functions: [(*mut PyObject, WaitKind); FUNCTIONS],
     sleep: *mut PyObject,
     deque: *mut PyObject,
 }
@@ -110,15 +111,15 @@ impl<'a> Known<'a> {
             let semaphore = of_threading(b"_Semaphore");
             let queue = objects.attribute(objects.module(b"Queue"), b"Queue");
             let functions = [
-                function(condition, b"wait", "condition"),
-                function(of_threading(b"_Event"), b"wait", "event"),
-                function(semaphore, b"acquire", "semaphore"),
-                function(rlock, b"acquire", "rlock"),
-                function(rlock, b"_acquire_restore", "rlock"),
-                function(of_threading(b"Thread"), b"join", "thread"),
-                function(queue, b"get", "queue_get"),
-                function(queue, b"put", "queue_put"),
-                function(queue, b"join", "queue_join"),
+                function(condition, b"wait", WaitKind::Condition),
+                function(of_threading(b"_Event"), b"wait", WaitKind::Event),
+                function(semaphore, b"acquire", WaitKind::Semaphore),
+                function(rlock, b"acquire", WaitKind::RLock),
+                function(rlock, b"_acquire_restore", WaitKind::RLock),
+                function(of_threading(b"Thread"), b"join", WaitKind::Thread),
+                function(queue, b"get", WaitKind::QueueGet),
+                function(queue, b"put", WaitKind::QueuePut),
+                function(queue, b"join", WaitKind::QueueJoin),
             ];
             let lock = objects.attribute(objects.module(b"thread"), b"LockType");
             Known {
@@ -136,7 +137,7 @@ impl<'a> Known<'a> {
     }
 
     /// What is waited for in the function that this frame, or null, is in.
-    unsafe fn function(&self, frame: *mut PyObject) -> Option<&'static str> {
+    unsafe fn function(&self, frame: *mut PyObject) -> Option<WaitKind> {
         if frame.is_null() {
             return None;
         }
@@ -157,22 +158,24 @@ impl<'a> Known<'a> {
         // SAFETY: the caller's.
         unsafe {
             match self.function(frame) {
-                Some("rlock") => {
+                Some(WaitKind::RLock) => {
                     // Where it asks its own lock, and not before or after that.
-                    self.in_call(frame).filter(|asked| asked.kind == "lock")?;
+                    self.in_call(frame)
+                        .filter(|asked| asked.kind == WaitKind::Lock)?;
                     let lock = objects.variable(frame, b"self");
                     let held_by = objects.attribute(lock, b"_RLock__owner");
                     let count = objects.attribute(lock, b"_RLock__count");
-                    let mut wait = Wait::of("rlock", Some(lock).filter(|lock| !lock.is_null())?);
+                    let mut wait =
+                        Wait::of(WaitKind::RLock, Some(lock).filter(|lock| !lock.is_null())?);
                     // 2.6 keeps the thread itself.
                     wait.owner = match objects.number(held_by) {
                         0 => owner(held_by),
                         ident => ident,
                     };
-                    wait.numbers[0] = ("count", objects.number(count));
+                    wait.numbers[0] = (wait::COUNT, objects.number(count));
                     Some(wait)
                 }
-                Some("condition") => Some(self.in_condition(frame)),
+                Some(WaitKind::Condition) => Some(self.in_condition(frame)),
                 _ => self.in_call(frame),
             }
         }
@@ -191,30 +194,34 @@ impl<'a> Known<'a> {
             let mut found = None;
             for _ in 0..2 {
                 found = found.or_else(|| {
-                    let kind = self.function(outer).filter(|&kind| kind != "condition");
+                    let kind = self
+                        .function(outer)
+                        .filter(|&kind| kind != WaitKind::Condition);
                     kind.map(|kind| (kind, outer))
                 });
                 if !outer.is_null() {
                     outer = objects.live.back(outer);
                 }
             }
-            let (kind, frame) = found.unwrap_or(("condition", frame));
+            let (kind, frame) = found.unwrap_or((WaitKind::Condition, frame));
             let thing = objects.variable(frame, b"self");
             let mut wait = Wait::of(kind, thing);
             wait.limited = Some(limited);
             let number = |name| objects.number(objects.attribute(thing, name));
             match kind {
-                "thread" => {
+                WaitKind::Thread => {
                     wait.name = objects.attribute(thing, b"_Thread__name");
-                    wait.numbers[0] = ("joined", number(b"_Thread__ident"));
+                    wait.numbers[0] = (wait::JOINED, number(b"_Thread__ident"));
                 }
-                "semaphore" => wait.numbers[0] = ("value", number(b"_Semaphore__value")),
-                "condition" | "event" => {}
+                WaitKind::Semaphore => {
+                    wait.numbers[0] = (wait::VALUE, number(b"_Semaphore__value"))
+                }
+                WaitKind::Condition | WaitKind::Event => {}
                 _ => {
-                    wait.numbers[0] = ("most", number(b"maxsize"));
+                    wait.numbers[0] = (wait::MOST, number(b"maxsize"));
                     let items = objects.attribute(thing, b"queue");
                     if let Some(size) = objects.size(items, self.deque) {
-                        wait.numbers[1] = ("size", size);
+                        wait.numbers[1] = (wait::SIZE, size);
                     }
                 }
             }
@@ -229,7 +236,7 @@ impl<'a> Known<'a> {
         unsafe {
             let call = self.calls.of(frame);
             if self.calls.imports(frame, &call) {
-                return Some(Wait::of("import", ptr::null_mut()));
+                return Some(Wait::of(WaitKind::Import, ptr::null_mut()));
             }
             let (thing, name) = call.called?;
             if objects.is(thing, self.locks[0])
@@ -239,7 +246,7 @@ impl<'a> Known<'a> {
                 if !self.waits_for_lock(&call) {
                     return None;
                 }
-                let mut wait = Wait::of("lock", thing);
+                let mut wait = Wait::of(WaitKind::Lock, thing);
                 wait.begins = call.begins;
                 return Some(wait);
             }
@@ -251,12 +258,12 @@ impl<'a> Known<'a> {
             if function != self.sleep || !objects.is(function, objects.python.PyCFunction_Type) {
                 return None;
             }
-            let mut wait = Wait::of("sleep", ptr::null_mut());
+            let mut wait = Wait::of(WaitKind::Sleep, ptr::null_mut());
             if let Some(&Value::Known(seconds)) = call.arguments.first()
                 && let Some(seconds) = objects.seconds(seconds)
             {
                 let milliseconds = seconds.clamp(0.0, 1e9) * 1000.0;
-                wait.numbers[0] = ("milliseconds", milliseconds as i64);
+                wait.numbers[0] = (wait::MILLISECONDS, milliseconds as i64);
             }
             Some(wait)
         }
