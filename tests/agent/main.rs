@@ -18,6 +18,7 @@ use tests::{cases, interpreters, process, product, trials};
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     process::signals_as_usual();
+    process::descriptors_as_usual();
     trials::keep_panics();
     if let Err(why) = product::find() {
         eprintln!("cannot test: {why}");

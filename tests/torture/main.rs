@@ -240,6 +240,7 @@ fn prepare() -> Result<Run, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     tests::process::signals_as_usual();
+    tests::process::descriptors_as_usual();
     trials::keep_panics();
     let fail = |why: String| {
         eprintln!("cannot torment: {why}");
