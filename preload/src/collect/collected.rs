@@ -1,17 +1,15 @@
 //! What the snippet's `_collect` has returned, and what of it is looked at without the GIL.
 
-use crate::cpython::api::{PyObject, Python};
-use crate::cpython::glue::bytes;
+use crate::cpython::gil::Gil;
+use crate::cpython::object::Object;
 use crate::files::sources::{Lines, Place, SearchPath};
 use crate::inspect::objects::Objects;
 
 /// What was taken down of all threads.
 pub struct Collected {
-    /// What the snippet made; the reference is ours.
-    pub object: *mut PyObject,
     /// The places whose lines of source are wanted, file by file; fewer, where there is no
     /// memory. The names of files stay where they are in the interpreter's objects: they never
-    /// change, and live as long as the object above, also while the GIL is not held.
+    /// change, and live as long as what the snippet made, also while the GIL is not held.
     pub places: Vec<Place<'static>>,
     /// Where their files are looked for.
     pub path: SearchPath,
@@ -24,107 +22,96 @@ pub struct Collected {
 }
 
 impl Collected {
-    /// Of this object, whose reference it takes over, the number of the question, and the values;
-    /// `objects` where it is facts that are wanted.
+    /// Of what the snippet made, the number of the question, and the values;
+    /// `facts` where it is facts that are wanted.
     ///
     /// # Safety
-    /// As for `snippet::collect`; the object is what the snippet made.
+    /// The object is kept for as long as this lives, also where the GIL is not held.
     pub unsafe fn of(
-        python: &Python,
-        object: *mut PyObject,
-        objects: Option<Objects>,
+        gil: &Gil,
+        made: Object,
+        facts: bool,
         (question, values): (u64, Vec<u8>),
     ) -> Collected {
-        // SAFETY: the caller's.
-        unsafe {
-            Collected {
-                object,
-                places: places(python, object),
-                path: search_path(python, object),
-                idents: objects.map(|objects| idents(objects, object)),
-                question,
-                values,
-            }
+        // SAFETY: it is kept for as long as what is taken of it: the names of files, which never change.
+        let made: Object<'static> = unsafe { Object::existing(made.as_ptr()) };
+        Collected {
+            places: places(gil, made),
+            path: search_path(gil, made),
+            idents: facts.then(|| idents(gil, made)),
+            question,
+            values,
         }
     }
 }
 
 /// See [`Collected::idents`]: as many as there is memory for.
-///
-/// # Safety
-/// As for `snippet::collect`; `collected` is what the snippet made.
-unsafe fn idents(objects: Objects, collected: *mut PyObject) -> Vec<usize> {
-    let python = objects.python;
+fn idents(gil: &Gil, collected: Object) -> Vec<usize> {
     let mut idents = Vec::new();
-    // SAFETY: the caller's; all that is got here is borrowed from `collected`.
-    unsafe {
-        let threads = (python.PyTuple_GetItem)(collected, 0);
-        let count = (python.PyList_Size)(threads);
-        if idents.try_reserve_exact(count.max(0) as usize).is_ok() {
-            for position in 0..count {
-                let thread = (python.PyList_GetItem)(threads, position);
-                let ident = objects.number((python.PyTuple_GetItem)(thread, 0));
-                // Below zero are no threads.
-                if ident > 0 {
-                    idents.push(ident as usize);
-                }
+    if let Some(threads) = gil.tuple_item(collected, 0)
+        && let Some(objects) = Objects::known(gil)
+        && idents.try_reserve_exact(gil.list_size(threads)).is_ok()
+    {
+        for thread in gil.list_items(threads) {
+            let ident = objects.number(gil.tuple_item(thread, 0));
+            // Below zero are no threads.
+            if ident > 0 {
+                idents.push(ident as usize);
             }
         }
-        (python.PyErr_Clear)();
     }
+    gil.clear_exception();
     idents
 }
 
 /// See [`Collected::places`].
-///
-/// # Safety
-/// As for `snippet::collect`; `collected` outlives what is returned.
-unsafe fn places(python: &Python, collected: *mut PyObject) -> Vec<Place<'static>> {
+fn places(gil: &Gil, collected: Object<'static>) -> Vec<Place<'static>> {
     let mut places = Vec::new();
-    // SAFETY: the caller's; all that is got here is borrowed from `collected`, a tuple of lists of
-    // tuples that nobody else knows of.
-    unsafe {
-        let list = (python.PyTuple_GetItem)(collected, 1);
-        let order = (python.PyTuple_GetItem)(collected, 2);
-        let count = (python.PyList_Size)(order);
-        if places.try_reserve_exact(count.max(0) as usize).is_ok() {
-            for position in 0..count {
-                let index = (python.PyInt_AsLong)((python.PyList_GetItem)(order, position));
-                let place = (python.PyList_GetItem)(list, index as isize);
-                if let Some(file) = bytes(python, (python.PyTuple_GetItem)(place, 0)) {
-                    places.push(Place {
-                        file,
-                        line: (python.PyInt_AsLong)((python.PyTuple_GetItem)(place, 2)),
-                        index: index as usize,
-                        has_loader: (python.PyObject_IsTrue)((python.PyTuple_GetItem)(place, 3))
-                            != 0,
-                    });
-                }
-            }
+    if let Some(list) = gil.tuple_item(collected, 1)
+        && let Some(order) = gil.tuple_item(collected, 2)
+        && places.try_reserve_exact(gil.list_size(order)).is_ok()
+    {
+        for index in gil.list_items(order) {
+            // SAFETY: an `int` of ours.
+            let index = unsafe { (gil.PyInt_AsLong)(index.as_ptr()) } as usize;
+            places.extend(place(gil, list, index));
         }
-        (python.PyErr_Clear)();
     }
+    gil.clear_exception();
     places
 }
 
+fn place(gil: &Gil, list: Object<'static>, index: usize) -> Option<Place<'static>> {
+    let place = gil.list_item(list, index)?;
+    // SAFETY: what the snippet made is kept, and nobody else knows of it.
+    let place: Object<'static> = unsafe { Object::existing(place.as_ptr()) };
+    let file = gil.bytes(gil.tuple_item(place, 0)?)?;
+    let [line, origin] = [gil.tuple_item(place, 2)?, gil.tuple_item(place, 3)?];
+    // SAFETY: an `int` of ours; and a dictionary of ours, or `None`.
+    let (line, has_loader) = unsafe {
+        let has_loader = (gil.PyObject_IsTrue)(origin.as_ptr()) != 0;
+        ((gil.PyInt_AsLong)(line.as_ptr()), has_loader)
+    };
+    Some(Place {
+        file,
+        line,
+        index,
+        has_loader,
+    })
+}
+
 /// A copy of what was taken down of `sys.path`.
-///
-/// # Safety
-/// As for `snippet::collect`; `collected` is what the snippet made.
-unsafe fn search_path(python: &Python, collected: *mut PyObject) -> SearchPath {
-    // SAFETY: the caller's; what is got here of `collected` is borrowed from it, and a list of `str`
-    // that nobody else knows of.
-    unsafe {
-        let mut path = SearchPath::new(python.is_2_6);
-        let folders = (python.PyTuple_GetItem)(collected, 3);
-        for position in 0..(python.PyList_Size)(folders) {
-            if let Some(folder) = bytes(python, (python.PyList_GetItem)(folders, position)) {
+fn search_path(gil: &Gil, collected: Object) -> SearchPath {
+    let mut path = SearchPath::new(gil.is_2_6);
+    if let Some(folders) = gil.tuple_item(collected, 3) {
+        for folder in gil.list_items(folders) {
+            if let Some(folder) = gil.bytes(folder) {
                 path.add(folder);
             }
         }
-        (python.PyErr_Clear)();
-        path
     }
+    gil.clear_exception();
+    path
 }
 
 /// What was found by reading.

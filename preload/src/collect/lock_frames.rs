@@ -7,6 +7,7 @@ use std::hash::BuildHasherDefault;
 use std::ops::Range;
 
 use crate::cpython::api::PyObject;
+use crate::cpython::gil::Gil;
 use crate::system::hash::Table;
 
 /// Frames in which a thread may hold a lock or have let go of it, as met while stacks are taken down: those
@@ -43,20 +44,14 @@ impl Noted {
     }
 
     /// Keeps all that was noted until it is taken.
-    ///
-    /// # Safety
-    /// Holding the GIL.
-    pub unsafe fn keep(self) {
-        // SAFETY: the caller's: nobody else is at it.
+    pub fn keep(self, _: &mut Gil) {
+        // SAFETY: only who holds the GIL is at it.
         unsafe { *NOTED.0.get() = self };
     }
 
     /// Those of the stacks that were last taken down, borrowed, if they have not been taken yet.
-    ///
-    /// # Safety
-    /// Holding the GIL since, so that all of them are as they were.
-    pub unsafe fn take() -> Noted {
-        // SAFETY: the caller's: nobody else is at it.
+    pub fn take(_: &Gil) -> Noted {
+        // SAFETY: only who holds the GIL is at it.
         unsafe { std::mem::take(&mut *NOTED.0.get()) }
     }
 

@@ -1,8 +1,6 @@
 //! The snippet: `py-shim/sleeper_agent.py`, carried in the library, run under the GIL.
 
 use std::ffi::{c_char, c_long};
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::agent::failure::Failure;
 use crate::agent::page::Heap;
@@ -10,9 +8,9 @@ use crate::collect::collected::{Collected, Found};
 use crate::collect::lock_frames::Noted;
 use crate::collect::variables::{self, Values};
 use crate::collect::{document, stacks, thread_details};
-use crate::cpython::api::{PyObject, Python};
-use crate::cpython::glue::{bytes, call};
-use crate::cpython::{guarded_frame, thread_states};
+use crate::cpython::gil::Gil;
+use crate::cpython::object::{Kept, Object, Owned};
+use crate::cpython::thread_states;
 use crate::files::sources::Lines;
 use crate::inspect::objects::Objects;
 use crate::script::raised::raised;
@@ -24,20 +22,19 @@ use protocol::question::Question;
 /// The text of the shim, NUL-terminated.
 const TEXT: &str = concat!(include_str!("../../../py-shim/sleeper_agent.py"), "\0");
 
-/// The snippet's functions; null until first needed in an interpreter's life. Read and written only
-/// by who holds the GIL.
-static COLLECT: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
-static READ: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
-static COMPOSE: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+/// The snippet's functions, once it has been compiled.
+static COLLECT: Kept = Kept::nothing();
+static READ: Kept = Kept::nothing();
+static COMPOSE: Kept = Kept::nothing();
 
 /// What was taken down last, until it is made use of. Where the GIL comes back without the memory
 /// that it takes to do so, the next question gives it back.
-static UNUSED: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+static UNUSED: Kept = Kept::nothing();
 
 /// After `Py_Finalize`: the objects are gone.
 pub fn forget() {
     for object in [&COLLECT, &READ, &COMPOSE, &UNUSED] {
-        object.store(ptr::null_mut(), Ordering::Relaxed);
+        object.forget();
     }
     undisturbed::forget();
     thread_details::forget();
@@ -45,109 +42,66 @@ pub fn forget() {
     stacks::forget();
 }
 
-/// Takes down where every thread is, for this request.
-///
-/// # Safety
-/// On the worker, holding the GIL with a thread state of its own, no exception set.
-pub unsafe fn collect(
-    python: &Python,
-    request: u32,
-    wanted: &Question,
-) -> Result<Collected, Failure> {
-    // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
-    unsafe {
-        let unused = UNUSED.swap(ptr::null_mut(), Ordering::Relaxed);
-        if !unused.is_null() {
-            (python.Py_DecRef)(unused);
+/// Takes down where every thread is, for this request. No exception is set.
+pub fn collect(gil: &mut Gil, request: u32, wanted: &Question) -> Result<Collected, Failure> {
+    UNUSED.put(gil, None);
+    prepare(gil)?;
+    // Objects that are laid out otherwise are not looked into: there is the text alone.
+    let facts = wanted.facts && Objects::known(gil).is_some();
+    if facts {
+        if !undisturbed::can_stop_collector(gil) {
+            return Err(Failure::NoCollector);
         }
-        prepare(python)?;
-        let mut arguments: [*mut PyObject; 2] = [python._Py_NoneStruct; 2];
-        // Objects that are laid out otherwise are not looked into: there is the text alone.
-        let objects = Objects::known(python).filter(|_| wanted.facts);
-        let facts = objects.is_some();
-        if facts {
-            if !undisturbed::can_stop_collector(python) {
-                return Err(Failure::NoCollector);
-            }
-            thread_details::prepare(python)?;
-            arguments[1] = thread_details::MORE.load(Ordering::Relaxed);
-        }
-        let also_greenlets = facts && wanted.greenlets;
-        if also_greenlets {
-            greenlets::prepare(python)?;
-        }
-        for argument in arguments {
-            (python.Py_IncRef)(argument);
-        }
-        // Beside them are the frames of greenlets put: none of ours may be among them.
-        if thread_states::has_dead() || also_greenlets {
-            let frames = undisturbed::alone(python, || live_frames(python));
-            if frames.is_null() {
-                let failure = raised(python);
-                for argument in arguments {
-                    (python.Py_DecRef)(argument);
-                }
-                return Err(failure);
-            }
-            (python.Py_DecRef)(std::mem::replace(&mut arguments[0], frames));
-        }
-        // Of greenlets it leaves out what there is no sense in, by way of an `except` clause.
-        let collect = || {
-            let [frames, more] = arguments;
-            if !also_greenlets {
-                return call(python, &COLLECT, &[frames, more]);
-            }
-            let collect = COLLECT.load(Ordering::Relaxed);
-            (python.Py_IncRef)(collect);
-            call(python, &greenlets::COLLECT, &[collect, more, frames])
-        };
-        let mut values = Ok(Values::default());
-        let object = undisturbed::alone(python, || {
-            let object = match also_greenlets {
-                true => undisturbed::keeping_exc_info(python, collect),
-                false => collect(),
-            };
-            if facts && (wanted.locals || wanted.globals) && !object.is_null() {
-                values = variables::take(python, wanted);
-            }
-            object
-        });
-        // Of no use any more, if it was not asked for.
-        drop(Noted::take());
-        if object.is_null() {
-            return Err(raised(python));
-        }
-        let mut values = match values {
-            Ok(values) => values,
-            Err(failure) => {
-                (python.Py_DecRef)(object);
-                return Err(failure);
-            }
-        };
-        UNUSED.store(object, Ordering::Relaxed);
-        if wanted.repr {
-            undisturbed::keeping_exc_info(python, || {
-                values.ask_objects(python, request, wanted.length);
-                ptr::null_mut()
-            });
-        }
-        let values = values.finish();
-        Ok(Collected::of(
-            python,
-            object,
-            objects,
-            (wanted.number(), values),
-        ))
+        thread_details::prepare(gil)?;
     }
+    let also_greenlets = facts && wanted.greenlets;
+    if also_greenlets {
+        greenlets::prepare(gil)?;
+    }
+    let more = thread_details::MORE.get(gil).filter(|_| facts);
+    let more = gil.own(more.unwrap_or_else(|| gil.none()));
+    let mut frames = gil.own(gil.none());
+    // Beside them are the frames of greenlets put: none of ours may be among them.
+    if thread_states::has_dead() || also_greenlets {
+        let live = undisturbed::alone(gil, |gil| live_frames(gil));
+        frames = live.ok_or_else(|| raised(gil))?;
+    }
+    let mut values = Ok(Values::default());
+    let object = undisturbed::alone(gil, |gil| {
+        // Of greenlets it leaves out what there is no sense in, by way of an `except` clause.
+        let object = match also_greenlets {
+            true => undisturbed::keeping_exc_info(gil, |gil| {
+                let collect = COLLECT.get(gil).map(|collect| gil.own(collect));
+                gil.call(&greenlets::COLLECT, [collect, Some(more), Some(frames)])
+            }),
+            false => gil.call(&COLLECT, [Some(frames), Some(more)]),
+        };
+        if facts && (wanted.locals || wanted.globals) && object.is_some() {
+            values = variables::take(gil, wanted);
+        }
+        object
+    });
+    // Of no use any more, if it was not asked for.
+    drop(Noted::take(gil));
+    let object = object.ok_or_else(|| raised(gil))?;
+    let mut values = values?;
+    // Kept, as the GIL may be let go of next.
+    UNUSED.put(gil, Some(object));
+    if wanted.repr {
+        undisturbed::keeping_exc_info(gil, |gil| {
+            values.ask_objects(gil, request, wanted.length);
+        });
+    }
+    let values = values.finish();
+    let made = UNUSED.get(gil).ok_or(Failure::ShuttingDown)?;
+    // SAFETY: it is kept in UNUSED until what is returned has been made use of.
+    Ok(unsafe { Collected::of(gil, made, facts, (wanted.number(), values)) })
 }
 
 /// Finds the lines of source that are missing, and makes the answer; it is on the heap. `holder` is
-/// the identifier of the thread that held the GIL when it was asked for, or 0.
-///
-/// # Safety
-/// As for [`collect`].
-pub unsafe fn compose(
-    python: &Python,
+/// the identifier of the thread that held the GIL when it was asked for, or 0. No exception is set.
+pub fn compose(
+    gil: &mut Gil,
     collected: Collected,
     found: &Found,
     holder: usize,
@@ -155,7 +109,6 @@ pub unsafe fn compose(
     let wanted = collected.places.len();
     let facts = collected.idents.is_some();
     let (values, question) = (collected.values, collected.question);
-    let collected = collected.object;
     let heap = |pieces: &[&[u8]]| {
         let copy = Heap::copy(pieces, question);
         match copy.is_null() {
@@ -163,159 +116,93 @@ pub unsafe fn compose(
             false => Ok(copy),
         }
     };
-    UNUSED.store(ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: the caller's. Every object made here is given back here; no exception stays set.
-    unsafe {
-        let known = undisturbed::alone(python, || dictionary(python, &found.lines));
-        if known.is_null() {
-            (python.Py_DecRef)(collected);
-            return Err(raised(python));
-        }
-        (python.Py_IncRef)(collected);
-        let read = || call(python, &READ, &[collected, known]);
-        let sources = if wanted > 0 && found.lines.iter().count() == wanted {
-            undisturbed::alone(python, read)
-        } else {
-            // It asks linecache, which does input and output.
-            undisturbed::keeping_exc_info(python, read)
+    let known = undisturbed::alone(gil, |gil| dictionary(gil, &found.lines));
+    let collected = UNUSED.take(gil);
+    let known = known.ok_or_else(|| raised(gil))?;
+    let read = [
+        collected.as_ref().map(|one| gil.own(one.object())),
+        Some(known),
+    ];
+    let sources = if wanted > 0 && found.lines.iter().count() == wanted {
+        undisturbed::alone(gil, |gil| gil.call(&READ, read))
+    } else {
+        // It asks linecache, which does input and output.
+        undisturbed::keeping_exc_info(gil, |gil| gil.call(&READ, read))
+    };
+    let sources = sources.ok_or_else(|| raised(gil))?;
+    if let Some(collected) = &collected
+        && facts
+        && Objects::known(gil).is_some()
+    {
+        let parts = [collected.object(), sources.object()];
+        let document = document::of(gil, parts, &found.tasks, holder)?;
+        return match document.is_empty() {
+            true => heap(&[]),
+            false => heap(&[FACTS, &document, &values]),
         };
-        if sources.is_null() {
-            (python.Py_DecRef)(collected);
-            return Err(raised(python));
-        }
-        if let Some(objects) = Objects::known(python).filter(|_| facts) {
-            let parts = [collected, sources];
-            let document = document::of(objects, parts, &found.tasks, holder);
-            parts.into_iter().for_each(|one| (python.Py_DecRef)(one));
-            let document = document?;
-            return match document.is_empty() {
-                true => heap(&[]),
-                false => heap(&[FACTS, &document, &values]),
-            };
-        }
-        let text = undisturbed::alone(python, || call(python, &COMPOSE, &[collected, sources]));
-        if text.is_null() {
-            return Err(raised(python));
-        }
-        let copy = match bytes(python, text) {
-            Some(text) => heap(&[text]),
-            None => Err(raised(python)),
-        };
-        (python.Py_DecRef)(text);
-        copy
+    }
+    let text = undisturbed::alone(gil, |gil| gil.call(&COMPOSE, [collected, Some(sources)]));
+    let text = text.ok_or_else(|| raised(gil))?;
+    match gil.bytes(text.object()) {
+        Some(text) => heap(&[text]),
+        None => Err(raised(gil)),
     }
 }
 
 /// Gives back what was taken down, where nobody waits for it any more.
-///
-/// # Safety
-/// As for [`collect`].
-pub unsafe fn discard(python: &Python, collected: Collected) {
-    UNUSED.store(ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: the caller's.
-    unsafe { (python.Py_DecRef)(collected.object) };
+pub fn discard(gil: &mut Gil, collected: Collected) {
+    drop(collected);
+    UNUSED.put(gil, None);
 }
 
-/// The lines that were found, by their places' numbers; null, with an exception set, if there is
+/// The lines that were found, by their places' numbers; `None`, with an exception set, if there is
 /// no memory.
-///
-/// # Safety
-/// As for [`collect`].
-unsafe fn dictionary(python: &Python, lines: &Lines) -> *mut PyObject {
-    // SAFETY: the caller's; the dictionary takes references of its own.
-    unsafe {
-        let known = (python.PyDict_New)();
-        for (index, line) in lines.iter().take_while(|_| !known.is_null()) {
-            let line =
-                (python.PyString_FromStringAndSize)(line.as_ptr().cast(), line.len() as isize);
-            let failed = line.is_null() || !put(python, known, index as c_long, line);
-            if !line.is_null() {
-                (python.Py_DecRef)(line);
-            }
-            if failed {
-                (python.Py_DecRef)(known);
-                return ptr::null_mut();
-            }
-        }
-        known
+fn dictionary<'gil>(gil: &Gil<'gil>, lines: &Lines) -> Option<Owned<'gil>> {
+    let known = gil.new_dict()?;
+    for (index, line) in lines.iter() {
+        let line = gil.new_str(line)?;
+        put(gil, known.object(), index as c_long, line.object())?;
     }
+    Some(known)
 }
 
-/// What `sys._current_frames()` would be, but for the threads that a fork has left behind; null,
+/// What `sys._current_frames()` would be, but for the threads that a fork has left behind; `None`,
 /// with an exception set, if there is no memory.
-///
-/// # Safety
-/// As for [`collect`].
-unsafe fn live_frames(python: &Python) -> *mut PyObject {
-    // SAFETY: the caller's; it holds the GIL, so the frames found are alive. The dictionary
-    // takes references of its own.
-    unsafe {
-        let frames = (python.PyDict_New)();
-        if frames.is_null() {
-            return frames;
-        }
-        let mut failed = false;
-        thread_states::for_each(python, &mut |thread| {
-            let frame = thread.frame as *mut PyObject;
-            failed = guarded_frame::is_frame(python, thread.frame)
-                && !put(python, frames, thread.ident as c_long, frame);
-            !failed
-        });
-        if failed {
-            (python.Py_DecRef)(frames);
-            return ptr::null_mut();
-        }
-        frames
-    }
+fn live_frames<'gil>(gil: &Gil<'gil>) -> Option<Owned<'gil>> {
+    let frames = gil.new_dict()?;
+    let mut done = Some(());
+    thread_states::for_each_frame(gil, &mut |ident, frame| {
+        done = put(gil, frames.object(), ident as c_long, *frame);
+        done.is_some()
+    });
+    done.map(|()| frames)
 }
 
-/// Puts an object into a dictionary under a number; false, with an exception set, if there is no
+/// Puts an object into a dictionary under a number; `None`, with an exception set, if there is no
 /// memory.
-///
-/// # Safety
-/// As for [`collect`]; the objects are alive.
-unsafe fn put(
-    python: &Python,
-    dictionary: *mut PyObject,
-    number: c_long,
-    object: *mut PyObject,
-) -> bool {
-    // SAFETY: the caller's; the dictionary takes references of its own.
-    unsafe {
-        let number = (python.PyInt_FromLong)(number);
-        if number.is_null() {
-            return false;
-        }
-        let done = (python.PyDict_SetItem)(dictionary, number, object) == 0;
-        (python.Py_DecRef)(number);
-        done
-    }
+fn put(gil: &Gil, dictionary: Object, number: c_long, object: Object) -> Option<()> {
+    let number = gil.new_int(number)?;
+    gil.set_item(dictionary, number.object(), object)
 }
 
 /// Compiles the snippet, once.
-///
-/// # Safety
-/// As for [`collect`].
-unsafe fn prepare(python: &Python) -> Result<(), Failure> {
-    // SAFETY: the caller's.
-    unsafe {
-        undisturbed::find_collector(python);
-        if !COLLECT.load(Ordering::Relaxed).is_null() {
-            return Ok(());
-        }
-        let functions = [
-            (c"_read", &READ),
-            (c"_compose", &COMPOSE),
-            (c"_collect", &COLLECT),
-        ];
-        undisturbed::prepared(python, || {
-            compile::compile(
-                python,
-                (TEXT, c"sleeper_agent.py"),
-                &[c"sys", c"linecache"],
-                |namespace| stacks::put_in_place(python, namespace),
-                &functions,
-            )
-        })
+fn prepare(gil: &mut Gil) -> Result<(), Failure> {
+    undisturbed::find_collector(gil);
+    if !COLLECT.is_empty() {
+        return Ok(());
     }
+    let functions = [
+        (c"_read", &READ),
+        (c"_compose", &COMPOSE),
+        (c"_collect", &COLLECT),
+    ];
+    undisturbed::alone(gil, |gil| {
+        compile::compile(
+            gil,
+            (TEXT, c"sleeper_agent.py"),
+            &[c"sys", c"linecache"],
+            stacks::put_in_place,
+            &functions,
+        )
+    })
 }

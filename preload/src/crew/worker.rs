@@ -74,30 +74,30 @@ unsafe fn serve(python: &'static Python) -> bool {
     let asked = Asked(Cell::new(None));
     // Before it is us.
     let holder = thread_states::ident(python.current_thread_state());
-    // SAFETY: passed on. What was collected is used and given back under the GIL only, but for the
-    // names of files, which stay where they are.
+    // SAFETY: on the worker, which holds nothing. What was collected is used and given back under the GIL
+    // only, but for the names of files, which stay where they are.
     let result = unsafe {
-        let collected = holding_gil(python, || {
+        let collected = holding_gil(python, |gil| {
             // Looked at only now: it may have waited long.
             let request = desk::request()?;
             asked.0.set(Some(request));
             let wanted = desk::wanted(request)?;
             // What the snippet keeps must not outlive the interpreter.
-            if !at_exit::hook_exit(python) {
+            if !at_exit::hook_exit(gil) {
                 snippet::forget();
             }
-            Some(snippet::collect(python, request, &wanted))
+            Some(snippet::collect(gil, request, &wanted))
         });
         match collected {
             Ok(None) => return false,
             Ok(Some(Ok(mut collected))) => {
                 now_at(Progress::ReadsFiles);
                 let found = reader::read(&mut collected);
-                holding_gil(python, || {
+                holding_gil(python, |gil| {
                     if desk::request() == asked.0.get() {
-                        snippet::compose(python, collected, &found, holder.unwrap_or(0))
+                        snippet::compose(gil, collected, &found, holder.unwrap_or(0))
                     } else {
-                        snippet::discard(python, collected);
+                        snippet::discard(gil, collected);
                         Err(Failure::NoMemory)
                     }
                 })
