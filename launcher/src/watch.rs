@@ -57,7 +57,7 @@ pub fn state_of(
 ) -> Result<(Vec<u8>, Option<Look>), Trouble> {
     if format == Format::Plain {
         return match ask()? {
-            Answer::State(text) => Ok((text, None)),
+            Answer::Text(text) => Ok((text, None)),
             answer => Report::new(process, command, answer, &HashMap::new())
                 .map(|report| (report.full().into_bytes(), None)),
         };

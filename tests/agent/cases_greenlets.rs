@@ -193,7 +193,7 @@ fn there_are_many(python: &Interpreter) {
         let told = greenlets["suspended"].as_array().unwrap().len();
         assert!((9990..=10_002).contains(&told), "{told}");
         let ended = activate(["--greenlets", "--via", via, &program.pid().to_string()]);
-        let line = "\nNot all greenlets are looked at: there are 118 more\n";
+        let line = "\n118 more greenlets are not shown\n";
         assert!(ended.out().contains(line));
     }
     program.say("");

@@ -110,14 +110,14 @@ pub fn ask_from_within(
     let took = begun.elapsed();
     let said = match answer {
         _ if took > limit => Err(format!("the answer took {took:?}")),
-        Ok(Answer::State(text)) => {
+        Ok(Answer::Text(text)) => {
             let text = String::from_utf8_lossy(&text);
             Said::told(&text).map_err(|what| format!("the agent {what}\n{text}"))
         }
-        Ok(Answer::Facts(facts)) if facts.threads.iter().all(|one| !one.frames.is_empty()) => {
+        Ok(Answer::State(state)) if state.threads.iter().all(|one| !one.frames.is_empty()) => {
             Ok(Said::Answered)
         }
-        Ok(Answer::Facts(facts)) => Err(format!("the agent told of no frames: {facts:?}")),
+        Ok(Answer::State(state)) => Err(format!("the agent told of no frames: {state:?}")),
         Ok(Answer::Reason(reason)) => Ok(Said::refused(&reason)),
         Err(trouble) => Ok(Said::refused(&trouble.to_string())),
     };

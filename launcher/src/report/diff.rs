@@ -1,4 +1,4 @@
-//! `--diff`: what has moved from one snapshot to another.
+//! `--diff`: what has moved between two files of snapshots.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::printable::Printable;
 use crate::report::movement::Movements;
 use crate::report::{Report, snapshot, terminal};
 
-/// Shows what has moved from one file of snapshots to another, by process; an error is one line.
+/// Prints what has moved, process by process. An error is one line.
 pub fn show(old: &Path, new: &Path) -> Result<(), String> {
     let read = |file: &Path| {
         snapshot::read(file)
@@ -15,16 +15,17 @@ pub fn show(old: &Path, new: &Path) -> Result<(), String> {
     let (then, now) = (read(old)?, read(new)?);
     let coloured = terminal::has_colours();
     let show = |report: &Report, text: String| {
-        let (process, command) = report.of();
+        let process = report.process;
         terminal::print(
-            Some(&terminal::heading(process, command)),
+            Some(&terminal::heading(process, &report.command)),
             text.as_bytes(),
             coloured,
         )
         .map_err(|trouble| format!("{process}: {trouble}"))
     };
-    let same =
-        |among: &[Report], one: &Report| among.iter().position(|other| other.of().0 == one.of().0);
+    let same = |among: &[Report], one: &Report| {
+        among.iter().position(|other| other.process == one.process)
+    };
     for report in &now {
         let text = match same(&then, report) {
             Some(at) => report.full_since(&Movements::between(&then[at], report, None)),

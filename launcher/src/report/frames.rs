@@ -1,4 +1,4 @@
-//! Stacks as text: frames with their source lines, and variables.
+//! Stacks as text: frames with their source lines, and their variables.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -8,9 +8,10 @@ use crate::printable::Printable;
 use crate::state::frame::{Frame, Place, Stack};
 use crate::state::variables::Variables;
 
-/// Writes frames as `traceback` prints them, with a mark in the first column. Most stand in many
-/// stacks, and many threads are often in the same: what is behind the mark is made once of each place,
-/// and so is a stack without marks.
+/// Writes frames as `traceback` prints them, with a mark in the first column.
+///
+/// Most places stand in many stacks, and many threads share a stack. So the text of a place, and of a
+/// stack without marks, is made once, and found by address: all of them live as long as the report.
 #[derive(Default)]
 pub(crate) struct Frames {
     places: BTreeMap<*const Place, String>,
@@ -18,54 +19,55 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// A whole stack, of which as long as there is this report no other can stand there.
+    /// Writes a stack, without marks.
     pub(crate) fn write_stack(&mut self, text: &mut String, stack: &Stack) {
         if !self.stacks.contains_key(&Arc::as_ptr(stack)) {
-            let mut words = String::new();
+            let mut lines = String::new();
             for frame in stack.iter() {
-                self.write(&mut words, ' ', frame);
+                self.write(&mut lines, ' ', frame);
             }
-            self.stacks.insert(Arc::as_ptr(stack), words);
+            self.stacks.insert(Arc::as_ptr(stack), lines);
         }
         text.push_str(&self.stacks[&Arc::as_ptr(stack)]);
     }
 
+    /// Writes a frame.
     pub(crate) fn write(&mut self, text: &mut String, mark: char, frame: &Frame) {
         text.push(mark);
         match frame {
             Frame::Mark(what) => {
                 let _ = writeln!(text, " ... {} ...", Printable(what));
             }
-            // As long as there is this report no other can stand there.
             Frame::At(place) => {
-                let words = self.places.entry(Arc::as_ptr(place));
-                text.push_str(words.or_insert_with(|| words_of(place)));
+                let lines = self.places.entry(Arc::as_ptr(place));
+                text.push_str(lines.or_insert_with(|| lines_of(place)));
             }
         }
     }
 }
 
-fn words_of(place: &Place) -> String {
+/// The lines of a frame, but for the first column.
+fn lines_of(place: &Place) -> String {
     let (file, function) = (Printable(&place.file), Printable(&place.function));
-    let mut words = format!(" File \"{file}\", line {}, in {function}\n", place.line);
+    let mut lines = format!(" File \"{file}\", line {}, in {function}\n", place.line);
     if !place.source.is_empty() {
-        let _ = writeln!(words, "    {}", Printable(&place.source));
+        let _ = writeln!(lines, "    {}", Printable(&place.source));
     }
-    words
+    lines
 }
 
-/// Writes a frame's variables below it.
-pub fn write(text: &mut String, variables: &Variables) {
+/// Writes the variables of a frame, which stand below it.
+pub(crate) fn write_variables(text: &mut String, variables: &Variables) {
     for (start, variables) in [("", &variables.locals), ("global ", &variables.globals)] {
-        for one in variables {
-            let (name, value) = (Printable(&one.name), Printable(&one.value));
+        for variable in variables {
+            let (name, value) = (Printable(&variable.name), Printable(&variable.value));
             let _ = writeln!(text, "      {start}{name} = {value}");
-            for attribute in &one.attributes {
+            for attribute in &variable.attributes {
                 let (name, value) = (Printable(&attribute.name), Printable(&attribute.value));
                 let _ = writeln!(text, "        .{name} = {value}");
             }
-            if one.attributes_left_out > 0 {
-                let _ = writeln!(text, "        ... {} more", one.attributes_left_out);
+            if variable.attributes_left_out > 0 {
+                let _ = writeln!(text, "        ... {} more", variable.attributes_left_out);
             }
         }
     }

@@ -1,72 +1,62 @@
-//! One process's state as a JSON document, for programs: see `launcher/schema/state.json`.
+//! The JSON document, for programs: `launcher/schema/state.json` describes it.
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-use crate::report::{Report, VERSION};
-use crate::state::coroutines;
+use crate::report::Report;
+use crate::state::coroutines::Coroutines;
 use crate::state::descriptor::Descriptor;
 use crate::state::frame::Frame;
-use crate::state::greenlets::Told;
+use crate::state::greenlets::Greenlets;
 use crate::state::thread::Thread;
 use crate::state::variables::Variables;
-use crate::state::wait::Hold;
-use crate::state::wait_graph::Waits;
+use crate::state::wait::{Hold, Wait};
+use crate::state::wait_graph::WaitGraph;
+
+/// Changes whenever the meaning of anything in the document does.
+pub const VERSION: u32 = 1;
 
 impl Report {
-    /// As one JSON document, in a line.
+    /// The report as one JSON document, in one line.
     pub fn json(&self) -> String {
-        let waits = Waits::of(&self.facts.threads);
-        let threads = self.facts.threads.iter().map(|thread| Entry {
-            ident: thread.ident,
-            tid: thread.task.as_ref().map(|task| task.number),
-            name: thread.name.as_deref(),
-            daemon: thread.daemon,
-            main: thread.daemon.map(|_| thread.main),
-            held_gil: self.note.is_none().then(|| self.held_gil(thread)),
-            running: thread.task.as_ref().map(|task| task.runs),
-            system_call: thread.task.as_ref().and_then(|task| task.call.as_deref()),
-            waits_for: thread.wait.as_ref().map(|wait| WaitEntry {
-                kind: wait.kind.into(),
-                id: wait.id,
-                holders: waits.holders(wait),
-                candidates: waits.candidates(wait),
-                count: wait.count,
-                limited: wait.limited,
-                thread: wait.joined,
-                value: wait.value,
-                size: wait.size,
-                most: wait.most,
-                seconds: wait.seconds,
-                descriptors: (&wait.descriptors).into(),
-                others: wait.others,
-                epoll: wait.epoll,
-                child: wait.child,
-                command: wait.command.as_deref().map(Cow::from),
-            }),
-            holds: &thread.holds,
-            waiting_seconds: thread.task.as_ref().and_then(|task| task.seconds),
-            frames: FrameEntry::of(thread).collect(),
+        let state = &self.state;
+        let graph = WaitGraph::of(&state.threads);
+        let threads = state.threads.iter().map(|thread| {
+            let task = thread.task.as_ref();
+            ThreadEntry {
+                ident: thread.ident,
+                tid: task.map(|task| task.number),
+                name: thread.name.as_deref(),
+                daemon: thread.daemon,
+                main: thread.daemon.map(|_| thread.main),
+                held_gil: self.note.is_none().then(|| self.held_gil(thread)),
+                running: task.map(|task| task.runs),
+                system_call: task.and_then(|task| task.call.as_deref()),
+                waiting_seconds: task.and_then(|task| task.seconds),
+                waits_for: thread.wait.as_ref().map(|wait| WaitEntry::of(&graph, wait)),
+                holds: &thread.holds,
+                frames: FrameEntry::all_of(thread).collect(),
+            }
         });
         let document = Document {
             version: VERSION,
             pid: self.process.pid,
             time: self.time,
             command: &self.command,
-            python: self.facts.version(),
+            python: state.version(),
             note: self.note.as_deref(),
-            deadlocks: waits.deadlocks(),
-            greenlets: self.facts.greenlets.told(),
-            coroutines: self.facts.coroutines.told(),
+            deadlocks: graph.deadlocks(),
+            greenlets: state.greenlets.found(),
+            coroutines: state.coroutines.found(),
             threads: threads.collect(),
-            variables_cut: self.facts.is_cut,
+            variables_cut: state.is_cut,
         };
-        let mut text = serde_json::to_string(&document).expect("it has no keys but text");
+        let mut text = serde_json::to_string(&document).expect("all keys are text");
         text.push('\n');
-        // JSON lets these pass; terminals do things at them.
-        if text.contains(drives_terminals) {
-            let escaped = |one: char| match drives_terminals(one) {
+        // JSON does not escape these, and terminals obey them.
+        if text.contains(is_bare_control) {
+            let escaped = |one: char| match is_bare_control(one) {
                 true => format!("\\u{:04x}", u32::from(one)),
                 false => one.to_string(),
             };
@@ -76,12 +66,12 @@ impl Report {
     }
 }
 
-/// Control characters that may stand in JSON as they are.
-fn drives_terminals(one: char) -> bool {
+/// Whether this is a control character that may stand in JSON as it is: DEL, and the C1 set of
+/// ISO/IEC 6429.
+fn is_bare_control(one: char) -> bool {
     matches!(one, '\u{7f}'..='\u{9f}')
 }
 
-/// The document: see the schema.
 #[derive(Serialize)]
 struct Document<'a> {
     version: u32,
@@ -91,14 +81,14 @@ struct Document<'a> {
     python: Option<&'a str>,
     note: Option<&'a str>,
     deadlocks: Vec<Vec<u64>>,
-    greenlets: Option<&'a Told>,
-    coroutines: Option<&'a coroutines::Told>,
-    threads: Vec<Entry<'a>>,
+    greenlets: Option<&'a Greenlets>,
+    coroutines: Option<&'a Coroutines>,
+    threads: Vec<ThreadEntry<'a>>,
     variables_cut: bool,
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct ThreadEntry<'a> {
     ident: u64,
     tid: Option<i32>,
     name: Option<&'a str>,
@@ -113,7 +103,7 @@ struct Entry<'a> {
     frames: Vec<FrameEntry<'a>>,
 }
 
-/// What a thread waits for: see the schema.
+/// What a thread waits for. Snapshots are read with it too.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct WaitEntry<'a> {
     pub(crate) kind: Cow<'a, str>,
@@ -127,7 +117,7 @@ pub(crate) struct WaitEntry<'a> {
     pub(crate) size: Option<i64>,
     pub(crate) most: Option<i64>,
     pub(crate) seconds: Option<f64>,
-    // Older documents have none.
+    // The first documents of this version had none.
     #[serde(default)]
     pub(crate) descriptors: Cow<'a, [Descriptor]>,
     pub(crate) others: Option<u64>,
@@ -136,10 +126,34 @@ pub(crate) struct WaitEntry<'a> {
     pub(crate) command: Option<Cow<'a, str>>,
 }
 
+impl<'a> WaitEntry<'a> {
+    fn of(graph: &WaitGraph, wait: &'a Wait) -> WaitEntry<'a> {
+        WaitEntry {
+            kind: wait.kind.name().into(),
+            id: wait.id,
+            holders: graph.holders(wait),
+            candidates: graph.candidates(wait),
+            count: wait.count,
+            limited: wait.limited,
+            thread: wait.joined,
+            value: wait.value,
+            size: wait.size,
+            most: wait.most,
+            seconds: wait.seconds,
+            descriptors: (&wait.descriptors).into(),
+            others: wait.others,
+            epoll: wait.epoll,
+            child: wait.child,
+            command: wait.command.as_deref().map(Cow::from),
+        }
+    }
+}
+
+/// A frame, and its variables where they are known.
 struct FrameEntry<'a>(&'a Frame, Option<&'a Variables>);
 
 impl FrameEntry<'_> {
-    fn of(thread: &Thread) -> impl Iterator<Item = FrameEntry<'_>> {
+    fn all_of(thread: &Thread) -> impl Iterator<Item = FrameEntry<'_>> {
         let frames = thread.frames.iter().enumerate();
         frames.map(|(index, frame)| FrameEntry(frame, thread.variables_at(index)))
     }

@@ -1,4 +1,14 @@
-//! One process's state in the formats `full`, for people, and `json`, for programs.
+//! Reports: one process's state in the formats `full`, for people, and `json`, for programs.
+//!
+//! Enters: an [`Answer`], and the process that gave it. Leaves: text. [`Report::new`] adds what the
+//! kernel lists outside of the process ([`resolve`]); then [`full`] and [`json`] write it, [`movement`]
+//! compares it with an earlier one, [`snapshot`] and [`diff`] read and compare those in files, and
+//! [`terminal`] prints.
+//!
+//! Programs read these formats. The lines of `full` and the keys of `json` stay as they are;
+//! `launcher/schema/state.json` describes the latter, and [`json::VERSION`] changes with any meaning in
+//! it. Text that comes from a program passes through [`crate::printable::Printable`] before it is
+//! written.
 
 pub mod diff;
 pub mod frames;
@@ -15,15 +25,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::state::answer::Answer;
 use crate::state::thread::Thread;
-use crate::state::{Facts, text};
+use crate::state::{State, text};
 use crate::system::process::Process;
 use crate::trouble::Trouble;
 
-/// Changes whenever the meaning of anything in the JSON document does;
-/// `launcher/schema/state.json` describes it.
-pub const VERSION: u32 = 1;
-
-/// What is told of one process.
+/// The state of one process, at one moment.
 #[derive(Debug)]
 pub struct Report {
     pub(crate) process: Process,
@@ -31,43 +37,40 @@ pub struct Report {
     pub(crate) command: Vec<String>,
     /// When it was asked, in seconds since 1970, if that is known.
     pub(crate) time: Option<f64>,
-    /// Why it is less than it could be.
+    /// Why there is nothing but stacks, if so.
     pub(crate) note: Option<String>,
-    pub(crate) facts: Facts,
+    pub(crate) state: State,
 }
 
 impl Report {
-    /// Of this process, which has given this answer. `command` is its command line, and `times` say
-    /// for how long its threads have not run ([`crate::system::idle_times`]).
+    /// A report of what this process answered. `command` is its command line; `times` says, by TID,
+    /// how long its threads have been off the CPU, in seconds ([`crate::system::idle_times`]).
     pub fn new(
         process: Process,
         command: Vec<String>,
         answer: Answer,
         times: &HashMap<i32, f64>,
     ) -> Result<Report, Trouble> {
-        let (note, mut facts) = match answer {
-            Answer::Facts(facts) => (None, facts),
-            Answer::State(text) => text::parse(&String::from_utf8_lossy(&text)),
+        let (note, mut state) = match answer {
+            Answer::State(state) => (None, state),
+            Answer::Text(text) => text::parse(&String::from_utf8_lossy(&text)),
             Answer::Reason(reason) => return Err(Trouble::plain(reason)),
         };
-        for task in facts.threads.iter_mut().filter_map(|one| one.task.as_mut()) {
-            let seconds = times.get(&task.number).copied();
-            task.seconds = seconds.filter(|_| !task.runs);
+        let tasks = state.threads.iter_mut().filter_map(|one| one.task.as_mut());
+        for task in tasks.filter(|task| !task.runs) {
+            task.seconds = times.get(&task.number).copied();
         }
-        resolve::look_up(process, &mut facts.threads);
-        for wait in facts.threads.iter_mut().filter_map(|one| one.wait.as_mut()) {
-            wait.name_child(process);
-        }
+        resolve::look_up(process, &mut state.threads);
         Ok(Report {
             process,
             command,
             time: None,
             note,
-            facts,
+            state,
         })
     }
 
-    /// The same, of a process that was asked at this time.
+    /// The same report, of a process that was asked at this time.
     pub fn asked_at(self, time: SystemTime) -> Report {
         let time = time.duration_since(UNIX_EPOCH).ok();
         Report {
@@ -76,13 +79,8 @@ impl Report {
         }
     }
 
-    /// The process, and its command line.
-    pub fn of(&self) -> (Process, &[String]) {
-        (self.process, &self.command)
-    }
-
-    /// Whether it held the GIL when it was asked for.
+    /// Whether this thread held the GIL when it was asked for.
     pub fn held_gil(&self, thread: &Thread) -> bool {
-        self.facts.holder == Some(thread.ident)
+        self.state.holder == Some(thread.ident)
     }
 }

@@ -1,4 +1,4 @@
-//! What has moved in a process from one look at it to the next.
+//! What has moved in a process between two reports on it.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -8,60 +8,59 @@ use crate::report::Report;
 use crate::state::frame::Frame;
 use crate::state::thread::Thread;
 use crate::state::wait::Wait;
-use crate::state::wait_graph::{self, Waits};
+use crate::state::wait_graph::WaitGraph;
 
-/// What has become of the threads of a process since an earlier look.
+/// How the threads of a process have moved since an earlier report.
 #[derive(Debug)]
 pub struct Movements {
-    /// The time between the looks, in seconds, if it is known.
+    /// The time between the reports, in seconds, if that is known.
     seconds: Option<f64>,
-    /// By identifier, of those that are there now.
+    /// By identifier, the threads of the later report.
     threads: HashMap<u64, Movement>,
-    /// Those that are there no longer, by name.
+    /// The names of threads that are in the earlier report only.
     gone: Vec<String>,
 }
 
-/// What has become of a thread.
+/// How a thread has moved.
 #[derive(Debug, PartialEq)]
 pub struct Movement {
-    /// In all.
-    what: What,
-    /// So many of its frames, from the outermost one on, are where they were.
+    what: Change,
+    /// How many frames are where they were, counted from the outermost.
     kept: usize,
-    /// Whether it waits for what it waited for then.
+    /// Whether it waits for the same as before.
     waits_still: bool,
-    /// What it waited for then, and does no longer, in words.
+    /// What it no longer waits for, in words.
     waited: Option<String>,
 }
 
-/// What has become of a thread, in all.
+/// How a thread has moved, in all.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum What {
-    /// It was not there.
+enum Change {
+    /// It is not in the earlier report.
     New,
-    /// It is at another place, or waits for another thing.
+    /// It is at another place, or waits for something else.
     Moved,
-    /// It is where it was, and has run meanwhile.
+    /// It is where it was, but has run meanwhile.
     Ran,
-    /// It is where it was, and has not run as far as is known,
+    /// It is where it was, and is not known to have run.
     Still {
-        /// for so many looks,
+        /// For how many reports in a row.
         looks: u32,
-        /// and seconds, if they are known.
+        /// For how many seconds, if that is known.
         seconds: Option<f64>,
     },
 }
 
 impl Movements {
-    /// From one look to a later one. `before` is what had moved up to the first of them.
+    /// Compares two reports. `before` is how the threads had moved up to the earlier one.
     pub fn between(old: &Report, new: &Report, before: Option<&Movements>) -> Movements {
         let seconds = old.time.zip(new.time).map(|(old, new)| new - old);
-        // A clock may have been set meanwhile.
+        // The clock may have been set back meanwhile.
         let seconds = seconds.filter(|&seconds| seconds >= 0.0);
-        let waits = Waits::of(&old.facts.threads);
-        let now: HashMap<u64, &Thread> = by_ident(&new.facts.threads);
-        let then: HashMap<u64, &Thread> = by_ident(&old.facts.threads);
-        let threads = new.facts.threads.iter().map(|new| {
+        let graph = WaitGraph::of(&old.state.threads);
+        let now: HashMap<u64, &Thread> = by_ident(&new.state.threads);
+        let then: HashMap<u64, &Thread> = by_ident(&old.state.threads);
+        let threads = new.state.threads.iter().map(|new| {
             let old = then.get(&new.ident).filter(|old| is_same(old, new));
             let movement = old.map_or_else(Movement::of_new, |old| {
                 let before = before.and_then(|before| before.of(new.ident));
@@ -70,34 +69,32 @@ impl Movements {
             (new.ident, movement)
         });
         let is_gone = |old: &&Thread| now.get(&old.ident).is_none_or(|new| !is_same(old, new));
-        let gone = old.facts.threads.iter().filter(is_gone);
+        let gone = old.state.threads.iter().filter(is_gone);
         Movements {
             seconds,
             threads: threads.collect(),
-            gone: gone
-                .map(|old| wait_graph::name(&waits, old.ident))
-                .collect(),
+            gone: gone.map(|old| graph.name(old.ident)).collect(),
         }
     }
 
-    /// Of this thread.
+    /// How this thread has moved, if it is in the later report.
     pub fn of(&self, ident: u64) -> Option<&Movement> {
         self.threads.get(&ident)
     }
 
-    /// How many threads have done what.
+    /// How many threads have moved in which way, in words.
     pub fn summary(&self) -> String {
-        let count = |counted: fn(&What) -> bool| {
+        let count = |counted: fn(&Change) -> bool| {
             let mut threads = self.threads.values();
             threads.by_ref().filter(|one| counted(&one.what)).count()
         };
         let counts = [
-            (count(|what| *what == What::New), "new"),
+            (count(|what| *what == Change::New), "new"),
             (self.gone.len(), "gone"),
-            (count(|what| *what == What::Moved), "moved"),
-            (count(|what| *what == What::Ran), "ran in place"),
+            (count(|what| *what == Change::Moved), "moved"),
+            (count(|what| *what == Change::Ran), "ran in place"),
             (
-                count(|what| matches!(what, What::Still { .. })),
+                count(|what| matches!(what, Change::Still { .. })),
                 "did not move",
             ),
         ];
@@ -112,7 +109,7 @@ impl Movements {
         format!("{since}: {}", counts.join(", "))
     }
 
-    /// The threads that are there no longer, by name.
+    /// The names of threads that are in the earlier report only.
     pub fn gone(&self) -> &[String] {
         &self.gone
     }
@@ -121,14 +118,14 @@ impl Movements {
 impl Movement {
     fn of_new() -> Movement {
         Movement {
-            what: What::New,
+            what: Change::New,
             kept: 0,
             waits_still: false,
             waited: None,
         }
     }
 
-    /// `seconds` have gone by.
+    /// `seconds`: the time between the reports; `before`: how it had moved up to the earlier one.
     fn between(
         old: &Thread,
         new: &Thread,
@@ -142,15 +139,15 @@ impl Movement {
         let in_place = kept == old.frames.len() && kept == new.frames.len();
         let waits_still = waits_for_the_same(old, new);
         let what = if !in_place || !waits_still {
-            What::Moved
+            Change::Moved
         } else if has_run(old, new, seconds) {
-            What::Ran
+            Change::Ran
         } else {
             let (looks, before) = match before.map(|before| before.what) {
-                Some(What::Still { looks, seconds }) => (looks, seconds),
+                Some(Change::Still { looks, seconds }) => (looks, seconds),
                 _ => (0, Some(0.0)),
             };
-            What::Still {
+            Change::Still {
                 looks: looks + 1,
                 seconds: before.zip(seconds).map(|(before, more)| before + more),
             }
@@ -163,13 +160,13 @@ impl Movement {
         }
     }
 
-    /// In words.
+    /// How it has moved, in words.
     pub fn words(&self) -> String {
         match self.what {
-            What::New => "new".to_owned(),
-            What::Moved => "moved".to_owned(),
-            What::Ran => "ran in place".to_owned(),
-            What::Still { looks, seconds } => {
+            Change::New => "new".to_owned(),
+            Change::Moved => "moved".to_owned(),
+            Change::Ran => "ran in place".to_owned(),
+            Change::Still { looks, seconds } => {
                 let mut words = "has not moved".to_owned();
                 let _ = match (looks, seconds.map(duration)) {
                     (1, None) => Ok(()),
@@ -182,26 +179,26 @@ impl Movement {
         }
     }
 
-    /// The mark of its frame of this index: still there, or the one where it has moved.
+    /// The mark of the frame with this index: `=` where it was, `>` where it has moved.
     pub fn mark_of_frame(&self, index: usize) -> char {
         match self.what {
-            What::New => ' ',
+            Change::New => ' ',
             _ if index < self.kept => '=',
             _ if index == self.kept => '>',
             _ => ' ',
         }
     }
 
-    /// The mark of what it waits for: still that, or that now.
+    /// The mark of what it waits for: `=` as before, `>` anew.
     pub fn mark_of_wait(&self) -> char {
         match self.what {
-            What::New => ' ',
+            Change::New => ' ',
             _ if self.waits_still => '=',
             _ => '>',
         }
     }
 
-    /// What it waited for, and does no longer, in words.
+    /// What it no longer waits for, in words.
     pub fn waited(&self) -> Option<&str> {
         self.waited.as_deref()
     }
@@ -211,13 +208,15 @@ fn by_ident(threads: &[Thread]) -> HashMap<u64, &Thread> {
     threads.iter().map(|one| (one.ident, one)).collect()
 }
 
-/// An identifier is used again for the next thread, often at once; the kernel's number is not.
+/// Whether it is the same thread. An identifier is often used again at once, for the next thread; a
+/// TID is not.
 fn is_same(old: &Thread, new: &Thread) -> bool {
     let numbers = old.task.as_ref().zip(new.task.as_ref());
     numbers.is_none_or(|(old, new)| old.number == new.number)
 }
 
-/// The source is not looked at: it may be had in one of two looks only.
+/// Whether two frames are at the same place. Source text does not count: it may have become available
+/// meanwhile.
 fn is_same_place(old: &Frame, new: &Frame) -> bool {
     match (old, new) {
         (Frame::At(old), Frame::At(new)) => {
@@ -228,7 +227,8 @@ fn is_same_place(old: &Frame, new: &Frame) -> bool {
     }
 }
 
-/// What may change meanwhile, such as the length of a queue, does not count.
+/// Whether both wait for the same. What may change during a wait, such as the size of a queue, does not
+/// count.
 fn waits_for_the_same(old: &Thread, new: &Thread) -> bool {
     match (&old.wait, &new.wait) {
         (Some(old), Some(new)) => {
@@ -240,8 +240,8 @@ fn waits_for_the_same(old: &Thread, new: &Thread) -> bool {
     }
 }
 
-/// Whether a thread is known to have run between two looks. What it did in the last tenth of a second
-/// does not count: it may have been for our sake.
+/// Whether a thread is known to have run between two reports. Off-CPU times tell, in seconds. The last
+/// tenth of a second does not count: the agent itself may have woken the thread.
 fn has_run(old: &Thread, new: &Thread, between: Option<f64>) -> bool {
     let idle = |thread: &Thread| thread.task.as_ref().and_then(|task| task.seconds);
     if new.task.as_ref().is_some_and(|task| task.runs) {
@@ -275,8 +275,6 @@ mod tests {
             call: None,
             runs: false,
             seconds: Some(seconds),
-            on_gil: None,
-            wait: None,
         };
         Thread {
             ident: 1,
@@ -301,7 +299,7 @@ mod tests {
             (&[], 0),
         ] {
             let movement = between(&old, &thread(lines, None), 2.0, None);
-            assert_eq!((movement.what, movement.kept), (What::Moved, kept));
+            assert_eq!((movement.what, movement.kept), (Change::Moved, kept));
         }
         let marks = |movement: Movement| [0, 1, 2].map(|index| movement.mark_of_frame(index));
         let movement = between(&old, &thread(&[1, 5, 3], None), 2.0, None);
@@ -311,18 +309,18 @@ mod tests {
     }
 
     #[test]
-    fn counts_the_looks_that_it_did_not_move_for() {
+    fn counts_the_reports_without_movement() {
         let at = |idle| thread(&[1, 2], Some(idle));
         let first = between(&at(0.5), &at(2.5), 2.0, None);
         assert_eq!(first.words(), "has not moved for 2.0 s");
         let second = between(&at(2.5), &at(4.5), 2.0, Some(&first));
         assert_eq!(second.words(), "has not moved for 2 looks (4.0 s)");
-        // It has run, and is there again; then it counts anew.
+        // It has run and come back: counting begins anew.
         let ran = between(&at(4.5), &at(0.7), 2.0, Some(&second));
         assert_eq!(ran.words(), "ran in place");
         let third = between(&at(0.7), &at(2.7), 2.0, Some(&ran));
         assert_eq!(third.words(), "has not moved for 2.0 s");
-        // For our sake.
+        // The agent woke it.
         let woken = between(&at(5.0), &at(1.93), 2.0, None);
         assert_eq!(woken.words(), "has not moved for 2.0 s");
         let unknown = Movement::between(&at(5.0), &at(5.5), None, None);

@@ -1,15 +1,19 @@
-//! Finds out what the descriptors are that threads wait for.
+//! Looks up what the library cannot: where sockets lead, what an epoll watches, what a child runs.
+//!
+//! All of it is read from `/proc`, by the command and not in the program.
 
 use std::collections::HashSet;
 
-use crate::state::descriptor::{Descriptor, MOST_WATCHED};
+use crate::state::descriptor::Descriptor;
 use crate::state::thread::Thread;
 use crate::state::wait::Wait;
 use crate::system::process::Process;
 use crate::system::sockets;
 
-/// Finds out what the descriptors are that these threads of a process wait for. The agent has told
-/// what its kernel calls them; who is at the other end, the kernel lists elsewhere.
+/// How many descriptors that one epoll watches are looked up.
+const MOST_WATCHED: usize = 16;
+
+/// Completes what the threads of a process wait for.
 pub fn look_up(process: Process, threads: &mut [Thread]) {
     let waits = threads.iter_mut().filter_map(|one| one.wait.as_mut());
     let mut waits: Vec<&mut Wait> = waits.collect();
@@ -17,24 +21,36 @@ pub fn look_up(process: Process, threads: &mut [Thread]) {
         if let Some(epoll) = wait.epoll {
             (wait.descriptors, wait.others) = watched(process, epoll);
         }
+        wait.command = wait.child.and_then(|child| command_of(process, child));
     }
     let descriptors = waits.iter().flat_map(|wait| &wait.descriptors);
     let inodes: HashSet<u64> = descriptors.filter_map(|one| one.inode).collect();
     let found = sockets::find(process, inodes);
     for wait in &mut waits {
-        for one in &mut wait.descriptors {
-            let socket = one.inode.and_then(|inode| found.get(&inode));
+        for descriptor in &mut wait.descriptors {
+            let socket = descriptor.inode.and_then(|inode| found.get(&inode));
             if let Some(socket) = socket {
-                one.set_socket(socket);
+                descriptor.set_socket(socket);
             }
         }
         wait.name_by_descriptor();
     }
 }
 
-/// What an epoll watches, and how many more there are, if it is still there; `None` for the number if
-/// that is not known.
-pub(crate) fn watched(process: Process, epoll: i32) -> (Vec<Descriptor>, Option<u64>) {
+/// The command line of a child process; `None` if it is not the process's child here: in another PID
+/// namespace the number is another process's.
+fn command_of(parent: Process, child: i32) -> Option<String> {
+    if child <= 0 {
+        return None;
+    }
+    let child = Process { pid: child };
+    let is_child = child.status().is_ok_and(|one| one.parent == parent.pid);
+    is_child.then(|| child.command_line().join(" "))
+}
+
+/// The first descriptors that an epoll watches, and how many more there are; `None` if it is not known
+/// what it watches.
+fn watched(process: Process, epoll: i32) -> (Vec<Descriptor>, Option<u64>) {
     let link_of = |number: i32| {
         let link = std::fs::read_link(process.path(&format!("fd/{number}")));
         link.map(|link| link.to_string_lossy().into_owned())
@@ -44,16 +60,16 @@ pub(crate) fn watched(process: Process, epoll: i32) -> (Vec<Descriptor>, Option<
         return (Vec::new(), None);
     };
     let (mut watched, count) = parse_watched(&text);
-    for one in &mut watched {
-        one.set_link(&link_of(one.number).unwrap_or_default());
+    for descriptor in &mut watched {
+        descriptor.set_link(&link_of(descriptor.number).unwrap_or_default());
     }
     let others = count - watched.len() as u64;
     (watched, Some(others))
 }
 
-/// From `/proc/PID/fdinfo/N` of an epoll (proc_pid_fdinfo(5)): the first that it watches, and how many
-/// there are.
-pub(crate) fn parse_watched(text: &str) -> (Vec<Descriptor>, u64) {
+/// Reads `/proc/PID/fdinfo/N` of an epoll (proc_pid_fdinfo(5)): the first descriptors that it watches,
+/// and how many it watches in all.
+fn parse_watched(text: &str) -> (Vec<Descriptor>, u64) {
     let mut watched = Vec::new();
     let mut count = 0;
     for line in text.lines() {
@@ -68,7 +84,8 @@ pub(crate) fn parse_watched(text: &str) -> (Vec<Descriptor>, u64) {
         else {
             continue;
         };
-        // include/uapi/linux/eventpoll.h
+        // EPOLLIN and EPOLLRDNORM; EPOLLOUT and EPOLLWRNORM; EPOLLPRI
+        // (include/uapi/linux/eventpoll.h).
         let ways = [(0x41, "read"), (0x104, "write"), (0x2, "urgent")];
         let ways = ways.into_iter().filter(|(bits, _)| events & bits != 0);
         watched.push(Descriptor {
@@ -85,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_epoll_watches() {
+    fn reads_what_an_epoll_watches() {
         let line =
             |number| format!("tfd:        {number} events:       19 data:        5  pos:0\n");
         let text = format!("pos:\t0\nflags:\t02\n{}{}", line(5), line(6).repeat(20));

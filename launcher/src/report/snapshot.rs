@@ -1,4 +1,4 @@
-//! States that were kept as files: what `--format json` has printed, read again.
+//! Snapshots: files with the output of `--format json`.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,18 +6,18 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::report::json::WaitEntry;
-use crate::report::{Report, VERSION};
-use crate::state::Facts;
-use crate::state::coroutines::Coroutines;
+use crate::report::Report;
+use crate::report::json::{VERSION, WaitEntry};
+use crate::state::State;
 use crate::state::frame::{Frame, Place};
-use crate::state::greenlets::Greenlets;
+use crate::state::search::Search;
 use crate::state::thread::{Task, Thread};
 use crate::state::wait::{Hold, Wait};
 use crate::system::process::Process;
 use crate::trouble::Trouble;
+use protocol::state::WaitKind;
 
-/// Reads a file of such documents: the last one of each process, by PID.
+/// Reads a file of JSON documents: the last report of each process, by PID.
 pub fn read(file: &Path) -> Result<Vec<Report>, Trouble> {
     let text = fs::read(file).map_err(|error| {
         Trouble::new(
@@ -28,28 +28,28 @@ pub fn read(file: &Path) -> Result<Vec<Report>, Trouble> {
     parse(&text)
 }
 
-/// What such a file has in it.
+/// Reads the text of such a file.
 pub fn parse(text: &[u8]) -> Result<Vec<Report>, Trouble> {
     let mut reports: Vec<Report> = Vec::new();
     for value in serde_json::Deserializer::from_slice(text).into_iter::<Value>() {
-        let value = value.map_err(|error| no_snapshot(&error))?;
+        let value = value.map_err(|error| not_a_snapshot(&error))?;
         match value.get("version").and_then(Value::as_u64) {
             Some(version) if version == u64::from(VERSION) => {}
             Some(version) => return Err(of_another_version(&format!("has version {version}"))),
-            None => return Err(no_snapshot(&"it has no version")),
+            None => return Err(not_a_snapshot(&"it has no version")),
         }
-        let document = Document::deserialize(value).map_err(|error| no_snapshot(&error))?;
+        let document = Document::deserialize(value).map_err(|error| not_a_snapshot(&error))?;
         let report = document.report()?;
         reports.retain(|one| one.process != report.process);
         reports.push(report);
     }
     if reports.is_empty() {
-        return Err(no_snapshot(&"it is empty"));
+        return Err(not_a_snapshot(&"it is empty"));
     }
     Ok(reports)
 }
 
-fn no_snapshot(why: &dyn std::fmt::Display) -> Trouble {
+fn not_a_snapshot(why: &dyn std::fmt::Display) -> Trouble {
     Trouble::new(
         format!("this is no snapshot ({why})"),
         "make one: sleeper_agent_activate --format json PID > FILE",
@@ -63,7 +63,7 @@ fn of_another_version(what: &str) -> Trouble {
     )
 }
 
-/// What of a document (`launcher/schema/state.json`) is read.
+/// The parts of a document (`launcher/schema/state.json`) that are compared.
 #[derive(Deserialize)]
 struct Document {
     pid: i32,
@@ -71,11 +71,11 @@ struct Document {
     command: Vec<String>,
     python: Option<String>,
     note: Option<String>,
-    threads: Vec<Entry>,
+    threads: Vec<ThreadEntry>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct ThreadEntry {
     ident: u64,
     tid: Option<i32>,
     name: Option<String>,
@@ -122,12 +122,10 @@ impl Document {
                     call: entry.system_call.clone(),
                     runs: entry.running == Some(true),
                     seconds: entry.waiting_seconds,
-                    on_gil: None,
-                    wait: None,
                 }),
                 wait,
                 holds: entry.holds.clone(),
-                has: locks_that_may_be_of(entry.ident, &self.threads),
+                may_hold: may_hold(entry.ident, &self.threads),
                 frames: Arc::new(entry.frames.iter().map(FrameEntry::frame).collect()),
                 ..Thread::default()
             });
@@ -137,32 +135,33 @@ impl Document {
             command: self.command,
             time: self.time,
             note: self.note,
-            facts: Facts {
+            state: State {
                 python: self.python.unwrap_or_default(),
                 holder,
                 threads,
                 is_cut: false,
-                greenlets: Greenlets::NotAsked,
-                coroutines: Coroutines::NotAsked,
+                greenlets: Search::NotAsked,
+                coroutines: Search::NotAsked,
             },
         })
     }
 }
 
 impl WaitEntry<'_> {
-    fn wait(&self, threads: &[Entry]) -> Result<Wait, Trouble> {
-        let Some(kind) = Wait::known(&self.kind) else {
-            let what = format!(
-                "tells of a wait for {:?}, which is of another one",
-                self.kind
-            );
+    fn wait(&self, threads: &[ThreadEntry]) -> Result<Wait, Trouble> {
+        let Some(kind) = WaitKind::from_name(&self.kind) else {
+            let what = format!("has the unknown wait {:?}", self.kind);
             return Err(of_another_version(&what));
         };
         let joined = threads.iter().find(|one| Some(one.ident) == self.thread);
         Ok(Wait {
             kind,
             id: self.id,
-            owner: self.holders.first().copied().filter(|_| kind == "rlock"),
+            owner: self
+                .holders
+                .first()
+                .copied()
+                .filter(|_| kind == WaitKind::RLock),
             count: self.count,
             limited: self.limited,
             joined: self.thread,
@@ -180,8 +179,8 @@ impl WaitEntry<'_> {
     }
 }
 
-/// The locks in a thread's variables that others wait for.
-fn locks_that_may_be_of(ident: u64, threads: &[Entry]) -> Vec<u64> {
+/// The locks that a thread may hold, which others wait for.
+fn may_hold(ident: u64, threads: &[ThreadEntry]) -> Vec<u64> {
     let waits = threads.iter().filter_map(|one| one.waits_for.as_ref());
     let its = waits.filter(|wait| wait.candidates.contains(&ident));
     let mut ids: Vec<u64> = its.filter_map(|wait| wait.id).collect();
@@ -240,14 +239,14 @@ mod tests {
         let text = document(1, &format!("{THREAD}, {other}"));
         let reports = parse(text.as_bytes()).expect("a snapshot");
         let written: Value = serde_json::from_str(&reports[0].json()).expect("JSON");
-        let mut told: Value = serde_json::from_str(&text).expect("JSON");
+        let mut read: Value = serde_json::from_str(&text).expect("JSON");
         for thread in 0..2 {
-            let frame = &mut told["threads"][thread]["frames"][1];
+            let frame = &mut read["threads"][thread]["frames"][1];
             frame.as_object_mut().expect("a frame").remove("of_later");
         }
         // It waits for the lock itself, so it is no candidate.
-        told["threads"][0]["waits_for"]["candidates"] = serde_json::json!([]);
-        assert_eq!(written, told);
+        read["threads"][0]["waits_for"]["candidates"] = serde_json::json!([]);
+        assert_eq!(written, read);
     }
 
     #[test]
@@ -255,11 +254,11 @@ mod tests {
         let text = [document(1, THREAD), document(1, "")].join("\n");
         let reports = parse(text.as_bytes()).expect("a snapshot");
         assert_eq!(reports.len(), 1);
-        assert!(reports[0].facts.threads.is_empty());
+        assert!(reports[0].state.threads.is_empty());
     }
 
     #[test]
-    fn refuses_what_is_none() {
+    fn refuses_what_is_no_snapshot() {
         let told = |text: &str| parse(text.as_bytes()).expect_err("no snapshot").to_string();
         let cut = document(1, THREAD);
         let cut = &cut[..cut.len() - 2];
@@ -282,6 +281,6 @@ mod tests {
             "{later}"
         );
         let kind = told(&document(1, &THREAD.replace("\"lock\"", "\"moon\"")));
-        assert!(kind.contains("tells of a wait for \"moon\""), "{kind}");
+        assert!(kind.contains("has the unknown wait \"moon\""), "{kind}");
     }
 }

@@ -4,156 +4,141 @@ use std::fmt::Write;
 
 use crate::printable::Printable;
 use crate::report::frames::Frames;
-use crate::state::coroutines::{self, Coroutines};
-use crate::state::greenlets::{self, Greenlet, Greenlets};
+use crate::state::coroutines::Coroutines;
+use crate::state::greenlets::{Greenlet, Greenlets};
+use crate::state::search::Search;
 
-impl Coroutines {
-    /// Writes what there is to say above the threads: how many more there are, or that they are
-    /// not known.
-    pub(crate) fn write_note(&self, text: &mut String) {
-        match self {
-            Coroutines::Unknown => {
-                text.push_str("Suspended generators cannot be found here.\n");
-            }
-            Coroutines::Told(told) if told.left_out > 0 => {
-                let _ = writeln!(
-                    text,
-                    "Not all suspended generators are told of: there are {} more",
-                    told.left_out
-                );
-            }
-            _ => {}
+/// Writes what stands above the threads: that the search has failed, or how many are left out.
+pub(crate) fn write_notes(
+    text: &mut String,
+    greenlets: &Search<Greenlets>,
+    coroutines: &Search<Coroutines>,
+) {
+    let left_out = greenlets.found().map_or(0, |found| found.left_out);
+    if *greenlets == Search::Failed {
+        text.push_str("Greenlets cannot be found here.\n");
+    }
+    write_left_out(text, left_out, "greenlet");
+    let left_out = coroutines.found().map_or(0, |found| found.left_out);
+    if *coroutines == Search::Failed {
+        text.push_str("Suspended generators cannot be found here.\n");
+    }
+    write_left_out(text, left_out, "suspended generator");
+}
+
+fn write_left_out(text: &mut String, count: u64, what: &str) {
+    let _ = match count {
+        0 => Ok(()),
+        1 => writeln!(text, "1 more {what} is not shown"),
+        count => writeln!(text, "{count} more {what}s are not shown"),
+    };
+}
+
+/// The number of suspended greenlets and generators, for the first line.
+pub(crate) fn counts(greenlets: Option<&Greenlets>, coroutines: Option<&Coroutines>) -> String {
+    let plural = |count: u64| if count == 1 { "" } else { "s" };
+    let mut words = String::new();
+    if let Some(greenlets) = greenlets {
+        let count = greenlets.suspended.len() as u64;
+        let _ = write!(words, ", {count} suspended greenlet{}", plural(count));
+    }
+    let count = coroutines.map_or(0, |all| all.count.saturating_add(all.left_out));
+    if count > 0 {
+        let _ = write!(words, ", {count} suspended generator{}", plural(count));
+    }
+    words
+}
+
+/// What stands below the heading of a thread: its current greenlet, and how many have not started.
+/// `None` stands for all unknown threads.
+pub(crate) fn lines_of_thread(greenlets: &Greenlets, thread: Option<u64>) -> Vec<String> {
+    let current = greenlets.current.iter();
+    let current = current.filter(|greenlet| greenlet.thread == thread);
+    let mut lines: Vec<String> = current
+        .map(|greenlet| format!("its current greenlet is {}", name(greenlet)))
+        .collect();
+    let not_started = greenlets.not_started.iter();
+    let not_started = not_started.filter(|one| one.thread == thread);
+    lines.extend(not_started.map(|one| match one.count {
+        1 => "a greenlet of it has not started".to_owned(),
+        count => format!("{count} greenlets of it have not started"),
+    }));
+    lines
+}
+
+/// Writes the suspended greenlets of the threads that `is_shown` picks.
+pub(crate) fn write_greenlets(
+    text: &mut String,
+    frames: &mut Frames,
+    greenlets: &Greenlets,
+    is_shown: impl Fn(Option<u64>) -> bool,
+) {
+    let suspended = greenlets.suspended.iter();
+    for greenlet in suspended.filter(|greenlet| is_shown(greenlet.thread)) {
+        let _ = writeln!(text, "\n{}", Printable(&heading(greenlet)));
+        if let Some(wait) = &greenlet.waits_for {
+            let _ = writeln!(text, "  - waits for {}", wait.words());
+        }
+        frames.write_stack(text, &greenlet.frames);
+    }
+    if is_shown(None) {
+        for line in lines_of_thread(greenlets, None) {
+            let _ = writeln!(text, "\nOf a thread that is not known: {line}");
         }
     }
 }
 
-impl coroutines::Told {
-    /// How many there are, in words; `None` if there are none.
-    pub(crate) fn counted(&self) -> Option<String> {
-        match self.count + self.left_out {
-            0 => None,
-            1 => Some("1 suspended generator".to_owned()),
-            count => Some(format!("{count} suspended generators")),
-        }
-    }
-
-    /// Writes all chains.
-    pub(crate) fn write(&self, text: &mut String, frames: &mut Frames) {
-        for chain in &self.suspended {
-            let name = chain.name.as_deref().unwrap_or("a generator");
-            let mut line = format!(
-                "### Generator {name}, driven by {}: suspended",
-                chain.library
-            );
-            if chain.frames.len() > 1 {
-                let _ = write!(
-                    line,
-                    ", each of these {} waits for the next",
-                    chain.frames.len()
-                );
-            }
-            let _ = writeln!(text, "\n{}", Printable(&line));
-            if let Some(wait) = &chain.waits_for {
-                let _ = writeln!(text, "  - waits for {}", Printable(&wait.words()));
-            }
-            for frame in &chain.frames {
-                frames.write(text, ' ', frame);
-            }
-        }
-    }
+/// The line above a greenlet's stack.
+fn heading(greenlet: &Greenlet) -> String {
+    let thread = match greenlet.thread {
+        Some(thread) => format!("thread {thread}"),
+        None => "a thread that is not known".to_owned(),
+    };
+    let what = match greenlet.suspended {
+        true => "suspended",
+        // It has no Python frames to tell by.
+        false => "suspended, or the thread's current one",
+    };
+    format!("### Greenlet {} of {thread}: {what}", name(greenlet))
 }
 
-impl Greenlets {
-    /// Writes what there is to say above the threads: how many more there are, or that they are not
-    /// known.
-    pub(crate) fn write_note(&self, text: &mut String) {
-        match self {
-            Greenlets::Unknown => text.push_str("Greenlets cannot be found here.\n"),
-            Greenlets::Told(told) if told.left_out > 0 => {
-                let _ = writeln!(
-                    text,
-                    "Not all greenlets are looked at: there are {} more",
-                    told.left_out
-                );
-            }
-            _ => {}
-        }
+/// A greenlet's address, and what else it is known by.
+fn name(greenlet: &Greenlet) -> String {
+    let mut words = format!("{:#x}", greenlet.id);
+    if let Some(name) = &greenlet.name {
+        let _ = write!(words, " {name:?}");
     }
+    let mut more = Vec::new();
+    if greenlet.parent.is_none() {
+        more.push("the thread's first".to_owned());
+    } else if let Some(class) = greenlet.class.as_ref().filter(|&class| class != "greenlet") {
+        more.push(class.clone());
+    }
+    if let Some(function) = &greenlet.function {
+        more.push(format!("runs {function}"));
+    }
+    if !more.is_empty() {
+        let _ = write!(words, " ({})", more.join(", "));
+    }
+    words
 }
 
-impl greenlets::Told {
-    /// What is told of a thread's greenlets below its heading, in lines.
-    pub(crate) fn of_thread(&self, thread: Option<u64>) -> Vec<String> {
-        let current = self.current.iter().filter(|one| one.thread == thread);
-        let mut lines: Vec<String> = current
-            .map(|one| format!("its current greenlet is {}", one.named()))
-            .collect();
-        let not_started = self.not_started.iter().filter(|one| one.thread == thread);
-        lines.extend(not_started.map(|one| match one.count {
-            1 => "a greenlet of it has not started".to_owned(),
-            count => format!("{count} greenlets of it have not started"),
-        }));
-        lines
-    }
-
-    /// Writes the suspended ones of some threads.
-    pub(crate) fn write(
-        &self,
-        text: &mut String,
-        frames: &mut Frames,
-        of: impl Fn(Option<u64>) -> bool,
-    ) {
-        for greenlet in self.suspended.iter().filter(|one| of(one.thread)) {
-            let _ = writeln!(text, "\n{}", Printable(&greenlet.heading()));
-            if let Some(wait) = &greenlet.waits_for {
-                let _ = writeln!(text, "  - waits for {}", wait.words());
-            }
-            frames.write_stack(text, &greenlet.frames);
+/// Writes all chains of generators.
+pub(crate) fn write_coroutines(text: &mut String, frames: &mut Frames, coroutines: &Coroutines) {
+    for chain in &coroutines.suspended {
+        let name = chain.name.as_deref().unwrap_or("a generator");
+        let library = chain.library.name();
+        let mut line = format!("### Generator {name}, driven by {library}: suspended");
+        let count = chain.frames.len();
+        if count > 1 {
+            let _ = write!(line, ", each of these {count} waits for the next");
         }
-        if of(None) {
-            for line in self.of_thread(None) {
-                let _ = writeln!(text, "\nOf a thread that is not known: {line}");
-            }
+        let _ = writeln!(text, "\n{}", Printable(&line));
+        if let Some(wait) = &chain.waits_for {
+            let _ = writeln!(text, "  - waits for {}", Printable(&wait.words()));
         }
-    }
-}
-
-impl Greenlet {
-    /// The line over its stack.
-    fn heading(&self) -> String {
-        let mut line = format!("### Greenlet {}", self.named());
-        match self.thread {
-            Some(thread) => {
-                let _ = write!(line, " of thread {thread}");
-            }
-            None => line.push_str(" of a thread that is not known"),
+        for frame in &chain.frames {
+            frames.write(text, ' ', frame);
         }
-        line.push_str(match self.suspended {
-            true => ": suspended",
-            // It has no frames of Python's.
-            false => ": suspended, or the thread's current one",
-        });
-        line
-    }
-
-    /// Its address and what else it is known by.
-    fn named(&self) -> String {
-        let mut words = format!("{:#x}", self.id);
-        if let Some(name) = &self.name {
-            let _ = write!(words, " {name:?}");
-        }
-        let mut more = Vec::new();
-        if self.parent.is_none() {
-            more.push("the thread's first".to_owned());
-        } else if let Some(class) = self.class.as_ref().filter(|&class| class != "greenlet") {
-            more.push(class.clone());
-        }
-        if let Some(function) = &self.function {
-            more.push(format!("runs {function}"));
-        }
-        if !more.is_empty() {
-            let _ = write!(words, " ({})", more.join(", "));
-        }
-        words
     }
 }

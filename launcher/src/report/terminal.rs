@@ -1,4 +1,5 @@
-//! What is shown on standard output: nothing in it does anything to a terminal but our own colours.
+//! Prints reports on standard output. No control characters reach a terminal but line ends, tabs and
+//! our own colours.
 
 use anstyle::{AnsiColor, Style};
 use std::borrow::Cow;
@@ -15,20 +16,19 @@ const RED: Style = AnsiColor::Red.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 const GREEN: Style = AnsiColor::Green.on_default();
 
-/// Whether standard output is for somebody who sees colours, and wants them (no-color.org).
+/// Whether standard output is a terminal with colours, and its user wants them (no-color.org).
 pub fn has_colours() -> bool {
     io::stdout().is_terminal() && !anstyle_query::no_color() && anstyle_query::term_supports_color()
 }
 
-/// The line that a state of several stands under.
+/// The line above the state of each process, where several are asked.
 pub fn heading(process: Process, command: &[String]) -> String {
     format!("=== {process}: {}\n", Printable(&command.join(" ")))
 }
 
-/// Writes a state, as it came, with the line end that a text has; one of several under its heading,
-/// and set apart by an empty line. An honest agent's has no control characters in it; others' shall
-/// do nothing to a terminal. `coloured` is for the full format, and comes last: what is an escape
-/// sequence then is ours.
+/// Prints a state, and ends its last line. Under a heading, an empty line follows. The states of honest
+/// agents have no control characters; those of others are escaped. `coloured` is for the full format:
+/// colours are added after that, so that all escape sequences are ours.
 pub fn print(heading: Option<&str>, state: &[u8], coloured: bool) -> Result<(), Trouble> {
     let mut heading = Cow::from(heading.unwrap_or_default());
     let mut state = harmless(state);
@@ -46,7 +46,7 @@ pub fn print(heading: Option<&str>, state: &[u8], coloured: bool) -> Result<(), 
             .into_bytes()
             .into();
     }
-    // A state may have megabytes: it is not copied for what stands around it.
+    // A state may have megabytes: it is written in parts, and not copied.
     let mut output = io::stdout().lock();
     let mut parts = [heading.as_bytes(), &state, end.as_bytes()].into_iter();
     parts
@@ -55,10 +55,10 @@ pub fn print(heading: Option<&str>, state: &[u8], coloured: bool) -> Result<(), 
         .map_err(|error| Trouble::plain(format!("its state could not be written ({error})")))
 }
 
-/// With every control character escaped but line ends and tabs.
+/// The text with all control characters escaped but line ends and tabs.
 fn harmless(state: &[u8]) -> Cow<'_, [u8]> {
     let harms = |byte: u8| byte < b' ' && byte != b'\n' && byte != b'\t' || byte == 0x7f;
-    // Nearly always there is none, which is found out many bytes at a time.
+    // Nearly always there is none. The compiler makes this look at many bytes at a time.
     if !state.iter().fold(false, |found, &byte| found | harms(byte)) {
         return state.into();
     }
@@ -72,8 +72,8 @@ fn harmless(state: &[u8]) -> Cow<'_, [u8]> {
     text.into()
 }
 
-/// The full format (`report.rs`) in colours. What kind of a line each is, its first characters tell:
-/// these are always the format's own.
+/// The full format in colours. The first characters of a line say what it is: they are always the
+/// format's own.
 fn painted(text: &str) -> String {
     let mut painted = String::with_capacity(text.len() * 5 / 4);
     for line in text.split_inclusive('\n') {
@@ -92,7 +92,7 @@ fn paint(painted: &mut String, line: &str) {
         "" => {}
         text => painted.push_str(&format!("{style}{text}{style:#}")),
     };
-    // The first column is for marks of what has moved, or empty.
+    // The first column is empty, or has a mark for what has moved.
     let column = usize::from(line.starts_with([' ', '=', '>', '<']));
     let (mark, rest) = line.split_at(column);
     if line.starts_with(THREAD_HEADING) || line.starts_with("=== ") {

@@ -1,111 +1,107 @@
-//! Suspended generators that Tornado or Twisted drives, as the agent tells of them
-//! (`preload/src/generators.py`).
+//! Suspended generators that Tornado or Twisted drives as coroutines.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use crate::duration::duration;
 use crate::state::frame::{Frame, Stack};
+use crate::state::wait;
 use protocol::marshal::Value;
-
-/// What is known of them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Coroutines {
-    /// They were not asked for.
-    #[default]
-    NotAsked,
-    /// They cannot be found here.
-    Unknown,
-    /// Those that were found.
-    Told(Told),
-}
+use protocol::state::{CoroutineLibrary, CoroutineWaitKind, chain, coroutine_wait, coroutines};
 
 /// The suspended generators of a program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Told {
+pub struct Coroutines {
     /// How many of them stand in the chains.
     pub count: u64,
     /// How many more there are.
     pub left_out: u64,
-    /// From one that no other waits for to one that waits for no other: all such chains.
+    /// All chains that lead from a generator that no other waits for to one that waits for no other.
     pub suspended: Vec<Chain>,
 }
 
-/// Generators of which each waits for the next one.
+/// Generators of which each waits for the next.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Chain {
-    /// Who drives the outermost one: one of [`LIBRARIES`].
-    pub library: &'static str,
-    /// The name of the outermost one's function.
+    /// The library that drives the outermost generator.
+    #[serde(serialize_with = "library_name")]
+    pub library: CoroutineLibrary,
+    /// The name of the outermost generator's function.
     pub name: Option<String>,
-    /// What the innermost one waits for, as far as that is known.
-    pub waits_for: Option<Wait>,
-    /// Where each of them is, the outermost one first.
+    /// What the innermost generator waits for, if that is known.
+    pub waits_for: Option<CoroutineWait>,
+    /// The frame of each generator, outermost first.
     pub frames: Vec<Frame>,
 }
 
 /// What a generator waits for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Wait {
-    /// What it is: one of [`KINDS`].
-    pub kind: &'static str,
-    /// The name of its class.
+pub struct CoroutineWait {
+    /// What it is.
+    #[serde(serialize_with = "kind_name")]
+    pub kind: CoroutineWaitKind,
+    /// The name of the object's class.
     pub class: Option<String>,
-    /// Its address (`id()`).
+    /// The object's address (`id()`).
     pub id: Option<u64>,
-    /// How long it is until a timer goes off, or it is given up, in seconds.
+    /// The time until a timeout, or until the wait is given up, in seconds.
     pub seconds: Option<f64>,
 }
 
-const LIBRARIES: [&str; 2] = ["tornado", "twisted"];
+/// What is waited for, in words; `{}` stands for the class.
+fn words_of(kind: CoroutineWaitKind) -> &'static str {
+    match kind {
+        CoroutineWaitKind::Turn => "its turn",
+        CoroutineWaitKind::Timeout => "a timeout",
+        CoroutineWaitKind::QueueGet => "an item from {}",
+        CoroutineWaitKind::QueuePut => "room in {}",
+        CoroutineWaitKind::Read => "data on {}",
+        CoroutineWaitKind::Write => "{} to be written to",
+        CoroutineWaitKind::Connect => "the connection of {}",
+        CoroutineWaitKind::Running => "a generator that runs",
+        CoroutineWaitKind::Future
+        | CoroutineWaitKind::Deferred
+        | CoroutineWaitKind::Event
+        | CoroutineWaitKind::Condition
+        | CoroutineWaitKind::Semaphore
+        | CoroutineWaitKind::Lock => "{}",
+    }
+}
 
-/// Kinds of things that generators wait for, as the agent has them, and in words; `{}` stands for the
-/// class.
-const KINDS: [(&str, &str); 14] = [
-    ("turn", "its turn"),
-    ("timeout", "a timeout"),
-    ("future", "{}"),
-    ("deferred", "{}"),
-    ("event", "{}"),
-    ("condition", "{}"),
-    ("semaphore", "{}"),
-    ("lock", "{}"),
-    ("queue_get", "an item from {}"),
-    ("queue_put", "room in {}"),
-    ("read", "data on {}"),
-    ("write", "{} to be written to"),
-    ("connect", "the connection of {}"),
-    ("running", "a generator that runs"),
-];
+fn kind_name<S: Serializer>(kind: &CoroutineWaitKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.name())
+}
 
-impl Wait {
-    fn parse(value: &Value) -> Option<Wait> {
-        let kind = value.get("for")?.text()?;
-        let (kind, _) = KINDS.into_iter().find(|&(known, _)| known == kind)?;
-        let milliseconds = value.get("milliseconds").and_then(Value::number::<i64>);
-        Some(Wait {
-            kind,
-            class: value.get("class").and_then(Value::text),
-            id: value.get("id").and_then(Value::number),
-            seconds: milliseconds.map(|time| time as f64 / 1e3),
+fn library_name<S: Serializer>(
+    library: &CoroutineLibrary,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(library.name())
+}
+
+impl CoroutineWait {
+    /// Reads a dictionary of [`coroutine_wait`]; `None` if its kind is not known here.
+    fn parse(value: &Value) -> Option<CoroutineWait> {
+        Some(CoroutineWait {
+            kind: CoroutineWaitKind::from_name(&value.get(coroutine_wait::FOR)?.text()?)?,
+            class: value.get(coroutine_wait::CLASS).and_then(Value::text),
+            id: value.get(coroutine_wait::ID).and_then(Value::number),
+            seconds: wait::seconds(value, coroutine_wait::MILLISECONDS),
         })
     }
 
-    /// In words.
+    /// What it waits for, in words.
     pub fn words(&self) -> String {
-        let known = KINDS.into_iter().find(|&(kind, _)| kind == self.kind);
-        let words = known.map_or(self.kind, |(_, words)| words);
         let mut class = self.class.clone().unwrap_or_else(|| "something".to_owned());
         if let Some(id) = self.id {
             let _ = write!(class, " {id:#x}");
         }
-        let mut words = words.replace("{}", &class);
+        let mut words = words_of(self.kind).replace("{}", &class);
         if let Some(seconds) = self.seconds {
-            let most = if self.kind == "timeout" {
-                ""
-            } else {
-                "at most "
+            let most = match self.kind {
+                CoroutineWaitKind::Timeout => "",
+                _ => "at most ",
             };
             let _ = write!(words, " ({most}{} to go)", duration(seconds));
         }
@@ -113,51 +109,41 @@ impl Wait {
     }
 }
 
-impl Coroutines {
-    /// From the agent's words, and the frames of generators, by the numbers below zero that they have
-    /// there; `None` if they are not as we know them.
-    pub fn parse(words: Option<&Value>, stacks: &HashMap<i64, Stack>) -> Option<Coroutines> {
-        let Some(words) = words else {
-            return Some(Coroutines::NotAsked);
-        };
-        if *words == Value::None {
-            return Some(Coroutines::Unknown);
+impl Chain {
+    /// Reads a dictionary of [`chain`]; `stacks` as for [`Coroutines::parse`].
+    fn parse(value: &Value, stacks: &HashMap<i64, Stack>) -> Option<Chain> {
+        let mut frames = Vec::new();
+        for number in value.get(chain::CHAIN)?.list()? {
+            // The program may have marked a generator's frame as the agent's: then it has no stack.
+            let stack = stacks.get(&number.number()?);
+            frames.extend(stack.into_iter().flat_map(|stack| stack.iter().cloned()));
         }
-        // Neither library is there.
-        let Some(chains) = words.get("suspended") else {
-            return Some(Coroutines::Told(Told::default()));
+        Some(Chain {
+            library: CoroutineLibrary::from_name(&value.get(chain::LIBRARY)?.text()?)?,
+            name: value.get(chain::NAME).and_then(Value::text),
+            waits_for: value.get(chain::WAIT).and_then(CoroutineWait::parse),
+            frames,
+        })
+    }
+}
+
+impl Coroutines {
+    /// Reads a dictionary of [`coroutines`]; `None` if it is none. `stacks` has the stacks of
+    /// generators, by their negated addresses.
+    pub fn parse(value: &Value, stacks: &HashMap<i64, Stack>) -> Option<Coroutines> {
+        // The program has imported neither library.
+        let Some(chains) = value.get(coroutines::SUSPENDED) else {
+            return Some(Coroutines::default());
         };
-        let chain = |chain: &Value| {
-            let library = chain.get("library")?.text()?;
-            let mut frames = Vec::new();
-            for number in chain.get("chain")?.list()? {
-                // One that the program marked as the agent's own is not there.
-                let stack = stacks.get(&number.number()?);
-                frames.extend(stack.into_iter().flat_map(|stack| stack.iter().cloned()));
-            }
-            Some(Chain {
-                library: LIBRARIES.into_iter().find(|&known| known == library)?,
-                name: chain.get("name").and_then(Value::text),
-                waits_for: chain.get("wait").and_then(Wait::parse),
-                frames,
-            })
-        };
-        let chains = chains.list()?.iter().map(chain);
+        let chains = chains.list()?.iter();
+        let chains = chains.map(|chain| Chain::parse(chain, stacks));
         let mut suspended: Vec<Chain> = chains.collect::<Option<_>>()?;
         suspended.retain(|chain| !chain.frames.is_empty());
-        Some(Coroutines::Told(Told {
-            count: words.get("count")?.number()?,
-            left_out: words.get("left_out")?.number()?,
+        Some(Coroutines {
+            count: value.get(coroutines::COUNT)?.number()?,
+            left_out: value.get(coroutines::LEFT_OUT)?.number()?,
             suspended,
-        }))
-    }
-
-    /// If they are known: all that is told.
-    pub fn told(&self) -> Option<&Told> {
-        match self {
-            Coroutines::Told(told) => Some(told),
-            _ => None,
-        }
+        })
     }
 }
 
@@ -176,7 +162,7 @@ mod tests {
                 (text("class"), text("Queue")),
                 (text(number), Value::Number(2500)),
             ];
-            Wait::parse(&Value::Pairs(pairs)).map(|wait| wait.words())
+            CoroutineWait::parse(&Value::Pairs(pairs)).map(|wait| wait.words())
         };
         for (kind, number, words) in [
             ("turn", "", "its turn"),
@@ -190,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_was_not_asked_from_what_is_not_known() {
-        let parse = |words| Coroutines::parse(words, &HashMap::new());
-        assert_eq!(parse(None), Some(Coroutines::NotAsked));
-        assert_eq!(parse(Some(&Value::None)), Some(Coroutines::Unknown));
+    fn reads_what_there_is() {
         let none = Value::Pairs(Vec::new());
-        assert_eq!(parse(Some(&none)), Some(Coroutines::Told(Told::default())));
-        let nonsense = (text("suspended"), Value::Number(1));
-        assert_eq!(parse(Some(&Value::Pairs(vec![nonsense]))), None);
+        assert_eq!(
+            Coroutines::parse(&none, &HashMap::new()),
+            Some(Coroutines::default())
+        );
+        let nonsense = Value::Pairs(vec![(text("suspended"), Value::Number(1))]);
+        assert_eq!(Coroutines::parse(&nonsense, &HashMap::new()), None);
     }
 }

@@ -1,57 +1,60 @@
-//! The descriptors that threads wait for, and what they are.
+//! The file descriptors that threads wait for.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::system::sockets::{Socket, State};
+use protocol::state::Way;
 
-/// A descriptor that is waited for.
+/// A descriptor that a thread waits for.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Descriptor {
     /// Its number.
     pub number: i32,
-    /// What is waited for on it: `read`, `write`, `urgent`, `accept`, `connect`.
+    /// What the thread waits for on it: some of [`WAYS`].
     #[serde(deserialize_with = "known_ways")]
     pub ways: Vec<&'static str>,
-    /// What it is: `tcp`, `udp`, `unix`, `socket` (of any other kind), `pipe`, `file`, or what the
-    /// kernel calls it; `None` if that is not known.
+    /// What it is: `tcp`, `udp`, `unix`, `socket` (any other), `pipe`, `file`, or the kernel's name for
+    /// it; `None` if that is not known.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// Of a socket: its own address.
+    /// The socket's own address.
     pub local: Option<String>,
-    /// The other end's address.
+    /// The address of the socket's other end.
     pub peer: Option<String>,
-    /// Of a file: its path.
+    /// The file's path.
     pub path: Option<String>,
-    /// Of a socket: its inode.
+    /// The socket's inode.
     #[serde(skip)]
     pub(crate) inode: Option<u64>,
 }
 
-/// Those that are known here.
+/// All that a thread can wait for on a descriptor.
+const WAYS: [&str; 5] = ["read", "write", "urgent", "accept", "connect"];
+
+/// Leaves out ways that are not known here: a later version may have more.
 fn known_ways<'de, D: Deserializer<'de>>(read: D) -> Result<Vec<&'static str>, D::Error> {
     let ways = Vec::<String>::deserialize(read)?;
-    let known = ["read", "write", "urgent", "accept", "connect"];
-    let known = |way: &String| known.into_iter().find(|one| one == way);
+    let known = |way: &String| WAYS.into_iter().find(|one| one == way);
     Ok(ways.iter().filter_map(known).collect())
 }
 
-/// More are not looked at of what one epoll watches.
-pub(crate) const MOST_WATCHED: usize = 16;
-
 impl Descriptor {
-    /// From the agent's words: its number, letters for what is waited for, and where its entry in
-    /// `/proc/PID/fd` links to.
+    /// Reads a descriptor as [`TASKS`](protocol::state::document::TASKS) has it: `NUMBER WAYS LINK`.
     pub fn parse(words: &str) -> Option<Descriptor> {
         let mut words = words.splitn(3, ' ');
         let number = words.next()?.parse().ok()?;
-        let ways = words.next()?.chars().filter_map(|letter| match letter {
-            'r' => Some("read"),
-            'w' => Some("write"),
-            'p' => Some("urgent"),
-            'a' => Some("accept"),
-            'c' => Some("connect"),
-            _ => None,
-        });
+        let ways = words
+            .next()?
+            .bytes()
+            .filter_map(|letter| match Way::from_letter(letter)? {
+                Way::Read => Some("read"),
+                Way::Write => Some("write"),
+                Way::Urgent => Some("urgent"),
+                Way::Accept => Some("accept"),
+                Way::Connect => Some("connect"),
+                // What is waited for is what the epoll watches, and not the epoll.
+                Way::Epoll => None,
+            });
         let mut descriptor = Descriptor {
             number,
             ways: ways.collect(),
@@ -61,7 +64,7 @@ impl Descriptor {
         Some(descriptor)
     }
 
-    /// Takes what the link in `/proc/PID/fd` says (proc_pid_fd(5)).
+    /// Sets what the link in `/proc/PID/fd` says of it (proc_pid_fd(5)).
     pub(crate) fn set_link(&mut self, link: &str) {
         let numbered = |what: &str| {
             let number = link.strip_prefix(what)?.strip_prefix(":[")?;
@@ -82,12 +85,13 @@ impl Descriptor {
         };
     }
 
+    /// Sets what the kernel's lists say of this socket.
     pub(crate) fn set_socket(&mut self, socket: &Socket) {
         self.kind = Some(socket.kind.to_owned());
         self.local.clone_from(&socket.local);
         self.peer.clone_from(&socket.peer);
-        // Where there is a limit to its patience, CPython looks whether it may go on before it does
-        // (Modules/socketmodule.c, `internal_select`), as others do.
+        // With a timeout, CPython polls the socket before it accepts or connects
+        // (Modules/socketmodule.c, `internal_select`), as other programs do.
         let means = match socket.state {
             State::Listens => ("read", "accept"),
             State::Connects => ("write", "connect"),
@@ -98,7 +102,7 @@ impl Descriptor {
         }
     }
 
-    /// In words.
+    /// What it is, in words.
     fn words(&self) -> String {
         let noun = match self.kind.as_deref() {
             Some("tcp" | "udp" | "unix" | "socket") => "socket",
@@ -118,7 +122,7 @@ impl Descriptor {
         words
     }
 
-    /// In words, with what is waited for.
+    /// What the thread waits for on it, in words.
     pub fn waited(&self) -> String {
         let ways = self.ways.iter().map(|way| match *way {
             "read" => "data on",
@@ -138,7 +142,7 @@ impl Descriptor {
 mod tests {
     use super::*;
     #[test]
-    fn reads_what_the_agent_says() {
+    fn reads_descriptors_and_says_what_they_are() {
         let parsed = |words| Descriptor::parse(words).expect("a descriptor");
         for (words, told) in [
             ("5 r socket:[77]", "data on socket 5"),

@@ -1,28 +1,28 @@
-//! A frame of a stack: where it stands in the source.
+//! Stacks and their frames.
 
 use std::sync::Arc;
 
-/// A stack, outermost frame first. Many threads are often in the same.
+/// A stack, outermost frame first. Many threads often share one.
 pub type Stack = Arc<Vec<Frame>>;
 
-/// What stands in a stack.
+/// An entry of a stack.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {
     /// A frame.
     At(Arc<Place>),
-    /// Not a frame: a word on what is missing here.
+    /// Stands for frames that are missing, and says why.
     Mark(String),
 }
 
-/// Where a frame is.
+/// A line of source that a frame is at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
-    /// The name of the file that its code came from.
+    /// The file name that the code was compiled with.
     pub file: String,
-    /// The line.
+    /// The number of the line, from 1; 0 if it could not be read.
     pub line: i64,
-    /// The name of its function.
+    /// The name of the function.
     pub function: String,
-    /// That line's text; empty if it is not to be had.
+    /// The text of the line; empty if it is not available.
     pub source: String,
 }

@@ -1,132 +1,127 @@
-//! Suspended greenlets, as the agent tells of them (`preload/src/greenlets.py`).
+//! Greenlets, which programs switch between within a thread.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use crate::state::frame::Stack;
+use crate::state::wait;
 use protocol::marshal::Value;
+use protocol::state::{GreenletWaitKind, greenlet, greenlet_wait, greenlets};
 
-/// What is known of a program's greenlets.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Greenlets {
-    /// They were not asked for.
-    #[default]
-    NotAsked,
-    /// They cannot be found here.
-    Unknown,
-    /// All of them.
-    Told(Told),
-}
-
-/// All greenlets of a program.
+/// The greenlets of a program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Told {
-    /// Each thread's current one, where it is known and the thread has used greenlets. Its stack is
-    /// the thread's.
+pub struct Greenlets {
+    /// The current greenlet of each thread, where that is known. Its stack is the thread's.
     pub current: Vec<Greenlet>,
-    /// Those that are not: by thread, a thread's first one first; unknown threads' come last.
+    /// The suspended ones, by thread, each thread's first greenlet first. Those of unknown threads come
+    /// last.
     pub suspended: Vec<Greenlet>,
-    /// How many have not begun, by thread.
+    /// How many have not started, by thread.
     pub not_started: Vec<NotStarted>,
-    /// How many more there are, whatever their state, than the agent looks at.
+    /// How many more there are, in any state, than the library looks at.
     pub left_out: u64,
 }
 
-/// A greenlet that has begun, and has not ended.
+/// A greenlet that has started and not ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Greenlet {
     /// Its address (`id()`).
     pub id: u64,
     /// The identifier of its thread, if that is known.
     pub thread: Option<u64>,
-    /// The address of its parent; its thread's first greenlet has none.
+    /// The address of its parent; `None` for its thread's first greenlet.
     pub parent: Option<u64>,
     /// Whether it is known to be suspended.
     pub suspended: bool,
     /// The name of its class.
     pub class: Option<String>,
-    /// The name that it was given.
+    /// The name that the program gave it.
     pub name: Option<String>,
-    /// The name of the function that it runs, as far as its library has it.
+    /// The name of the function that it runs, if its library keeps that.
     pub function: Option<String>,
-    /// What it waits for, as far as that is known.
-    pub waits_for: Option<Wait>,
-    /// Its stack, outermost frame first.
+    /// What it waits for, if that is known.
+    pub waits_for: Option<GreenletWait>,
+    /// Its stack.
     pub frames: Stack,
 }
 
-/// How many of a thread's greenlets have not begun.
+/// How many greenlets of a thread have not started.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NotStarted {
-    /// The thread's identifier, if it is known.
+    /// The thread's identifier, if that is known.
     pub thread: Option<u64>,
     /// How many.
     pub count: u64,
 }
 
-/// What a greenlet waits for.
+/// What a greenlet waits for. Which fields are there depends on the kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Wait {
-    /// What it is: one of [`KINDS`].
-    pub kind: &'static str,
+pub struct GreenletWait {
+    /// What it is.
+    #[serde(serialize_with = "kind_name")]
+    pub kind: GreenletWaitKind,
     /// The object's address (`id()`).
     pub id: Option<u64>,
-    /// Of input and output: the file descriptor,
+    /// Input or output: the file descriptor.
     pub fd: Option<i64>,
-    /// whether it waits until there is something to read,
+    /// Input or output: whether it waits until there is something to read.
     pub read: Option<bool>,
-    /// and until something can be written.
+    /// Input or output: whether it waits until something can be written.
     pub write: Option<bool>,
-    /// Of a semaphore: its value.
+    /// A semaphore: its value.
     pub value: Option<i64>,
-    /// Of a queue: how many items are in it,
+    /// A queue: the number of items in it.
     pub size: Option<i64>,
-    /// and how many may be; 0: any number.
+    /// A queue: the most items that it takes; 0 if there is no limit.
     pub most: Option<i64>,
-    /// How long it wanted to sleep, in seconds.
+    /// A sleep: its whole length, in seconds.
     pub seconds: Option<f64>,
 }
 
-/// Kinds of things that greenlets wait for, as the agent has them, and in words.
-const KINDS: [(&str, &str); 13] = [
-    ("turn", "its turn"),
-    ("sleep", "time to pass"),
-    ("timer", "a timer"),
-    ("io", "input or output"),
-    ("child", "a child process"),
-    ("signal", "a signal"),
-    ("event", "Event"),
-    ("result", "AsyncResult"),
-    ("semaphore", "Semaphore"),
-    ("queue_get", "an item from Queue"),
-    ("queue_put", "room in Queue"),
-    ("channel", "the other end of Channel"),
-    ("greenlet", "the end of greenlet"),
-];
+/// The noun for what is waited for.
+fn noun(kind: GreenletWaitKind) -> &'static str {
+    match kind {
+        GreenletWaitKind::Turn => "its turn",
+        GreenletWaitKind::Sleep => "time to pass",
+        GreenletWaitKind::Timer => "a timer",
+        GreenletWaitKind::Io => "input or output",
+        GreenletWaitKind::Child => "a child process",
+        GreenletWaitKind::Signal => "a signal",
+        GreenletWaitKind::Event => "Event",
+        GreenletWaitKind::Result => "AsyncResult",
+        GreenletWaitKind::Semaphore => "Semaphore",
+        GreenletWaitKind::QueueGet => "an item from Queue",
+        GreenletWaitKind::QueuePut => "room in Queue",
+        GreenletWaitKind::Channel => "the other end of Channel",
+        GreenletWaitKind::Greenlet => "the end of greenlet",
+    }
+}
 
-impl Wait {
-    fn parse(value: &Value) -> Option<Wait> {
-        let kind = value.get("for")?.text()?;
-        let (kind, _) = KINDS.into_iter().find(|&(known, _)| known == kind)?;
-        let number = |name| value.get(name).and_then(Value::number::<i64>);
-        Some(Wait {
-            kind,
-            id: value.get("id").and_then(Value::number),
-            fd: number("fd"),
-            read: value.get("read").map(Value::is_true),
-            write: value.get("write").map(Value::is_true),
-            value: number("value"),
-            size: number("size"),
-            most: number("most"),
-            seconds: number("milliseconds").map(|time| time as f64 / 1e3),
+fn kind_name<S: Serializer>(kind: &GreenletWaitKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.name())
+}
+
+impl GreenletWait {
+    /// Reads a dictionary of [`greenlet_wait`]; `None` if its kind is not known here.
+    fn parse(value: &Value) -> Option<GreenletWait> {
+        let number = |key| value.get(key).and_then(Value::number::<i64>);
+        Some(GreenletWait {
+            kind: GreenletWaitKind::from_name(&value.get(greenlet_wait::FOR)?.text()?)?,
+            id: value.get(greenlet_wait::ID).and_then(Value::number),
+            fd: number(greenlet_wait::FD),
+            read: value.get(greenlet_wait::READ).map(Value::is_true),
+            write: value.get(greenlet_wait::WRITE).map(Value::is_true),
+            value: number(greenlet_wait::VALUE),
+            size: number(greenlet_wait::SIZE),
+            most: number(greenlet_wait::MOST),
+            seconds: wait::seconds(value, greenlet_wait::MILLISECONDS),
         })
     }
 
-    /// In words.
+    /// What it waits for, in words.
     pub fn words(&self) -> String {
-        let known = KINDS.into_iter().find(|&(kind, _)| kind == self.kind);
-        let mut words = known.map_or(self.kind, |(_, words)| words).to_owned();
+        let mut words = noun(self.kind).to_owned();
         if let Some(id) = self.id {
             let _ = write!(words, " {id:#x}");
         }
@@ -139,18 +134,7 @@ impl Wait {
             };
             words = format!("file descriptor {fd} to be {what}");
         }
-        if let Some(value) = self.value {
-            let _ = write!(words, ", whose value is {value}");
-        }
-        match (self.size, self.most) {
-            (Some(size), Some(most)) if most > 0 => {
-                let _ = write!(words, ", which has {size} of {most}");
-            }
-            (Some(size), _) => {
-                let _ = write!(words, ", which has {size}");
-            }
-            _ => {}
-        }
+        words.push_str(&wait::contents(self.value, self.size, self.most));
         if let Some(seconds) = self.seconds {
             let _ = write!(words, " ({seconds:.1} s in all)");
         }
@@ -158,42 +142,48 @@ impl Wait {
     }
 }
 
+/// A number, where the library writes 0 for one that is not known. Outer `None`: it is no number.
+fn known(number: &Value) -> Option<Option<u64>> {
+    let number: u64 = number.number()?;
+    Some(Some(number).filter(|&number| number != 0))
+}
+
+/// The key and value pairs under a key, or none; `None` if what stands there is no dictionary.
+fn pairs<'a, 'b>(value: &'a Value<'b>, key: &str) -> Option<&'a [(Value<'b>, Value<'b>)]> {
+    match value.get(key) {
+        None => Some(&[]),
+        Some(Value::Pairs(pairs)) => Some(pairs),
+        Some(_) => None,
+    }
+}
+
+impl Greenlet {
+    /// Reads a dictionary of [`greenlet`], with its stack.
+    fn parse(value: &Value, frames: Stack) -> Option<Greenlet> {
+        let text = |key| value.get(key).and_then(Value::text);
+        Some(Greenlet {
+            id: value.get(greenlet::ID)?.number()?,
+            thread: known(value.get(greenlet::THREAD)?)?,
+            parent: known(value.get(greenlet::PARENT)?)?,
+            suspended: value.get(greenlet::SUSPENDED)?.is_true(),
+            class: text(greenlet::KIND),
+            name: text(greenlet::NAME),
+            function: text(greenlet::RUNS),
+            waits_for: value.get(greenlet::WAIT).and_then(GreenletWait::parse),
+            frames,
+        })
+    }
+}
+
 impl Greenlets {
-    /// From the agent's words, and the stacks of greenlets, by the numbers below zero that they have
-    /// there; `None` if they are not as we know them.
-    pub fn parse(words: Option<&Value>, stacks: &HashMap<i64, Stack>) -> Option<Greenlets> {
-        let Some(words) = words else {
-            return Some(Greenlets::NotAsked);
-        };
-        if *words == Value::None {
-            return Some(Greenlets::Unknown);
-        }
-        let of = |name| match words.get(name) {
-            None => Some(&[][..]),
-            Some(Value::Pairs(pairs)) => Some(&pairs[..]),
-            Some(_) => None,
-        };
-        let known = |ident: &Value| {
-            ident
-                .number()
-                .map(|ident| Some(ident).filter(|&it| it != 0))
-        };
-        let greenlet = |key: &Value, value: &Value| {
-            let text = |name| value.get(name).and_then(Value::text);
-            Some(Greenlet {
-                id: value.get("id")?.number()?,
-                thread: known(value.get("thread")?)?,
-                parent: known(value.get("parent")?)?,
-                suspended: value.get("suspended")?.is_true(),
-                class: text("kind"),
-                name: text("name"),
-                function: text("runs"),
-                waits_for: value.get("wait").and_then(Wait::parse),
-                frames: stacks.get(&key.number()?).cloned().unwrap_or_default(),
-            })
-        };
-        let all = |name| -> Option<Vec<Greenlet>> {
-            let all = of(name)?.iter().map(|(key, value)| greenlet(key, value));
+    /// Reads a dictionary of [`greenlets`]; `None` if it is none. `stacks` has the stacks of suspended
+    /// ones, by their negated addresses.
+    pub fn parse(value: &Value, stacks: &HashMap<i64, Stack>) -> Option<Greenlets> {
+        let all = |key| -> Option<Vec<Greenlet>> {
+            let all = pairs(value, key)?.iter().map(|(number, greenlet)| {
+                let stack = stacks.get(&number.number()?).cloned();
+                Greenlet::parse(greenlet, stack.unwrap_or_default())
+            });
             let mut all: Vec<Greenlet> = all.collect::<Option<_>>()?;
             all.sort_by_key(|one| {
                 (
@@ -205,8 +195,8 @@ impl Greenlets {
             });
             Some(all)
         };
-        let (current, suspended) = (all("current")?, all("stacks")?);
-        let not_started = of("not_started")?.iter().map(|(thread, count)| {
+        let not_started = pairs(value, greenlets::NOT_STARTED)?.iter();
+        let not_started = not_started.map(|(thread, count)| {
             Some(NotStarted {
                 thread: known(thread)?,
                 count: count.number()?,
@@ -214,23 +204,15 @@ impl Greenlets {
         });
         let mut not_started: Vec<NotStarted> = not_started.collect::<Option<_>>()?;
         not_started.sort_by_key(|one| (one.thread.is_none(), one.thread));
-        Some(Greenlets::Told(Told {
-            current,
-            suspended,
+        Some(Greenlets {
+            current: all(greenlets::CURRENT)?,
+            suspended: all(greenlets::STACKS)?,
             not_started,
-            left_out: match words.get("left_out") {
+            left_out: match value.get(greenlets::LEFT_OUT) {
                 Some(count) => count.number()?,
                 None => 0,
             },
-        }))
-    }
-
-    /// If they are known: all of them.
-    pub fn told(&self) -> Option<&Told> {
-        match self {
-            Greenlets::Told(told) => Some(told),
-            _ => None,
-        }
+        })
     }
 }
 
@@ -249,7 +231,7 @@ mod tests {
                 .collect();
             pairs.push((text("for"), text(kind)));
             pairs.push((text("read"), Value::Bool(true)));
-            Wait::parse(&Value::Pairs(pairs)).map(|wait| wait.words())
+            GreenletWait::parse(&Value::Pairs(pairs)).map(|wait| wait.words())
         };
         for (pairs, kind, words) in [
             (&[("fd", 7)][..], "io", "file descriptor 7 to be readable"),
@@ -276,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_was_not_asked_from_what_is_not_known() {
-        let parse = |words| Greenlets::parse(words, &HashMap::new());
-        assert_eq!(parse(None), Some(Greenlets::NotAsked));
-        assert_eq!(parse(Some(&Value::None)), Some(Greenlets::Unknown));
+    fn reads_what_there_is() {
         let none = Value::Pairs(Vec::new());
-        assert_eq!(parse(Some(&none)), Some(Greenlets::Told(Told::default())));
-        let nonsense = (Value::Text(b"stacks"), Value::Number(1));
-        assert_eq!(parse(Some(&Value::Pairs(vec![nonsense]))), None);
+        assert_eq!(
+            Greenlets::parse(&none, &HashMap::new()),
+            Some(Greenlets::default())
+        );
+        let nonsense = Value::Pairs(vec![(Value::Text(b"stacks"), Value::Number(1))]);
+        assert_eq!(Greenlets::parse(&nonsense, &HashMap::new()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What a thread waits for, as the system call tells that it is in.
+//! What the kernel says of threads: their system calls, and what those wait for.
 
 use std::collections::HashMap;
 use syscalls::x86_64::Sysno;
@@ -6,64 +6,97 @@ use syscalls::x86_64::Sysno;
 use crate::state::descriptor::Descriptor;
 use crate::state::thread::Task;
 use crate::state::wait::Wait;
-use crate::system::process::Process;
+use protocol::state::{GIL, MORE, RUNNING, WaitKind};
 
-/// Lines of: identifier, number, what `/proc/PID/task/TID/syscall` has (proc_pid_syscall(5)); and what
-/// more the agent tells of that call, each behind a tab. Before them the futex of the GIL.
-pub(crate) fn parse_tasks(text: &str) -> HashMap<u64, Task> {
-    let number_of = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
+/// What the kernel says of a thread.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Observed {
+    /// What is shown of it.
+    pub(crate) task: Task,
+    /// What its system call waits for, if that is known.
+    pub(crate) wait: Option<Wait>,
+    /// Whether the futex that it waits for is the GIL's, if that is known.
+    pub(crate) on_gil: Option<bool>,
+}
+
+impl Observed {
+    /// Whether the thread can be in this wait, which its frames show. They show where it last ran
+    /// Python code: it may have left that call since, or may only have tried.
+    pub(crate) fn agrees_with(&self, wait: &Wait) -> bool {
+        match self.task.call.as_deref() {
+            // A wait with a timeout sleeps and looks, in turn (threading.py, `wait`).
+            _ if wait.limited == Some(true) => true,
+            _ if self.task.runs => false,
+            None => wait.kind != WaitKind::Import,
+            Some("select" | "pselect6") => wait.kind == WaitKind::Sleep,
+            // Threads wait for the GIL in a futex too. Where the GIL's is not known, an import, which
+            // may have ended, is not shown.
+            Some("futex") => match self.on_gil {
+                Some(true) => false,
+                Some(false) => wait.kind != WaitKind::Sleep,
+                None => !matches!(wait.kind, WaitKind::Sleep | WaitKind::Import),
+            },
+            Some(_) => false,
+        }
+    }
+}
+
+/// Reads [`TASKS`](protocol::state::document::TASKS), by thread identifier.
+pub(crate) fn parse_tasks(text: &str) -> HashMap<u64, Observed> {
+    let hexadecimal = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
     let first = text.lines().next().unwrap_or_default();
-    let gil = first.strip_prefix("gil ").and_then(number_of);
-    let task = |line: &str| {
-        let (line, told) = line.split_once('\t').unwrap_or((line, ""));
+    let gil = first
+        .strip_prefix(GIL)
+        .and_then(|rest| hexadecimal(rest.strip_prefix(' ')?));
+    let observed = |line: &str| {
+        let (line, descriptors) = line.split_once('\t').unwrap_or((line, ""));
         let mut words = line.split(' ');
         let ident = words.next()?.parse().ok()?;
         let number = words.next()?.parse().ok()?;
-        let what = words.next().unwrap_or_default();
-        // Below zero: it is blocked, and in none.
-        let call = what.parse().ok().filter(|&call| call >= 0).map(named);
-        let mut arguments = words.map_while(number_of);
+        let state = words.next().unwrap_or_default();
+        // -1: it is blocked outside of system calls.
+        let call = state.parse().ok().filter(|&call| call >= 0).map(call_name);
+        let mut arguments = words.map_while(hexadecimal);
         let mut on_gil = None;
         let mut wait = None;
         match call.as_deref() {
-            // Most threads are in one, and all else that is told of it is of no use.
+            // Most threads are in this one: their other arguments are not read.
             Some("futex") => {
                 on_gil = gil.map(|gil| arguments.next() == Some(gil));
                 if on_gil == Some(true) {
-                    wait = Some(Wait::of_kind("gil"));
+                    wait = Some(Wait::of_kind(WaitKind::Gil));
                 }
             }
             Some(call) => {
                 let arguments: Vec<u64> = arguments.collect();
-                let told: Vec<&str> = told.split('\t').filter(|one| !one.is_empty()).collect();
-                wait = of(call, &arguments, &told);
+                let descriptors = descriptors.split('\t').filter(|one| !one.is_empty());
+                wait = wait_in(call, &arguments, &descriptors.collect::<Vec<&str>>());
             }
             None => {}
         }
         let task = Task {
             number,
             call,
-            runs: what == "running",
+            runs: state == RUNNING,
             seconds: None,
-            on_gil,
-            wait,
         };
-        Some((ident, task))
+        Some((ident, Observed { task, wait, on_gil }))
     };
-    text.lines().filter_map(task).collect()
+    text.lines().filter_map(observed).collect()
 }
 
-pub(crate) fn named(number: i64) -> String {
+/// The name of a system call, or its number if it has none here.
+fn call_name(number: i64) -> String {
     let known = usize::try_from(number).ok().and_then(Sysno::new);
     known.map_or_else(|| number.to_string(), |call| call.name().to_owned())
 }
 
-/// Of a thread in this call, of which the agent tells this beside its arguments
-/// (`preload/src/facts.rs`, `tasks`).
-pub fn of(call: &str, arguments: &[u64], told: &[&str]) -> Option<Wait> {
+/// What a thread waits for in this system call, with these arguments and descriptors (as
+/// [`TASKS`](protocol::state::document::TASKS) has them).
+fn wait_in(call: &str, arguments: &[u64], descriptors: &[&str]) -> Option<Wait> {
     let argument = |index: usize| arguments.get(index).copied();
     if let "wait4" | "waitid" = call {
-        // waitid(2): P_ALL, P_PID, P_PGID; wait4(2) has it in a sign.
+        // waitid(2) has P_ALL, P_PID or P_PGID; wait4(2) has all of that in a sign.
         let child = match (call, argument(0)?) {
             ("wait4", child) => child as i32,
             (_, 0) => -1,
@@ -73,12 +106,12 @@ pub fn of(call: &str, arguments: &[u64], told: &[&str]) -> Option<Wait> {
         };
         return Some(Wait {
             child: Some(child),
-            ..Wait::of_kind("child")
+            ..Wait::of_kind(WaitKind::Child)
         });
     }
-    let more = |one: &&str| one.strip_prefix('+').and_then(|count| count.parse().ok());
-    let others = told.iter().find_map(more).unwrap_or(0);
-    let descriptors = told.iter().filter_map(|one| Descriptor::parse(one));
+    let left_out = |one: &&str| one.strip_prefix(MORE).and_then(|count| count.parse().ok());
+    let others = descriptors.iter().find_map(left_out).unwrap_or(0);
+    let descriptors = descriptors.iter().filter_map(|one| Descriptor::parse(one));
     let descriptors: Vec<Descriptor> = descriptors.collect();
     let first = descriptors.first()?;
     let limited = match call {
@@ -87,104 +120,36 @@ pub fn of(call: &str, arguments: &[u64], told: &[&str]) -> Option<Wait> {
         "ppoll" => Some(argument(2)? != 0),
         "epoll_pwait2" => Some(argument(3)? != 0),
         "select" | "pselect6" => Some(argument(4)? != 0),
-        // A socket may have a time limit of its own (SO_RCVTIMEO).
+        // A socket may have a timeout of its own (SO_RCVTIMEO).
         _ => None,
     };
     if call.starts_with("epoll") {
         return Some(Wait {
             epoll: Some(first.number),
             limited,
-            ..Wait::of_kind("epoll")
+            ..Wait::of_kind(WaitKind::Epoll)
         });
     }
     let mut wait = Wait {
         descriptors,
         others: Some(others),
         limited,
-        ..Wait::of_kind("poll")
+        ..Wait::of_kind(WaitKind::Poll)
     };
     wait.name_by_descriptor();
     Some(wait)
 }
 
-impl Wait {
-    /// Where it is one thing on one descriptor that is waited for, that is what it is.
-    pub fn name_by_descriptor(&mut self) {
-        if self.epoll.is_none()
-            && self.others == Some(0)
-            && let [one] = &self.descriptors[..]
-            && let [way @ ("read" | "write" | "accept" | "connect")] = one.ways[..]
-        {
-            self.kind = way;
-        }
-    }
-
-    /// Finds out which command a child process runs that is waited for.
-    pub fn name_child(&mut self, parent: Process) {
-        let Some(child) = self.child.filter(|&child| child > 0) else {
-            return;
-        };
-        // In another PID namespace its number is another process's here.
-        let child = Process { pid: child };
-        if child.status().is_ok_and(|one| one.parent == parent.pid) {
-            self.command = Some(child.command_line().join(" "));
-        }
-    }
-
-    /// What is waited for, where it is the kernel that tells; in words.
-    pub fn kernel_words(&self) -> Option<String> {
-        if let Some(child) = self.child {
-            return Some(match (child, &self.command) {
-                (1.., Some(command)) => format!("the end of child process {child} ({command})"),
-                (1.., None) => format!("the end of child process {child}"),
-                (-1, _) => "the end of any child process".to_owned(),
-                _ => "the end of a child process of a group".to_owned(),
-            });
-        }
-        let mut words = String::new();
-        let shown = self.descriptors.iter().take(MOST_SHOWN);
-        let shown: Vec<String> = shown.map(Descriptor::waited).collect();
-        if self.kind == "poll" || self.kind == "epoll" {
-            let whose = match self.epoll {
-                Some(epoll) => format!(" that epoll {epoll} watches"),
-                None => String::new(),
-            };
-            words = match self.others {
-                Some(others) => match others.saturating_add(self.descriptors.len() as u64) {
-                    1 => format!("one descriptor{whose}"),
-                    count => format!("any of {count} descriptors{whose}"),
-                },
-                None => format!("any descriptor{whose}"),
-            };
-            if !shown.is_empty() {
-                words.push_str(": ");
-            }
-        } else if shown.is_empty() {
-            return None;
-        }
-        words.push_str(&shown.join("; "));
-        let hidden = (self.descriptors.len() - shown.len()) as u64;
-        let hidden = hidden.saturating_add(self.others.unwrap_or(0));
-        if hidden > 0 && !shown.is_empty() {
-            words.push_str(&format!("; and {hidden} more"));
-        }
-        Some(words)
-    }
-}
-
-/// So many descriptors of one wait are shown to people.
-const MOST_SHOWN: usize = 4;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    fn told(call: &str, arguments: &[u64], told: &[&str]) -> (&'static str, Option<bool>, String) {
-        let wait = of(call, arguments, told).expect("it waits");
-        (
-            wait.kind,
-            wait.limited,
-            wait.kernel_words().unwrap_or_default(),
-        )
+    fn told(
+        call: &str,
+        arguments: &[u64],
+        descriptors: &[&str],
+    ) -> (WaitKind, Option<bool>, String) {
+        let wait = wait_in(call, arguments, descriptors).expect("it waits");
+        (wait.kind, wait.limited, wait.words())
     }
 
     #[test]
@@ -195,7 +160,7 @@ mod tests {
                 "read",
                 &[5, 0][..],
                 &["5 r pipe:[7]"][..],
-                "read",
+                WaitKind::Read,
                 None,
                 "data on pipe 5",
             ),
@@ -203,7 +168,7 @@ mod tests {
                 "poll",
                 &[9, 1, all],
                 &["5 w "],
-                "write",
+                WaitKind::Write,
                 Some(false),
                 "room to write to descriptor 5",
             ),
@@ -211,16 +176,16 @@ mod tests {
                 "poll",
                 &[9, 9, 500],
                 &["5 r ", "6 r ", "7 w ", "8  ", "9 r ", "+3"],
-                "poll",
+                WaitKind::Poll,
                 Some(true),
                 "any of 8 descriptors: data on descriptor 5; data on descriptor 6; \
-                 room to write to descriptor 7; descriptor 8; and 4 more",
+                 room to write to descriptor 7; descriptor 8; and 4 more, for a limited time",
             ),
             (
                 "select",
                 &[9, 9, 0, 0, 0],
                 &["5 p "],
-                "poll",
+                WaitKind::Poll,
                 Some(false),
                 "one descriptor: urgent data on descriptor 5",
             ),
@@ -228,7 +193,7 @@ mod tests {
                 "epoll_wait",
                 &[4, 9, 1, all],
                 &["4 e anon_inode:[eventpoll]"],
-                "epoll",
+                WaitKind::Epoll,
                 Some(false),
                 "any descriptor that epoll 4 watches",
             ),
@@ -236,7 +201,7 @@ mod tests {
                 "wait4",
                 &[70, 0],
                 &[],
-                "child",
+                WaitKind::Child,
                 None,
                 "the end of child process 70",
             ),
@@ -244,7 +209,7 @@ mod tests {
                 "wait4",
                 &[all],
                 &[],
-                "child",
+                WaitKind::Child,
                 None,
                 "the end of any child process",
             ),
@@ -252,7 +217,7 @@ mod tests {
                 "waitid",
                 &[1, 70],
                 &[],
-                "child",
+                WaitKind::Child,
                 None,
                 "the end of child process 70",
             ),
@@ -260,7 +225,7 @@ mod tests {
                 "waitid",
                 &[2, 70],
                 &[],
-                "child",
+                WaitKind::Child,
                 None,
                 "the end of a child process of a group",
             ),
@@ -268,13 +233,76 @@ mod tests {
             let expected = (kind, limited, words.to_owned());
             assert_eq!(self::told(call, arguments, extra), expected, "{call}");
         }
-        // Nonsense that a program has written.
+        // A count that makes no sense.
         let most = format!("+{}", u64::MAX);
         let (_, _, words) = self::told("select", &[1; 5], &["5 r ", "6 r ", &most]);
         assert!(words.starts_with("any of 18446744073709551615 descriptors: "));
-        assert_eq!(of("futex", &[1, 0], &[]), None);
-        assert_eq!(of("select", &[0, 0, 0, 0, 1], &[]), None);
-        assert_eq!(of("waitid", &[2, 0x8000_0000], &[]), None);
-        assert_eq!(of("poll", &[], &["5 r "]), None);
+        assert_eq!(wait_in("futex", &[1, 0], &[]), None);
+        assert_eq!(wait_in("select", &[0, 0, 0, 0, 1], &[]), None);
+        assert_eq!(wait_in("waitid", &[2, 0x8000_0000], &[]), None);
+        assert_eq!(wait_in("poll", &[], &["5 r "]), None);
+    }
+
+    #[test]
+    fn reads_what_the_kernel_says() {
+        let tasks = parse_tasks("7 70 202 0x7f 0x80\n8 80 running\n6 60 -1 0x0\n5 50 \n4\n");
+        let told = |ident: u64| {
+            let task = &tasks[&ident].task;
+            (task.number, task.call.as_deref(), task.runs)
+        };
+        assert_eq!(told(7), (70, Some("futex"), false));
+        assert_eq!(told(8), (80, None, true));
+        assert_eq!(told(6), (60, None, false));
+        assert_eq!(told(5), (50, None, false));
+        assert_eq!(tasks.len(), 4);
+        assert!(parse_tasks("").is_empty());
+        assert_eq!(call_name(100_000), "100000");
+    }
+
+    #[test]
+    fn takes_what_a_call_waits_for_to_it() {
+        let text = "7 70 0 0x5 0x7f 0x10 0x0 0x0 0x0 0x7ff 0x7f\t5 r /a\u{e9}\\011b\n8 80 202 0x1a 0x0\n9 90 202 0x1 0x0\n";
+        let known = parse_tasks(&format!("gil 0x1a\n{text}"));
+        let on_gil = |tasks: &HashMap<u64, Observed>| [7, 8, 9].map(|ident| tasks[&ident].on_gil);
+        assert_eq!(on_gil(&known), [None, Some(true), Some(false)]);
+        assert_eq!(known[&8].wait, Some(Wait::of_kind(WaitKind::Gil)));
+        let tasks = parse_tasks(text);
+        assert_eq!(on_gil(&tasks), [None; 3]);
+        let words = |ident: u64| tasks[&ident].wait.as_ref().map(Wait::words);
+        assert_eq!(words(7), Some("data on file 5 /a\u{e9}\\011b".to_owned()));
+        assert_eq!(words(8), None);
+    }
+
+    #[test]
+    fn checks_what_frames_show() {
+        let observed = |call: Option<&str>, runs| Observed {
+            task: Task {
+                number: 1,
+                call: call.map(str::to_owned),
+                runs,
+                seconds: None,
+            },
+            wait: None,
+            on_gil: None,
+        };
+        let lock = Wait::of_kind(WaitKind::Lock);
+        let limited = Wait {
+            limited: Some(true),
+            ..Wait::of_kind(WaitKind::Condition)
+        };
+        let sleep = Wait::of_kind(WaitKind::Sleep);
+        for (call, runs, agreed) in [
+            (Some("futex"), false, [true, true, false]),
+            (Some("select"), false, [false, true, true]),
+            (Some("read"), false, [false, true, false]),
+            (None, false, [true, true, true]),
+            (None, true, [false, true, false]),
+        ] {
+            let observed = observed(call, runs);
+            assert_eq!(
+                [&lock, &limited, &sleep].map(|wait| observed.agrees_with(wait)),
+                agreed
+            );
+        }
     }
 }

@@ -1,5 +1,11 @@
-//! The agent's facts: what it says of a program's threads, where more is asked for than the text of
-//! the state. `preload/src/document.rs` makes them.
+//! The state of a process: what an agent answered, as values that a report can be made of.
+//!
+//! Enters: the bytes of an answer, whoever wrote them: nothing in them is taken for granted. Leaves:
+//! [`answer::Answer`], and in it a [`State`]; [`wait_graph::WaitGraph`] finds who waits for whom in it.
+//!
+//! The format of the bytes is [`protocol::state`]; change it there. Nothing here asks the process or
+//! the kernel, and nothing here knows how a state is shown, but for short phrases such as
+//! [`wait::Wait::words`].
 
 pub mod answer;
 pub mod coroutines;
@@ -7,6 +13,7 @@ pub mod descriptor;
 pub mod frame;
 pub mod greenlets;
 pub mod kernel;
+pub mod search;
 pub mod text;
 pub mod thread;
 pub mod variables;
@@ -19,127 +26,156 @@ use std::sync::Arc;
 use crate::state::coroutines::Coroutines;
 use crate::state::frame::{Frame, Place, Stack};
 use crate::state::greenlets::Greenlets;
-use crate::state::kernel::parse_tasks;
+use crate::state::kernel::{Observed, parse_tasks};
+use crate::state::search::Search;
 use crate::state::thread::Thread;
-use crate::state::variables::Values;
+use crate::state::variables::{AllVariables, Variables};
 use crate::state::wait::{Hold, Wait};
 use protocol::marshal::{self, Value};
+use protocol::state::{self as keys, WaitKind, document, suspended};
 
-/// What there is to tell of every thread.
+/// The state of a process.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Facts {
-    /// `sys.version`.
+pub struct State {
+    /// `sys.version`; empty if it is not known.
     pub python: String,
-    /// The identifier of the thread that held the GIL when it was asked for.
+    /// The identifier of the thread that held the GIL when it was asked for, if one did.
     pub holder: Option<u64>,
     /// The threads that run Python code, by identifier.
     pub threads: Vec<Thread>,
-    /// Whether there was not room for all variables.
+    /// Whether some variables are missing because they did not fit.
     pub is_cut: bool,
-    /// What there is to tell of greenlets.
-    pub greenlets: Greenlets,
-    /// And of suspended generators.
-    pub coroutines: Coroutines,
+    /// The greenlets.
+    pub greenlets: Search<Greenlets>,
+    /// The suspended generators.
+    pub coroutines: Search<Coroutines>,
 }
 
-impl Facts {
-    /// The number of Python's version, such as 2.7.18, if it is known.
+impl State {
+    /// Python's version, such as 2.7.18, if it is known.
     pub fn version(&self) -> Option<&str> {
         self.python.split_whitespace().next()
     }
 
-    /// From the agent's words; `None` if they are not as we know them.
-    pub fn parse(words: &[u8]) -> Option<Facts> {
-        let (facts, values) = marshal::parse(words)?;
-        let mut values = Values::parse(values)?;
-        let place = |place: &Value| match place.list()? {
-            [file, function, line, source] => Some(Arc::new(Place {
-                file: file.text().unwrap_or_default(),
-                line: line.number()?,
-                function: function.text().unwrap_or_default(),
-                source: source.text().unwrap_or_default().trim().to_owned(),
-            })),
-            _ => None,
-        };
-        let places = facts.get("places")?.list()?.iter().map(place);
-        let places: Vec<Arc<Place>> = places.collect::<Option<_>>()?;
-        let Value::Text(tasks) = facts.get("tasks")? else {
+    /// Reads a document and its variables, which follow it; `None` if these bytes are none.
+    pub fn parse(bytes: &[u8]) -> Option<State> {
+        let (document, variables) = marshal::parse(bytes)?;
+        let mut variables = AllVariables::parse(variables)?;
+        let stacks = parse_stacks(&document)?;
+        let Value::Text(tasks) = document.get(document::TASKS)? else {
             return None;
         };
         let mut tasks = parse_tasks(&String::from_utf8_lossy(tasks));
-        let Value::Pairs(more) = facts.get("more")? else {
+        let Value::Pairs(details) = document.get(document::MORE)? else {
             return None;
         };
-        let suspended = facts.get("suspended")?;
-        let stacks = facts.get("stacks")?.list()?.iter();
-        let stacks = stacks.map(|calls| Some(Arc::new(frames(calls.list()?, &places)?)));
-        let stacks: Vec<Stack> = stacks.collect::<Option<_>>()?;
-        let stack = |index: &Value| stacks.get(index.number::<usize>()?).map(Arc::clone);
-        let more: HashMap<u64, &Value> = more
+        let details: HashMap<u64, &Value> = details
             .iter()
-            .filter_map(|(ident, more)| Some((ident.number()?, more)))
+            .filter_map(|(ident, details)| Some((ident.number()?, details)))
             .collect();
-        let holder = facts.get("holder")?.number().filter(|&ident| ident != 0);
-        let thread = |thread: &Value| {
-            let [ident, index] = thread.list()? else {
+        let holder = document.get(document::HOLDER)?.number();
+        let holder = holder.filter(|&ident: &u64| ident != 0);
+        let mut threads = Vec::new();
+        let mut suspended_stacks = HashMap::new();
+        for entry in document.get(document::THREADS)?.list()? {
+            let [number, index] = entry.list()? else {
                 return None;
             };
-            let ident = ident.number()?;
-            let more = |what: &str| more.get(&ident).and_then(|more| more.get(what));
-            let listed = |what: &str| more(what).and_then(Value::list).unwrap_or_default();
-            let mut task = tasks.remove(&ident);
-            let wait = more("wait").and_then(Wait::parse);
-            let wait = wait.filter(|wait| task.as_ref().is_none_or(|task| wait.agrees(task)));
-            let in_kernel = task.as_mut().and_then(|task| task.wait.take());
-            // That one had it when it was asked for, which is what is told of it.
-            let in_kernel = in_kernel.filter(|one| one.kind != "gil" || holder != Some(ident));
-            Some(Thread {
-                ident,
-                name: more("name").and_then(Value::text),
-                daemon: more("daemon").map(Value::is_true),
-                main: more("main").is_some_and(Value::is_true),
-                wait: wait.or(in_kernel),
-                holds: listed("holds").iter().filter_map(Hold::parse).collect(),
-                has: listed("has").iter().filter_map(Value::number).collect(),
-                task,
-                frames: stack(index)?,
-                variables: values.threads.remove(&ident).unwrap_or_default(),
-            })
-        };
-        // Numbers below zero are greenlets and generators.
-        let is_suspended = |one: &&Value| match one.list() {
-            Some([ident, _]) => ident.number::<i64>().is_some_and(|ident| ident < 0),
-            _ => false,
-        };
-        let numbered = |one: &Value| match one.list()? {
-            [number, index] => Some((number.number()?, stack(index)?)),
-            _ => None,
-        };
-        let all = facts.get("threads")?.list()?;
-        let numbered = all.iter().filter(is_suspended).map(numbered);
-        let numbered = numbered.collect::<Option<_>>()?;
-        let coroutines = Coroutines::parse(suspended.get("coroutines"), &numbered)?;
-        let greenlets = Greenlets::parse(suspended.get("greenlets"), &numbered)?;
-        let threads = all.iter().filter(|one| !is_suspended(one)).map(thread);
-        Some(Facts {
-            greenlets,
-            coroutines,
-            python: facts.get("python")?.text()?,
+            let number: i64 = number.number()?;
+            let stack = Arc::clone(stacks.get(index.number::<usize>()?)?);
+            let Ok(ident) = u64::try_from(number) else {
+                suspended_stacks.insert(number, stack);
+                continue;
+            };
+            threads.push(thread(
+                (ident, stack),
+                details.get(&ident).copied(),
+                tasks.remove(&ident),
+                variables.threads.remove(&ident).unwrap_or_default(),
+                holder == Some(ident),
+            ));
+        }
+        let suspended = document.get(document::SUSPENDED)?;
+        Some(State {
+            python: document.get(document::PYTHON)?.text()?,
             holder,
-            threads: threads.collect::<Option<_>>()?,
-            is_cut: values.is_cut,
+            threads,
+            is_cut: variables.is_cut,
+            greenlets: Search::parse(suspended.get(suspended::GREENLETS), |value| {
+                Greenlets::parse(value, &suspended_stacks)
+            })?,
+            coroutines: Search::parse(suspended.get(suspended::COROUTINES), |value| {
+                Coroutines::parse(value, &suspended_stacks)
+            })?,
         })
     }
 }
 
-/// A stack: indices of places, and, where it was cut, `None` and the number of frames left out.
-pub(crate) fn frames(calls: &[Value], places: &[Arc<Place>]) -> Option<Vec<Frame>> {
-    let mut frames = Vec::with_capacity(calls.len());
-    let mut calls = calls.iter();
-    while let Some(call) = calls.next() {
-        frames.push(match call {
+/// Puts together what the parts of a document say of a thread.
+fn thread(
+    (ident, frames): (u64, Stack),
+    details: Option<&Value>,
+    observed: Option<Observed>,
+    variables: Vec<Variables>,
+    held_gil: bool,
+) -> Thread {
+    let detail = |key: &str| details.and_then(|details| details.get(key));
+    let list = |key: &str| detail(key).and_then(Value::list).unwrap_or_default();
+    let wait = detail(keys::thread::WAIT).and_then(Wait::parse);
+    let wait = wait.filter(|wait| observed.as_ref().is_none_or(|it| it.agrees_with(wait)));
+    let (task, wait_in_kernel) = observed.map(|it| (it.task, it.wait)).unzip();
+    // Whoever held the GIL when it was asked for may wait for it a moment later, when the kernel was
+    // read. The earlier moment is the one that is shown.
+    let wait_in_kernel = wait_in_kernel
+        .flatten()
+        .filter(|wait| wait.kind != WaitKind::Gil || !held_gil);
+    Thread {
+        ident,
+        name: detail(keys::thread::NAME).and_then(Value::text),
+        daemon: detail(keys::thread::DAEMON).map(Value::is_true),
+        main: detail(keys::thread::MAIN).is_some_and(Value::is_true),
+        wait: wait.or(wait_in_kernel),
+        holds: list(keys::thread::HOLDS)
+            .iter()
+            .filter_map(Hold::parse)
+            .collect(),
+        may_hold: list(keys::thread::HAS)
+            .iter()
+            .filter_map(Value::number)
+            .collect(),
+        task,
+        frames,
+        variables,
+    }
+}
+
+/// All stacks of a document, each of which several threads may share.
+fn parse_stacks(document: &Value) -> Option<Vec<Stack>> {
+    let place = |place: &Value| match place.list()? {
+        [file, function, line, source] => Some(Arc::new(Place {
+            file: file.text().unwrap_or_default(),
+            line: line.number()?,
+            function: function.text().unwrap_or_default(),
+            source: source.text().unwrap_or_default().trim().to_owned(),
+        })),
+        _ => None,
+    };
+    let places = document.get(document::PLACES)?.list()?.iter().map(place);
+    let places: Vec<Arc<Place>> = places.collect::<Option<_>>()?;
+    let stacks = document.get(document::STACKS)?.list()?.iter();
+    stacks
+        .map(|stack| Some(Arc::new(parse_frames(stack.list()?, &places)?)))
+        .collect()
+}
+
+/// A stack: indices of places; `None` and a number stand for frames that were left out.
+fn parse_frames(indices: &[Value], places: &[Arc<Place>]) -> Option<Vec<Frame>> {
+    let mut frames = Vec::with_capacity(indices.len());
+    let mut indices = indices.iter();
+    while let Some(index) = indices.next() {
+        frames.push(match index {
             Value::None => {
-                let count: u64 = calls.next()?.number()?;
+                let count: u64 = indices.next()?.number()?;
                 Frame::Mark(format!("{count} frames left out"))
             }
             index => Frame::At(Arc::clone(places.get(index.number::<usize>()?)?)),
@@ -151,42 +187,93 @@ pub(crate) fn frames(calls: &[Value], places: &[Arc<Place>]) -> Option<Vec<Frame
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::kernel::named;
-    use crate::state::thread::Task;
-    #[test]
-    fn reads_what_the_kernel_says() {
-        let tasks = parse_tasks("7 70 202 0x7f 0x80\n8 80 running\n6 60 -1 0x0\n5 50 \n4\n");
-        let told = |ident: u64| {
-            let task: &Task = &tasks[&ident];
-            (task.number, task.call.as_deref(), task.runs)
-        };
-        assert_eq!(told(7), (70, Some("futex"), false));
-        assert_eq!(told(8), (80, None, true));
-        assert_eq!(told(6), (60, None, false));
-        assert_eq!(told(5), (50, None, false));
-        assert_eq!(tasks.len(), 4);
-        assert!(parse_tasks("").is_empty());
-        assert_eq!(named(100_000), "100000");
-    }
+    use protocol::marshal::MarshalWriter;
 
     #[test]
-    fn takes_what_a_call_waits_for_to_it() {
-        let text = "7 70 0 0x5 0x7f 0x10 0x0 0x0 0x0 0x7ff 0x7f\t5 r /a\u{e9}\\011b\n8 80 202 0x1a 0x0\n9 90 202 0x1 0x0\n";
-        let known = parse_tasks(&format!("gil 0x1a\n{text}"));
-        let on_gil = |tasks: &HashMap<u64, Task>| [7, 8, 9].map(|ident| tasks[&ident].on_gil);
-        assert_eq!(on_gil(&known), [None, Some(true), Some(false)]);
-        assert_eq!(known[&8].wait, Some(Wait::of_kind("gil")));
-        let tasks = parse_tasks(text);
-        assert_eq!(on_gil(&tasks), [None; 3]);
-        let words = |ident: u64| tasks[&ident].wait.as_ref().map(Wait::words);
-        assert_eq!(words(7), Some("data on file 5 /a\u{e9}\\011b".to_owned()));
-        assert_eq!(words(8), None);
-    }
-
-    #[test]
-    fn refuses_what_is_of_another_kind() {
+    fn refuses_what_is_no_document() {
         for words in [&b""[..], b"N", b"{0", b"(\0\0\0\0"] {
-            assert_eq!(Facts::parse(words), None);
+            assert_eq!(State::parse(words), None);
         }
+    }
+
+    /// A document of one thread, with identifier 7, that waits for a lock, and of one greenlet. `task`
+    /// is the thread's line of the kernel's.
+    fn document(task: &str, holder: i64) -> Vec<u8> {
+        let mut out = MarshalWriter::default();
+        out.pairs();
+        out.key(document::PYTHON);
+        out.text(b"2.7.18 (default)");
+        out.key(document::STACKS);
+        out.list(1);
+        out.list(3);
+        out.number(0);
+        out.none();
+        out.number(12);
+        out.key(document::THREADS);
+        out.list(2);
+        for number in [-16, 7] {
+            out.list(2);
+            out.number(number);
+            out.number(0);
+        }
+        out.key(document::PLACES);
+        out.list(1);
+        out.list(4);
+        out.text(b"a.py");
+        out.text(b"f");
+        out.number(3);
+        out.text(b"  x = 1\n");
+        out.key(document::MORE);
+        out.pairs();
+        out.number(7);
+        out.pairs();
+        out.key(keys::thread::NAME);
+        out.text(b"worker");
+        out.key(keys::thread::WAIT);
+        out.pairs();
+        out.key(keys::wait::FOR);
+        out.text(WaitKind::Lock.name().as_bytes());
+        out.end();
+        out.end();
+        out.end();
+        out.key(document::SUSPENDED);
+        out.none();
+        out.key(document::TASKS);
+        out.text(format!("gil 0x1a\n7 70 {task}\n").as_bytes());
+        out.key(document::HOLDER);
+        out.number(holder);
+        out.end();
+        out.finish().expect("memory")
+    }
+
+    #[test]
+    fn reads_a_document() {
+        let state = State::parse(&document("202 0x1 0x0", 0)).expect("a document");
+        assert_eq!(state.version(), Some("2.7.18"));
+        assert_eq!((state.holder, &state.greenlets), (None, &Search::NotAsked));
+        let [thread] = &state.threads[..] else {
+            panic!("the greenlet is no thread: {:?}", state.threads);
+        };
+        assert_eq!((thread.ident, thread.name.as_deref()), (7, Some("worker")));
+        let place = Place {
+            file: "a.py".to_owned(),
+            line: 3,
+            function: "f".to_owned(),
+            source: "x = 1".to_owned(),
+        };
+        let mark = Frame::Mark("12 frames left out".to_owned());
+        assert_eq!(*thread.frames, [Frame::At(Arc::new(place)), mark]);
+        assert_eq!(thread.wait, Some(Wait::of_kind(WaitKind::Lock)));
+    }
+
+    #[test]
+    fn believes_the_kernel_where_frames_are_stale() {
+        let wait = |task: &str, holder| {
+            let state = State::parse(&document(task, holder)).expect("a document");
+            state.threads[0].wait.as_ref().map(|wait| wait.kind)
+        };
+        assert_eq!(wait("running", 0), None);
+        assert_eq!(wait("202 0x1a 0x0", 0), Some(WaitKind::Gil));
+        assert_eq!(wait("202 0x1a 0x0", 7), None);
     }
 }

@@ -1,19 +1,15 @@
-//! The text of a state, read again: where the agent could not get at more, it is all there is.
+//! Reads the plain format: where the library could not take the GIL, it is all that comes.
 
 use std::sync::Arc;
 
-use crate::state::Facts;
-use crate::state::coroutines::Coroutines;
+use crate::state::State;
 use crate::state::frame::{Frame, Place};
-use crate::state::greenlets::Greenlets;
+use crate::state::search::Search;
 use crate::state::thread::Thread;
-use protocol::names::THREAD_HEADING;
+use protocol::names::{THREAD_HEADING, WALK_HEADING};
 
-/// What an answer that was read from memory begins with; the reason follows.
-const WALK_HEADING: &str = "### Read from memory, without the GIL: ";
-
-/// The text of a state, read again: why it is no more, and what it tells.
-pub fn parse(text: &str) -> (Option<String>, Facts) {
+/// Reads a text of stacks: why there is nothing but stacks, and the state.
+pub fn parse(text: &str) -> (Option<String>, State) {
     let mut note = None;
     let mut threads: Vec<Thread> = Vec::new();
     for line in text.lines() {
@@ -36,24 +32,24 @@ pub fn parse(text: &str) -> (Option<String>, Facts) {
             }
         }
     }
-    let facts = Facts {
+    let state = State {
         python: String::new(),
         holder: None,
         threads,
         is_cut: false,
-        greenlets: Greenlets::NotAsked,
-        coroutines: Coroutines::NotAsked,
+        greenlets: Search::NotAsked,
+        coroutines: Search::NotAsked,
     };
-    (note, facts)
+    (note, state)
 }
 
-/// `  File "NAME", line N, in FUNCTION`
+/// Reads `  File "NAME", line N, in FUNCTION`.
 fn read_place(line: &str) -> Option<Place> {
     let (rest, function) = line.strip_prefix("  File \"")?.rsplit_once(", in ")?;
     let (file, line) = rest.rsplit_once("\", line ")?;
     Some(Place {
         file: file.to_owned(),
-        // `?` where it could not be read.
+        // `?` if the library could not read it.
         line: line.parse().unwrap_or(0),
         function: function.to_owned(),
         source: String::new(),
@@ -64,11 +60,11 @@ fn read_place(line: &str) -> Option<Place> {
 mod tests {
     use super::*;
     #[test]
-    fn reads_a_state_again() {
+    fn reads_a_state() {
         let text = "### Read from memory, without the GIL: why\n\n\n### Thread 12:\n  \
                     File \"a \", line 1, in b\", line 7, in f\n  ... 3 frames left out ...\n  \
                     File \"x\", line ?, in g\n\n\n### Thread 13:\n\n\n... cut here ...\n";
-        let (note, facts) = parse(text);
+        let (note, state) = parse(text);
         assert_eq!(note.as_deref(), Some("why"));
         let place = |file: &str, line, function: &str| {
             Frame::At(Arc::new(Place {
@@ -80,14 +76,14 @@ mod tests {
         };
         let mark = |what: &str| Frame::Mark(what.to_owned());
         assert_eq!(
-            *facts.threads[0].frames,
+            *state.threads[0].frames,
             [
                 place("a \", line 1, in b", 7, "f"),
                 mark("3 frames left out"),
                 place("x", 0, "g"),
             ]
         );
-        assert_eq!(*facts.threads[1].frames, [mark("cut here")]);
-        assert_eq!(facts.threads.len(), 2);
+        assert_eq!(*state.threads[1].frames, [mark("cut here")]);
+        assert_eq!(state.threads.len(), 2);
     }
 }

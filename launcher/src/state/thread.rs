@@ -1,77 +1,53 @@
-//! A thread: what its frames and the kernel say of it.
+//! Threads.
 
 use crate::state::frame::Stack;
 use crate::state::variables::Variables;
 use crate::state::wait::{Hold, Wait};
 
-/// A thread.
+/// A thread that runs Python code.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Thread {
     /// Its identifier (`thread.get_ident()`).
     pub ident: u64,
-    /// What `threading` calls it, if it knows of it.
+    /// Its name in the module `threading`, if that knows it.
     pub name: Option<String>,
-    /// Whether the program ends without waiting for it; `None` if `threading` doesn't know.
+    /// Whether the program ends without waiting for it; `None` if `threading` does not know it.
     pub daemon: Option<bool>,
     /// Whether it is the main thread.
     pub main: bool,
-    /// What the kernel says of it, if it is still there.
+    /// What the kernel says of it; `None` if it has ended meanwhile.
     pub task: Option<Task>,
-    /// What it waits for, as far as its frames tell.
+    /// What it waits for, if that is known.
     pub wait: Option<Wait>,
     /// The locks that it holds for `with` blocks.
     pub holds: Vec<Hold>,
-    /// The addresses of locks that others wait for and that it has in a variable.
-    pub has: Vec<u64>,
+    /// The addresses of locks that other threads wait for and that it has in a variable: it may hold
+    /// them.
+    pub may_hold: Vec<u64>,
     /// Its stack.
     pub frames: Stack,
-    /// The variables of its frames, where they were asked for; innermost first.
+    /// The variables of its frames, innermost first; empty if they were not asked for.
     pub variables: Vec<Variables>,
 }
 
 impl Thread {
-    /// The variables of the frame that stands here in the stack.
+    /// The variables of the frame with this index in the stack.
     pub fn variables_at(&self, index: usize) -> Option<&Variables> {
         self.variables.get(self.frames.len() - 1 - index)
     }
 }
 
-/// A thread, as the kernel sees it.
+/// A thread as the kernel sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
-    /// Its number (TID), in the process's own PID namespace.
+    /// Its TID, in the process's own PID namespace.
     pub number: i32,
-    /// The name of the system call that it is in, or its number; `None` if it runs, or the kernel does
-    /// not tell.
+    /// The name of the system call that it is in, or its number; `None` if it is in none, or the kernel
+    /// does not tell.
     pub call: Option<String>,
-    /// Whether it runs, or could.
+    /// Whether it runs, or is ready to.
     pub runs: bool,
-    /// For how long it has not run, in seconds, if that is known (`idle_times.rs`).
+    /// How long it has been off the CPU, in seconds, if that is known
+    /// ([`crate::system::idle_times`]).
     pub seconds: Option<f64>,
-    /// Of one in a futex: whether that is the GIL's, if it is known.
-    pub on_gil: Option<bool>,
-    /// What that call waits for, if it is known.
-    pub wait: Option<Wait>,
-}
-
-impl Wait {
-    /// Whether what the kernel says of the thread goes with it. Its frames tell where it was when it
-    /// last ran Python code: it may have come out of that call, or only tried.
-    pub fn agrees(&self, task: &Task) -> bool {
-        match task.call.as_deref() {
-            // It sleeps and looks, over and over (threading.py, `wait`).
-            _ if self.limited == Some(true) => true,
-            _ if task.runs => false,
-            None => self.kind != "import",
-            Some("select" | "pselect6") => self.kind == "sleep",
-            // The GIL too is waited for like this. Where it is not known by whom, nothing is said of an
-            // import, which may be done with.
-            Some("futex") => match task.on_gil {
-                Some(true) => false,
-                Some(false) => self.kind != "sleep",
-                None => !matches!(self.kind, "sleep" | "import"),
-            },
-            Some(_) => false,
-        }
-    }
 }

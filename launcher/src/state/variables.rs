@@ -1,74 +1,78 @@
-//! The values of variables: what is asked for, what the agent says (`preload/src/values.rs` has how),
-//! and how it is shown.
+//! The values of variables, where `--locals` or `--globals` asks for them.
 
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// Those of one frame.
+use protocol::state::Record;
+
+/// The variables of one frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variables {
-    /// In the order in which its code names them first.
+    /// The local ones, in the order in which the code first names them.
     pub locals: Vec<Variable>,
-    /// Likewise.
+    /// The global ones that the code uses, in the same order.
     pub globals: Vec<Variable>,
 }
 
 /// A variable, or an attribute.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Variable {
-    /// Its name,
+    /// Its name.
     pub name: String,
-    /// and its value, as text.
+    /// Its value, as text.
     pub value: String,
-    /// The attributes of that, by name; none of these has any.
+    /// The attributes of the value, sorted by name. Attributes have none themselves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<Variable>,
-    /// How many of these are left out.
-    #[serde(skip_serializing_if = "is_none")]
+    /// How many attributes are left out.
+    #[serde(skip_serializing_if = "is_zero")]
     pub attributes_left_out: u64,
+    /// While reading: the number under which the value follows.
+    #[serde(skip)]
+    repr: Option<u64>,
 }
 
-fn is_none(number: &u64) -> bool {
+fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What the agent says of them.
+/// The variables of all threads.
 #[derive(Debug, Default, PartialEq)]
-pub struct Values {
-    /// By thread, the frames' of each, innermost first.
+pub struct AllVariables {
+    /// By thread identifier, the variables of each frame, innermost first.
     pub threads: HashMap<u64, Vec<Variables>>,
-    /// Whether not all has found room.
+    /// Whether some are missing because they did not fit.
     pub is_cut: bool,
 }
 
-impl Values {
-    /// From the agent's words; `None` if they are not as we know them.
-    pub fn parse(words: &[u8]) -> Option<Values> {
-        let mut values = Values::default();
-        let mut reader = Reader(words);
+impl AllVariables {
+    /// Reads [`Record`]s; `None` if these bytes are none.
+    pub fn parse(bytes: &[u8]) -> Option<AllVariables> {
+        let mut all = AllVariables::default();
+        let mut reader = Reader(bytes);
         let mut frames: Vec<Variables> = Vec::new();
         let mut thread = None;
-        let mut later: HashMap<u64, String> = HashMap::new();
+        let mut reprs: HashMap<u64, String> = HashMap::new();
         let mut is_local = true;
-        while let Some(what) = reader.byte() {
-            // The variable that stands last.
+        while let Some(letter) = reader.byte() {
             let last = frames.last_mut().and_then(|frame| match is_local {
                 true => frame.locals.last_mut(),
                 false => frame.globals.last_mut(),
             });
-            match what {
-                b'T' => {
+            let record = Record::from_letter(letter)?;
+            match record {
+                Record::Thread => {
                     let ident = reader.number()?;
                     if let Some(former) = thread.replace(ident) {
-                        values.threads.insert(former, std::mem::take(&mut frames));
+                        all.threads.insert(former, std::mem::take(&mut frames));
                     }
                 }
-                b'F' => {
+                Record::Frame => {
                     thread?;
                     frames.push(Variables::default());
                 }
-                b'L' | b'G' => {
-                    is_local = what == b'L';
+                Record::Local | Record::Global => {
+                    is_local = record == Record::Local;
                     let frame = frames.last_mut()?;
                     let variables = match is_local {
                         true => &mut frame.locals,
@@ -76,33 +80,31 @@ impl Values {
                     };
                     variables.push(reader.variable()?);
                 }
-                b'A' => last?.attributes.push(reader.variable()?),
-                b'N' => last?.attributes_left_out = reader.number()?,
-                b'R' => last?.attributes_left_out = reader.number::<u64>()?.checked_add(AWAITED)?,
-                b'r' => {
+                Record::Attribute => last?.attributes.push(reader.variable()?),
+                Record::AttributesLeftOut => last?.attributes_left_out = reader.number()?,
+                Record::ReprFollows => last?.repr = Some(reader.number()?),
+                Record::Repr => {
                     let number = reader.number()?;
-                    later.insert(number, reader.text()?);
+                    reprs.insert(number, reader.text()?);
                 }
-                b'E' => values.is_cut = true,
-                _ => return None,
+                Record::Cut => all.is_cut = true,
             }
         }
         if let Some(ident) = thread {
-            values.threads.insert(ident, frames);
+            all.threads.insert(ident, frames);
         }
-        values.settle(&mut later);
-        Some(values)
+        all.settle(&reprs);
+        Some(all)
     }
 
-    /// Puts the texts that came later where they belong, and attributes in order.
-    fn settle(&mut self, later: &mut HashMap<u64, String>) {
+    /// Puts values that followed later into their places, and sorts attributes.
+    fn settle(&mut self, reprs: &HashMap<u64, String>) {
         for frame in self.threads.values_mut().flatten() {
             for variable in frame.locals.iter_mut().chain(&mut frame.globals) {
-                if let Some(number) = variable.attributes_left_out.checked_sub(AWAITED) {
-                    variable.attributes_left_out = 0;
-                    if let Some(text) = later.get(&number) {
-                        variable.value.clone_from(text);
-                    }
+                let repr = variable.repr.take();
+                // Some never follow: the library ran out of time or room.
+                if let Some(text) = repr.and_then(|number| reprs.get(&number)) {
+                    variable.value.clone_from(text);
                 }
                 variable
                     .attributes
@@ -112,9 +114,7 @@ impl Values {
     }
 }
 
-/// From here on it is the number of a text that comes later.
-const AWAITED: u64 = 1 << 63;
-
+/// Reads the fields of records, in this machine's byte order.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
@@ -124,10 +124,10 @@ impl Reader<'_> {
         Some(byte)
     }
 
-    fn number<N: From<u64>>(&mut self) -> Option<N> {
+    fn number(&mut self) -> Option<u64> {
         let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
-        Some(u64::from_ne_bytes(*bytes).into())
+        Some(u64::from_ne_bytes(*bytes))
     }
 
     fn text(&mut self) -> Option<String> {
@@ -163,26 +163,28 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_was_taken_down() {
-        let number = |what: u8, number: u64| [&[what][..], &number.to_ne_bytes()].concat();
-        let named =
-            |what: u8, name: &str, value: &str| [vec![what], text(name), text(value)].concat();
+    fn reads_the_records() {
+        let number =
+            |what: Record, number: u64| [&[what.letter()][..], &number.to_ne_bytes()].concat();
+        let named = |what: Record, name: &str, value: &str| {
+            [vec![what.letter()], text(name), text(value)].concat()
+        };
         let words = [
-            number(b'T', 7),
+            number(Record::Thread, 7),
             b"F".to_vec(),
-            named(b'L', "a", "1"),
-            named(b'L', "b", "<x.Y at 0x1>"),
-            named(b'A', "z", "2"),
-            named(b'A', "y", "3"),
-            number(b'N', 4),
+            named(Record::Local, "a", "1"),
+            named(Record::Local, "b", "<x.Y at 0x1>"),
+            named(Record::Attribute, "z", "2"),
+            named(Record::Attribute, "y", "3"),
+            number(Record::AttributesLeftOut, 4),
             b"F".to_vec(),
-            named(b'G', "c", "<x.Y at 0x2>"),
-            number(b'R', 0),
-            number(b'T', 8),
-            [number(b'r', 0), text("itself")].concat(),
+            named(Record::Global, "c", "<x.Y at 0x2>"),
+            number(Record::ReprFollows, 0),
+            number(Record::Thread, 8),
+            [number(Record::Repr, 0), text("itself")].concat(),
             b"E".to_vec(),
         ];
-        let values = Values::parse(&words.concat()).expect("it is as we know it");
+        let values = AllVariables::parse(&words.concat()).expect("records");
         let object = Variable {
             attributes: vec![variable("y", "3"), variable("z", "2")],
             attributes_left_out: 4,
@@ -200,9 +202,9 @@ mod tests {
         assert_eq!(values.threads[&8], []);
         assert!(values.is_cut);
         let whole = words.concat();
-        assert_eq!(Values::parse(&whole[..whole.len() - 3]), None);
+        assert_eq!(AllVariables::parse(&whole[..whole.len() - 3]), None);
         for strange in [&b"F"[..], b"L", b"?", b"T"] {
-            assert_eq!(Values::parse(strange), None);
+            assert_eq!(AllVariables::parse(strange), None);
         }
     }
 }

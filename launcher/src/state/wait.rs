@@ -1,157 +1,233 @@
-//! What a thread waits for, as the objects in its frames tell, and who keeps it waiting. What its system
-//! call tells, is in [`crate::kernel_waits`].
+//! What a thread waits for.
 
 use serde::{Deserialize, Serialize};
+use std::fmt::Write;
 
 use crate::state::descriptor::Descriptor;
 use protocol::marshal::Value;
+use protocol::state::{WaitKind, wait};
 
-/// What a thread waits for.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What a thread waits for. Which fields are there depends on the kind.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Wait {
-    /// What it is: one of [`KINDS`].
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: WaitKind,
     /// The object's address (`id()`).
     pub id: Option<u64>,
-    /// Of an RLock or the import lock: the identifier of the thread that has it.
+    /// An RLock or the import lock: the identifier of the thread that holds it.
     pub owner: Option<u64>,
-    /// Of an RLock: how often that has acquired it.
+    /// An RLock: how often its owner has acquired it.
     pub count: Option<i64>,
-    /// Whether it waits for a limited time only, where that is known.
+    /// Whether the wait has a timeout, where that is known.
     pub limited: Option<bool>,
-    /// The thread whose end it waits for: its identifier,
+    /// The end of a thread: that thread's identifier.
     pub joined: Option<u64>,
-    /// and its name.
+    /// The end of a thread: that thread's name.
     pub name: Option<String>,
-    /// Of a semaphore: its value.
+    /// A semaphore: its value.
     pub value: Option<i64>,
-    /// Of a queue: how many items are in it,
+    /// A queue: the number of items in it.
     pub size: Option<i64>,
-    /// and how many may be; 0: any number.
+    /// A queue: the most items that it takes; 0 if there is no limit.
     pub most: Option<i64>,
-    /// How long it wanted to sleep, in seconds.
+    /// A sleep: its whole length, in seconds.
     pub seconds: Option<f64>,
-    /// Of descriptors: the first of them,
+    /// Descriptors: the first of them.
     pub descriptors: Vec<Descriptor>,
-    /// and how many more there are, where that is known.
+    /// Descriptors: how many more there are, where that is known.
     pub others: Option<u64>,
-    /// The epoll that watches them.
+    /// The descriptor of the epoll that watches `descriptors`.
     pub epoll: Option<i32>,
-    /// Of a child process: what `waitpid` was asked for.
+    /// A child process: what `waitpid` was called with.
     pub child: Option<i32>,
-    /// The command line of that child.
+    /// A child process: its command line.
     pub command: Option<String>,
 }
 
-/// Kinds of things that are waited for, as the agent has them, and in words.
-const KINDS: [(&str, &str); 19] = [
-    ("lock", "lock"),
-    ("rlock", "RLock"),
-    ("condition", "Condition"),
-    ("event", "Event"),
-    ("semaphore", "Semaphore"),
-    ("thread", "the end of thread"),
-    ("queue_get", "an item from Queue"),
-    ("queue_put", "room in Queue"),
-    ("queue_join", "all items to be done of Queue"),
-    ("sleep", "time to pass"),
-    ("import", "the import lock"),
-    ("gil", "the GIL"),
-    // What these wait for is told otherwise.
-    ("child", "a child process"),
-    ("read", "data"),
-    ("write", "room to write"),
-    ("accept", "a connection"),
-    ("connect", "to be connected"),
-    ("poll", "descriptors"),
-    ("epoll", "descriptors"),
-];
+/// How many descriptors of one wait are shown to people.
+const MOST_SHOWN: usize = 4;
 
 impl Wait {
-    /// One of which nothing else is known.
-    pub fn of_kind(kind: &'static str) -> Wait {
+    /// A wait of which nothing is known but its kind.
+    pub fn of_kind(kind: WaitKind) -> Wait {
         Wait {
             kind,
-            ..Wait::default()
+            id: None,
+            owner: None,
+            count: None,
+            limited: None,
+            joined: None,
+            name: None,
+            value: None,
+            size: None,
+            most: None,
+            seconds: None,
+            descriptors: Vec::new(),
+            others: None,
+            epoll: None,
+            child: None,
+            command: None,
         }
     }
 
-    /// This kind, if it is known here.
-    pub fn known(kind: &str) -> Option<&'static str> {
-        let mut kinds = KINDS.into_iter();
-        kinds.find_map(|(known, _)| (known == kind).then_some(known))
-    }
-
-    /// From the agent's words; `None` if it is of no kind that is known here.
+    /// Reads a dictionary of [`wait`]; `None` if its kind is not known here.
     pub fn parse(value: &Value) -> Option<Wait> {
-        let kind = value.get("for")?.text()?;
-        let (kind, _) = KINDS.into_iter().find(|&(known, _)| known == kind)?;
-        let number = |name| value.get(name).and_then(Value::number::<i64>);
-        let address = |name| value.get(name).and_then(Value::number::<u64>);
+        let kind = WaitKind::from_name(&value.get(wait::FOR)?.text()?)?;
+        let number = |key| value.get(key).and_then(Value::number::<i64>);
+        let address = |key| value.get(key).and_then(Value::number::<u64>);
         Some(Wait {
-            kind,
-            id: address("id"),
-            owner: address("owner"),
-            count: number("count"),
-            limited: value.get("limited").map(Value::is_true),
-            joined: address("joined").filter(|&ident| ident != 0),
-            name: value.get("name").and_then(Value::text),
-            value: number("value"),
-            size: number("size"),
-            most: number("most"),
-            seconds: number("milliseconds").map(|time| time as f64 / 1e3),
-            ..Wait::default()
+            id: address(wait::ID),
+            owner: address(wait::OWNER),
+            count: number(wait::COUNT),
+            limited: value.get(wait::LIMITED).map(Value::is_true),
+            joined: address(wait::JOINED).filter(|&ident| ident != 0),
+            name: value.get(wait::NAME).and_then(Value::text),
+            value: number(wait::VALUE),
+            size: number(wait::SIZE),
+            most: number(wait::MOST),
+            seconds: seconds(value, wait::MILLISECONDS),
+            ..Wait::of_kind(kind)
         })
     }
 
-    /// In words, without who keeps it waiting.
-    pub fn words(&self) -> String {
-        if let Some(mut words) = self.kernel_words() {
-            if self.limited == Some(true) {
-                words.push_str(", for a limited time");
-            }
-            return words;
-        }
-        let (_, what) = KINDS
-            .into_iter()
-            .find(|&(kind, _)| kind == self.kind)
-            .unwrap_or_default();
-        let mut words = what.to_owned();
-        match (self.kind, &self.name, self.id) {
-            ("thread", Some(name), _) => words.push_str(&format!(" {name:?}")),
-            (_, _, Some(id)) => words.push_str(&format!(" {id:#x}")),
-            _ => {}
-        }
-        if let Some(value) = self.value {
-            words.push_str(&format!(", whose value is {value}"));
-        }
-        if let Some(size) = self.size {
-            let most = match self.most {
-                None | Some(0) => String::new(),
-                Some(most) => format!(" of {most}"),
+    /// Narrows the kind down where the wait is for one thing on one descriptor.
+    pub fn name_by_descriptor(&mut self) {
+        if self.epoll.is_none()
+            && self.others == Some(0)
+            && let [descriptor] = &self.descriptors[..]
+            && let [way] = descriptor.ways[..]
+        {
+            self.kind = match way {
+                "read" => WaitKind::Read,
+                "write" => WaitKind::Write,
+                "accept" => WaitKind::Accept,
+                "connect" => WaitKind::Connect,
+                _ => return,
             };
-            words.push_str(&format!(", which has {size}{most}"));
         }
+    }
+
+    /// What the thread waits for, in words; who keeps it waiting is not among them.
+    pub fn words(&self) -> String {
+        let of_kernel = self.child_words().or_else(|| self.descriptor_words());
+        let mut words = of_kernel.unwrap_or_else(|| self.object_words());
         if self.limited == Some(true) {
             words.push_str(", for a limited time");
         }
         words
     }
+
+    fn object_words(&self) -> String {
+        let mut words = noun(self.kind).to_owned();
+        let _ = match (self.kind, &self.name, self.id) {
+            (WaitKind::Thread, Some(name), _) => write!(words, " {name:?}"),
+            (_, _, Some(id)) => write!(words, " {id:#x}"),
+            _ => Ok(()),
+        };
+        words.push_str(&contents(self.value, self.size, self.most));
+        words
+    }
+
+    fn child_words(&self) -> Option<String> {
+        let child = self.child?;
+        Some(match (child, &self.command) {
+            (1.., Some(command)) => format!("the end of child process {child} ({command})"),
+            (1.., None) => format!("the end of child process {child}"),
+            (-1, _) => "the end of any child process".to_owned(),
+            _ => "the end of a child process of a group".to_owned(),
+        })
+    }
+
+    fn descriptor_words(&self) -> Option<String> {
+        let mut words = String::new();
+        let shown = self.descriptors.iter().take(MOST_SHOWN);
+        let shown: Vec<String> = shown.map(Descriptor::waited).collect();
+        if self.kind == WaitKind::Poll || self.kind == WaitKind::Epoll {
+            let whose = match self.epoll {
+                Some(epoll) => format!(" that epoll {epoll} watches"),
+                None => String::new(),
+            };
+            words = match self.others {
+                Some(others) => match others.saturating_add(self.descriptors.len() as u64) {
+                    1 => format!("one descriptor{whose}"),
+                    count => format!("any of {count} descriptors{whose}"),
+                },
+                None => format!("any descriptor{whose}"),
+            };
+            if !shown.is_empty() {
+                words.push_str(": ");
+            }
+        } else if shown.is_empty() {
+            return None;
+        }
+        words.push_str(&shown.join("; "));
+        let hidden = (self.descriptors.len() - shown.len()) as u64;
+        let hidden = hidden.saturating_add(self.others.unwrap_or(0));
+        if hidden > 0 && !shown.is_empty() {
+            let _ = write!(words, "; and {hidden} more");
+        }
+        Some(words)
+    }
 }
 
-/// A lock that a thread holds, as the `with` block shows that it is in.
+/// What a semaphore or a queue has in it, in words that follow its address.
+pub(crate) fn contents(value: Option<i64>, size: Option<i64>, most: Option<i64>) -> String {
+    let mut words = String::new();
+    if let Some(value) = value {
+        let _ = write!(words, ", whose value is {value}");
+    }
+    if let Some(size) = size {
+        let _ = write!(words, ", which has {size}");
+        if let Some(most) = most.filter(|&most| most != 0) {
+            let _ = write!(words, " of {most}");
+        }
+    }
+    words
+}
+
+/// A number of milliseconds in a dictionary, in seconds.
+pub(crate) fn seconds(dictionary: &Value, key: &str) -> Option<f64> {
+    let milliseconds = dictionary.get(key)?.number::<i64>()?;
+    Some(milliseconds as f64 / 1e3)
+}
+
+/// The noun for what is waited for. Descriptors and children mostly have better words of their own.
+fn noun(kind: WaitKind) -> &'static str {
+    match kind {
+        WaitKind::Lock => "lock",
+        WaitKind::RLock => "RLock",
+        WaitKind::Condition => "Condition",
+        WaitKind::Event => "Event",
+        WaitKind::Semaphore => "Semaphore",
+        WaitKind::Thread => "the end of thread",
+        WaitKind::QueueGet => "an item from Queue",
+        WaitKind::QueuePut => "room in Queue",
+        WaitKind::QueueJoin => "all items to be done of Queue",
+        WaitKind::Sleep => "time to pass",
+        WaitKind::Import => "the import lock",
+        WaitKind::Gil => "the GIL",
+        WaitKind::Child => "a child process",
+        WaitKind::Read => "data",
+        WaitKind::Write => "room to write",
+        WaitKind::Accept => "a connection",
+        WaitKind::Connect => "to be connected",
+        WaitKind::Poll | WaitKind::Epoll => "descriptors",
+    }
+}
+
+/// A lock that a thread holds, found by the `with` block that the thread is in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hold {
-    /// The lock's address.
+    /// The lock's address (`id()`).
     pub id: u64,
-    /// The file of that block,
+    /// The file that the block stands in.
     pub file: String,
-    /// and the line in it that the thread was at.
+    /// The line that the thread is at in the block.
     pub line: i64,
 }
 
 impl Hold {
-    /// From the agent's words.
+    /// Reads an item of [`HOLDS`](protocol::state::thread::HOLDS).
     pub fn parse(value: &Value) -> Option<Hold> {
         match value.list()? {
             [id, file, line] => Some(Hold {
@@ -164,107 +240,26 @@ impl Hold {
     }
 }
 
-/// More say nothing.
-pub(crate) const MOST_CANDIDATES: usize = 20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::thread::{Task, Thread};
-    use crate::state::wait_graph::Waits;
-    fn wait(kind: &'static str, id: u64) -> Wait {
+    fn wait(kind: WaitKind, id: u64) -> Wait {
         Wait {
             id: Some(id),
             ..Wait::of_kind(kind)
         }
     }
 
-    fn thread(ident: u64, wait: Wait, holds: &[u64]) -> Thread {
-        let hold = |&id: &u64| Hold {
-            id,
-            file: String::new(),
-            line: 1,
-        };
-        Thread {
-            ident,
-            wait: Some(wait),
-            holds: holds.iter().map(hold).collect(),
-            ..Thread::default()
-        }
-    }
-
-    fn circles(threads: Vec<Thread>) -> Vec<Vec<u64>> {
-        Waits::of(&threads).deadlocks()
-    }
-
     #[test]
-    fn finds_each_circle_once() {
-        let of_three = vec![
-            thread(7, wait("lock", 1), &[3]),
-            thread(5, wait("lock", 2), &[1]),
-            thread(6, wait("lock", 3), &[2]),
-            // It waits for one of them, and is in no circle itself.
-            thread(4, wait("lock", 1), &[]),
-        ];
-        assert_eq!(circles(of_three), [[5, 6, 7]]);
-        let own = vec![thread(5, wait("lock", 1), &[1])];
-        assert_eq!(circles(own), [[5]]);
-        let mut by_owner = wait("rlock", 9);
-        by_owner.owner = Some(6);
-        let mut joins = wait("thread", 8);
-        joins.joined = Some(5);
-        let mixed = vec![
-            thread(5, by_owner.clone(), &[]),
-            thread(6, joins.clone(), &[]),
-        ];
-        assert_eq!(circles(mixed), [[5, 6]]);
-        // It will go on by itself.
-        joins.limited = Some(true);
-        let limited = vec![thread(5, by_owner, &[]), thread(6, joins, &[])];
-        assert!(circles(limited).is_empty());
-    }
-
-    #[test]
-    fn goes_by_what_the_kernel_says() {
-        let task = |call: Option<&str>, runs| Task {
-            number: 1,
-            call: call.map(str::to_owned),
-            runs,
-            seconds: None,
-            on_gil: None,
-            wait: None,
-        };
-        let lock = wait("lock", 1);
-        let limited = Wait {
-            limited: Some(true),
-            ..wait("condition", 1)
-        };
-        let sleep = wait("sleep", 1);
-        for (call, runs, agreed) in [
-            (Some("futex"), false, [true, true, false]),
-            (Some("select"), false, [false, true, true]),
-            (Some("read"), false, [false, true, false]),
-            (None, false, [true, true, true]),
-            (None, true, [false, true, false]),
-        ] {
-            let task = task(call, runs);
-            assert_eq!(
-                [&lock, &limited, &sleep].map(|wait| wait.agrees(&task)),
-                agreed
-            );
-        }
-    }
-
-    #[test]
-    fn tells_in_words() {
-        assert_eq!(wait("lock", 0x7f00).words(), "lock 0x7f00");
+    fn says_what_is_waited_for() {
+        assert_eq!(wait(WaitKind::Lock, 0x7f00).words(), "lock 0x7f00");
         let queue = Wait {
             size: Some(3),
             most: Some(3),
             limited: Some(true),
-            ..wait("queue_put", 0x10)
+            ..wait(WaitKind::QueuePut, 0x10)
         };
-        let told = "room in Queue 0x10, which has 3 of 3, for a limited time";
-        assert_eq!(queue.words(), told);
+        let words = "room in Queue 0x10, which has 3 of 3, for a limited time";
+        assert_eq!(queue.words(), words);
     }
 }

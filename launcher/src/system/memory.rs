@@ -46,3 +46,16 @@ fn copy_memory(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn reads_memory_and_reports_what_cannot_be_read() {
+        let text = b"some text of ours".to_vec();
+        let us = std::process::id() as i32;
+        let read = read_memory(us, text.as_ptr() as u64, text.len());
+        assert_eq!(read.expect("our own memory"), text);
+        assert!(read_memory(us, 0, 16).is_err());
+    }
+}

@@ -1,9 +1,11 @@
 //! What the library and the commands share: the one definition that both are built from.
 //!
-//! Enters: nothing. The crate stands on `core` and `libc`'s types alone, as the library reads it on
-//! threads that may not allocate. Leaves: names, layouts and formats. A change of meaning here takes
-//! a change of the version beside it, so that a command and a library of different versions say that
-//! they do not understand each other, instead of misreading.
+//! Enters: nothing. Leaves: names, layouts and formats. A command and a library may be of different
+//! versions: whoever changes the meaning of anything here changes the version beside it, so that they
+//! say that they do not understand each other, instead of misreading.
+//!
+//! Code that the library runs on threads that may not allocate stands here too: [`bell`], [`answer`],
+//! [`message`] and [`question`] take no memory.
 
 pub mod answer;
 pub mod bell;
@@ -11,3 +13,4 @@ pub mod marshal;
 pub mod message;
 pub mod names;
 pub mod question;
+pub mod state;

@@ -1,18 +1,18 @@
 //! Values in the format of CPython 2's `marshal` (version 0; Python/marshal.c, 2.6 and 2.7).
 //!
-//! The agent writes its state in it ([`MarshalWriter`]), without objects of Python's, so that this
-//! takes nothing but memory. The commands read it ([`parse`]), and believe nothing of it.
+//! The library writes it with [`MarshalWriter`], which makes no Python objects. The commands read it
+//! with [`parse`], which takes nothing in it for granted.
 
-/// A value. Texts stay where they were written.
+/// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     /// `None`.
     None,
     /// `True` or `False`.
     Bool(bool),
-    /// An `int`, or a `long` that is no larger than one may be.
+    /// An `int`, or a `long` of 64 bits.
     Number(i64),
-    /// A `str`; or a `unicode`, in UTF-8.
+    /// A `str`, or a `unicode` in UTF-8. The bytes stay where they are.
     Text(&'a [u8]),
     /// A tuple or a list.
     List(Vec<Value<'a>>),
@@ -20,13 +20,13 @@ pub enum Value<'a> {
     Pairs(Vec<(Value<'a>, Value<'a>)>),
 }
 
-/// Deeper values are none of the agent's.
+/// How deep values may be nested. The library's are not nested as deep.
 const DEEPEST: usize = 32;
 
-/// Nor are more in one: each takes some memory, and may have been announced by a byte.
+/// How many values one may hold in all. Each takes memory, for as little as a byte of input.
 const MOST: usize = 20_000_000;
 
-/// The value that is written here, and what is behind it; `None` if it is none.
+/// Reads a value, and returns it with the bytes behind it; `None` if these bytes are no value.
 pub fn parse(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
     let mut reader = Reader {
         rest: bytes,
@@ -38,7 +38,7 @@ pub fn parse(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
 
 struct Reader<'a> {
     rest: &'a [u8],
-    /// How many more values there may be.
+    /// How many more values may come.
     left: usize,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
         Some(*taken)
     }
 
-    /// A count, and as many bytes.
+    /// Reads a count and as many bytes.
     fn counted(&mut self) -> Option<&'a [u8]> {
         let count = usize::try_from(i32::from_le_bytes(self.take()?)).ok()?;
         let (taken, rest) = self.rest.split_at_checked(count)?;
@@ -57,10 +57,10 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    /// A `long`: the number of its digits, below zero if it is, and the digits, of 15 bits each.
+    /// Reads a `long`: the number of its digits, negative if the number is, and the digits, 15 bits each.
     fn long(&mut self) -> Option<i64> {
         let count = i32::from_le_bytes(self.take()?);
-        // So many fit.
+        // More digits than that do not fit.
         let digits = Some(count.unsigned_abs()).filter(|&digits| digits <= 8)?;
         let mut number: i128 = 0;
         for digit in 0..digits {
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
             [b's' | b'u'] => Value::Text(self.counted()?),
             [b'(' | b'['] => {
                 let count = usize::try_from(i32::from_le_bytes(self.take()?)).ok()?;
-                // Whatever is announced.
+                // The count may promise more than there is.
                 let mut values = Vec::with_capacity(count.min(1024));
                 for _ in 0..count {
                     values.push(self.value(depth)?);
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
                 let mut pairs = Vec::new();
                 while *self.rest.first()? != b'0' {
                     if pairs.is_empty() {
-                        // As many as there mostly are.
+                        // Most dictionaries have about this many.
                         pairs.reserve(6);
                     }
                     pairs.push((self.value(depth)?, self.value(depth)?));
@@ -107,19 +107,19 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// What a dictionary has under this name.
-    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+    /// The value under a key of a dictionary.
+    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
         let Value::Pairs(pairs) = self else {
             return None;
         };
-        let is_it = |key: &Value| matches!(key, Value::Text(text) if *text == name.as_bytes());
+        let is_it = |other: &Value| matches!(other, Value::Text(text) if *text == key.as_bytes());
         pairs
             .iter()
             .find(|(key, _)| is_it(key))
             .map(|(_, value)| value)
     }
 
-    /// What a tuple or list holds.
+    /// The items of a tuple or a list.
     pub fn list(&self) -> Option<&[Value<'a>]> {
         match self {
             Value::List(values) => Some(values),
@@ -127,7 +127,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A number that fits.
+    /// A number, if it fits into this type.
     pub fn number<N: TryFrom<i64>>(&self) -> Option<N> {
         match self {
             Value::Number(number) => N::try_from(*number).ok(),
@@ -135,7 +135,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A text; what in it is no text is shown as such (U+FFFD).
+    /// A text. Bytes that are not UTF-8 become U+FFFD.
     pub fn text(&self) -> Option<String> {
         match self {
             Value::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
@@ -149,16 +149,17 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Values that are written down one after the other, as long as there is memory.
+/// Writes values, one after the other. Where memory runs out, nothing is written any more, and
+/// [`MarshalWriter::finish`] says so.
 #[derive(Default)]
 pub struct MarshalWriter {
     bytes: Vec<u8>,
-    /// Whether there was no memory for some of it: then it is of no use.
+    /// Whether memory ran out: then what is written is of no use.
     is_broken: bool,
 }
 
 impl MarshalWriter {
-    /// Appends bytes as they are: a value that is written already.
+    /// Appends bytes: a value that has been marshalled elsewhere.
     pub fn raw(&mut self, more: &[u8]) {
         self.is_broken |= self.bytes.try_reserve(more.len()).is_err();
         if !self.is_broken {
@@ -166,7 +167,7 @@ impl MarshalWriter {
         }
     }
 
-    /// A number.
+    /// Appends an `int`.
     pub fn number(&mut self, number: i64) {
         match i32::try_from(number) {
             Ok(small) => self.letter(b'i', small.to_le_bytes()),
@@ -174,38 +175,43 @@ impl MarshalWriter {
         }
     }
 
-    /// A `str`; shorter than two gigabytes, as all are here.
+    /// Appends a `str`, which is shorter than 2 GiB.
     pub fn text(&mut self, text: &[u8]) {
         self.letter(b's', (text.len() as i32).to_le_bytes());
         self.raw(text);
     }
 
-    /// `True` or `False`.
+    /// Appends a key of a dictionary. Its value follows.
+    pub fn key(&mut self, key: &str) {
+        self.text(key.as_bytes());
+    }
+
+    /// Appends `True` or `False`.
     pub fn truth(&mut self, truth: bool) {
         self.raw(if truth { b"T" } else { b"F" });
     }
 
-    /// `None`.
+    /// Appends `None`.
     pub fn none(&mut self) {
         self.raw(b"N");
     }
 
-    /// A list of so many values, which follow.
+    /// Begins a list of this many values, which follow.
     pub fn list(&mut self, count: usize) {
         self.letter(b'[', (count as i32).to_le_bytes());
     }
 
-    /// A dictionary, of which a name and a value follow, over and over, until [`MarshalWriter::end`].
+    /// Begins a dictionary. Pairs of a key and a value follow, until [`MarshalWriter::end`].
     pub fn pairs(&mut self) {
         self.raw(b"{");
     }
 
-    /// See [`MarshalWriter::pairs`].
+    /// Ends a dictionary.
     pub fn end(&mut self) {
         self.raw(b"0");
     }
 
-    /// All of it; `None`, if there was no memory.
+    /// All that was written; `None` if memory ran out.
     pub fn finish(self) -> Option<Vec<u8>> {
         (!self.is_broken).then_some(self.bytes)
     }
@@ -241,12 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn leaves_what_is_behind_it() {
+    fn returns_the_bytes_behind_a_value() {
         assert_eq!(parse(b"NTF"), Some((Value::None, &b"TF"[..])));
     }
 
     #[test]
-    fn refuses_what_is_none() {
+    fn refuses_what_is_no_value() {
         let deep = b"(\x01\0\0\0".repeat(100);
         for bytes in [
             &b""[..],

@@ -1,35 +1,34 @@
-//! What a command and an agent that it has woken say to each other, over a Unix socket.
+//! Messages between a command and an agent that it wakes by a signal, over a Unix socket.
 //!
-//! The command opens a socket under a name that nobody can guess, sends the agent's waking thread
-//! a signal that tells it the number in that name, and says [`Kind::Question`]. The agent says
-//! [`Kind::Answer`], with the text. Each message is a [`Header`] and as many bytes as that says.
+//! The command listens under a name that nobody can guess, and sends the agent's waker a signal with the
+//! number in that name ([`WakeSignal`]). The agent connects. The command sends a [`Kind::Question`], the
+//! agent a [`Kind::Answer`]. Each message is a [`Header`] and as many bytes as that says.
 //!
-//! The commands include this very file (`#[path]`). The header never changes; change [`VERSION`]
-//! whenever the meaning of anything behind it does.
+//! The header never changes. Change [`VERSION`] whenever the meaning of anything behind it changes.
 
 use crate::question::LONGEST_QUESTION;
 
-/// Of what is said here.
+/// The version of these messages.
 pub const VERSION: u32 = 1;
 
-/// How every header begins.
+/// Begins every header.
 const MAGIC: [u8; 8] = *b"SLEEPER:";
 
 /// The size of a header, in bytes.
 pub const HEADER: usize = 24;
 
-/// An answer is never longer, in bytes behind its header: a length beyond this is not a length.
+/// The longest answer, in bytes behind its header. A larger length is not believed.
 pub const LONGEST_ANSWER: u64 = 1 << 32;
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The command's. What is behind the header says what is asked for: `wanted.rs`.
+    /// The command's: a [`Question`](crate::question::Question) is behind the header.
     Question = 1,
-    /// The agent's: its text, or its facts.
+    /// The agent's: text, or a state ([`crate::state`]).
     Answer = 2,
-    /// The agent's, to a question that it cannot make out: nothing is behind the header, whose
-    /// version is the agent's own.
+    /// The agent's, to a question that it does not understand: nothing is behind the header, whose
+    /// version is the agent's.
     NotUnderstood = 3,
 }
 
@@ -38,14 +37,14 @@ pub enum Kind {
 pub struct Header {
     /// The version that its sender speaks.
     pub version: u32,
-    /// What it is: a [`Kind`], if that is known here.
+    /// A [`Kind`], or a number that is not known here.
     pub kind: u32,
     /// How many bytes are behind it.
     pub length: u64,
 }
 
 impl Header {
-    /// The header of a message of ours.
+    /// The header of a message of this version.
     pub fn new(kind: Kind, length: u64) -> Header {
         Header {
             version: VERSION,
@@ -54,7 +53,7 @@ impl Header {
         }
     }
 
-    /// As it is sent. Both ends are on one machine, so numbers are in its own byte order.
+    /// The header as it is sent. Both ends are on one machine: numbers are in its byte order.
     pub fn bytes(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..8].copy_from_slice(&MAGIC);
@@ -64,7 +63,7 @@ impl Header {
         bytes
     }
 
-    /// From what was received; `None` if it is no header.
+    /// Reads a header; `None` if these bytes are none.
     pub fn parse(bytes: &[u8; HEADER]) -> Option<Header> {
         let (magic, rest) = bytes.split_first_chunk::<8>()?;
         let (version, rest) = rest.split_first_chunk()?;
@@ -76,23 +75,23 @@ impl Header {
         })
     }
 
-    /// Whether it is of this kind, and of the version that is spoken here.
+    /// Whether the message is of this kind, and of the version that is known here.
     pub fn is(&self, kind: Kind) -> bool {
         self.version == VERSION && self.kind == kind as u32
     }
 }
 
-/// What an agent hears.
+/// A message that an agent receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// A question, whose words (`wanted.rs`) are so many bytes.
+    /// A question; its text has this many bytes.
     Words(usize),
-    /// Something else, behind whose header are so many bytes.
+    /// Something else; this many bytes are behind its header.
     Unknown(usize),
 }
 
 impl Incoming {
-    /// From the header that was received; `None` if there is nobody to talk to.
+    /// Reads the header of a message; `None` if no honest command sends it.
     pub fn parse(header: &[u8; HEADER]) -> Option<Incoming> {
         let header = Header::parse(header)?;
         let length = usize::try_from(header.length).ok()?;
@@ -104,37 +103,29 @@ impl Incoming {
     }
 }
 
-/// How the facts begin: an answer that begins otherwise is text. Behind it is what CPython's
-/// `marshal` makes (version 0) of a dictionary that `document.rs` describes. Change the number whenever
-/// the meaning of anything there does.
-pub const FACTS: &[u8] = b"SLEEPER FACTS 2\n";
-
-/// The same, whatever the number.
-pub const FACTS_OF_ANY: &[u8] = b"SLEEPER FACTS ";
-
-/// The length of the text that a command hears announced; `None` if that is no answer, or one of
-/// another version.
+/// The length of the answer that a command is about to receive; `None` if this is not the header of an
+/// answer, or of another version.
 pub fn answer_length(header: &[u8; HEADER]) -> Option<u64> {
     Header::parse(header)
         .filter(|header| header.is(Kind::Answer) && header.length < LONGEST_ANSWER)
         .map(|header| header.length)
 }
 
-/// A `siginfo_t` of a queued signal (layout `_rt`, include/uapi/asm-generic/siginfo.h): how a command
-/// calls the waker.
+/// The signal with which a command calls the waker: a `siginfo_t` of a queued signal (its layout `_rt`,
+/// include/uapi/asm-generic/siginfo.h).
 #[repr(C)]
 pub struct WakeSignal {
-    /// Its number.
+    /// The signal's number.
     pub signal: i32,
     /// Unused.
     pub errno: i32,
-    /// Who sent it, or in what way; a command says `WAKE_CODE`.
+    /// How it was sent: [`WAKE_CODE`](crate::names::WAKE_CODE).
     pub code: i32,
     /// Unused.
     pub padding: i32,
     /// The sender's PID.
     pub process: i32,
-    /// The sender's user.
+    /// The sender's user ID.
     pub user: u32,
     /// The number in the name of the command's socket.
     pub value: u64,
@@ -143,11 +134,11 @@ pub struct WakeSignal {
 }
 const _: () = assert!(size_of::<WakeSignal>() == size_of::<libc::siginfo_t>());
 
-/// The address of the command's socket: a name in the abstract namespace (unix(7)), which needs no
-/// file system; and its length.
+/// The address of the command's socket, and its length. The name is in the abstract namespace (unix(7)),
+/// which needs no file system.
 pub fn socket_address(token: u64) -> (libc::sockaddr_un, libc::socklen_t) {
     const NAME: &[u8] = b"\0sleeper-agent-";
-    // SAFETY: plain numbers, for which zeroes are a value.
+    // SAFETY: all fields are plain numbers, which zero is a value of.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
     let digits =
@@ -218,7 +209,7 @@ mod tests {
     fn every_token_has_an_address_of_its_own() {
         let name = |token| {
             let (address, length) = socket_address(token);
-            let path = address.sun_path.map(|one| one as u8);
+            let path = address.sun_path.map(|byte| byte as u8);
             String::from_utf8(path[1..length as usize - 2].to_vec()).expect("text")
         };
         assert_eq!(

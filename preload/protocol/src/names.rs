@@ -1,79 +1,77 @@
-//! What the library and the commands must agree on: the one definition both are built from.
-//!
-//! The commands include this very file (`#[path]`), so it depends on nothing but `core`.
-//! Change [`ANSWER_MAGIC`] whenever [`AnswerHeader`] or the meaning of its fields changes:
-//! an older command then says that it cannot read a newer library's answer, instead of
-//! printing a wrong one.
+//! Names and numbers that both sides know: functions, threads, variables of the environment, sections.
 
 /// The C function that answers: `const char *sleeper_agent_state(void)`.
 pub const STATE_FUNCTION: &str = "sleeper_agent_state";
 
-/// Name (`comm`) of the thread that the agent parks in a process it has booted in, at most
-/// 15 bytes as Linux has it. This is the thread a debugger should call on: it holds nothing.
+/// Name (`comm`, at most 15 bytes) of the thread that the agent parks in its process. Debuggers call
+/// functions on this one, as it holds nothing.
 pub const PARKED_THREAD: &str = "sleeper-agent";
 
-/// Name (`comm`) of the thread that takes the GIL for an answer. Never call on this one.
+/// Name of the thread that takes the GIL for an answer. Debuggers must not call functions on it.
 pub const WORKER_THREAD: &str = "sleeper-worker";
 
-/// Name (`comm`) of the thread that reads source files. Never call on this one either.
+/// Name of the thread that reads files. Debuggers must not call functions on it.
 pub const READER_THREAD: &str = "sleeper-reader";
 
-/// Name (`comm`) of the thread that is woken by a signal. Never call on this one either.
+/// Name of the thread that a signal wakes. Debuggers must not call functions on it.
 pub const WAKER_THREAD: &str = "sleeper-waker";
 
-/// The names of all threads of the agent's.
+/// The names of all threads of the agent.
 pub const AGENT_THREADS: [&str; 4] = [PARKED_THREAD, WORKER_THREAD, READER_THREAD, WAKER_THREAD];
 
-/// Environment variable: the number of the signal that the waker waits for, a real-time signal. A
-/// program that uses [`SIGNAL`] itself gives it another. While the waker waits it is the only such
-/// signal that this thread does not block, as `/proc/PID/task/TID/status` shows.
+/// Environment variable: the number of the real-time signal that the waker waits for, for programs
+/// that use [`SIGNAL`] themselves. While the waker waits, it is the only real-time signal that this
+/// thread does not block, as `/proc/PID/task/TID/status` shows.
 pub const SIGNAL_VARIABLE: &str = "SLEEPER_AGENT_SIGNAL";
 
-/// The signal where [`SIGNAL_VARIABLE`] names none.
+/// The signal, if [`SIGNAL_VARIABLE`] is not set.
 pub const SIGNAL: i32 = 58;
 
-/// Environment variable: `off` leaves gdb as the only way in.
+/// Environment variable: with `off` there is no waker, and gdb is the only way in.
 pub const WAKE_VARIABLE: &str = "SLEEPER_AGENT_WAKE";
 
-/// `si_code` of a signal that a command has sent; whose value says where it listens (see
-/// `message.rs`). Numbers below zero are the users' own (sigaction(2)); none that libc sends is it.
+/// `si_code` of a signal that a command sends; its value says where the command listens (see
+/// [`crate::message`]). Codes below zero are free for programs (sigaction(2)), and libc sends none with
+/// this number.
 pub const WAKE_CODE: i32 = -0x5341;
 
-/// The library's section that holds its [`Bell`], and nothing else.
+/// The section of the library that holds its [`Bell`](crate::bell::Bell), and nothing else.
 pub const BELL_SECTION: &str = ".sleeper_agent";
 
-/// [`Bell::magic`] of a library that has been loaded and bound. Change it whenever [`Bell`] or the
-/// meaning of its fields changes.
+/// [`Bell::magic`](crate::bell::Bell::magic) of a library that is loaded and bound. The digit is the
+/// version of [`Bell`](crate::bell::Bell).
 pub const BELL_MAGIC: [u8; 8] = *b"SLEEPER4";
 
 /// How many detours there are.
 pub const DETOURS: usize = 8;
 
-/// How far one detour is from the next, in bytes.
+/// The distance from one detour to the next, in bytes.
 pub const DETOUR_SIZE: u64 = 64;
 
-/// Where a detour is entered, from its beginning, in bytes. (At its very beginning it is entered
-/// by threads whose program counter the kernel sets back, to make a system call again.)
+/// Where a debugger enters a detour, in bytes from its beginning. (The kernel sets the program counter
+/// of a thread back by two bytes to restart its system call. Such a thread enters at the beginning.)
 pub const DETOUR_ENTRY: u64 = 2;
 
-/// Environment variable: for how many seconds (a decimal number, 0.1 to 60) a request may
-/// wait for the GIL before it is answered without it.
+/// Environment variable: how many seconds (a decimal number from 0.1 to 60) a request waits for the GIL
+/// before it is answered without it.
 pub const DEADLINE_VARIABLE: &str = "SLEEPER_AGENT_DEADLINE";
 
-/// The deadline where [`DEADLINE_VARIABLE`] sets none, in seconds.
+/// The deadline if [`DEADLINE_VARIABLE`] is not set, in seconds.
 pub const DEADLINE_SECONDS: f64 = 3.0;
 
-/// The longest deadline that [`DEADLINE_VARIABLE`] may set, in seconds.
+/// The longest deadline that [`DEADLINE_VARIABLE`] can set, in seconds.
 pub const DEADLINE_LONGEST_SECONDS: f64 = 60.0;
 
-/// Environment variable: the PID that alone gets an agent (`sa-run --no-children`).
-/// In every other process the library stays dormant, and takes this variable and itself out of
-/// the environment.
+/// Environment variable: the PID of the only process that gets an agent (`sa-run --no-children`). In all
+/// others the library stays dormant, and takes this variable and itself out of the environment.
 pub const ONLY_PID_VARIABLE: &str = "SLEEPER_AGENT_ONLY_PID";
 
-/// How every block of an answer that is a thread's stack begins. An answer without such a
-/// line is one line that says why there is no state.
+/// Begins the stack of each thread in the plain format. An answer without such a line is one line that
+/// says why there is no state.
 pub const THREAD_HEADING: &str = "### Thread ";
 
-/// First eight bytes of [`AnswerHeader`].
+/// Begins an answer that was read from memory, without the GIL; the reason follows.
+pub const WALK_HEADING: &str = "### Read from memory, without the GIL: ";
+
+/// First bytes of an [`AnswerHeader`](crate::answer::AnswerHeader). The digit is its version.
 pub const ANSWER_MAGIC: [u8; 8] = *b"SLEEPER3";

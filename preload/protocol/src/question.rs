@@ -1,14 +1,15 @@
-//! What a command may ask an agent for, and how that is said: lines, each of which says one thing.
+//! Questions: what a command asks an agent for, as a text of lines, one for each thing.
 //!
-//! The commands include this very file (`#[path]`), so it depends on nothing but `core`, and takes no
-//! memory: it is also read on threads that may have none.
+//! A question has exactly one text, so that it can be told by its text ([`Question::number`]). A line
+//! that is not known here makes the whole question not understood: what a later command asks for is
+//! never ignored. Nothing here allocates, as threads without memory read questions too.
 
 use core::fmt::{self, Write};
 
-/// A question is never longer, in bytes behind its header.
+/// The longest text of a question, in bytes.
 pub const LONGEST_QUESTION: usize = 1024;
 
-/// Text in a place of its own.
+/// Text of bounded length, stored in place.
 #[derive(Clone, Copy)]
 pub struct Text<const ROOM: usize> {
     bytes: [u8; ROOM],
@@ -24,7 +25,7 @@ impl<const ROOM: usize> Text<ROOM> {
         }
     }
 
-    /// A copy; `None` if it is longer than there is room.
+    /// A copy of this text; `None` if there is no room for it.
     pub const fn of(text: &str) -> Option<Text<ROOM>> {
         let mut copy = Text::new();
         let text = text.as_bytes();
@@ -74,37 +75,38 @@ impl<const ROOM: usize> Write for Text<ROOM> {
     }
 }
 
-/// What is asked for; where nothing is said, the state's text.
+/// What is asked for. The empty question asks for the plain format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Not its text, but what the commands make all other formats of: `message::FACTS`. All else
-    /// here is a part of these.
+    /// The state ([`crate::state`]), which the commands make the other formats of, in place of the plain
+    /// format. All that follows is a part of it.
     pub facts: bool,
-    /// The stacks of suspended greenlets.
+    /// Suspended greenlets and generators.
     pub greenlets: bool,
-    /// Each frame's local variables,
+    /// The local variables of each frame.
     pub locals: bool,
-    /// and its global ones.
+    /// The global variables that each frame's code uses.
     pub globals: bool,
-    /// By their own `repr`, which is code of the program's.
+    /// The values by their own `repr`, which is the program's code.
     pub repr: bool,
-    /// How much of each value is shown: characters of it,
+    /// How many characters of each value are shown.
     pub length: u32,
-    /// items of what it contains, in all,
+    /// How many items of each value are shown, on all levels together.
     pub items: u32,
-    /// and how many levels of what contains others.
+    /// How many levels of containers within containers are shown.
     pub depth: u32,
-    /// Words, in lower case, with commas between: values of names that contain one are not shown.
+    /// Words, in lower case, separated by commas. The values of names that contain one of them are not
+    /// shown.
     pub hidden: Text<HIDDEN_ROOM>,
 }
 
-/// Longer lists of [`Question::hidden`] are refused, in bytes.
+/// The longest [`Question::hidden`], in bytes.
 pub const HIDDEN_ROOM: usize = 600;
 
-/// What [`Question::hidden`] is where nothing is said.
+/// [`Question::hidden`], unless the question says otherwise.
 pub const HIDDEN: &str = "password,passwd,passphrase,pwd,secret,token,authorization,apikey,api_key,credential,cookie,private_key,session_key";
 
-/// No number here is larger.
+/// The largest number in a question.
 pub const MOST: u32 = 1_000_000;
 
 impl Question {
@@ -123,10 +125,10 @@ impl Question {
         },
     };
 
-    /// As it is said. What there is no room for is left out, and the agent then asked for that.
+    /// The text of the question.
     pub fn words(&self) -> Text<LONGEST_QUESTION> {
         let mut words = Text::new();
-        // There is room for as much as there can be.
+        // There is room for the longest one.
         let _ = self.write(&mut words);
         words
     }
@@ -160,8 +162,7 @@ impl Question {
         Ok(())
     }
 
-    /// A number that stands for all of this: what is asked for otherwise has another. (FNV-1a, of the
-    /// words.)
+    /// A number that tells this question from others: the FNV-1a hash of its text, 64 bits.
     pub fn number(&self) -> u64 {
         let words = self.words();
         let bytes = words.as_bytes().iter();
@@ -170,7 +171,7 @@ impl Question {
         })
     }
 
-    /// Whether the value of this name is hidden.
+    /// Whether values of this name are hidden.
     pub fn hides(&self, name: &[u8]) -> bool {
         let hidden = self.hidden.as_bytes().split(|&byte| byte == b',');
         let words = hidden.map(<[u8]>::trim_ascii);
@@ -180,7 +181,7 @@ impl Question {
         })
     }
 
-    /// From what was heard; `None` if some of it is not known here.
+    /// Reads the text of a question; `None` if some of it is not known here.
     pub fn parse(words: &[u8]) -> Option<Question> {
         let mut wanted = Question::NOTHING;
         for line in core::str::from_utf8(words).ok()?.lines() {
@@ -199,7 +200,7 @@ impl Question {
                 _ => return None,
             }
         }
-        // There is one way to say it.
+        // A question has one text only.
         (wanted.words().as_bytes() == words).then_some(wanted)
     }
 }
@@ -214,7 +215,7 @@ impl Default for Question {
 mod tests {
     use super::*;
     #[test]
-    fn what_is_wanted_is_heard() {
+    fn a_question_is_read_as_it_was_written() {
         let facts = Question {
             facts: true,
             ..Question::default()
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_can_be_wanted_has_room() {
+    fn there_is_room_for_the_longest_question() {
         let longest = [b'x'; HIDDEN_ROOM];
         let hidden =
             Text::of(core::str::from_utf8(&longest).expect("text")).expect("there is room");

@@ -16,7 +16,7 @@ use crate::cpython::guarded_frame::{self, Frame};
 use crate::cpython::thread_states;
 use crate::system::futex::Instant;
 use crate::system::memory::{Lap, read_bytes};
-use protocol::names::THREAD_HEADING;
+use protocol::names::{THREAD_HEADING, WALK_HEADING};
 
 /// A bound, so that the walk of a torn stack ends.
 const MOST_FRAMES: usize = 200_000;
@@ -49,7 +49,7 @@ pub unsafe fn write_state(
 ) -> (usize, bool) {
     let mut written = 0;
     let end = Instant::now().after(LONGEST);
-    let _ = writeln!(page, "### Read from memory, without the GIL: {reason}");
+    let _ = writeln!(page, "{WALK_HEADING}{reason}");
     let whole = thread_states::for_each(python, &mut |thread| {
         if thread.frame != 0 && !threads::is_worker(thread.ident) {
             let _ = write!(page, "\n\n{THREAD_HEADING}{}:\n", thread.ident);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::agent::stage::ENDED;
-use crate::collect::snippet;
+use crate::collect::answer;
 use crate::cpython::gil::Gil;
 use crate::cpython::thread_states;
 
@@ -28,7 +28,7 @@ unsafe extern "C" fn after_finalize() {
     // `Py_Finalize` empties its list of exit functions as it calls them (Python/pythonrun.c,
     // `call_ll_exitfuncs`), so the next life has to enter this one again.
     HOOKED_EXIT.store(false, Ordering::Relaxed);
-    snippet::forget();
+    answer::forget();
     thread_states::forget();
     ENDED.store(true, Ordering::Relaxed);
 }

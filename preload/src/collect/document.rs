@@ -1,149 +1,140 @@
-//! The document that the commands make their other formats of: all that was collected, written as
-//! `marshal` would.
-//!
-//! It is a dictionary of
-//!
-//! * `python`: `sys.version`.
-//! * `stacks`: a list of stacks. A stack is a list of indices of places, outermost first; where frames
-//!   were left out it has `None`, and their number. Many threads are often in the same.
-//! * `threads`: a list of threads: their identifiers, and the indices of their stacks. Numbers below
-//!   zero are greenlets and generators.
-//! * `places`: a list of places: file, function, line, and that line's text, or `None`.
-//! * `more`: what there is to tell of threads beside that ([`crate::facts`]).
-//! * `suspended`: the same of greenlets and generators (`greenlets.py`); or `None`.
-//! * `tasks`: what the kernel says ([`crate::tasks`]).
-//! * `holder`: the identifier of the thread that held the GIL when it was asked for, or 0.
+//! The document of a state, written as `marshal` would: [`protocol::state`] says what stands in it.
 
-use crate::agent::failure::Failure;
-use crate::cpython::gil::Gil;
-use crate::cpython::object::{Object, Owned};
-use crate::inspect::objects::Objects;
-use crate::script::raised::raised;
+use crate::collect::places::Places;
+use crate::collect::stacks::{Stacks, Thread};
+use crate::files::sources::Lines;
+use crate::inspect::objects::{LONGEST, Objects};
 use crate::system::hash::Table;
 use protocol::marshal::MarshalWriter;
+use protocol::state::document;
 
-/// Makes it of what the snippet's `_collect` and `_read` have returned; nothing, if there is no thread.
-/// The objects are as `sleeper_agent.py` makes them, and nobody else knows of them.
-pub fn of(
-    gil: &mut Gil,
-    [collected, sources]: [Object; 2],
-    tasks: &[u8],
-    holder: usize,
-) -> Result<Vec<u8>, Failure> {
-    let part = |gil: &Gil, index| match gil.tuple_item(collected, index) {
-        Some(part) => Ok(part),
-        None => Err(Failure::Raised),
-    };
-    let (threads, places, more) = (part(gil, 0)?, part(gil, 1)?, part(gil, 4)?);
-    if gil.list_size(threads) == 0 {
-        return Ok(Vec::new());
-    }
-    // With greenlets it is a tuple of both.
-    let mut told = more;
-    let mut suspended = gil.none();
-    if more_is_pair(gil, more) {
-        told = gil.tuple_item(more, 0).ok_or(Failure::Raised)?;
-        suspended = gil.tuple_item(more, 1).ok_or(Failure::Raised)?;
-    }
-    // By itself and not by the module, which may have to be imported, and then another thread may
-    // hold the lock for that. It knows the kinds that are in it, and runs no code of theirs
-    // (Python/marshal.c).
-    // SAFETY: the object is alive, and the reference is new.
-    let suspended = unsafe {
-        Owned::new(
-            gil,
-            (gil.PyMarshal_WriteObjectToString)(suspended.as_ptr(), 0),
-        )
-    };
-    let suspended = suspended.ok_or_else(|| raised(gil))?;
-    let objects = Objects::known(gil).ok_or(Failure::NoModules)?;
+/// A deeper stack is cut in the middle to this many frames; the snippet does the same.
+const DEEPEST: usize = 10_000;
+
+/// Lines of source that only the interpreter could find, as they stand in the document, by the number of
+/// their place.
+pub type Sources = Table<usize, Vec<u8>>;
+
+/// Begins it, with all that is known while the threads stand still. `details` and `suspended` are values as
+/// they stand in it. `None`, with an exception set, if there is no memory.
+pub fn begin<'g>(
+    objects: Objects<'g>,
+    stacks: &Stacks<'g>,
+    threads: &[Thread<'g>],
+    (details, suspended): (&[u8], Option<&[u8]>),
+) -> Option<MarshalWriter> {
     let mut words = MarshalWriter::default();
     words.pairs();
-    words.text(b"python");
+    words.key(document::PYTHON);
     let version = objects.gil().of_sys(c"version");
     // There may have been no memory for the name.
     objects.clear_exception();
     objects.write_text(version, &mut words);
-    write_stacks(objects, threads, &mut words).ok_or(Failure::NoMemory)?;
-    words.text(b"places");
-    each(objects, places, &mut words, |index, place, words| {
+    let each = stacks.each()?;
+    words.key(document::STACKS);
+    words.list(each.len());
+    for calls in each {
+        write_stack(calls, &mut words);
+    }
+    words.key(document::THREADS);
+    words.list(threads.len());
+    for thread in threads {
+        words.list(2);
+        words.number(thread.ident);
+        words.number(thread.stack.index as i64);
+    }
+    words.key(document::MORE);
+    words.raw(details);
+    words.key(document::SUSPENDED);
+    match suspended {
+        Some(suspended) => words.raw(suspended),
+        None => words.none(),
+    }
+    Some(words)
+}
+
+/// Writes a stack, given innermost frame first.
+fn write_stack(calls: &[usize], words: &mut MarshalWriter) {
+    let half = DEEPEST / 2;
+    let (inner, left_out, outer) = match calls.len() > DEEPEST {
+        true => (
+            &calls[..half],
+            calls.len() - 2 * half,
+            &calls[calls.len() - half..],
+        ),
+        false => (calls, 0, &[][..]),
+    };
+    let numbers = |calls: &[usize], words: &mut MarshalWriter| {
+        let outermost_first = calls.iter().rev();
+        outermost_first.for_each(|&index| words.number(index as i64));
+    };
+    let mark = if left_out > 0 { 2 } else { 0 };
+    words.list(outer.len() + mark + inner.len());
+    numbers(outer, words);
+    if left_out > 0 {
+        words.none();
+        words.number(left_out as i64);
+    }
+    numbers(inner, words);
+}
+
+/// Finishes it, with the lines of source that were found in files and by the interpreter. `None` if there is
+/// no memory.
+pub fn finish(
+    mut words: MarshalWriter,
+    places: &Places,
+    (lines, missing): (&Lines, &Sources),
+    tasks: &[u8],
+    holder: usize,
+) -> Option<Vec<u8>> {
+    let mut sources: Vec<&[u8]> = Vec::new();
+    sources.try_reserve_exact(places.len()).ok()?;
+    sources.resize(places.len(), b"");
+    for (index, line) in lines.iter() {
+        sources[index] = line;
+    }
+    let cut = |text: &[u8]| text.len().min(LONGEST);
+    words.key(document::PLACES);
+    words.list(places.len());
+    for (index, place) in places.iter().enumerate() {
         words.list(4);
-        for part in [0, 1] {
-            objects.write_text(objects.tuple_item(place, part), words);
+        for text in [places.file(place), places.function(place)] {
+            words.text(&text[..cut(text)]);
         }
-        words.number(objects.number(objects.tuple_item(place, 2)));
-        objects.write_text(objects.gil().list_item(sources, index), words);
-    });
-    words.text(b"more");
-    words.raw(objects.text(told).unwrap_or(b"N"));
-    words.text(b"suspended");
-    words.raw(objects.text(suspended.object()).unwrap_or(b"N"));
-    words.text(b"tasks");
+        words.number(place.line);
+        match missing.get(&index) {
+            Some(value) => words.raw(value),
+            None => words.text(&sources[index][..cut(sources[index])]),
+        }
+    }
+    words.key(document::TASKS);
     words.text(tasks);
-    words.text(b"holder");
+    words.key(document::HOLDER);
     words.number(holder as i64);
     words.end();
-    words.finish().ok_or(Failure::NoMemory)
+    words.finish()
 }
 
-fn more_is_pair(gil: &Gil, more: Object) -> bool {
-    Objects::known(gil).is_some_and(|objects| objects.is(more, gil.PyTuple_Type))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::marshal::{Value, parse};
 
-/// Writes the stacks of all threads, each once, and which of them are the threads'; `None`, if there is
-/// no memory.
-fn write_stacks<'g>(
-    objects: Objects<'g>,
-    threads: Object<'g>,
-    words: &mut MarshalWriter,
-) -> Option<()> {
-    let pairs = || {
-        objects.gil().list_items(threads).map(|thread| {
-            let [ident, stack] = [0, 1].map(|part| objects.tuple_item(thread, part));
-            Some((ident?, stack?))
-        })
-    };
-    let mut stacks = Vec::new();
-    let mut indices = Table::default();
-    for pair in pairs() {
-        let (_, stack) = pair?;
-        indices.try_reserve(1).ok()?;
-        stacks.try_reserve(1).ok()?;
-        indices.entry(stack.address()).or_insert_with(|| {
-            stacks.push(stack);
-            stacks.len() - 1
-        });
-    }
-    words.text(b"stacks");
-    words.list(stacks.len());
-    for stack in stacks {
-        each(objects, stack, words, |_, index, words| {
-            match index == objects.none() {
-                true => words.none(),
-                false => words.number(objects.number(index)),
-            }
-        });
-    }
-    words.text(b"threads");
-    words.list(objects.list_size(threads));
-    for pair in pairs() {
-        let (ident, stack) = pair?;
-        words.list(2);
-        words.number(objects.number(ident));
-        words.number(indices[&stack.address()] as i64);
-    }
-    Some(())
-}
-
-/// Writes a list of what `write` makes of each item, and its index.
-fn each<'g>(
-    objects: Objects<'g>,
-    list: Object<'g>,
-    words: &mut MarshalWriter,
-    write: impl Fn(usize, Object<'g>, &mut MarshalWriter),
-) {
-    words.list(objects.list_size(list));
-    for (index, item) in objects.gil().list_items(list).enumerate() {
-        write(index, item, words);
+    #[test]
+    fn cuts_deep_stacks_in_the_middle() {
+        let written = |depth: usize| {
+            let calls: Vec<usize> = (0..depth).collect();
+            let mut words = MarshalWriter::default();
+            write_stack(&calls, &mut words);
+            words.finish().expect("memory")
+        };
+        let numbers = |from: usize, to: usize| (from..to).rev().map(|n| Value::Number(n as i64));
+        let expected = Value::List(numbers(0, DEEPEST).collect());
+        assert_eq!(parse(&written(DEEPEST)), Some((expected, &b""[..])));
+        let outer = numbers(DEEPEST / 2 + 7, DEEPEST + 7);
+        let inner = numbers(0, DEEPEST / 2);
+        let expected = outer.chain([Value::None, Value::Number(7)]).chain(inner);
+        let expected = Value::List(expected.collect());
+        assert_eq!(parse(&written(DEEPEST + 7)), Some((expected, &b""[..])));
     }
 }

@@ -20,7 +20,7 @@ const LARGEST_NUMBER: usize = 2048;
 /// Shows values.
 pub struct SafeRepr<'a, 'g> {
     fields: Fields<'g>,
-    wanted: &'a Question,
+    question: &'a Question,
     /// Of which types objects are.
     pub types: BuiltinTypes<'g>,
     /// For each name whether its value is hidden; names that are equal are often the same object.
@@ -40,10 +40,10 @@ pub const LONGEST_NAME: usize = 200;
 pub const DEEPEST: usize = 20;
 
 impl<'a, 'g> SafeRepr<'a, 'g> {
-    pub fn new(fields: Fields<'g>, wanted: &'a Question) -> Self {
+    pub fn new(fields: Fields<'g>, question: &'a Question) -> Self {
         Self {
             fields,
-            wanted,
+            question,
             types: BuiltinTypes::new(fields),
             secrets: Table::default(),
             end: 0,
@@ -60,7 +60,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         let hidden = match self.types.of(name).0 {
             BuiltinType::Str => {
                 let text = self.fields.bytes(name).unwrap_or_default();
-                self.wanted.hides(text)
+                self.question.hides(text)
             }
             BuiltinType::Unicode => {
                 // SAFETY: its type has just been looked at.
@@ -71,7 +71,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
                 for (index, place) in narrow.iter_mut().take(count).enumerate() {
                     *place = u8::try_from(characters.at(index)).unwrap_or(0xff);
                 }
-                self.wanted.hides(&narrow[..count.min(LONGEST_NAME)])
+                self.question.hides(&narrow[..count.min(LONGEST_NAME)])
             }
             _ => return false,
         };
@@ -83,8 +83,8 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
 
     /// Writes a value down.
     pub fn show(&mut self, object: Object<'g>, out: &mut Bytes) {
-        self.end = out.len().saturating_add(self.wanted.length as usize);
-        self.items = self.wanted.items;
+        self.end = out.len().saturating_add(self.question.length as usize);
+        self.items = self.question.items;
         self.value(Some(object), 0, out)
     }
 
@@ -232,7 +232,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         if count == 0 {
             return out.push(end.as_bytes());
         }
-        let deep = self.wanted.depth.min(DEEPEST as u32) as usize;
+        let deep = self.question.depth.min(DEEPEST as u32) as usize;
         if depth >= deep || self.path[..depth].contains(&Some(object)) || out.is_full {
             out.push(b"...");
             return out.push(end.as_bytes());

@@ -1,73 +1,18 @@
-//! What the commands make their other formats of: names of threads, what they wait for, which locks they
-//! hold, beside their stacks.
+//! What the full and JSON formats say of threads beside their stacks: their names, what they wait for,
+//! which locks they hold.
 //!
-//! On the worker, under the GIL, nobody else let run. It is made without objects of Python's but the
-//! last one, and written as `marshal` would.
+//! On the worker, under the GIL, nobody else let run. No object of Python's is made for it.
 
-use crate::agent::failure::Failure;
-use crate::collect::lock_frames::Noted;
+use crate::collect::lock_frames::LockFrames;
+use crate::collect::stacks::Thread;
 use crate::collect::waits::{Known, Wait};
-use crate::cpython::api::Methods;
-use crate::cpython::callback::method;
 use crate::cpython::gil::Gil;
-use crate::cpython::object::{Frame, Kept, Object, Owned};
+use crate::cpython::object::{Frame, Object};
 use crate::inspect::attributes;
 use crate::inspect::objects::Objects;
-use crate::script::raised::raised;
-use crate::script::undisturbed;
 use crate::system::hash::Table;
 use protocol::marshal::MarshalWriter;
-
-static METHODS: Methods<1> = Methods([method!(c"_more", more)]);
-
-/// The function that the snippet's `_collect` is given, once it has been made.
-pub static MORE: Kept = Kept::nothing();
-
-/// After `Py_Finalize`: the objects are gone.
-pub fn forget() {
-    MORE.forget();
-    attributes::forget();
-}
-
-/// Makes that function, once.
-pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
-    if !MORE.is_empty() {
-        return Ok(());
-    }
-    undisturbed::alone(gil, |gil| {
-        find_local(gil);
-        let function = gil.new_function(&METHODS.0[0]);
-        let function = function.ok_or_else(|| raised(gil))?;
-        MORE.put(gil, Some(function));
-        Ok(())
-    })
-}
-
-/// `_more(frames)`, called by the snippet: what there is to tell of each thread in a dictionary as
-/// `sys._current_frames()` returns it, by identifier, as a `str`: see [`Telling::written`]. Numbers below
-/// zero are no threads.
-fn more<'gil>(gil: &mut Gil<'gil>, frames: Object<'gil>) -> Option<Owned<'gil>> {
-    let Some(objects) = Objects::known(gil) else {
-        return gil.no_memory();
-    };
-    let mut threads = Vec::new();
-    let mut enough = true;
-    let whole = objects.for_each_stack(frames, &mut |ident, frame| {
-        let ident = objects.number(ident);
-        enough = threads.try_reserve(1).is_ok();
-        if enough && ident > 0 {
-            threads.push((ident, frame));
-        }
-        enough
-    });
-    if !whole && enough {
-        return None;
-    }
-    match enough.then(|| Telling::of(objects, &threads)?.written()) {
-        Some(Some(told)) => gil.new_str(&told),
-        _ => gil.no_memory(),
-    }
-}
+use protocol::state::{self, WaitKind};
 
 /// A lock that a thread holds for a `with` block, and where.
 struct Hold<'g> {
@@ -76,9 +21,9 @@ struct Hold<'g> {
     line: i64,
 }
 
-/// What there is to tell of a thread.
+/// The details of a thread.
 #[derive(Default)]
-struct Told<'g> {
+struct Detail<'g> {
     /// The object that `threading` has for it.
     thread: Option<Object<'g>>,
     wait: Option<Wait<'g>>,
@@ -86,40 +31,45 @@ struct Told<'g> {
     holds: std::ops::Range<usize>,
 }
 
-/// What there is to tell of all threads.
-struct Telling<'a, 'g> {
+/// The details of all threads.
+pub struct Details<'a, 'g> {
     objects: Objects<'g>,
     known: Known<'g>,
-    /// Identifiers, and innermost frames.
-    threads: &'a [(i64, Frame<'g>)],
-    noted: Noted,
-    told: Vec<Told<'g>>,
+    threads: &'a [Thread<'g>],
+    lock_frames: &'a LockFrames<Frame<'g>>,
+    /// Of each thread, in the same order.
+    details: Vec<Detail<'g>>,
     holds: Vec<Hold<'g>>,
-    /// Which threads have one of the locks that others wait for in a variable, by index and in order.
+    /// Which threads have a lock in a variable that others wait for, by index and in order.
     having: Vec<(usize, Object<'g>)>,
 }
 
 /// Every function here that returns an `Option` returns `None` if there is no memory.
-impl<'a, 'g> Telling<'a, 'g> {
-    fn of(objects: Objects<'g>, threads: &'a [(i64, Frame<'g>)]) -> Option<Self> {
-        let mut telling = Telling {
+impl<'a, 'g> Details<'a, 'g> {
+    /// Finds the details of these threads. `lock_frames` are those of their stacks.
+    pub fn of(
+        objects: Objects<'g>,
+        threads: &'a [Thread<'g>],
+        lock_frames: &'a LockFrames<Frame<'g>>,
+    ) -> Option<Self> {
+        let mut all = Details {
             objects,
             known: Known::new(objects),
             threads,
-            noted: Noted::take(objects.gil()),
-            told: Vec::new(),
+            lock_frames,
+            details: Vec::new(),
             holds: Vec::new(),
             having: Vec::new(),
         };
-        telling.told.try_reserve_exact(threads.len()).ok()?;
-        telling.told.resize_with(threads.len(), Told::default);
-        let idents = telling.name_threads()?;
+        all.details.try_reserve_exact(threads.len()).ok()?;
+        all.details.resize_with(threads.len(), Detail::default);
+        let idents = all.name_threads()?;
         for index in 0..threads.len() {
-            telling.find_holds(index)?;
+            all.find_holds(index)?;
         }
-        telling.find_waits(&idents);
-        telling.find_having()?;
-        Some(telling)
+        all.find_waits(&idents);
+        all.find_having()?;
+        Some(all)
     }
 
     /// Finds the objects that `threading` has for threads; returns the threads' identifiers by object.
@@ -128,8 +78,8 @@ impl<'a, 'g> Telling<'a, 'g> {
         let mut indices = Table::default();
         let mut idents = Table::default();
         indices.try_reserve(self.threads.len()).ok()?;
-        for (index, &(ident, _)) in self.threads.iter().enumerate() {
-            indices.insert(ident, index);
+        for (index, thread) in self.threads.iter().enumerate() {
+            indices.insert(thread.ident, index);
         }
         let active = objects.attribute(self.known.threading, b"_active");
         let Some(active) = active.and_then(|active| objects.as_dict(active)) else {
@@ -140,7 +90,7 @@ impl<'a, 'g> Telling<'a, 'g> {
             idents.try_reserve(1).ok()?;
             idents.insert(thread.address(), ident);
             if let Some(&index) = indices.get(&ident) {
-                self.told[index].thread = Some(thread);
+                self.details[index].thread = Some(thread);
             }
         }
         Some(idents)
@@ -155,10 +105,8 @@ impl<'a, 'g> Telling<'a, 'g> {
         // Conditions that it waits for.
         let mut waited: Vec<Option<Object>> = Vec::new();
         let lock_of = |condition| objects.attribute(condition, b"_Condition__lock");
-        let frames = self.noted.of(self.threads[index].1.as_ptr());
-        for &frame in frames.unwrap_or_default() {
-            // SAFETY: the stacks have just been taken down, and nobody else has run since.
-            let frame = unsafe { Frame::assume(Object::existing(frame)) };
+        let frames = self.threads[index].stack.lock_frames.clone();
+        for &frame in self.lock_frames.of(frames) {
             let code = objects.code(frame);
             if Some(code) == known.condition_wait {
                 enough &= waited.try_reserve(1).is_ok();
@@ -198,7 +146,7 @@ impl<'a, 'g> Telling<'a, 'g> {
             }
         }
         holds.truncate(kept);
-        self.told[index].holds = start..holds.len();
+        self.details[index].holds = start..holds.len();
         enough.then_some(())
     }
 
@@ -208,39 +156,42 @@ impl<'a, 'g> Telling<'a, 'g> {
             let ident = thread.and_then(|thread| idents.get(&thread.address()));
             ident.copied().unwrap_or(0)
         };
-        for (told, &(ident, frame)) in self.told.iter_mut().zip(self.threads) {
-            let wait = self.known.wait(frame, &owner);
-            let mut held = self.holds[told.holds.clone()].iter();
-            told.wait = wait.filter(|wait| match wait.kind {
+        for (detail, thread) in self.details.iter_mut().zip(self.threads) {
+            let wait = self.known.wait(thread.innermost, &owner);
+            let mut held = self.holds[detail.holds.clone()].iter();
+            detail.wait = wait.filter(|wait| match wait.kind {
                 // It has got it already.
-                "rlock" => wait.owner != ident,
+                WaitKind::RLock => wait.owner != thread.ident,
                 // Where a block begins, it has it as soon as there is the block.
-                "lock" => !(wait.begins && held.any(|hold| Some(hold.lock) == wait.thing)),
+                WaitKind::Lock => !(wait.begins && held.any(|hold| Some(hold.lock) == wait.thing)),
                 _ => true,
             });
         }
-        let imports = |told: &Told| told.wait.as_ref().is_some_and(|wait| wait.kind == "import");
-        if self.told.iter().any(imports) {
+        let imports = |detail: &Detail| {
+            let wait = detail.wait.as_ref();
+            wait.is_some_and(|wait| wait.kind == WaitKind::Import)
+        };
+        if self.details.iter().any(imports) {
             let importer = self.known.importer(self.threads);
-            for (told, &(ident, _)) in self.told.iter_mut().zip(self.threads) {
-                if imports(told) {
-                    match (
-                        &mut told.wait,
-                        importer.filter(|&importer| importer != ident),
-                    ) {
-                        (Some(wait), Some(importer)) => wait.owner = importer,
-                        (wait, _) => *wait = None,
-                    }
+            let details = self.details.iter_mut().zip(self.threads);
+            for (detail, thread) in details.filter(|(detail, _)| imports(detail)) {
+                let other = importer.filter(|&importer| importer != thread.ident);
+                match (&mut detail.wait, other) {
+                    (Some(wait), Some(importer)) => wait.owner = importer,
+                    (wait, _) => *wait = None,
                 }
             }
         }
     }
 
-    /// Finds which threads have one of the plain locks in a variable that are waited for.
+    /// Finds which threads have a plain lock in a variable that is waited for.
     fn find_having(&mut self) -> Option<()> {
         let objects = self.objects;
-        let waits = self.told.iter().filter_map(|told| told.wait.as_ref());
-        let locks = waits.filter(|wait| wait.kind == "lock");
+        let waits = self
+            .details
+            .iter()
+            .filter_map(|detail| detail.wait.as_ref());
+        let locks = waits.filter(|wait| wait.kind == WaitKind::Lock);
         let mut wanted: Vec<usize> = Vec::new();
         wanted.try_reserve_exact(locks.clone().count()).ok()?;
         wanted.extend(locks.filter_map(|wait| wait.thing).map(Object::address));
@@ -251,10 +202,10 @@ impl<'a, 'g> Telling<'a, 'g> {
         }
         let is_wanted = |object: Object| wanted.binary_search(&object.address()).is_ok();
         let mut enough = true;
-        for (index, &(_, innermost)) in self.threads.iter().enumerate() {
+        for (index, thread) in self.threads.iter().enumerate() {
             let start = self.having.len();
             let having = &mut self.having;
-            for frame in objects.frames(Some(innermost)) {
+            for frame in objects.frames(Some(thread.innermost)) {
                 // Of nearly all frames it is enough to look at this.
                 let mut here = false;
                 objects.slots(frame, &mut |value| here |= is_wanted(value));
@@ -275,33 +226,32 @@ impl<'a, 'g> Telling<'a, 'g> {
         enough.then_some(())
     }
 
-    /// A dictionary by identifier; what is not known is left out:
-    /// `{'name': …, 'daemon': …, 'main': …, 'wait': …, 'holds': [[lock, file, line]], 'has': [lock]}`
-    fn written(&self) -> Option<Vec<u8>> {
+    /// Writes what stands under [`state::document::MORE`].
+    pub fn write(&self) -> Option<Vec<u8>> {
         let objects = self.objects;
         let mut words = MarshalWriter::default();
         words.pairs();
         let main = objects.attribute(self.known.threading, b"_MainThread");
         let mut having = &self.having[..];
-        for (index, (told, &(ident, _))) in self.told.iter().zip(self.threads).enumerate() {
-            words.number(ident);
+        for (index, (detail, thread)) in self.details.iter().zip(self.threads).enumerate() {
+            words.number(thread.ident);
             words.pairs();
-            if let Some(thread) = told.thread {
-                words.text(b"name");
+            if let Some(thread) = detail.thread {
+                words.key(state::thread::NAME);
                 objects.write_text(objects.attribute(thread, b"_Thread__name"), &mut words);
-                words.text(b"daemon");
+                words.key(state::thread::DAEMON);
                 let daemon = objects.attribute(thread, b"_Thread__daemonic");
                 words.truth(objects.is_true(daemon));
-                words.text(b"main");
+                words.key(state::thread::MAIN);
                 words.truth(objects.is_of(thread, main));
             }
-            if let Some(wait) = &told.wait {
-                words.text(b"wait");
+            if let Some(wait) = &detail.wait {
+                words.key(state::thread::WAIT);
                 wait.write(objects, &mut words);
             }
-            let holds = &self.holds[told.holds.clone()];
+            let holds = &self.holds[detail.holds.clone()];
             if !holds.is_empty() {
-                words.text(b"holds");
+                words.key(state::thread::HOLDS);
                 words.list(holds.len());
                 for hold in holds {
                     words.list(3);
@@ -314,7 +264,7 @@ impl<'a, 'g> Telling<'a, 'g> {
             if count > 0 {
                 let (its, rest) = having.split_at(count);
                 having = rest;
-                words.text(b"has");
+                words.key(state::thread::HAS);
                 words.list(count);
                 for (_, lock) in its {
                     words.number(lock.address() as i64);
@@ -329,6 +279,9 @@ impl<'a, 'g> Telling<'a, 'g> {
 
 /// Finds `thread._local`, in a program that has threads.
 pub fn find_local(gil: &mut Gil) {
+    if attributes::knows_local() {
+        return;
+    }
     let local = Objects::known(gil)
         .and_then(|objects| objects.attribute(objects.module(b"thread"), b"_local"))
         .map(|local| gil.own(local));

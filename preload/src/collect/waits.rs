@@ -4,15 +4,17 @@
 
 use std::ptr;
 
+use crate::collect::stacks::Thread;
 use crate::cpython::object::{Code, Frame, Object, Owned};
 use crate::inspect::objects::Objects;
 use crate::inspect::pending_call::{PendingCalls, PythonCall, Value};
 use protocol::marshal::MarshalWriter;
+use protocol::state::{WaitKind, wait};
 
 /// What a thread waits for.
 pub struct Wait<'g> {
-    /// What it is: as the command knows it (`launcher/src/waits.rs`).
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: WaitKind,
     /// The object.
     pub thing: Option<Object<'g>>,
     /// The identifier of the thread that has it; 0: not known.
@@ -28,7 +30,7 @@ pub struct Wait<'g> {
 }
 
 impl<'g> Wait<'g> {
-    fn of(kind: &'static str, thing: Option<Object<'g>>) -> Self {
+    fn of(kind: WaitKind, thing: Option<Object<'g>>) -> Self {
         Wait {
             kind,
             thing,
@@ -43,26 +45,26 @@ impl<'g> Wait<'g> {
     /// Writes it down.
     pub fn write(&self, objects: Objects<'g>, words: &mut MarshalWriter) {
         words.pairs();
-        words.text(b"for");
-        words.text(self.kind.as_bytes());
+        words.key(wait::FOR);
+        words.text(self.kind.name().as_bytes());
         if let Some(thing) = self.thing {
-            words.text(b"id");
+            words.key(wait::ID);
             words.number(thing.address() as i64);
         }
         if self.owner != 0 {
-            words.text(b"owner");
+            words.key(wait::OWNER);
             words.number(self.owner);
         }
         if let Some(limited) = self.limited {
-            words.text(b"limited");
+            words.key(wait::LIMITED);
             words.truth(limited);
         }
         if self.name.is_some() {
-            words.text(b"name");
+            words.key(wait::NAME);
             objects.write_text(self.name, words);
         }
         for (name, number) in self.numbers.iter().filter(|(name, _)| !name.is_empty()) {
-            words.text(name.as_bytes());
+            words.key(name);
             words.number(*number);
         }
         words.end();
@@ -86,7 +88,7 @@ pub struct Known<'g> {
     pub condition_wait: Option<Code<'g>>,
     /// Codes of functions of the standard library that threads wait in, and what they wait for there.
     /// Another's in their place is not known.
-    functions: [(Option<Code<'g>>, &'static str); FUNCTIONS],
+    functions: [(Option<Code<'g>>, WaitKind); FUNCTIONS],
     sleep: Option<Object<'g>>,
     deque: Option<Object<'g>>,
 }
@@ -101,15 +103,15 @@ impl<'g> Known<'g> {
         let semaphore = of_threading(b"_Semaphore");
         let queue = objects.attribute(objects.module(b"Queue"), b"Queue");
         let functions = [
-            function(condition, b"wait", "condition"),
-            function(of_threading(b"_Event"), b"wait", "event"),
-            function(semaphore, b"acquire", "semaphore"),
-            function(rlock, b"acquire", "rlock"),
-            function(rlock, b"_acquire_restore", "rlock"),
-            function(of_threading(b"Thread"), b"join", "thread"),
-            function(queue, b"get", "queue_get"),
-            function(queue, b"put", "queue_put"),
-            function(queue, b"join", "queue_join"),
+            function(condition, b"wait", WaitKind::Condition),
+            function(of_threading(b"_Event"), b"wait", WaitKind::Event),
+            function(semaphore, b"acquire", WaitKind::Semaphore),
+            function(rlock, b"acquire", WaitKind::RLock),
+            function(rlock, b"_acquire_restore", WaitKind::RLock),
+            function(of_threading(b"Thread"), b"join", WaitKind::Thread),
+            function(queue, b"get", WaitKind::QueueGet),
+            function(queue, b"put", WaitKind::QueuePut),
+            function(queue, b"join", WaitKind::QueueJoin),
         ];
         let lock = objects.attribute(objects.module(b"thread"), b"LockType");
         Known {
@@ -126,7 +128,7 @@ impl<'g> Known<'g> {
     }
 
     /// What is waited for in the function that this frame is in.
-    fn function(&self, frame: Option<Frame<'g>>) -> Option<&'static str> {
+    fn function(&self, frame: Option<Frame<'g>>) -> Option<WaitKind> {
         let code = Some(self.objects.code(frame?));
         let mut functions = self.functions.iter();
         functions.find_map(|&(known, kind)| (known == code).then_some(kind))
@@ -141,22 +143,23 @@ impl<'g> Known<'g> {
     ) -> Option<Wait<'g>> {
         let objects = self.objects;
         match self.function(Some(frame)) {
-            Some("rlock") => {
+            Some(WaitKind::RLock) => {
                 // Where it asks its own lock, and not before or after that.
-                self.in_call(frame).filter(|asked| asked.kind == "lock")?;
+                self.in_call(frame)
+                    .filter(|asked| asked.kind == WaitKind::Lock)?;
                 let lock = objects.variable(frame, b"self");
                 let held_by = objects.attribute(lock, b"_RLock__owner");
                 let count = objects.attribute(lock, b"_RLock__count");
-                let mut wait = Wait::of("rlock", Some(lock?));
+                let mut wait = Wait::of(WaitKind::RLock, Some(lock?));
                 // 2.6 keeps the thread itself.
                 wait.owner = match objects.number(held_by) {
                     0 => owner(held_by),
                     ident => ident,
                 };
-                wait.numbers[0] = ("count", objects.number(count));
+                wait.numbers[0] = (wait::COUNT, objects.number(count));
                 Some(wait)
             }
-            Some("condition") => Some(self.in_condition(frame)),
+            Some(WaitKind::Condition) => Some(self.in_condition(frame)),
             _ => self.in_call(frame),
         }
     }
@@ -172,27 +175,27 @@ impl<'g> Known<'g> {
         for outer in objects.frames(objects.back(frame)).take(2) {
             found = found.or_else(|| {
                 let kind = self.function(Some(outer));
-                let kind = kind.filter(|&kind| kind != "condition");
+                let kind = kind.filter(|&kind| kind != WaitKind::Condition);
                 kind.map(|kind| (kind, outer))
             });
         }
-        let (kind, frame) = found.unwrap_or(("condition", frame));
+        let (kind, frame) = found.unwrap_or((WaitKind::Condition, frame));
         let thing = objects.variable(frame, b"self");
         let mut wait = Wait::of(kind, thing);
         wait.limited = Some(limited);
         let number = |name| objects.number(objects.attribute(thing, name));
         match kind {
-            "thread" => {
+            WaitKind::Thread => {
                 wait.name = objects.attribute(thing, b"_Thread__name");
-                wait.numbers[0] = ("joined", number(b"_Thread__ident"));
+                wait.numbers[0] = (wait::JOINED, number(b"_Thread__ident"));
             }
-            "semaphore" => wait.numbers[0] = ("value", number(b"_Semaphore__value")),
-            "condition" | "event" => {}
+            WaitKind::Semaphore => wait.numbers[0] = (wait::VALUE, number(b"_Semaphore__value")),
+            WaitKind::Condition | WaitKind::Event => {}
             _ => {
-                wait.numbers[0] = ("most", number(b"maxsize"));
+                wait.numbers[0] = (wait::MOST, number(b"maxsize"));
                 let items = objects.attribute(thing, b"queue");
                 if let Some(size) = objects.size(items, self.deque) {
-                    wait.numbers[1] = ("size", size);
+                    wait.numbers[1] = (wait::SIZE, size);
                 }
             }
         }
@@ -204,7 +207,7 @@ impl<'g> Known<'g> {
         let objects = self.objects;
         let call = self.calls.of(frame);
         if self.calls.imports(frame, &call) {
-            return Some(Wait::of("import", None));
+            return Some(Wait::of(WaitKind::Import, None));
         }
         let (thing, name) = call.called?;
         if objects.is_of(thing, self.locks[0])
@@ -214,7 +217,7 @@ impl<'g> Known<'g> {
             if !self.waits_for_lock(&call) {
                 return None;
             }
-            let mut wait = Wait::of("lock", thing);
+            let mut wait = Wait::of(WaitKind::Lock, thing);
             wait.begins = call.begins;
             return Some(wait);
         }
@@ -226,12 +229,12 @@ impl<'g> Known<'g> {
         if function != self.sleep || !objects.is(function, objects.PyCFunction_Type) {
             return None;
         }
-        let mut wait = Wait::of("sleep", None);
+        let mut wait = Wait::of(WaitKind::Sleep, None);
         if let Some(&Value::Known(seconds)) = call.arguments.first()
             && let Some(seconds) = objects.seconds(seconds)
         {
             let milliseconds = seconds.clamp(0.0, 1e9) * 1000.0;
-            wait.numbers[0] = ("milliseconds", milliseconds as i64);
+            wait.numbers[0] = (wait::MILLISECONDS, milliseconds as i64);
         }
         Some(wait)
     }
@@ -251,14 +254,14 @@ impl<'g> Known<'g> {
     /// the one in which the code of a module runs because it is imported. The interpreter holds the lock
     /// meanwhile (Python/import.c, PyImport_ImportModuleLevel). `None` if that is not known: a thread
     /// that reads a module's file, say, or waits in its C code, is not.
-    pub fn importer(&mut self, threads: &[(i64, Frame<'g>)]) -> Option<i64> {
+    pub fn importer(&mut self, threads: &[Thread<'g>]) -> Option<i64> {
         let objects = self.objects;
         let mut importer = None;
         if !self.import_lock_is_held() {
             return None;
         }
-        for &(ident, innermost) in threads {
-            for inner in objects.frames(Some(innermost)) {
+        for thread in threads {
+            for inner in objects.frames(Some(thread.innermost)) {
                 let [_, name] = objects.names(objects.code(inner));
                 // Not a function that a signal or the collector has called there.
                 if objects.text(name) == Some(b"<module>")
@@ -269,7 +272,7 @@ impl<'g> Known<'g> {
                         if importer.is_some() {
                             return None;
                         }
-                        importer = Some(ident);
+                        importer = Some(thread.ident);
                         break;
                     }
                 }

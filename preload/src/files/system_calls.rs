@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::io::Write;
 
 use crate::system::memory::{read, read_bytes};
+use protocol::state::{MORE, Way};
 
 /// A thread's system call, as `/proc/PID/task/TID/syscall` has it (proc_pid_syscall(5)).
 pub struct SystemCall {
@@ -67,14 +68,13 @@ impl SystemCall {
         SystemCall { number, ..self }
     }
 
-    /// Has `tell` told of each descriptor that it waits for, and in which way: letters of `r`
-    /// (something to read), `w` (room to write), `p` (something urgent), `a` (to accept), `c` (to be
-    /// connected), `e` (one that epoll watches). Returns how many more there are.
+    /// Calls `tell` with each descriptor that it waits for, and the letters of the [`Way`]s. Returns how
+    /// many more there are.
     ///
     /// Any thread: reads memory, which may not be there, or be another thread's that runs.
     fn descriptors(&self, tell: &mut dyn FnMut(i32, &str)) -> usize {
         let [first, second, ..] = self.arguments;
-        let letter = match self.number {
+        let way = match self.number {
             libc::SYS_poll | libc::SYS_ppoll => return polled(first, second, tell),
             libc::SYS_select | libc::SYS_pselect6 => return self.selected(tell),
             libc::SYS_read
@@ -83,7 +83,7 @@ impl SystemCall {
             | libc::SYS_preadv
             | libc::SYS_recvfrom
             | libc::SYS_recvmsg
-            | libc::SYS_recvmmsg => "r",
+            | libc::SYS_recvmmsg => Way::Read,
             libc::SYS_write
             | libc::SYS_writev
             | libc::SYS_pwrite64
@@ -91,13 +91,13 @@ impl SystemCall {
             | libc::SYS_sendto
             | libc::SYS_sendmsg
             | libc::SYS_sendmmsg
-            | libc::SYS_sendfile => "w",
-            libc::SYS_accept | libc::SYS_accept4 => "a",
-            libc::SYS_connect => "c",
-            libc::SYS_epoll_wait | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => "e",
+            | libc::SYS_sendfile => Way::Write,
+            libc::SYS_accept | libc::SYS_accept4 => Way::Accept,
+            libc::SYS_connect => Way::Connect,
+            libc::SYS_epoll_wait | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => Way::Epoll,
             _ => return 0,
         };
-        tell(first as i32, letter);
+        tell(first as i32, &Letters([way.letter(), 0, 0], 1));
         0
     }
 
@@ -151,9 +151,13 @@ fn polled(address: usize, count: usize, tell: &mut dyn FnMut(i32, &str)) -> usiz
 
 fn letters([read, write, urgent]: [bool; 3]) -> Letters {
     let mut letters = Letters([0; 3], 0);
-    for (letter, wanted) in [(b'r', read), (b'w', write), (b'p', urgent)] {
+    for (way, wanted) in [
+        (Way::Read, read),
+        (Way::Write, write),
+        (Way::Urgent, urgent),
+    ] {
         if wanted {
-            letters.0[letters.1] = letter;
+            letters.0[letters.1] = way.letter();
             letters.1 += 1;
         }
     }
@@ -171,9 +175,8 @@ impl std::ops::Deref for Letters {
     }
 }
 
-/// What a thread's call waits for, as `\tDESCRIPTOR LETTERS WHAT` for each, and `\t+COUNT` for those
-/// that are left out. WHAT is where `/proc/self/fd` links to; a control character in it is written as
-/// three octal digits behind a backslash.
+/// The descriptors that a thread's call waits for, as they stand behind its line in
+/// [`TASKS`](protocol::state::document::TASKS).
 ///
 /// On the reader, whose own table of descriptors is not looked at. Allocates nothing.
 pub fn describe<'a>(task: i32, call: &SystemCall, room: &'a mut Room) -> &'a [u8] {
@@ -199,7 +202,7 @@ pub fn describe<'a>(task: i32, call: &SystemCall, room: &'a mut Room) -> &'a [u8
         }
     });
     if more + untold > 0 {
-        let _ = write!(free, "\t+{}", more + untold);
+        let _ = write!(free, "\t{MORE}{}", more + untold);
     }
     let left = free.len();
     &room[..whole - left]

@@ -10,6 +10,7 @@ use crate::cpython::{find, gil_semaphore};
 use crate::files::system_calls::{self, Room, SystemCall};
 use crate::system::memory::{AT_ONCE, read, read_each};
 use crate::system::proc_file::{self, Folder};
+use protocol::state::GIL;
 
 /// Where a thread's number (TID) stands behind its identifier, the address of glibc's `struct
 /// pthread` (nptl/descr.h): it differs from version to version. 0: it is not known (yet).
@@ -43,10 +44,9 @@ fn number_at() -> Option<usize> {
     Some(at)
 }
 
-/// What the kernel says of the threads with these identifiers: for each a line of its identifier, its
-/// number, and what `/proc/PID/task/TID/syscall` has, which nobody else may be allowed to read; behind
-/// that what [`system_calls::describe`] tells of descriptors. Before them, if it is known, a line with
-/// the address that a thread waits for the GIL on. As much as there is memory for.
+/// What the kernel says of the threads with these identifiers, as the state has it under
+/// [`TASKS`](protocol::state::document::TASKS): nobody else may be allowed to read
+/// `/proc/PID/task/TID/syscall`. As much as there is memory for.
 ///
 /// On the reader, holding nothing: it reads a small file for each thread.
 ///
@@ -56,7 +56,7 @@ pub fn of(idents: &[usize], own: bool) -> Vec<u8> {
     if let Some(gil) = find::found().and_then(gil_semaphore::semaphore)
         && text.try_reserve(32).is_ok()
     {
-        let _ = writeln!(text, "gil {gil:#x}");
+        let _ = writeln!(text, "{GIL} {gil:#x}");
     }
     let Some(number_at) = number_at() else {
         return text;

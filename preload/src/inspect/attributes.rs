@@ -17,6 +17,11 @@ pub fn keep_local<'gil>(gil: &mut Gil<'gil>, local: Option<Owned<'gil>>) {
     LOCAL.put(gil, local);
 }
 
+/// Whether it is kept.
+pub fn knows_local() -> bool {
+    !LOCAL.is_empty()
+}
+
 /// After `Py_Finalize`: the objects are gone.
 pub fn forget() {
     LOCAL.forget();

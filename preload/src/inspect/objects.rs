@@ -11,7 +11,7 @@ use crate::inspect::attributes;
 use protocol::marshal::MarshalWriter;
 
 /// Longer text is cut, in characters.
-const LONGEST: usize = 1000;
+pub const LONGEST: usize = 1000;
 
 /// Larger numbers are nonsense, in bits.
 const LARGEST: usize = 62;

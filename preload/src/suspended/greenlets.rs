@@ -16,6 +16,7 @@ use crate::cpython::glue::List;
 use crate::cpython::object::{Kept, Object, Owned, Type};
 use crate::cpython::thread_states;
 use crate::inspect::types::Bases;
+use crate::script::raised::raised;
 use crate::script::{compile, namespace, undisturbed};
 use crate::suspended::lookups;
 use crate::system::memory_budget;
@@ -34,12 +35,12 @@ const TEXT: &str = concat!(
     "\0"
 );
 
-/// Its function that stands for the snippet's `_collect`, once it has been compiled.
-pub static COLLECT: Kept = Kept::nothing();
+/// Its function `_find_suspended`, once it has been compiled.
+static FIND: Kept = Kept::nothing();
 
 /// After `Py_Finalize`: the objects are gone.
 pub fn forget() {
-    COLLECT.forget();
+    FIND.forget();
 }
 
 static METHODS: Methods<3> = Methods([
@@ -50,10 +51,10 @@ static METHODS: Methods<3> = Methods([
 
 /// Compiles the Python half, once. The layout of frames is known.
 pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
-    if !COLLECT.is_empty() {
+    if !FIND.is_empty() {
         return Ok(());
     }
-    let functions = [(c"_collect_with_greenlets", &COLLECT)];
+    let functions = [(c"_find_suspended", &FIND)];
     let add = |gil: &mut Gil, namespace: Object| {
         lookups::put_in(gil, namespace)?;
         namespace::put_methods(gil, namespace, &METHODS.0)
@@ -62,6 +63,50 @@ pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
     undisturbed::alone(gil, |gil| {
         compile::compile(gil, (TEXT, c"greenlets.py"), &modules, add, &functions)
     })
+}
+
+/// Suspended greenlets and generators.
+pub struct Suspended<'gil> {
+    /// Their innermost frames in a dictionary, by numbers below zero.
+    pub frames: Owned<'gil>,
+    /// Their details, as they stand in the document of a state.
+    pub details: Vec<u8>,
+}
+
+impl<'gil> Suspended<'gil> {
+    /// Finds them, after [`prepare`], while nobody else can run. `frames` has the innermost frames of threads,
+    /// as `sys._current_frames()` returns them.
+    pub fn find(gil: &mut Gil<'gil>, frames: Object) -> Result<Self, Failure> {
+        let frames = gil.own(frames);
+        // An `except` clause of its leaves out what makes no sense.
+        let found = undisturbed::keeping_exc_info(gil, |gil| gil.call(&FIND, [Some(frames)]));
+        let found = found.ok_or_else(|| raised(gil))?;
+        let taken_apart = || {
+            let part = |index| gil.tuple_item(found.object(), index);
+            let details = written(gil, part(1)?)?;
+            Some((gil.own(part(0)?), details))
+        };
+        let (frames, details) = taken_apart().ok_or_else(|| raised(gil))?;
+        Ok(Suspended { frames, details })
+    }
+}
+
+/// An object as `marshal` writes it: by C code of the interpreter's, which knows the types in it and runs no
+/// code of theirs (Python/marshal.c). (The module may have to be imported, and then another thread may hold
+/// the import lock.) `None`, with an exception set, if there is no memory.
+fn written(gil: &Gil, object: Object) -> Option<Vec<u8>> {
+    // SAFETY: the object is alive, and the reference is new.
+    let text = unsafe {
+        let text = (gil.PyMarshal_WriteObjectToString)(object.as_ptr(), 0);
+        Owned::new(gil, text)?
+    };
+    let bytes = gil.bytes(text.object())?;
+    let mut copy = Vec::new();
+    if copy.try_reserve_exact(bytes.len()).is_err() {
+        return gil.no_memory();
+    }
+    copy.extend_from_slice(bytes);
+    Some(copy)
 }
 
 /// How many classes, and codes of functions, there may be.
@@ -207,4 +252,121 @@ fn thread_dictionaries<'gil>(gil: &mut Gil<'gil>, _: [Object; 0]) -> Option<Owne
         whole.is_some()
     });
     list.finish().filter(|_| whole.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::state::*;
+    use std::collections::BTreeSet;
+
+    const GREENLETS: &str = include_str!("greenlets.py");
+    const GREENLET_WAITS: &str = include_str!("greenlet_waits.py");
+    const GENERATORS: &str = include_str!("generators.py");
+    const GENERATOR_WAITS: &str = include_str!("generator_waits.py");
+
+    /// The words in quotes that stand here, each with the text behind it.
+    fn quoted(text: &str) -> impl Iterator<Item = (&str, &str)> {
+        let quotes = text.match_indices('\'');
+        quotes.filter_map(|(at, _)| {
+            let (word, rest) = text[at + 1..].split_once('\'')?;
+            let is_word = |one: char| one.is_ascii_alphanumeric() || one == '_';
+            (!word.is_empty() && word.chars().all(is_word)).then_some((word, rest))
+        })
+    }
+
+    /// The words in quotes that directly follow this.
+    fn following<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
+        let rests = text.match_indices(before);
+        let rests = rests.map(|(at, _)| text[at + before.len()..].trim_start());
+        let words = rests.filter(|rest| rest.starts_with('\''));
+        words
+            .filter_map(|rest| quoted(rest).next())
+            .map(|(word, _)| word)
+            .collect()
+    }
+
+    /// A table of the text, from its name to its end.
+    fn table<'a>(text: &'a str, name: &str, end: &str) -> &'a str {
+        let start = format!("\n{name} = ");
+        let (_, rest) = text.split_once(&start).expect("the table");
+        rest.split_once(end).expect("its end").0
+    }
+
+    /// The last words of a table's rows.
+    fn last_words<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+        // The last row ends without one.
+        let rows = table(text, name, "'))").split_inclusive("'),");
+        let words = rows.map(|row| row.trim_end_matches("'),").rsplit('\'').next());
+        words.flatten().collect()
+    }
+
+    /// The keys that a text gives to dictionaries, without those of its tables.
+    fn keys(text: &str) -> BTreeSet<&str> {
+        let tables: Vec<&str> = ["_METHODS", "_CONTENTS"]
+            .into_iter()
+            .filter(|name| text.contains(&format!("\n{name} = {{")))
+            .map(|name| table(text, name, "}"))
+            .collect();
+        let is_in_table = |word: &str| {
+            let start = word.as_ptr();
+            let mut tables = tables.iter().map(|table| table.as_bytes().as_ptr_range());
+            tables.any(|table| table.contains(&start))
+        };
+        // A colon may also end a condition.
+        let is_compared = |word: &str| {
+            let at = word.as_ptr() as usize - text.as_ptr() as usize;
+            text[..at - 1].ends_with("= ")
+        };
+        let is_key = |word: &str, rest: &str| match rest.starts_with(':') {
+            true => !is_compared(word) && !is_in_table(word),
+            false => rest.starts_with("] = "),
+        };
+        quoted(text)
+            .filter(|(word, rest)| is_key(word, rest))
+            .map(|(word, _)| word)
+            .collect()
+    }
+
+    fn set<'a>(words: &[&[&'a str]]) -> BTreeSet<&'a str> {
+        words.concat().into_iter().collect()
+    }
+
+    #[test]
+    fn the_texts_write_the_keys_of_the_state() {
+        let of_greenlets = [suspended::ALL, greenlets::ALL, greenlet::ALL];
+        let of_generators = [coroutines::ALL, chain::ALL, &[coroutine_wait::FOR]];
+        assert_eq!(keys(GREENLETS), set(&of_greenlets));
+        assert_eq!(keys(GREENLET_WAITS), set(&[greenlet_wait::ALL]));
+        assert_eq!(keys(GENERATORS), set(&of_generators));
+        assert_eq!(keys(GENERATOR_WAITS), set(&[coroutine_wait::ALL]));
+    }
+
+    #[test]
+    fn the_texts_write_the_kinds_of_the_state() {
+        let said = |text| [following(text, "'for': "), following(text, "['for'] = ")].concat();
+        // What stands between greenlets and what they wait for; and what is told as a timeout.
+        let of = |words: &[Vec<&'static str>], own: &str| -> BTreeSet<&str> {
+            let words = words.concat().into_iter();
+            words.filter(|&word| word != own).collect()
+        };
+        let in_greenlets = [
+            said(GREENLET_WAITS),
+            last_words(GREENLET_WAITS, "_GEVENT"),
+            last_words(GREENLET_WAITS, "_FUNCTIONS"),
+        ];
+        let kinds = GreenletWaitKind::ALL.iter().map(|kind| kind.name());
+        assert_eq!(of(&in_greenlets, "waiter"), kinds.collect());
+        let in_generators = [
+            said(GENERATORS),
+            said(GENERATOR_WAITS),
+            following(GENERATOR_WAITS, "== 'tornado' and "),
+            following(GENERATOR_WAITS, "'future' or "),
+            last_words(GENERATOR_WAITS, "_HOLDERS"),
+        ];
+        let kinds = CoroutineWaitKind::ALL.iter().map(|kind| kind.name());
+        assert_eq!(of(&in_generators, "timer"), kinds.collect());
+        let libraries = CoroutineLibrary::ALL.iter().map(|library| library.name());
+        let in_generators: BTreeSet<&str> = following(GENERATORS, "_Driven(").into_iter().collect();
+        assert_eq!(in_generators, libraries.collect());
+    }
 }

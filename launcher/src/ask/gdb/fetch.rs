@@ -132,3 +132,55 @@ pub fn wait(
 fn gone_or(target: &Target, error: &io::Error) -> Trouble {
     target::vanished(target).unwrap_or_else(|| unreadable(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::names::ANSWER_MAGIC;
+    fn in_memory(magic: &[u8; 8], length: u64, text: &[u8]) -> Vec<u8> {
+        let (number, question) = (7_u64, 9);
+        let rest = [length, number, question].map(u64::to_ne_bytes).concat();
+        [magic, &rest[..], text].concat()
+    }
+
+    #[test]
+    fn notices_that_an_answer_was_replaced() {
+        let memory = in_memory(&ANSWER_MAGIC, 5, b"hello\0");
+        let seen = |number| Seen {
+            listens: true,
+            rung: 1,
+            answered: 1,
+            text: memory.as_ptr() as u64 + 32,
+            number,
+            detours: 0,
+            asked: 0,
+            question: 0,
+        };
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        assert!(matches!(fetch_numbered(us, seen(7)), Fetched::Text(text, 9) if text == b"hello"));
+        assert!(matches!(fetch_numbered(us, seen(8)), Fetched::Replaced));
+        let nowhere = Seen { text: 8, ..seen(7) };
+        assert!(matches!(fetch_numbered(us, nowhere), Fetched::Replaced));
+    }
+
+    #[test]
+    fn tells_whose_answer_it_is() {
+        let state = Question::default();
+        let facts = Question {
+            facts: true,
+            ..state
+        };
+        let locals = Question {
+            locals: true,
+            ..facts
+        };
+        let all = [state, facts, locals];
+        for (index, wanted) in all.into_iter().enumerate() {
+            let whose = all.map(|one| is_for(one.number(), wanted));
+            assert_eq!(whose, [0, 1, 2].map(|one| one == index));
+            assert!(is_for(0, wanted));
+        }
+    }
+}
