@@ -1,32 +1,32 @@
-"""Tells what every thread of this program is doing.
+"""Shows what every thread of this program is doing.
 
-Importing this module wakes nothing and changes nothing: the agent sleeps until
-it is asked, by `sleeper_agent_activate PID`, by gdb, or from Python:
+Importing this module changes nothing: the agent sleeps until it is asked, by
+`sleeper_agent_activate PID`, by gdb, or from Python:
 
     >>> import sleeper_agent
     >>> print sleeper_agent._get_state_info()
 
 A program started under `sa-run`, or with libsleeper.so in LD_PRELOAD, needs no
-import at all: the library carries the text of this very file and runs the same
-functions. Valid on Python 2.6 and 2.7.
+import: the library carries the text of this file and runs the same functions.
+For Python 2.6 and 2.7.
 """
 
-# The library that carries this text has put both names in place already: an
-# import statement waits for the import lock, and a program that hangs while
-# importing is one that people ask about.
+# Where the library runs this text it has put both modules in place: an import
+# statement waits for the import lock, and people also ask about programs that hang
+# while importing.
 if __name__ != '_sleeper_agent_carried':
     import linecache
     import sys
 
 # Marks the frames of the agent itself, in every copy of this text.
 _SLEEPER_AGENT = True
-# A program's globals may be of a class with ideas of its own about `in`.
+# A program's globals may be of a class that redefines `in`.
 _holds = dict.__contains__
 
 # A deeper stack is cut in the middle to this many frames.
 _DEEPEST = 10000
 
-# All but the tabulator, which belongs to source lines as they are written.
+# All but the tab, which source lines have.
 _CONTROLS = (
     '\x00\x01\x02\x03\x04\x05\x06\x07\x08\n\x0b\x0c\r\x0e\x0f'
     '\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f'
@@ -38,38 +38,39 @@ def _get_state_info():
 
     For each thread, by identifier: `### Thread IDENT:` and a newline, then the
     frames as traceback.format_stack prints them, outermost first; two newlines
-    stand between threads. The frames of the agent itself are left out.
+    stand between threads. The agent's own frames are left out.
     """
-    collected = _collect()
-    return _compose(collected, _read(collected))
+    threads, places, order, path = _collect()
+    return _compose(threads, places, _read(places, order))
 
 
-def _collect(frames=None, more=None):
-    """Take down where each thread is; no input, no output, nothing that lets
-    another thread run. frames is what sys._current_frames() returns, which is
-    asked where none are given.
+def _collect(frames=None, stacks=None):
+    """Take down where each thread is. Does no input or output, and lets no other
+    thread run. frames is a dictionary such as sys._current_frames() returns; that
+    function is asked where none is given. stacks is a function to use in place of
+    _stacks.
 
-    Returns (threads, places, order, path, more). threads is a sorted list of (ident,
-    calls), and calls holds for each frame, outermost first, its index in
-    places; or None and a number where so many frames are left out. A place is
-    (file name, function, line, what linecache wants of its globals). order is
-    the indices of places, file by file. path is what is text of sys.path. more
-    is what the function that was given for it returns of frames, or None.
+    Returns (threads, places, order, path). threads is a sorted list of (ident,
+    calls), where calls has for each frame, outermost first, its index in places;
+    or None and a number where that many frames are left out. A place is (file
+    name, function, line, what linecache needs of its globals). order lists the
+    indices of places, file by file. path is the text in sys.path.
 
-    Nothing of the program's is held on to but strings and module loaders, so
-    that no object of its own lives longer for our sake, or dies on our thread.
+    The result keeps none of the program's objects alive but strings and module
+    loaders, so that no other object lives longer because of us, or dies on our
+    thread.
     """
-    # Not by way of a local name: among the frames is this very one, and a frame
+    # Not in a local variable: this very frame is among the frames, and a frame
     # that can reach itself stays until the garbage collector comes.
-    (threads, places), more = _look(
-        sys._current_frames() if frames is None else frames, more)
+    threads, places = (stacks or _stacks)(
+        sys._current_frames() if frames is None else frames)
     for index, (ident, calls) in enumerate(threads):
         if len(calls) > _DEEPEST:
             half = _DEEPEST // 2
             threads[index] = ident, (
                 calls[:half] + [None, len(calls) - 2 * half] + calls[-half:])
     threads.sort()
-    # Not by a key: where memory runs out, Python's sorting loses it.
+    # No key function: out of memory, Python's sort loses the list.
     order = [(place[0], index) for index, place in enumerate(places)]
     order.sort()
     order = [index for filename, index in order]
@@ -77,16 +78,13 @@ def _collect(frames=None, more=None):
     if type(path) is not list:
         path = ()
     path = [one for one in path if type(one) is str]
-    return threads, places, order, path, more
-
-
-def _look(frames, more):
-    return _stacks(frames), more and more(frames)
+    return threads, places, order, path
 
 
 def _stacks(frames):
-    """Return (threads, places) as _collect does; threads in no order, and their
-    calls however many there are. Where it can, the library does this itself."""
+    """Return (threads, places) as _collect does, but with threads in no order and
+    all of their calls. Where it can, the library passes a function of its own in
+    place of this one."""
     threads = []
     places = []
     indices = {}
@@ -96,7 +94,7 @@ def _stacks(frames):
         calls = []
         outermost = None
         while frame is not None:
-            # By id: code objects that differ only in their file are equal.
+            # By id: code objects that differ in their file only are equal.
             key = id(frame.f_code), frame.f_lineno
             if key not in indices:
                 indices[key] = len(places)
@@ -107,7 +105,7 @@ def _stacks(frames):
             calls.append(indices[key])
             outermost = frame
             frame = frame.f_back
-        # What the agent's worker calls, say linecache, is the agent's too.
+        # What the agent's worker calls, such as linecache, belongs to the agent.
         if outermost is not None and not _holds(
                 outermost.f_globals, '_SLEEPER_AGENT'):
             calls.reverse()
@@ -116,17 +114,17 @@ def _stacks(frames):
 
 
 def _origin(namespace):
-    """Return what linecache looks at of a module's globals, if there is any."""
+    """Return what linecache looks at in a module's globals, or None."""
     if not _holds(namespace, '__loader__'):
         return None
     return {'__name__': dict.get(namespace, '__name__'),
             '__loader__': dict.get(namespace, '__loader__')}
 
 
-def _read(collected, known=()):
-    """Return each place's line of source, '' where there is none to be had.
-    known has those that are known already, by index."""
-    threads, places, order, path, more = collected
+def _read(places, order, known=()):
+    """Return each place's line of source, '' where it cannot be had. order lists
+    the indices of places, file by file; known has the lines that are known
+    already, by index."""
     sources = [''] * len(places)
     current = None
     cached = True
@@ -148,16 +146,15 @@ def _read(collected, known=()):
                 sources[index] = source
         except (SystemExit, KeyboardInterrupt):
             raise
-        except:  # A module's loader may raise whatever it likes.
+        except:  # A module's loader may raise anything.
             pass
     if not cached:
         linecache.cache.pop(current, None)
     return sources
 
 
-def _compose(collected, sources):
-    """Return as text what was collected and read."""
-    threads, places, order, path, more = collected
+def _compose(threads, places, sources):
+    """Return the state as text."""
     lines = []
     for index, (filename, name, line, origin) in enumerate(places):
         text = '  File "%s", line %d, in %s\n' % (

@@ -18,7 +18,7 @@ use crate::agent::{bell, panics, threads};
 use crate::ask::walk;
 use crate::cpython::api::Python;
 use crate::cpython::find::{self, Interpreter};
-use crate::cpython::{gil, layout, thread_states};
+use crate::cpython::{layout, thread_states};
 use crate::system::environment;
 use crate::system::futex::Instant;
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
@@ -152,7 +152,7 @@ fn ask_worker(python: &'static Python, claim: &Claim, words: &Words) -> *const c
             format_args!("this program embeds Python and has not called PyEval_InitThreads"),
         );
     }
-    if gil::this_thread_holds_gil(python) {
+    if thread_states::this_thread_holds_gil(python) {
         return walk(python, format_args!("the calling thread holds the GIL"));
     }
     if threads::is_worker(Python::this_thread_ident() as usize) {

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::agent::stage::ENDED;
-use crate::collect::snippet;
-use crate::cpython::api::Python;
+use crate::collect::answer;
+use crate::cpython::gil::Gil;
 use crate::cpython::thread_states;
 
 /// Whether [`after_finalize`] stands in the interpreter's list of exit functions.
@@ -12,13 +12,10 @@ static HOOKED_EXIT: AtomicBool = AtomicBool::new(false);
 
 /// Has [`after_finalize`] called when the interpreter ends, once in each of its lives; false if
 /// it cannot be.
-///
-/// # Safety
-/// Holding the GIL, which guards the list of exit functions.
-pub unsafe fn hook_exit(python: &Python) -> bool {
+pub fn hook_exit(gil: &mut Gil) -> bool {
     if !HOOKED_EXIT.load(Ordering::Relaxed) {
-        // SAFETY: `after_finalize` stays mapped.
-        let hooked = unsafe { (python.Py_AtExit)(after_finalize) } == 0;
+        // SAFETY: the GIL guards the list of exit functions; `after_finalize` stays mapped.
+        let hooked = unsafe { (gil.Py_AtExit)(after_finalize) } == 0;
         HOOKED_EXIT.store(hooked, Ordering::Relaxed);
         ENDED.store(false, Ordering::Relaxed);
     }
@@ -31,7 +28,7 @@ unsafe extern "C" fn after_finalize() {
     // `Py_Finalize` empties its list of exit functions as it calls them (Python/pythonrun.c,
     // `call_ll_exitfuncs`), so the next life has to enter this one again.
     HOOKED_EXIT.store(false, Ordering::Relaxed);
-    snippet::forget();
+    answer::forget();
     thread_states::forget();
     ENDED.store(true, Ordering::Relaxed);
 }

@@ -1,146 +1,140 @@
-//! The document that the commands make their other formats of: all that was collected, written as
-//! `marshal` would.
-//!
-//! [`protocol::state`] says what stands in it.
+//! The document of a state, written as `marshal` would: [`protocol::state`] says what stands in it.
 
-use crate::agent::failure::Failure;
-use crate::cpython::api::PyObject;
-use crate::inspect::objects::Objects;
-use crate::script::raised::raised;
+use crate::collect::places::Places;
+use crate::collect::stacks::{Stacks, Thread};
+use crate::files::sources::Lines;
+use crate::inspect::objects::{LONGEST, Objects};
 use crate::system::hash::Table;
 use protocol::marshal::MarshalWriter;
 use protocol::state::document;
 
-/// Makes it of what the snippet's `_collect` and `_read` have returned; nothing, if there is no thread.
-///
-/// # Safety
-/// Holding the GIL, no exception set; the objects are alive, and nobody else knows of them.
-pub unsafe fn of(
-    objects: Objects,
-    [collected, sources]: [*mut PyObject; 2],
+/// A deeper stack is cut in the middle to this many frames; the snippet does the same.
+const DEEPEST: usize = 10_000;
+
+/// Lines of source that only the interpreter could find, as they stand in the document, by the number of
+/// their place.
+pub type Sources = Table<usize, Vec<u8>>;
+
+/// Begins it, with all that is known while the threads stand still. `details` and `suspended` are values as
+/// they stand in it. `None`, with an exception set, if there is no memory.
+pub fn begin<'g>(
+    objects: Objects<'g>,
+    stacks: &Stacks<'g>,
+    threads: &[Thread<'g>],
+    (details, suspended): (&[u8], Option<&[u8]>),
+) -> Option<MarshalWriter> {
+    let mut words = MarshalWriter::default();
+    words.pairs();
+    words.key(document::PYTHON);
+    let version = objects.gil().of_sys(c"version");
+    // There may have been no memory for the name.
+    objects.clear_exception();
+    objects.write_text(version, &mut words);
+    let each = stacks.each()?;
+    words.key(document::STACKS);
+    words.list(each.len());
+    for calls in each {
+        write_stack(calls, &mut words);
+    }
+    words.key(document::THREADS);
+    words.list(threads.len());
+    for thread in threads {
+        words.list(2);
+        words.number(thread.ident);
+        words.number(thread.stack.index as i64);
+    }
+    words.key(document::MORE);
+    words.raw(details);
+    words.key(document::SUSPENDED);
+    match suspended {
+        Some(suspended) => words.raw(suspended),
+        None => words.none(),
+    }
+    Some(words)
+}
+
+/// Writes a stack, given innermost frame first.
+fn write_stack(calls: &[usize], words: &mut MarshalWriter) {
+    let half = DEEPEST / 2;
+    let (inner, left_out, outer) = match calls.len() > DEEPEST {
+        true => (
+            &calls[..half],
+            calls.len() - 2 * half,
+            &calls[calls.len() - half..],
+        ),
+        false => (calls, 0, &[][..]),
+    };
+    let numbers = |calls: &[usize], words: &mut MarshalWriter| {
+        let outermost_first = calls.iter().rev();
+        outermost_first.for_each(|&index| words.number(index as i64));
+    };
+    let mark = if left_out > 0 { 2 } else { 0 };
+    words.list(outer.len() + mark + inner.len());
+    numbers(outer, words);
+    if left_out > 0 {
+        words.none();
+        words.number(left_out as i64);
+    }
+    numbers(inner, words);
+}
+
+/// Finishes it, with the lines of source that were found in files and by the interpreter. `None` if there is
+/// no memory.
+pub fn finish(
+    mut words: MarshalWriter,
+    places: &Places,
+    (lines, missing): (&Lines, &Sources),
     tasks: &[u8],
     holder: usize,
-) -> Result<Vec<u8>, Failure> {
-    let python = objects.python;
-    // SAFETY: the caller's. All that is got here of tuples and lists is borrowed; they are as
-    // `sleeper_agent.py` makes them.
-    unsafe {
-        let part = |index| (python.PyTuple_GetItem)(collected, index);
-        let (threads, places, more) = (part(0), part(1), part(4));
-        if (python.PyList_Size)(threads) == 0 {
-            return Ok(Vec::new());
-        }
-        let mut words = MarshalWriter::default();
-        words.pairs();
-        words.key(document::PYTHON);
-        let version = (python.PySys_GetObject)(c"version".as_ptr().cast_mut());
-        // There may have been no memory for the name.
-        (python.PyErr_Clear)();
-        objects.write_text(version, &mut words);
-        write_stacks(objects, threads, &mut words).ok_or(Failure::NoMemory)?;
-        words.key(document::PLACES);
-        each(objects, places, &mut words, |index, place, words| {
-            words.list(4);
-            for part in [0, 1] {
-                objects.write_text((python.PyTuple_GetItem)(place, part), words);
-            }
-            words.number(objects.number((python.PyTuple_GetItem)(place, 2)));
-            let source = (python.PyList_GetItem)(sources, index as isize);
-            objects.write_text(source, words);
-        });
-        // With greenlets it is a tuple of both.
-        let mut told = more;
-        let mut suspended = python._Py_NoneStruct;
-        if objects.is(more, python.PyTuple_Type) {
-            [told, suspended] = [0, 1].map(|index| (python.PyTuple_GetItem)(more, index));
-        }
-        words.key(document::MORE);
-        words.raw(objects.bytes(told).unwrap_or(b"N"));
-        words.key(document::SUSPENDED);
-        // By itself and not by the module, which may have to be imported, and then another thread may
-        // hold the lock for that. It knows the kinds that are in it, and runs no code of theirs
-        // (Python/marshal.c).
-        let suspended = (python.PyMarshal_WriteObjectToString)(suspended, 0);
-        if suspended.is_null() {
-            return Err(raised(python));
-        }
-        words.raw(objects.bytes(suspended).unwrap_or(b"N"));
-        (python.Py_DecRef)(suspended);
-        words.key(document::TASKS);
-        words.text(tasks);
-        words.key(document::HOLDER);
-        words.number(holder as i64);
-        words.end();
-        words.finish().ok_or(Failure::NoMemory)
+) -> Option<Vec<u8>> {
+    let mut sources: Vec<&[u8]> = Vec::new();
+    sources.try_reserve_exact(places.len()).ok()?;
+    sources.resize(places.len(), b"");
+    for (index, line) in lines.iter() {
+        sources[index] = line;
     }
+    let cut = |text: &[u8]| text.len().min(LONGEST);
+    words.key(document::PLACES);
+    words.list(places.len());
+    for (index, place) in places.iter().enumerate() {
+        words.list(4);
+        for text in [places.file(place), places.function(place)] {
+            words.text(&text[..cut(text)]);
+        }
+        words.number(place.line);
+        match missing.get(&index) {
+            Some(value) => words.raw(value),
+            None => words.text(&sources[index][..cut(sources[index])]),
+        }
+    }
+    words.key(document::TASKS);
+    words.text(tasks);
+    words.key(document::HOLDER);
+    words.number(holder as i64);
+    words.end();
+    words.finish()
 }
 
-/// Writes the stacks of all threads, each once, and which of them are the threads'; `None`, if there is
-/// no memory.
-///
-/// # Safety
-/// As for [`of`].
-unsafe fn write_stacks(
-    objects: Objects,
-    threads: *mut PyObject,
-    words: &mut MarshalWriter,
-) -> Option<()> {
-    let python = objects.python;
-    // SAFETY: the caller's.
-    unsafe {
-        let count = (python.PyList_Size)(threads).max(0);
-        let thread = |index| {
-            let thread = (python.PyList_GetItem)(threads, index);
-            [0, 1].map(|part| (python.PyTuple_GetItem)(thread, part))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::marshal::{Value, parse};
+
+    #[test]
+    fn cuts_deep_stacks_in_the_middle() {
+        let written = |depth: usize| {
+            let calls: Vec<usize> = (0..depth).collect();
+            let mut words = MarshalWriter::default();
+            write_stack(&calls, &mut words);
+            words.finish().expect("memory")
         };
-        let mut stacks = Vec::new();
-        let mut indices = Table::default();
-        for [_, stack] in (0..count).map(thread) {
-            indices.try_reserve(1).ok()?;
-            stacks.try_reserve(1).ok()?;
-            indices.entry(stack as usize).or_insert_with(|| {
-                stacks.push(stack);
-                stacks.len() - 1
-            });
-        }
-        words.key(document::STACKS);
-        words.list(stacks.len());
-        for stack in stacks {
-            each(objects, stack, words, |_, index, words| {
-                match index == python._Py_NoneStruct {
-                    true => words.none(),
-                    false => words.number(objects.number(index)),
-                }
-            });
-        }
-        words.key(document::THREADS);
-        words.list(count as usize);
-        for [ident, stack] in (0..count).map(thread) {
-            words.list(2);
-            words.number(objects.number(ident));
-            words.number(indices[&(stack as usize)] as i64);
-        }
-    }
-    Some(())
-}
-
-/// Writes a list of what `write` makes of each item, and its index.
-///
-/// # Safety
-/// As for [`of`]; it is a list.
-unsafe fn each(
-    objects: Objects,
-    list: *mut PyObject,
-    words: &mut MarshalWriter,
-    write: impl Fn(usize, *mut PyObject, &mut MarshalWriter),
-) {
-    let python = objects.python;
-    // SAFETY: the caller's.
-    unsafe {
-        let count = (python.PyList_Size)(list).max(0);
-        words.list(count as usize);
-        for index in 0..count {
-            write(index as usize, (python.PyList_GetItem)(list, index), words);
-        }
+        let numbers = |from: usize, to: usize| (from..to).rev().map(|n| Value::Number(n as i64));
+        let expected = Value::List(numbers(0, DEEPEST).collect());
+        assert_eq!(parse(&written(DEEPEST)), Some((expected, &b""[..])));
+        let outer = numbers(DEEPEST / 2 + 7, DEEPEST + 7);
+        let inner = numbers(0, DEEPEST / 2);
+        let expected = outer.chain([Value::None, Value::Number(7)]).chain(inner);
+        let expected = Value::List(expected.collect());
+        assert_eq!(parse(&written(DEEPEST + 7)), Some((expected, &b""[..])));
     }
 }

@@ -4,13 +4,18 @@
 //! borrowed and only looked at: no code of the program runs (unless `--repr` was given), nothing is
 //! kept, and the time under the GIL is bounded.
 
+pub mod answer;
 pub mod at_exit;
 pub mod collected;
+pub mod current_frames;
 pub mod document;
 pub mod lock_frames;
+pub mod places;
 pub mod repr;
 pub mod snippet;
+pub mod snippet_stacks;
 pub mod stacks;
+pub mod state;
 pub mod thread_details;
 pub mod variables;
 pub mod waits;

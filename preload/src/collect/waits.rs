@@ -4,19 +4,19 @@
 
 use std::ptr;
 
-use crate::cpython::api::PyObject;
-use crate::cpython::glue;
+use crate::collect::stacks::Thread;
+use crate::cpython::object::{Code, Frame, Object, Owned};
 use crate::inspect::objects::Objects;
-use crate::inspect::pending_call::{Calls, PythonCall, Value};
+use crate::inspect::pending_call::{PendingCalls, PythonCall, Value};
 use protocol::marshal::MarshalWriter;
 use protocol::state::{WaitKind, wait};
 
-/// What a thread waits for. Objects are borrowed, and null where there is none.
-pub struct Wait {
+/// What a thread waits for.
+pub struct Wait<'g> {
     /// What it is.
     pub kind: WaitKind,
     /// The object.
-    pub thing: *mut PyObject,
+    pub thing: Option<Object<'g>>,
     /// The identifier of the thread that has it; 0: not known.
     pub owner: i64,
     /// Whether it waits for a limited time only, where that is told.
@@ -24,35 +24,32 @@ pub struct Wait {
     /// Numbers that belong to it, under their names; one that there is not, has none.
     numbers: [(&'static str, i64); 2],
     /// A name that belongs to it.
-    name: *mut PyObject,
+    name: Option<Object<'g>>,
     /// Of a lock: whether it is waited for where a `with` block begins.
     pub begins: bool,
 }
 
-impl Wait {
-    fn of(kind: WaitKind, thing: *mut PyObject) -> Wait {
+impl<'g> Wait<'g> {
+    fn of(kind: WaitKind, thing: Option<Object<'g>>) -> Self {
         Wait {
             kind,
             thing,
             owner: 0,
             limited: None,
             numbers: [("", 0); 2],
-            name: ptr::null_mut(),
+            name: None,
             begins: false,
         }
     }
 
     /// Writes it down.
-    ///
-    /// # Safety
-    /// As for [`Objects`].
-    pub unsafe fn write(&self, objects: Objects, words: &mut MarshalWriter) {
+    pub fn write(&self, objects: Objects<'g>, words: &mut MarshalWriter) {
         words.pairs();
         words.key(wait::FOR);
         words.text(self.kind.name().as_bytes());
-        if !self.thing.is_null() {
+        if let Some(thing) = self.thing {
             words.key(wait::ID);
-            words.number(self.thing as i64);
+            words.number(thing.address() as i64);
         }
         if self.owner != 0 {
             words.key(wait::OWNER);
@@ -62,10 +59,9 @@ impl Wait {
             words.key(wait::LIMITED);
             words.truth(limited);
         }
-        if !self.name.is_null() {
+        if self.name.is_some() {
             words.key(wait::NAME);
-            // SAFETY: the caller's.
-            unsafe { objects.write_text(self.name, words) };
+            objects.write_text(self.name, words);
         }
         for (name, number) in self.numbers.iter().filter(|(name, _)| !name.is_empty()) {
             words.key(name);
@@ -79,207 +75,178 @@ impl Wait {
 const FUNCTIONS: usize = 9;
 
 /// What is looked up once for all threads.
-pub struct Known<'a> {
-    objects: Objects<'a>,
-    pub calls: Calls<'a>,
+pub struct Known<'g> {
+    objects: Objects<'g>,
+    pub calls: PendingCalls<'g>,
     /// The module threading.
-    pub threading: *mut PyObject,
+    pub threading: Option<Object<'g>>,
     /// Its class of conditions.
-    pub condition: *mut PyObject,
+    pub condition: Option<Object<'g>>,
     /// The classes of what threads hold for `with` blocks: plain locks come first.
-    pub locks: [*mut PyObject; 3],
+    pub locks: [Option<Object<'g>>; 3],
     /// The code of a condition's own function that waits.
-    pub condition_wait: *mut PyObject,
+    pub condition_wait: Option<Code<'g>>,
     /// Codes of functions of the standard library that threads wait in, and what they wait for there.
     /// Another's in their place is not known.
-    functions: [(*mut PyObject, WaitKind); FUNCTIONS],
-    sleep: *mut PyObject,
-    deque: *mut PyObject,
+    functions: [(Option<Code<'g>>, WaitKind); FUNCTIONS],
+    sleep: Option<Object<'g>>,
+    deque: Option<Object<'g>>,
 }
 
-/// # Safety
-/// For all of them: as for [`Objects`].
-impl<'a> Known<'a> {
-    pub unsafe fn new(objects: Objects<'a>) -> Self {
-        // SAFETY: the caller's.
-        unsafe {
-            let threading = objects.module(b"threading");
-            let of_threading = |name| objects.attribute(threading, name);
-            let function = |class, name, kind| (objects.code(objects.of_class(class, name)), kind);
-            let condition = of_threading(b"_Condition");
-            let rlock = of_threading(b"_RLock");
-            let semaphore = of_threading(b"_Semaphore");
-            let queue = objects.attribute(objects.module(b"Queue"), b"Queue");
-            let functions = [
-                function(condition, b"wait", WaitKind::Condition),
-                function(of_threading(b"_Event"), b"wait", WaitKind::Event),
-                function(semaphore, b"acquire", WaitKind::Semaphore),
-                function(rlock, b"acquire", WaitKind::RLock),
-                function(rlock, b"_acquire_restore", WaitKind::RLock),
-                function(of_threading(b"Thread"), b"join", WaitKind::Thread),
-                function(queue, b"get", WaitKind::QueueGet),
-                function(queue, b"put", WaitKind::QueuePut),
-                function(queue, b"join", WaitKind::QueueJoin),
-            ];
-            let lock = objects.attribute(objects.module(b"thread"), b"LockType");
-            Known {
-                objects,
-                calls: Calls::new(objects),
-                threading,
-                condition,
-                locks: [lock, rlock, semaphore],
-                condition_wait: functions[0].0,
-                functions,
-                sleep: objects.attribute(objects.module(b"time"), b"sleep"),
-                deque: objects.attribute(objects.module(b"collections"), b"deque"),
-            }
+impl<'g> Known<'g> {
+    pub fn new(objects: Objects<'g>) -> Self {
+        let threading = objects.module(b"threading");
+        let of_threading = |name| objects.attribute(threading, name);
+        let function = |class, name, kind| (objects.code_of(objects.of_class(class, name)), kind);
+        let condition = of_threading(b"_Condition");
+        let rlock = of_threading(b"_RLock");
+        let semaphore = of_threading(b"_Semaphore");
+        let queue = objects.attribute(objects.module(b"Queue"), b"Queue");
+        let functions = [
+            function(condition, b"wait", WaitKind::Condition),
+            function(of_threading(b"_Event"), b"wait", WaitKind::Event),
+            function(semaphore, b"acquire", WaitKind::Semaphore),
+            function(rlock, b"acquire", WaitKind::RLock),
+            function(rlock, b"_acquire_restore", WaitKind::RLock),
+            function(of_threading(b"Thread"), b"join", WaitKind::Thread),
+            function(queue, b"get", WaitKind::QueueGet),
+            function(queue, b"put", WaitKind::QueuePut),
+            function(queue, b"join", WaitKind::QueueJoin),
+        ];
+        let lock = objects.attribute(objects.module(b"thread"), b"LockType");
+        Known {
+            objects,
+            calls: PendingCalls::new(objects),
+            threading,
+            condition,
+            locks: [lock, rlock, semaphore],
+            condition_wait: functions[0].0,
+            functions,
+            sleep: objects.attribute(objects.module(b"time"), b"sleep"),
+            deque: objects.attribute(objects.module(b"collections"), b"deque"),
         }
     }
 
-    /// What is waited for in the function that this frame, or null, is in.
-    unsafe fn function(&self, frame: *mut PyObject) -> Option<WaitKind> {
-        if frame.is_null() {
-            return None;
-        }
-        // SAFETY: the caller's; it is a frame.
-        let code = unsafe { self.objects.live.code(frame) };
+    /// What is waited for in the function that this frame is in.
+    fn function(&self, frame: Option<Frame<'g>>) -> Option<WaitKind> {
+        let code = Some(self.objects.code(frame?));
         let mut functions = self.functions.iter();
         functions.find_map(|&(known, kind)| (known == code).then_some(kind))
     }
 
     /// What a thread with this innermost frame waits for. `owner` knows the identifier of a thread that
     /// is an object, or 0.
-    pub unsafe fn wait(
+    pub fn wait(
         &mut self,
-        frame: *mut PyObject,
-        owner: &dyn Fn(*mut PyObject) -> i64,
-    ) -> Option<Wait> {
+        frame: Frame<'g>,
+        owner: &dyn Fn(Option<Object<'g>>) -> i64,
+    ) -> Option<Wait<'g>> {
         let objects = self.objects;
-        // SAFETY: the caller's.
-        unsafe {
-            match self.function(frame) {
-                Some(WaitKind::RLock) => {
-                    // Where it asks its own lock, and not before or after that.
-                    self.in_call(frame)
-                        .filter(|asked| asked.kind == WaitKind::Lock)?;
-                    let lock = objects.variable(frame, b"self");
-                    let held_by = objects.attribute(lock, b"_RLock__owner");
-                    let count = objects.attribute(lock, b"_RLock__count");
-                    let mut wait =
-                        Wait::of(WaitKind::RLock, Some(lock).filter(|lock| !lock.is_null())?);
-                    // 2.6 keeps the thread itself.
-                    wait.owner = match objects.number(held_by) {
-                        0 => owner(held_by),
-                        ident => ident,
-                    };
-                    wait.numbers[0] = (wait::COUNT, objects.number(count));
-                    Some(wait)
-                }
-                Some(WaitKind::Condition) => Some(self.in_condition(frame)),
-                _ => self.in_call(frame),
+        match self.function(Some(frame)) {
+            Some(WaitKind::RLock) => {
+                // Where it asks its own lock, and not before or after that.
+                self.in_call(frame)
+                    .filter(|asked| asked.kind == WaitKind::Lock)?;
+                let lock = objects.variable(frame, b"self");
+                let held_by = objects.attribute(lock, b"_RLock__owner");
+                let count = objects.attribute(lock, b"_RLock__count");
+                let mut wait = Wait::of(WaitKind::RLock, Some(lock?));
+                // 2.6 keeps the thread itself.
+                wait.owner = match objects.number(held_by) {
+                    0 => owner(held_by),
+                    ident => ident,
+                };
+                wait.numbers[0] = (wait::COUNT, objects.number(count));
+                Some(wait)
             }
+            Some(WaitKind::Condition) => Some(self.in_condition(frame)),
+            _ => self.in_call(frame),
         }
     }
 
     /// In the function of a condition that waits.
-    unsafe fn in_condition(&self, frame: *mut PyObject) -> Wait {
+    fn in_condition(&self, frame: Frame<'g>) -> Wait<'g> {
         let objects = self.objects;
-        // SAFETY: the caller's.
-        unsafe {
-            let timeout = objects.variable(frame, b"timeout");
-            let limited = !timeout.is_null() && timeout != objects.python._Py_NoneStruct;
-            // A condition is what the others are made of. It is waited for two frames further out where
-            // there is a function between, as _Event has on 2.6.
-            let mut outer = objects.live.back(frame);
-            let mut found = None;
-            for _ in 0..2 {
-                found = found.or_else(|| {
-                    let kind = self
-                        .function(outer)
-                        .filter(|&kind| kind != WaitKind::Condition);
-                    kind.map(|kind| (kind, outer))
-                });
-                if !outer.is_null() {
-                    outer = objects.live.back(outer);
-                }
-            }
-            let (kind, frame) = found.unwrap_or((WaitKind::Condition, frame));
-            let thing = objects.variable(frame, b"self");
-            let mut wait = Wait::of(kind, thing);
-            wait.limited = Some(limited);
-            let number = |name| objects.number(objects.attribute(thing, name));
-            match kind {
-                WaitKind::Thread => {
-                    wait.name = objects.attribute(thing, b"_Thread__name");
-                    wait.numbers[0] = (wait::JOINED, number(b"_Thread__ident"));
-                }
-                WaitKind::Semaphore => {
-                    wait.numbers[0] = (wait::VALUE, number(b"_Semaphore__value"))
-                }
-                WaitKind::Condition | WaitKind::Event => {}
-                _ => {
-                    wait.numbers[0] = (wait::MOST, number(b"maxsize"));
-                    let items = objects.attribute(thing, b"queue");
-                    if let Some(size) = objects.size(items, self.deque) {
-                        wait.numbers[1] = (wait::SIZE, size);
-                    }
-                }
-            }
-            wait
+        let timeout = objects.variable(frame, b"timeout");
+        let limited = timeout.is_some_and(|timeout| timeout != objects.none());
+        // A condition is what the others are made of. It is waited for two frames further out where
+        // there is a function between, as _Event has on 2.6.
+        let mut found = None;
+        for outer in objects.frames(objects.back(frame)).take(2) {
+            found = found.or_else(|| {
+                let kind = self.function(Some(outer));
+                let kind = kind.filter(|&kind| kind != WaitKind::Condition);
+                kind.map(|kind| (kind, outer))
+            });
         }
+        let (kind, frame) = found.unwrap_or((WaitKind::Condition, frame));
+        let thing = objects.variable(frame, b"self");
+        let mut wait = Wait::of(kind, thing);
+        wait.limited = Some(limited);
+        let number = |name| objects.number(objects.attribute(thing, name));
+        match kind {
+            WaitKind::Thread => {
+                wait.name = objects.attribute(thing, b"_Thread__name");
+                wait.numbers[0] = (wait::JOINED, number(b"_Thread__ident"));
+            }
+            WaitKind::Semaphore => wait.numbers[0] = (wait::VALUE, number(b"_Semaphore__value")),
+            WaitKind::Condition | WaitKind::Event => {}
+            _ => {
+                wait.numbers[0] = (wait::MOST, number(b"maxsize"));
+                let items = objects.attribute(thing, b"queue");
+                if let Some(size) = objects.size(items, self.deque) {
+                    wait.numbers[1] = (wait::SIZE, size);
+                }
+            }
+        }
+        wait
     }
 
     /// What a function of C's waits for that the frame is calling.
-    unsafe fn in_call(&mut self, frame: *mut PyObject) -> Option<Wait> {
+    fn in_call(&mut self, frame: Frame<'g>) -> Option<Wait<'g>> {
         let objects = self.objects;
-        // SAFETY: the caller's.
-        unsafe {
-            let call = self.calls.of(frame);
-            if self.calls.imports(frame, &call) {
-                return Some(Wait::of(WaitKind::Import, ptr::null_mut()));
-            }
-            let (thing, name) = call.called?;
-            if objects.is(thing, self.locks[0])
-                && matches!(name, b"acquire" | b"acquire_lock" | b"__enter__")
-            {
-                // Unless it only tries.
-                if !self.waits_for_lock(&call) {
-                    return None;
-                }
-                let mut wait = Wait::of(WaitKind::Lock, thing);
-                wait.begins = call.begins;
-                return Some(wait);
-            }
-            // A module's function.
-            if !objects.is(thing, objects.python.PyModule_Type) {
-                return None;
-            }
-            let function = objects.attribute(thing, name);
-            if function != self.sleep || !objects.is(function, objects.python.PyCFunction_Type) {
-                return None;
-            }
-            let mut wait = Wait::of(WaitKind::Sleep, ptr::null_mut());
-            if let Some(&Value::Known(seconds)) = call.arguments.first()
-                && let Some(seconds) = objects.seconds(seconds)
-            {
-                let milliseconds = seconds.clamp(0.0, 1e9) * 1000.0;
-                wait.numbers[0] = (wait::MILLISECONDS, milliseconds as i64);
-            }
-            Some(wait)
+        let call = self.calls.of(frame);
+        if self.calls.imports(frame, &call) {
+            return Some(Wait::of(WaitKind::Import, None));
         }
+        let (thing, name) = call.called?;
+        if objects.is_of(thing, self.locks[0])
+            && matches!(name, b"acquire" | b"acquire_lock" | b"__enter__")
+        {
+            // Unless it only tries.
+            if !self.waits_for_lock(&call) {
+                return None;
+            }
+            let mut wait = Wait::of(WaitKind::Lock, thing);
+            wait.begins = call.begins;
+            return Some(wait);
+        }
+        // A module's function.
+        if !objects.is(thing, objects.PyModule_Type) {
+            return None;
+        }
+        let function = objects.attribute(thing, name);
+        if function != self.sleep || !objects.is(function, objects.PyCFunction_Type) {
+            return None;
+        }
+        let mut wait = Wait::of(WaitKind::Sleep, None);
+        if let Some(&Value::Known(seconds)) = call.arguments.first()
+            && let Some(seconds) = objects.seconds(seconds)
+        {
+            let milliseconds = seconds.clamp(0.0, 1e9) * 1000.0;
+            wait.numbers[0] = (wait::MILLISECONDS, milliseconds as i64);
+        }
+        Some(wait)
     }
 
     /// Whether a lock that is called with these arguments is waited for: there are none, or the first
     /// is known, and says so.
-    unsafe fn waits_for_lock(&self, call: &PythonCall) -> bool {
+    fn waits_for_lock(&self, call: &PythonCall<'g>) -> bool {
         let objects = self.objects;
-        // SAFETY: the caller's.
-        unsafe {
-            match call.arguments.first() {
-                None => true,
-                Some(&Value::Known(waits)) => objects.is_true(waits) || objects.number(waits) == 1,
-                _ => false,
-            }
+        match call.arguments.first() {
+            None => true,
+            Some(&Value::Known(waits)) => objects.is_true(waits) || objects.number(waits) == 1,
+            _ => false,
         }
     }
 
@@ -287,29 +254,26 @@ impl<'a> Known<'a> {
     /// the one in which the code of a module runs because it is imported. The interpreter holds the lock
     /// meanwhile (Python/import.c, PyImport_ImportModuleLevel). `None` if that is not known: a thread
     /// that reads a module's file, say, or waits in its C code, is not.
-    pub unsafe fn importer(&mut self, threads: &[(i64, *mut PyObject)]) -> Option<i64> {
-        let live = self.objects.live;
+    pub fn importer(&mut self, threads: &[Thread<'g>]) -> Option<i64> {
+        let objects = self.objects;
         let mut importer = None;
-        // SAFETY: the caller's.
-        unsafe {
-            if !self.import_lock_is_held() {
-                return None;
-            }
-            for &(ident, innermost) in threads {
-                let mut frame = innermost;
-                while !frame.is_null() {
-                    let [_, name] = live.names(live.code(frame));
-                    frame = live.back(frame);
-                    // Not a function that a signal or the collector has called there.
-                    if self.objects.bytes(name) == Some(b"<module>") && !frame.is_null() {
-                        let call = self.calls.of(frame);
-                        if self.calls.imports(frame, &call) {
-                            if importer.is_some() {
-                                return None;
-                            }
-                            importer = Some(ident);
-                            break;
+        if !self.import_lock_is_held() {
+            return None;
+        }
+        for thread in threads {
+            for inner in objects.frames(Some(thread.innermost)) {
+                let [_, name] = objects.names(objects.code(inner));
+                // Not a function that a signal or the collector has called there.
+                if objects.text(name) == Some(b"<module>")
+                    && let Some(frame) = objects.back(inner)
+                {
+                    let call = self.calls.of(frame);
+                    if self.calls.imports(frame, &call) {
+                        if importer.is_some() {
+                            return None;
                         }
+                        importer = Some(thread.ident);
+                        break;
                     }
                 }
             }
@@ -318,18 +282,24 @@ impl<'a> Known<'a> {
     }
 
     /// Whether the import lock may be held. Who lets go of it while it imports has this module.
-    unsafe fn import_lock_is_held(&self) -> bool {
+    fn import_lock_is_held(&self) -> bool {
         let objects = self.objects;
-        let python = objects.python;
-        // SAFETY: the caller's. The function is C code of the interpreter's own, which tells of a
-        // variable (Python/import.c, `imp_lock_held`); what it returns is given back.
-        unsafe {
-            let held = objects.attribute(objects.module(b"imp"), b"lock_held");
-            if !objects.is_in_c(held, b"imp", b"lock_held") {
-                return true;
+        let held = objects.attribute(objects.module(b"imp"), b"lock_held");
+        let Some(held) = held.filter(|_| objects.is_in_c(held, b"imp", b"lock_held")) else {
+            return true;
+        };
+        // SAFETY: the function is C code of the interpreter's own, which looks at a variable and makes a
+        // `bool` (Python/import.c, `imp_lock_held`); the reference is new.
+        let held = unsafe {
+            let held = (objects.PyObject_CallObject)(held.as_ptr(), ptr::null_mut());
+            Owned::new(objects.gil(), held)
+        };
+        match held {
+            Some(held) => objects.is_true(held.object()),
+            None => {
+                objects.clear_exception();
+                false
             }
-            let held = (python.PyObject_CallObject)(held, ptr::null_mut());
-            glue::is_true(python, held)
         }
     }
 }

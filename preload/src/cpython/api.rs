@@ -201,7 +201,6 @@ python_api! {
         PyTuple_Size: fn(*mut PyObject) -> Py_ssize_t;
         PyTuple_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
         PyTuple_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
-        PyString_FromString: fn(*const c_char) -> *mut PyObject;
         PyString_FromStringAndSize: fn(*const c_char, Py_ssize_t) -> *mut PyObject;
         PyString_AsStringAndSize: fn(*mut PyObject, *mut *mut c_char, *mut Py_ssize_t) -> c_int;
         PyMarshal_WriteObjectToString: fn(*mut PyObject, c_int) -> *mut PyObject;

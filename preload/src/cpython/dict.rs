@@ -1,23 +1,24 @@
-//! A look into a dictionary by a name, which runs none of the program's code.
+//! Looks a name up in a dictionary without running any code of the program's.
 //!
 //! `PyDict_GetItem` asks a key of the program's own class whether it is equal, if its hash is
-//! (Objects/dictobject.c, `lookdict`). Here only keys that are `str` count, as all names in code are:
-//! one that is `unicode` is not found, since to compare it may take a codec, and that may be Python code.
+//! (Objects/dictobject.c, `lookdict`). Here only keys that are `str` count, as all names in code are.
+//! A key that is `unicode` is not found: to compare it may take a codec, and that may be Python code.
 
 use std::ffi::c_long;
-use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::cpython::api::{PyObject, Python};
-use crate::cpython::fields::Live;
-use crate::cpython::glue::bytes;
+use crate::cpython::api::PyObject;
+use crate::cpython::fields::Fields;
+use crate::cpython::object::{Dict, Object};
 
 /// PyDictObject (Include/dictobject.h, 2.6 and 2.7), counted from the end of PyObject_HEAD: ma_fill,
-/// ma_used, ma_mask, ma_table, ma_lookup. An entry is the key's hash, the key and the value, all of them words.
+/// ma_used, ma_mask, ma_table, ma_lookup, all of them words.
 pub const USED: usize = size_of::<usize>();
 pub const MASK: usize = 2 * size_of::<usize>();
 const TABLE: usize = 3 * size_of::<usize>();
 const LOOKUP: usize = 4 * size_of::<usize>();
+
+/// PyDictEntry: the key's hash, the key and the value.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Entry {
@@ -29,48 +30,37 @@ struct Entry {
 /// PERTURB_SHIFT (Objects/dictobject.c).
 const PERTURB_SHIFT: u32 = 5;
 
-/// What a dictionary, or an object of a derived class, has under this name, a `str`; borrowed. Null if
-/// there is nothing, or the objects are something else. No exception is set.
-///
-/// # Safety
-/// Holding the GIL; the objects are alive.
-pub unsafe fn value(
-    python: &Python,
-    live: Live,
-    dictionary: *mut PyObject,
-    name: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: the caller's. Nobody changes the table meanwhile: this takes nothing and lets nobody run.
-    // There is always an empty place in it, and every place is met.
+/// What a dictionary, or an object of a derived class, has under this name, a `str`. `None`, with no
+/// exception set, if there is nothing, or the objects are something else.
+pub fn value<'g>(
+    fields: Fields<'g>,
+    dictionary: Object<'g>,
+    name: Object<'g>,
+) -> Option<Object<'g>> {
+    let class = fields.type_of(dictionary);
+    let dict_type = fields.dict_type as *mut PyObject;
+    // SAFETY: both are types, and alive: their bases are followed, and no code of theirs runs.
+    let is_dictionary =
+        class.is(dict_type) || unsafe { (fields.PyType_IsSubtype)(class.as_ptr(), dict_type) != 0 };
+    if !is_dictionary {
+        return None;
+    }
+    let wanted = fields.str_bytes(name)?;
+    // SAFETY: it is a `str`, which computes its hash and keeps it. The table is as large as its mask says,
+    // has at least one empty entry, and this way every entry is met. Nobody changes it meanwhile: nothing
+    // runs but this.
     unsafe {
-        let kind = live.type_of(dictionary);
-        let dict_type = python.dict_type as *mut PyObject;
-        let is_dictionary = kind == dict_type || (python.PyType_IsSubtype)(kind, dict_type) != 0;
-        let is_text = |object| live.type_of(object) as usize == python.string_type;
-        if !is_dictionary || !is_text(name) {
-            return ptr::null_mut();
-        }
-        let Some(wanted) = bytes(python, name) else {
-            return ptr::null_mut();
-        };
-        // Of a `str`, which keeps it.
-        let hash = (python.PyObject_Hash)(name);
-        let mask = live.word(dictionary, 0, MASK) as usize;
-        let table = live.word(dictionary, 0, TABLE).cast::<Entry>();
+        let hash = (fields.PyObject_Hash)(name.as_ptr());
+        let mask = fields.word(dictionary, 0, MASK) as usize;
+        let table = fields.word(dictionary, 0, TABLE).cast::<Entry>();
         let mut place = hash as usize;
         let mut perturb = hash as usize;
         loop {
             let entry = table.add(place & mask).read();
-            if entry.key.is_null() {
-                return ptr::null_mut();
-            }
-            // What was taken out has left a key behind, with no value.
-            if entry.key == name
-                || entry.hash == hash
-                    && is_text(entry.key)
-                    && bytes(python, entry.key) == Some(wanted)
-            {
-                return entry.value;
+            let key = Object::borrowed(entry.key)?;
+            // An entry that was taken out has left a key behind, with no value.
+            if key == name || entry.hash == hash && fields.str_bytes(key) == Some(wanted) {
+                return Object::borrowed(entry.value);
             }
             place = place.wrapping_mul(5).wrapping_add(perturb).wrapping_add(1);
             perturb >>= PERTURB_SHIFT;
@@ -78,68 +68,57 @@ pub unsafe fn value(
     }
 }
 
-/// The same, of a dictionary alone, and with a name that is no object: looked for from one end to the
-/// other.
-///
-/// # Safety
-/// Holding the GIL; the object is alive, or null.
-pub unsafe fn named(
-    python: &Python,
-    live: Live,
-    dictionary: *mut PyObject,
-    name: &[u8],
-) -> *mut PyObject {
-    // SAFETY: the caller's. Nobody changes the table meanwhile; of a `str` the size is the word before
-    // its own fields (PyObject_VAR_HEAD).
+/// The same for a name that is not an object: the dictionary is searched from one end to the other.
+pub fn named<'g>(fields: Fields<'g>, dictionary: Dict<'g>, name: &[u8]) -> Option<Object<'g>> {
+    // SAFETY: the table is as large as its mask says, and nobody changes it meanwhile: nothing runs but
+    // this. In a `str` the size comes first behind PyObject_HEAD (PyObject_VAR_HEAD).
     unsafe {
-        if dictionary.is_null() || !live.is_dictionary(python, dictionary) {
-            return ptr::null_mut();
-        }
-        let mask = live.word(dictionary, 0, MASK) as usize;
-        let table = live.word(dictionary, 0, TABLE).cast::<Entry>();
+        let mask = fields.word(*dictionary, 0, MASK) as usize;
+        let table = fields.word(*dictionary, 0, TABLE).cast::<Entry>();
         for place in 0..=mask {
             let entry = table.add(place).read();
-            if !entry.value.is_null()
-                && live.type_of(entry.key) as usize == python.string_type
-                && live.word(entry.key, 0, 0) as usize == name.len()
-                && bytes(python, entry.key) == Some(name)
+            let Some(value) = Object::borrowed(entry.value) else {
+                continue;
+            };
+            // An entry that has a value has a key.
+            let key = Object::existing(entry.key);
+            if fields.is_str(key)
+                && fields.word(key, 0, 0) as usize == name.len()
+                && fields.bytes(key) == Some(name)
             {
-                return entry.value;
+                return Some(value);
             }
         }
-        ptr::null_mut()
     }
+    None
 }
 
-/// Whether looking a `str` up in a dictionary runs none of the program's code, however that is done.
+/// Whether looking a `str` up in this dictionary runs no code of the program's, in whatever way that is
+/// done.
+pub fn has_names_only<'g>(fields: Fields<'g>, dictionary: Dict<'g>) -> bool {
+    /// The function that looks up in dictionaries that have had nothing but `str` for a key
+    /// (Objects/dictobject.c, `lookdict_string`), as new ones do; 0: not known yet.
+    static BY_NAME: AtomicUsize = AtomicUsize::new(0);
+    if BY_NAME.load(Ordering::Relaxed) == 0 {
+        let Some(new) = fields.new_dict() else {
+            fields.clear_exception();
+            return false;
+        };
+        // SAFETY: it is a dictionary.
+        let by_name = unsafe { look_up_function(fields, new.object()) };
+        BY_NAME.store(by_name, Ordering::Relaxed);
+    }
+    // SAFETY: it is a dictionary.
+    let function = unsafe { look_up_function(fields, *dictionary) };
+    let mut entries = fields.gil().entries(*dictionary);
+    function == BY_NAME.load(Ordering::Relaxed) || entries.all(|(key, _)| fields.is_str(key))
+}
+
+/// The function that looks up in a dictionary, as an address.
 ///
 /// # Safety
-/// Holding the GIL; this is a dictionary.
-pub unsafe fn has_names_only(python: &Python, live: Live, dictionary: *mut PyObject) -> bool {
-    /// How dictionaries look up that have had nothing but `str` for a key (Objects/dictobject.c,
-    /// `lookdict_string`), as new ones do; 0: not found out yet.
-    static BY_NAME: AtomicUsize = AtomicUsize::new(0);
-    // SAFETY: the caller's; the new dictionary is given back.
-    unsafe {
-        let how = |dictionary| live.word(dictionary, 0, LOOKUP) as usize;
-        if BY_NAME.load(Ordering::Relaxed) == 0 {
-            let new = (python.PyDict_New)();
-            if new.is_null() {
-                (python.PyErr_Clear)();
-                return false;
-            }
-            BY_NAME.store(how(new), Ordering::Relaxed);
-            (python.Py_DecRef)(new);
-        }
-        if how(dictionary) == BY_NAME.load(Ordering::Relaxed) {
-            return true;
-        }
-        let (mut at, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
-        while (python.PyDict_Next)(dictionary, &mut at, &mut key, &mut value) != 0 {
-            if live.type_of(key) as usize != python.string_type {
-                return false;
-            }
-        }
-        true
-    }
+/// It is a dictionary.
+unsafe fn look_up_function<'a>(fields: Fields<'a>, dictionary: Object<'a>) -> usize {
+    // SAFETY: a dictionary has this field.
+    unsafe { fields.word(dictionary, 0, LOOKUP) as usize }
 }

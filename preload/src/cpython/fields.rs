@@ -1,237 +1,275 @@
-//! Frames read as they stand, while the GIL is held: what `layout.rs` knows of them, without a system
-//! call for each word.
+//! The fields of objects, frames and code, read as they stand: without a call, and without a system call
+//! for each word (as `guarded_frame` needs).
 
-use std::ffi::c_int;
-use std::ptr;
+use std::ffi::{CStr, c_int};
+use std::ops::Deref;
 
-use crate::cpython::api::{PyObject, Python};
-use crate::cpython::glue::attribute;
+use crate::cpython::api::PyObject;
+use crate::cpython::gil::Gil;
 use crate::cpython::layout::{
     self, CODE_FILENAME, CODE_NAME, FRAME_BACK, FRAME_CODE, FRAME_GLOBALS, FRAME_LAST_INSTRUCTION,
     FRAME_TRACE, WORD,
 };
+use crate::cpython::object::{Code, Dict, Frame, Object, Type, Unicode};
 
-/// Frames that are there and stay so, as those of all threads do while one holds the GIL: they are
-/// read as they stand.
+/// Reads fields, where the boot has found objects to be laid out as `layout` has it. What it returns is
+/// borrowed from objects that keep it for `'g`, as nothing of the program's runs meanwhile.
 #[derive(Clone, Copy)]
-pub struct Live {
+pub struct Fields<'g> {
+    gil: &'g Gil<'g>,
     /// The size of PyObject_HEAD, in bytes.
     head: usize,
 }
 
-impl Live {
-    /// Where the boot has found frames to be laid out as they should be. Any thread.
-    pub fn known() -> Option<Live> {
-        layout::head().map(|head| Live { head })
+impl<'g> Deref for Fields<'g> {
+    type Target = Gil<'g>;
+    fn deref(&self) -> &Gil<'g> {
+        self.gil
+    }
+}
+
+impl<'g> Fields<'g> {
+    /// `None` where objects are laid out otherwise, or before the boot.
+    pub fn known(gil: &'g Gil<'g>) -> Option<Self> {
+        layout::head().map(|head| Fields { gil, head })
     }
 
-    /// With heads of this size, in bytes.
-    pub fn with_head(head: usize) -> Live {
-        Live { head }
-    }
-
-    /// A word of an object's own fields.
+    /// For the boot, which has yet to find that out.
     ///
     /// # Safety
-    /// Holding the GIL; the object is alive, and as large as that.
-    pub unsafe fn word(self, object: *mut PyObject, tail: usize, at: usize) -> *mut PyObject {
-        // SAFETY: the caller's.
+    /// In this interpreter PyObject_HEAD has this size, in bytes, and objects are as `layout` has them, as
+    /// far as fields are read by way of this.
+    pub unsafe fn with_head(gil: &'g Gil<'g>, head: usize) -> Self {
+        Fields { gil, head }
+    }
+
+    /// The token, for as long as this may be used.
+    pub fn gil(self) -> &'g Gil<'g> {
+        self.gil
+    }
+
+    /// A word of an object's own fields. `tail` is what its head has beyond PyObject_HEAD: a word, where
+    /// it is a PyObject_VAR_HEAD.
+    ///
+    /// # Safety
+    /// The object is of a type that has such a field.
+    pub unsafe fn word(self, object: Object<'g>, tail: usize, at: usize) -> *mut PyObject {
+        // SAFETY: the object is alive, and as large as that.
         unsafe {
-            object
-                .byte_add(self.head + tail + at)
-                .cast::<*mut PyObject>()
-                .read()
+            let field = object.as_ptr().byte_add(self.head + tail + at);
+            field.cast::<*mut PyObject>().read()
         }
+    }
+
+    /// The same of a field that points to an object, or is null.
+    ///
+    /// # Safety
+    /// As for [`Fields::word`]; and the object keeps what this points to.
+    pub unsafe fn object(self, object: Object<'g>, tail: usize, at: usize) -> Option<Object<'g>> {
+        // SAFETY: what is pointed to lives as long as nobody runs who could change the field.
+        unsafe { Object::borrowed(self.word(object, tail, at)) }
+    }
+
+    /// The same of a field that is never null.
+    ///
+    /// # Safety
+    /// As for [`Fields::object`]; and it is not null.
+    pub unsafe fn existing(self, object: Object<'g>, tail: usize, at: usize) -> Object<'g> {
+        // SAFETY: what is pointed to lives as long as nobody runs who could change the field.
+        unsafe { Object::existing(self.word(object, tail, at)) }
     }
 
     /// The same of a field that is an int.
     ///
     /// # Safety
-    /// As for [`Live::word`].
-    pub unsafe fn int(self, object: *mut PyObject, tail: usize, at: usize) -> c_int {
-        // SAFETY: the caller's.
+    /// As for [`Fields::word`].
+    pub unsafe fn int(self, object: Object<'g>, tail: usize, at: usize) -> c_int {
+        // SAFETY: the object is alive, and as large as that.
         unsafe {
-            object
-                .byte_add(self.head + tail + at)
-                .cast::<c_int>()
-                .read()
+            let field = object.as_ptr().byte_add(self.head + tail + at);
+            field.cast::<c_int>().read()
         }
     }
 
-    /// The type of an object, which comes last in every object's head; borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; the object is alive.
-    pub unsafe fn type_of(self, object: *mut PyObject) -> *mut PyObject {
-        // SAFETY: the caller's.
+    /// The type of an object: the last word of every object's head.
+    pub fn type_of(self, object: Object<'g>) -> Type<'g> {
+        // SAFETY: every object has one, and keeps it.
         unsafe {
-            object
-                .byte_add(self.head - WORD)
-                .cast::<*mut PyObject>()
-                .read()
+            let field = object.as_ptr().byte_add(self.head - WORD);
+            Type::assume(Object::existing(field.cast::<*mut PyObject>().read()))
         }
     }
 
-    /// Whether this is a frame.
-    ///
-    /// # Safety
-    /// Holding the GIL; the object is alive.
-    pub unsafe fn is_frame(self, python: &Python, object: *mut PyObject) -> bool {
-        // SAFETY: the caller's.
-        unsafe { self.type_of(object) as usize == python.frame_type }
+    /// Whether an object is of this very type, and of no derived one.
+    pub fn is_exactly(self, object: Object<'g>, class: *mut PyObject) -> bool {
+        self.type_of(object).is(class)
     }
 
-    /// Whether this is a dictionary, and of no derived class.
-    ///
-    /// # Safety
-    /// Holding the GIL; the object is alive.
-    pub unsafe fn is_dictionary(self, python: &Python, object: *mut PyObject) -> bool {
-        // SAFETY: the caller's.
-        unsafe { self.type_of(object) as usize == python.dict_type }
+    /// Whether this is a `str`, and of no derived class.
+    pub fn is_str(self, object: Object<'g>) -> bool {
+        self.is_exactly(object, self.string_type as *mut PyObject)
     }
 
-    /// The dictionary of an instance of an old-style class (Include/classobject.h: in_class, in_dict);
-    /// borrowed. Null if it is none.
-    ///
-    /// # Safety
-    /// Holding the GIL; the object is alive.
-    pub unsafe fn old_attributes(self, python: &Python, object: *mut PyObject) -> *mut PyObject {
-        // SAFETY: the caller's; the type comes last in every object's head.
-        unsafe {
-            if self.type_of(object) as usize != python.instance_type {
-                return ptr::null_mut();
-            }
-            self.word(object, 0, WORD)
+    /// The bytes of a `str`; `None`, with no exception set, of anything else.
+    pub fn str_bytes(self, object: Object<'g>) -> Option<&'g [u8]> {
+        match self.is_str(object) {
+            true => self.bytes(object),
+            false => None,
         }
     }
 
-    /// How many characters a `unicode` has, and each of them: of narrow builds those beyond the first
-    /// 65,536 come as two.
-    ///
-    /// # Safety
-    /// Holding the GIL, for as long as they are looked at; it is a `unicode`, and stays alive.
-    pub unsafe fn characters(
-        self,
-        python: &Python,
-        object: *mut PyObject,
-    ) -> (usize, impl Fn(usize) -> u32 + use<>) {
-        let wide = python.has_wide_unicode;
-        // SAFETY: the caller's. PyUnicodeObject (Include/unicodeobject.h): how many, and where.
+    /// This object as a frame, if it is one.
+    pub fn as_frame(self, object: Object<'g>) -> Option<Frame<'g>> {
+        let is_frame = self.is_exactly(object, self.frame_type as *mut PyObject);
+        // SAFETY: its type has just been looked at.
+        is_frame.then(|| unsafe { Frame::assume(object) })
+    }
+
+    /// This object as a dictionary, if it is one, and of no derived class.
+    pub fn as_dict(self, object: Object<'g>) -> Option<Dict<'g>> {
+        let is_dict = self.is_exactly(object, self.dict_type as *mut PyObject);
+        // SAFETY: its type has just been looked at.
+        is_dict.then(|| unsafe { Dict::assume(object) })
+    }
+
+    /// This object as a `unicode`, if it is one, and of no derived class.
+    pub fn as_unicode(self, object: Object<'g>) -> Option<Unicode<'g>> {
+        let is_unicode = self.is_exactly(object, self.PyUnicode_Type);
+        // SAFETY: its type has just been looked at.
+        is_unicode.then(|| unsafe { Unicode::assume(object) })
+    }
+
+    /// The frame that called this one.
+    pub fn back(self, frame: Frame<'g>) -> Option<Frame<'g>> {
+        // SAFETY: f_back is a frame or null, and the frame keeps it.
         unsafe {
-            let count = self.word(object, 0, 0) as usize;
-            let start = self.word(object, 0, WORD);
-            let one = move |index| match wide {
-                true => start.cast::<u32>().add(index).read(),
-                false => u32::from(start.cast::<u16>().add(index).read()),
-            };
-            (count, one)
+            self.object(*frame, WORD, FRAME_BACK)
+                .map(|back| Frame::assume(back))
         }
     }
 
-    /// The frame that called this one, or null; borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn back(self, frame: *mut PyObject) -> *mut PyObject {
-        // SAFETY: the caller's.
-        unsafe { self.word(frame, WORD, FRAME_BACK) }
+    /// A frame and those that called it, innermost first.
+    pub fn frames(self, innermost: Option<Frame<'g>>) -> impl Iterator<Item = Frame<'g>> {
+        std::iter::successors(innermost, move |&frame| self.back(frame))
     }
 
-    /// Its code object, borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn code(self, frame: *mut PyObject) -> *mut PyObject {
-        // SAFETY: the caller's.
-        unsafe { self.word(frame, WORD, FRAME_CODE) }
+    /// The code of a frame.
+    pub fn code(self, frame: Frame<'g>) -> Code<'g> {
+        // SAFETY: f_code is a code object, and the frame keeps it.
+        unsafe { Code::assume(self.existing(*frame, WORD, FRAME_CODE)) }
     }
 
-    /// Its global names: a dictionary, or an object of a derived class; borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn globals(self, frame: *mut PyObject) -> *mut PyObject {
-        // SAFETY: the caller's.
-        unsafe { self.word(frame, WORD, FRAME_GLOBALS) }
+    /// The global names of a frame: a dictionary, or an object of a derived class.
+    pub fn globals(self, frame: Frame<'g>) -> Object<'g> {
+        // SAFETY: f_globals is never null, and the frame keeps it.
+        unsafe { self.existing(*frame, WORD, FRAME_GLOBALS) }
     }
 
-    /// Where it is in its code: what [`Live::line`] makes a line of. `None`, with an exception set,
+    /// Where a frame is in its code: what [`Fields::line`] makes a line of. `None`, with an exception set,
     /// if there is no memory.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn position(self, python: &Python, frame: *mut PyObject) -> Option<i64> {
-        // SAFETY: the caller's.
+    pub fn position(self, frame: Frame<'g>) -> Option<i64> {
+        // SAFETY: a frame has this field, whatever is in it.
+        if unsafe { self.word(*frame, WORD, FRAME_TRACE) }.is_null() {
+            return Some(i64::from(self.last_instruction(frame)));
+        }
+        const NAME: &CStr = c"f_lineno";
+        // SAFETY: the frame is alive, and the new reference is given back. Its tracer may have set the
+        // line; to ask for it runs no Python code (`frame_getlineno`, Objects/frameobject.c).
         unsafe {
-            if self.word(frame, WORD, FRAME_TRACE).is_null() {
-                return Some(i64::from(self.last_instruction(frame)));
+            let line = (self.PyObject_GetAttrString)(frame.as_ptr(), NAME.as_ptr());
+            if line.is_null() {
+                return None;
             }
-            // Its tracer may have set it (`frame_getlineno`, Objects/frameobject.c).
-            let line = attribute(python, frame, c"f_lineno", |line| {
-                (python.PyInt_AsLong)(line)
-            });
-            line.map(|line| -2 - line)
+            let number = (self.PyInt_AsLong)(line);
+            (self.Py_DecRef)(line);
+            Some(-2 - number)
         }
     }
 
-    /// Its last instruction: where that stands in its code, or -1.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn last_instruction(self, frame: *mut PyObject) -> c_int {
-        // SAFETY: the caller's.
-        unsafe { self.int(frame, WORD, FRAME_LAST_INSTRUCTION) }
+    /// The last instruction of a frame: where it stands in the code, or -1.
+    pub fn last_instruction(self, frame: Frame<'g>) -> c_int {
+        // SAFETY: a frame has this field.
+        unsafe { self.int(*frame, WORD, FRAME_LAST_INSTRUCTION) }
     }
 
     /// The line of a position in a frame of this code.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a code object.
-    pub unsafe fn line(self, python: &Python, code: *mut PyObject, position: i64) -> i64 {
+    pub fn line(self, code: Code<'g>, position: i64) -> i64 {
         if position < -1 {
             return -2 - position;
         }
-        // SAFETY: the caller's; it only reads the table of lines.
-        i64::from(unsafe { (python.PyCode_Addr2Line)(code, position as c_int) })
+        // SAFETY: it is a code object, whose table of lines is read and no more.
+        i64::from(unsafe { (self.PyCode_Addr2Line)(code.as_ptr(), position as c_int) })
     }
 
-    /// Each thread's identifier (an object) and innermost frame, borrowed, of a dictionary as
+    /// The names of a code object's file and function.
+    pub fn names(self, code: Code<'g>) -> [Object<'g>; 2] {
+        // SAFETY: a code object has both, and keeps them (`PyCode_New`, Objects/codeobject.c).
+        [CODE_FILENAME, CODE_NAME].map(|at| unsafe { self.existing(*code, 0, at) })
+    }
+
+    /// Each thread's identifier (an object) and innermost frame, of a dictionary as
     /// `sys._current_frames()` returns it, until `each` returns false. False if it has, or, with an
     /// exception set, if this is no such dictionary: the program may have put its own in place.
-    ///
-    /// # Safety
-    /// Holding the GIL; `each` lets nobody else run.
-    pub unsafe fn for_each_stack(
+    pub fn for_each_stack(
         self,
-        python: &Python,
-        frames: *mut PyObject,
-        each: &mut dyn FnMut(*mut PyObject, *mut PyObject) -> bool,
+        frames: Object<'g>,
+        each: &mut dyn FnMut(Object<'g>, Frame<'g>) -> bool,
     ) -> bool {
-        // SAFETY: the caller's; nobody changes the dictionary.
-        unsafe {
-            if (python.PyDict_Size)(frames) < 0 {
+        // SAFETY: it says itself if this is no dictionary.
+        if unsafe { (self.PyDict_Size)(frames.as_ptr()) } < 0 {
+            return false;
+        }
+        for (ident, frame) in self.gil.entries(frames) {
+            let Some(frame) = self.as_frame(frame) else {
+                return self.bad_argument::<()>().is_some();
+            };
+            if !each(ident, frame) {
                 return false;
             }
-            let (mut at, mut ident, mut frame) = (0, ptr::null_mut(), ptr::null_mut());
-            while (python.PyDict_Next)(frames, &mut at, &mut ident, &mut frame) != 0 {
-                if !self.is_frame(python, frame) {
-                    (python.PyErr_BadArgument)();
-                    return false;
-                }
-                if !each(ident, frame) {
-                    return false;
-                }
+        }
+        true
+    }
+
+    /// The characters of a `unicode`.
+    pub fn characters(self, text: Unicode<'g>) -> Characters<'g> {
+        // SAFETY: PyUnicodeObject (Include/unicodeobject.h): how many characters there are, and where.
+        // They do not change.
+        unsafe {
+            let count = self.word(*text, 0, 0) as usize;
+            let start = self.word(*text, 0, WORD);
+            if count == 0 {
+                return Characters::Narrow(&[]);
             }
-            true
+            match self.has_wide_unicode {
+                true => Characters::Wide(std::slice::from_raw_parts(start.cast(), count)),
+                false => Characters::Narrow(std::slice::from_raw_parts(start.cast(), count)),
+            }
+        }
+    }
+}
+
+/// The characters of a `unicode`, as the interpreter keeps them: in narrow builds those beyond the first
+/// 65,536 are two.
+#[derive(Clone, Copy)]
+pub enum Characters<'g> {
+    Wide(&'g [u32]),
+    Narrow(&'g [u16]),
+}
+
+impl Characters<'_> {
+    /// How many there are.
+    pub fn count(self) -> usize {
+        match self {
+            Characters::Wide(all) => all.len(),
+            Characters::Narrow(all) => all.len(),
         }
     }
 
-    /// The names of a code object's file and function, borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a code object.
-    pub unsafe fn names(self, code: *mut PyObject) -> [*mut PyObject; 2] {
-        // SAFETY: the caller's.
-        unsafe { [CODE_FILENAME, CODE_NAME].map(|at| self.word(code, 0, at)) }
+    /// One of them; 0 beyond the last.
+    pub fn at(self, index: usize) -> u32 {
+        match self {
+            Characters::Wide(all) => all.get(index).copied().unwrap_or(0),
+            Characters::Narrow(all) => all.get(index).copied().unwrap_or(0).into(),
+        }
     }
 }

@@ -1,218 +1,216 @@
-//! What is in a frame: its variables, and the blocks that it is in.
+//! What a frame holds: its variables, its blocks, and the parts of its code.
 
 use std::ffi::c_int;
-use std::ptr;
 
-use crate::cpython::api::{PyObject, Python};
-use crate::cpython::fields::Live;
-use crate::cpython::glue::bytes;
+use crate::cpython::api::PyObject;
+use crate::cpython::fields::Fields;
 use crate::cpython::layout::{
-    CODE_CELLS, CODE_COUNT, CODE_FLAGS, CODE_FREE, CODE_NAMES, CODE_VARIABLES, FRAME_BLOCKS,
-    FRAME_LOCALS, FRAME_NAMES, FRAME_VALUE_STACK, MOST_BLOCKS, WORD,
+    CODE_CELLS, CODE_CONSTANTS, CODE_COUNT, CODE_FLAGS, CODE_FREE, CODE_LINE_TABLE, CODE_NAMES,
+    CODE_TEXT, CODE_VARIABLES, FRAME_BLOCKS, FRAME_BUILT_INS, FRAME_LOCALS, FRAME_NAMES,
+    FRAME_VALUE_STACK, MOST_BLOCKS, WORD,
 };
+use crate::cpython::object::{Code, Dict, Frame, Object};
 
-impl Live {
-    /// Its local variables, in order: the names that its code has for them, and what is in them; those
-    /// of the functions around it, which are in cells, come last. All borrowed. Variables that are in
-    /// a dictionary, as a module's are, are not among them.
+/// The parts of code.
+impl<'g> Fields<'g> {
+    /// A part of a code object that is an object.
     ///
     /// # Safety
-    /// Holding the GIL; this is a frame, and `each` leaves it as it is.
-    pub unsafe fn variables(
-        self,
-        python: &Python,
-        frame: *mut PyObject,
-        each: &mut dyn FnMut(*mut PyObject, *mut PyObject),
-    ) {
-        // SAFETY: the caller's; these are tuples, and the frame has a slot for each of their items.
-        unsafe {
-            let code = self.code(frame);
-            let mut slot = FRAME_LOCALS;
-            // Code that was made by hand may have more names than variables.
-            let count = self.int(code, 0, CODE_COUNT);
-            if (python.PyTuple_Size)(self.word(code, 0, CODE_VARIABLES)) != count as isize {
-                return;
-            }
-            let [variables, cells, free] =
-                [CODE_VARIABLES, CODE_CELLS, CODE_FREE].map(|names| self.word(code, 0, names));
-            // Names in code are interned: those that are equal are the same.
-            let place = |names, name| {
-                let mut places = 0..(python.PyTuple_Size)(names);
-                places.find(|&place| (python.PyTuple_GetItem)(names, place) == name)
-            };
-            for (part, names) in [variables, cells, free].into_iter().enumerate() {
-                for index in 0..(python.PyTuple_Size)(names) {
-                    let name = (python.PyTuple_GetItem)(names, index);
-                    let here = self.word(frame, WORD, slot);
-                    slot += WORD;
-                    let value = match (part, place(cells, name)) {
-                        (0, None) => here,
+    /// One of the `CODE_…` of `layout` that stand for an object.
+    unsafe fn part(self, code: Code<'g>, at: usize) -> Object<'g> {
+        // SAFETY: code has all of its parts, and keeps them (`PyCode_New`, Objects/codeobject.c).
+        unsafe { self.existing(*code, 0, at) }
+    }
+
+    /// The instructions: a `str`, but in code that was made by hand.
+    pub fn instructions(self, code: Code<'g>) -> Object<'g> {
+        // SAFETY: co_code.
+        unsafe { self.part(code, CODE_TEXT) }
+    }
+
+    /// The table of lines (Objects/lnotab_notes.txt): a `str`.
+    pub fn line_table(self, code: Code<'g>) -> Object<'g> {
+        // SAFETY: co_lnotab.
+        unsafe { self.part(code, CODE_LINE_TABLE) }
+    }
+
+    /// The constants: a tuple.
+    pub fn constants(self, code: Code<'g>) -> Object<'g> {
+        // SAFETY: co_consts.
+        unsafe { self.part(code, CODE_CONSTANTS) }
+    }
+
+    /// The names that the instructions look up, a tuple, in the order in which they first do.
+    pub fn looked_up(self, code: Code<'g>) -> Object<'g> {
+        // SAFETY: co_names.
+        unsafe { self.part(code, CODE_NAMES) }
+    }
+
+    /// The names of the variables: three tuples of `str`, of the local ones, of those of the local ones
+    /// that are in cells, and of those of the functions around this one.
+    pub fn variable_names(self, code: Code<'g>) -> [Object<'g>; 3] {
+        // SAFETY: co_varnames, co_cellvars, co_freevars.
+        [CODE_VARIABLES, CODE_CELLS, CODE_FREE].map(|at| unsafe { self.part(code, at) })
+    }
+
+    /// The flags (CO_…, Include/code.h).
+    pub fn flags(self, code: Code<'g>) -> c_int {
+        // SAFETY: code has this field.
+        unsafe { self.int(*code, 0, CODE_FLAGS) }
+    }
+
+    /// How many local variables a frame of this code has.
+    fn variable_count(self, code: Code<'g>) -> usize {
+        // SAFETY: code has this field.
+        unsafe { self.int(*code, 0, CODE_COUNT) }.max(0) as usize
+    }
+
+    /// Whether the code has a variable of its own of this name, a `str`: those in cells count, those of a
+    /// function around it do not. (In a class such a name may be one of the class's too.)
+    pub fn has_variable(self, code: Code<'g>, name: Object<'g>) -> bool {
+        let text = self.bytes(name);
+        let [variables, cells, _] = self.variable_names(code);
+        [variables, cells].into_iter().any(|names| {
+            let mut names = self.tuple_items(names);
+            names.any(|one| one == name || self.bytes(one) == text)
+        })
+    }
+}
+
+/// What is in a frame.
+impl<'g> Fields<'g> {
+    /// What is in this slot, of a local variable or a cell.
+    ///
+    /// # Safety
+    /// The frame has so many.
+    unsafe fn slot(self, frame: Frame<'g>, index: usize) -> Option<Object<'g>> {
+        // SAFETY: f_localsplus holds objects or nulls, and the frame keeps them.
+        unsafe { self.object(*frame, WORD, FRAME_LOCALS + index * WORD) }
+    }
+
+    /// What is in the cell that is in this slot.
+    ///
+    /// # Safety
+    /// The frame has so many slots; in this one is a cell, or nothing.
+    unsafe fn in_cell(self, frame: Frame<'g>, index: usize) -> Option<Object<'g>> {
+        // SAFETY: of PyCellObject (Include/cellobject.h) ob_ref comes first, an object or null.
+        unsafe { self.object(self.slot(frame, index)?, 0, 0) }
+    }
+
+    /// The local variables of a frame, in order, by name; those of the functions around it, which are in
+    /// cells, come last. Variables that are in a dictionary, as a module's are, are not among them.
+    pub fn variables(self, frame: Frame<'g>, each: &mut dyn FnMut(Object<'g>, Object<'g>)) {
+        let code = self.code(frame);
+        let count = self.variable_count(code);
+        let [variables, cells, free] = self.variable_names(code);
+        // Code that was made by hand may have more names than variables.
+        if self.tuple_size(variables) != count {
+            return;
+        }
+        // Names in code are interned: those that are equal are the same.
+        let place = |names, name| self.tuple_items(names).position(|one| one == name);
+        let mut slot = 0;
+        for (part, names) in [variables, cells, free].into_iter().enumerate() {
+            for name in self.tuple_items(names) {
+                let here = slot;
+                slot += 1;
+                // SAFETY: a frame has a slot for each of its code's variables, and behind them one for
+                // each cell (`PyFrame_New`, Objects/frameobject.c).
+                let value = unsafe {
+                    match (part, place(cells, name)) {
+                        (0, None) => self.slot(frame, here),
                         // Of an argument that is in a cell too, that is what counts.
-                        (0, Some(cell)) => {
-                            let at = FRAME_LOCALS + (count as usize + cell as usize) * WORD;
-                            self.in_cell(self.word(frame, WORD, at))
-                        }
+                        (0, Some(cell)) => self.in_cell(frame, count + cell),
                         (1, _) if place(variables, name).is_some() => continue,
-                        _ => self.in_cell(here),
-                    };
-                    if !value.is_null() {
-                        each(name, value);
+                        _ => self.in_cell(frame, here),
                     }
+                };
+                if let Some(value) = value {
+                    each(name, value);
                 }
             }
         }
     }
 
-    /// All that stands in a frame's variables and in their cells, borrowed, or null: what
-    /// [`Live::variables`] tells, and what an argument was before it came to be in a cell too.
-    ///
-    /// # Safety
-    /// As for [`Live::variables`].
-    pub unsafe fn slots(
-        self,
-        python: &Python,
-        frame: *mut PyObject,
-        each: &mut dyn FnMut(*mut PyObject),
-    ) {
-        // SAFETY: the caller's; the frame has a slot for each variable and each cell.
-        unsafe {
-            let code = self.code(frame);
-            let variables = self.int(code, 0, CODE_COUNT) as usize;
-            let [cells, free] = [CODE_CELLS, CODE_FREE]
-                .map(|names| (python.PyTuple_Size)(self.word(code, 0, names)) as usize);
-            for slot in 0..variables + cells + free {
-                let here = self.word(frame, WORD, FRAME_LOCALS + slot * WORD);
-                each(match slot < variables {
-                    true => here,
-                    false => self.in_cell(here),
-                });
+    /// Everything that is in the variables and cells of a frame: what [`Fields::variables`] gives, and
+    /// what an argument was before it was put into a cell too.
+    pub fn slots(self, frame: Frame<'g>, each: &mut dyn FnMut(Object<'g>)) {
+        let code = self.code(frame);
+        let variables = self.variable_count(code);
+        let [_, cells, free] = self.variable_names(code);
+        let cells = self.tuple_size(cells) + self.tuple_size(free);
+        for slot in 0..variables + cells {
+            // SAFETY: as many slots a frame has; those behind the variables are for cells.
+            let here = unsafe {
+                match slot < variables {
+                    true => self.slot(frame, slot),
+                    false => self.in_cell(frame, slot),
+                }
+            };
+            if let Some(here) = here {
+                each(here);
             }
         }
     }
 
-    /// What a cell holds, borrowed, or null; also of none.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a cell, or null.
-    unsafe fn in_cell(self, cell: *mut PyObject) -> *mut PyObject {
-        if cell.is_null() {
-            return cell;
-        }
-        // SAFETY: the caller's. PyCellObject (Include/cellobject.h): ob_ref comes first.
-        unsafe { self.word(cell, 0, 0) }
-    }
-
-    /// The dictionary of the names that are no variables of a frame's, borrowed: of a module or a class
-    /// that is being made all are in it, of a function with a bare `exec` or an `import *` those that it
-    /// made, and copies of its variables. Null if there is none, or if it is of a class of its own; and
-    /// of other functions, where `locals()` makes one that it does not look into.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn names_in_dictionary(
-        self,
-        python: &Python,
-        frame: *mut PyObject,
-    ) -> *mut PyObject {
+    /// The dictionary of a frame's names that are not variables: all names of a module's or a class's
+    /// code; of a function with a bare `exec` or an `import *` those that these have made, and copies of
+    /// its variables. `None` if there is none, or one of a derived class; and for other functions, where
+    /// `locals()` makes one that the function itself never reads.
+    pub fn names_in_dictionary(self, frame: Frame<'g>) -> Option<Dict<'g>> {
         /// CO_OPTIMIZED (Include/code.h).
         const OPTIMIZED: c_int = 1;
-        // SAFETY: the caller's.
-        unsafe {
-            let names = self.word(frame, WORD, FRAME_NAMES);
-            if self.flags(self.code(frame)) & OPTIMIZED != 0
-                || names.is_null()
-                || !self.is_dictionary(python, names)
-            {
-                return ptr::null_mut();
-            }
-            names
+        match self.flags(self.code(frame)) & OPTIMIZED {
+            0 => self.as_dict(self.local_names(frame)?),
+            _ => None,
         }
     }
 
-    /// The flags of a code object (CO_…, Include/code.h).
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a code object.
-    pub unsafe fn flags(self, code: *mut PyObject) -> c_int {
-        // SAFETY: the caller's.
-        unsafe { self.int(code, 0, CODE_FLAGS) }
+    /// What a frame looks names up in first, where its code is that of a module or a class (f_locals).
+    pub fn local_names(self, frame: Frame<'g>) -> Option<Object<'g>> {
+        // SAFETY: an object or null, and the frame keeps it.
+        unsafe { self.object(*frame, WORD, FRAME_NAMES) }
     }
 
-    /// Whether this is the name of one of a code's own variables, those in cells among them; not of
-    /// one of a function's around it, which in a class may be one of the class's too.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a code object, and a `str`.
-    pub unsafe fn has_variable(
-        self,
-        python: &Python,
-        code: *mut PyObject,
-        name: *mut PyObject,
-    ) -> bool {
-        // SAFETY: the caller's; these are tuples of `str`.
-        unsafe {
-            let text = bytes(python, name);
-            [CODE_VARIABLES, CODE_CELLS]
-                .map(|names| self.word(code, 0, names))
-                .into_iter()
-                .any(|names| {
-                    let mut places = 0..(python.PyTuple_Size)(names);
-                    places.any(|place| {
-                        let one = (python.PyTuple_GetItem)(names, place);
-                        one == name || bytes(python, one) == text
-                    })
-                })
-        }
+    /// What a frame looks names up in last: a dictionary, or an object of a derived class.
+    pub fn builtins(self, frame: Frame<'g>) -> Object<'g> {
+        // SAFETY: f_builtins is never null, and the frame keeps it (`PyFrame_New`).
+        unsafe { self.existing(*frame, WORD, FRAME_BUILT_INS) }
     }
 
-    /// The names that a code object's instructions look up, a tuple, in the order in which they first
-    /// do; borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a code object.
-    pub unsafe fn looked_up(self, code: *mut PyObject) -> *mut PyObject {
-        // SAFETY: the caller's.
-        unsafe { self.word(code, 0, CODE_NAMES) }
-    }
-
-    /// How many blocks it is in: loops, and what has an end that has to be seen to.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame.
-    pub unsafe fn blocks(self, frame: *mut PyObject) -> usize {
-        // SAFETY: the caller's.
-        let count = unsafe { self.int(frame, WORD, FRAME_BLOCKS) };
+    /// How many blocks a frame is in: loops, and statements with an end that must be run.
+    pub fn blocks(self, frame: Frame<'g>) -> usize {
+        // SAFETY: a frame has this field.
+        let count = unsafe { self.int(*frame, WORD, FRAME_BLOCKS) };
         count.clamp(0, MOST_BLOCKS as c_int) as usize
     }
 
-    /// What is to be called at the ends of the `with` blocks that it is in (their `__exit__`): it is
-    /// on the value stack, directly below the block (Python/ceval.c, SETUP_WITH, of 2.7;
-    /// Python/compile.c, `compiler_with`, of 2.6). For a `finally` something else may be there.
-    /// Borrowed.
-    ///
-    /// # Safety
-    /// Holding the GIL; this is a frame, and `each` leaves it as it is.
-    pub unsafe fn exits(self, frame: *mut PyObject, each: &mut dyn FnMut(*mut PyObject)) {
-        /// The instructions that begin such a block (Include/opcode.h), and so its kinds.
+    /// What a frame will call at the ends of the `with` blocks that it is in (their `__exit__`). It is on
+    /// the value stack, directly below the block (Python/ceval.c, SETUP_WITH, of 2.7; Python/compile.c,
+    /// `compiler_with`, of 2.6). For a `finally` something else may be there.
+    pub fn exits(self, frame: Frame<'g>, each: &mut dyn FnMut(Object<'g>)) {
+        /// The instructions that begin such a block (Include/opcode.h), which are also its kinds.
         const SETUP_FINALLY: c_int = 122;
         const SETUP_WITH: c_int = 143;
-        // SAFETY: the caller's. Below the level of a block that has not ended all values are in place.
-        unsafe {
-            let stack = self
-                .word(frame, WORD, FRAME_VALUE_STACK)
-                .cast::<*mut PyObject>();
-            let mut last = 0;
-            for block in 0..self.blocks(frame) {
-                let at = FRAME_BLOCKS + 4 + 12 * block;
-                let [kind, level] = [at, at + 8].map(|at| self.int(frame, WORD, at));
-                // One within another that has put nothing on the stack has none of its own.
-                if matches!(kind, SETUP_FINALLY | SETUP_WITH) && level > last {
-                    last = level;
-                    let exit = stack.add(level as usize - 1).read();
-                    if !exit.is_null() {
-                        each(exit);
-                    }
-                }
+        let mut last = 0;
+        for block in 0..self.blocks(frame) {
+            let at = FRAME_BLOCKS + 4 + 12 * block;
+            // SAFETY: the block is one of those that the frame has room for.
+            let [kind, level] = [at, at + 8].map(|at| unsafe { self.int(*frame, WORD, at) });
+            // A block within another that has put nothing on the stack has none of its own.
+            if !matches!(kind, SETUP_FINALLY | SETUP_WITH) || level <= last {
+                continue;
+            }
+            last = level;
+            // SAFETY: below the level of a block that has not ended all values are in place, and the
+            // frame keeps them.
+            let exit = unsafe {
+                let stack = self.word(*frame, WORD, FRAME_VALUE_STACK);
+                let values = stack.cast::<*mut PyObject>();
+                Object::borrowed(values.add(level as usize - 1).read())
+            };
+            if let Some(exit) = exit {
+                each(exit);
             }
         }
     }

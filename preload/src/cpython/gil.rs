@@ -1,107 +1,57 @@
-//! Where the GIL is: the semaphore that threads wait for it on.
+//! The GIL as a type: a function that needs it takes a [`Gil`], which only somebody who holds it can have.
+//!
+//! `&Gil` and `&mut Gil` are two different rights. Functions that may run Python code, and so may let
+//! other threads run, take `&mut Gil`. While somebody borrows a `&Gil`, nothing of the program's runs:
+//! objects that are reached meanwhile stay as they are, and the compiler sees to it that none of them is
+//! still in use when the next function that takes `&mut Gil` is called.
+//!
+//! One thing the types do not say: to make a tuple, list or dictionary may set the garbage collector off,
+//! and that runs finalizers. Whoever makes such objects and looks at borrowed ones in between does so in
+//! `script::undisturbed::alone`, which stops the collector.
 
-use std::ffi::c_int;
+use std::marker::PhantomData;
+use std::ops::Deref;
 
 use crate::cpython::api::Python;
-use crate::cpython::thread_states;
-use crate::system::memory::{read, read_bytes};
 
-/// The address of the semaphore, which is the word that its futex is called with
-/// (nptl/sem_waitcommon.c: the value comes first). `None` if it is not known.
-///
-/// CPython keeps it in a variable that has no exported name. `PyEval_ThreadsInitialized` returns
-/// whether that is null and does nothing else (Python/ceval.c, 2.6 and 2.7), so it is the one
-/// variable that the function's instructions read. After a fork there is another semaphore
-/// (`PyEval_ReInitThreads`): it is looked for anew each time.
-///
-/// Any thread: reads memory, and calls nothing. Where threads wait in another way than on a
-/// semaphore (Python/thread_pthread.h, without `USE_SEMAPHORES`), no futex has this address.
-pub fn semaphore(python: &Python) -> Option<usize> {
-    let function: unsafe extern "C-unwind" fn() -> c_int = python.PyEval_ThreadsInitialized;
-    let function = function as usize;
-    let mut code = [0; 24];
-    if !read_bytes(function, &mut code) {
-        return None;
-    }
-    let (end, distance) = variable(&code)?;
-    let place = function.wrapping_add(end).wrapping_add_signed(distance);
-    read::<usize>(place).filter(|&semaphore| semaphore != 0)
+/// The GIL, held by this thread for `'gil`, with a thread state in place.
+pub struct Gil<'gil> {
+    python: &'static Python,
+    /// The thread state, as an address.
+    thread: usize,
+    /// Held for `'gil`, by this thread and no other (`*mut ()` is not `Send`).
+    held: PhantomData<(&'gil (), *mut ())>,
 }
 
-/// The first thing of memory's that these instructions read, where they begin as compilers begin
-/// that function: where its instruction ends, and how far from there it stands (Intel SDM, vol. 2,
-/// 2.2.1.6).
-fn variable(code: &[u8]) -> Option<(usize, isize)> {
-    let mut at = 0;
-    loop {
-        let rest = code.get(at..)?;
-        let (before, after) = match rest {
-            // endbr64 · push %rbp · mov %rsp,%rbp · xor %eax,%eax
-            [0xf3, 0x0f, 0x1e, 0xfa, ..] => {
-                at += 4;
-                continue;
-            }
-            [0x55, ..] => {
-                at += 1;
-                continue;
-            }
-            [0x48, 0x89, 0xe5, ..] => {
-                at += 3;
-                continue;
-            }
-            [0x31, 0xc0, ..] => {
-                at += 2;
-                continue;
-            }
-            // cmpq $0,DISTANCE(%rip)
-            [0x48, 0x83, 0x3d, _, _, _, _, 0, ..] => (3, 1),
-            // mov DISTANCE(%rip),%rax, or one of the others
-            [0x48, 0x8b, register, ..] if register & 0xc7 == 0x05 => (3, 0),
-            _ => return None,
-        };
-        let distance = i32::from_le_bytes(*rest.get(before..)?.first_chunk()?);
-        return Some((at + before + 4 + after, distance as isize));
-    }
-}
-
-/// Whether the calling thread holds the GIL.
-///
-/// By the identifier in the current thread state, not by `PyGILState_GetThisThreadState`: that
-/// takes a lock of CPython 2's own (`keymutex`, Python/thread.c), which the interrupted thread
-/// may be holding.
-pub fn this_thread_holds_gil(python: &Python) -> bool {
-    let current = python.current_thread_state();
-    current != 0 && thread_states::ident(current) == Some(Python::this_thread_ident() as usize)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[test]
-    fn finds_the_variable_in_what_compilers_make_of_it() {
-        for (code, found) in [
-            // As Debian's 2.7 has it,
-            (
-                &b"\x31\xc0\x48\x83\x3d\x36\x00\x26\x00\x00\x0f\x95\xc0\xc3"[..],
-                Some((10, 0x26_0036)),
-            ),
-            // and its debug build.
-            (
-                b"\x55\x48\x89\xe5\x48\x8b\x05\x68\x08\x2c\x00\x48\x85\xc0\x0f\x95",
-                Some((11, 0x2c_0868)),
-            ),
-            (
-                b"\xf3\x0f\x1e\xfa\x48\x8b\x15\xff\xff\xff\xff\x31\xc0\x48\x85\xd2",
-                Some((11, -1)),
-            ),
-            (b"\x31\xc0\xc3", None),
-            (b"\xe9\x00\x00\x00\x00", None),
-            (b"\x48\x83\x3d\x36\x00\x26\x00\x01", None),
-            (b"\x48\x8b\x45\x10\x00\x00\x00\x00", None),
-            (b"\x48\x8b\x05\x10", None),
-            (b"", None),
-        ] {
-            assert_eq!(variable(code), found, "{code:x?}");
+impl Gil<'_> {
+    /// Says that this thread holds the GIL.
+    ///
+    /// # Safety
+    /// It does, with a thread state in place, for as long as this exists; and no other `Gil` is in use
+    /// meanwhile. (Within a function that the interpreter calls on behalf of somebody who has a
+    /// `&mut Gil`, that one is not in use.)
+    pub unsafe fn assume(python: &'static Python) -> Self {
+        Gil {
+            python,
+            thread: python.current_thread_state(),
+            held: PhantomData,
         }
+    }
+
+    /// The C API, also for when the GIL is not held any more.
+    pub fn python(&self) -> &'static Python {
+        self.python
+    }
+
+    /// The thread state that was in place when this was made, as an address.
+    pub fn thread_state(&self) -> usize {
+        self.thread
+    }
+}
+
+impl Deref for Gil<'_> {
+    type Target = Python;
+    fn deref(&self) -> &Python {
+        self.python
     }
 }

@@ -1,206 +1,376 @@
-//! What calls of the C API all over the agent have in common.
+//! Calls of the C API that the agent makes often, as safe functions of [`Gil`]: they check what they are
+//! given, or the interpreter does, and they know whose each reference is.
+//!
+//! `None` means that an exception is set, unless a function says otherwise.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_long};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::cpython::api::{PyObject, Python};
+use crate::cpython::api::{MethodDefinition, PyObject};
+use crate::cpython::gil::Gil;
+use crate::cpython::object::{Kept, Object, Owned, into_ptr};
 
-/// Calls a function with these arguments, whose references it takes over. Null if the function or
-/// one of them is not there, or it raises.
-///
-/// # Safety
-/// As for `snippet::collect`.
-pub unsafe fn call(
-    python: &Python,
-    function: &AtomicPtr<PyObject>,
-    arguments: &[*mut PyObject],
-) -> *mut PyObject {
-    let function = function.load(Ordering::Relaxed);
-    // SAFETY: the caller's; a tuple's item takes over the reference.
-    unsafe {
-        let tuple = (python.PyTuple_New)(arguments.len() as isize);
-        if function.is_null() || tuple.is_null() || arguments.iter().any(|one| one.is_null()) {
-            for &one in arguments
-                .iter()
-                .chain([&tuple])
-                .filter(|one| !one.is_null())
-            {
-                (python.Py_DecRef)(one);
+/// What runs no Python code.
+impl<'gil> Gil<'gil> {
+    /// `None` itself, Python's.
+    pub fn none(&self) -> Object<'gil> {
+        // SAFETY: a variable of the interpreter's, which is never freed.
+        unsafe { Object::existing(self._Py_NoneStruct) }
+    }
+
+    /// A reference of our own to an object.
+    pub fn own(&self, object: Object) -> Owned<'gil> {
+        // SAFETY: the object is alive, and the reference that is added is the one that is returned.
+        unsafe {
+            (self.Py_IncRef)(object.as_ptr());
+            Owned::new(self, object.as_ptr()).unwrap_unchecked()
+        }
+    }
+
+    /// The bytes of a `str`. (A `unicode` is encoded for this, which may take a codec of the program's:
+    /// none is ever given.)
+    pub fn bytes<'a>(&self, text: Object<'a>) -> Option<&'a [u8]> {
+        let mut start: *mut c_char = ptr::null_mut();
+        let mut length = 0;
+        // SAFETY: on success the pointer is to `length` bytes inside the object, which never change.
+        unsafe {
+            ((self.PyString_AsStringAndSize)(text.as_ptr(), &mut start, &mut length) == 0)
+                .then(|| std::slice::from_raw_parts(start.cast(), length as usize))
+        }
+    }
+
+    /// A new `str`.
+    pub fn new_str(&self, text: &[u8]) -> Option<Owned<'gil>> {
+        // SAFETY: it copies so many bytes; the reference is new.
+        unsafe {
+            let start = text.as_ptr().cast();
+            Owned::new(
+                self,
+                (self.PyString_FromStringAndSize)(start, text.len() as isize),
+            )
+        }
+    }
+
+    /// A new `int`.
+    pub fn new_int(&self, number: c_long) -> Option<Owned<'gil>> {
+        // SAFETY: has no conditions but the GIL; the reference is new.
+        unsafe { Owned::new(self, (self.PyInt_FromLong)(number)) }
+    }
+
+    /// A new, empty `dict`.
+    pub fn new_dict(&self) -> Option<Owned<'gil>> {
+        // SAFETY: has no conditions but the GIL; the reference is new.
+        unsafe { Owned::new(self, (self.PyDict_New)()) }
+    }
+
+    /// A new tuple of these objects. An object that could not be made, and has left an exception set, may
+    /// stand among them.
+    pub fn new_tuple<const COUNT: usize>(
+        &self,
+        objects: [Option<Owned<'gil>>; COUNT],
+    ) -> Option<Owned<'gil>> {
+        if objects.iter().any(Option::is_none) {
+            return None;
+        }
+        // SAFETY: the reference is new, and has room for so many items, which take over references.
+        unsafe {
+            let tuple = Owned::new(self, (self.PyTuple_New)(COUNT as isize))?;
+            for (index, object) in objects.into_iter().enumerate() {
+                (self.PyTuple_SetItem)(tuple.as_ptr(), index as isize, into_ptr(object));
             }
-            return ptr::null_mut();
+            Some(tuple)
         }
-        for (index, &argument) in arguments.iter().enumerate() {
-            (python.PyTuple_SetItem)(tuple, index as isize, argument);
+    }
+
+    /// A new, empty list.
+    pub fn new_list(&self) -> Option<Owned<'gil>> {
+        // SAFETY: has no conditions but the GIL; the reference is new.
+        unsafe { Owned::new(self, (self.PyList_New)(0)) }
+    }
+
+    /// A new list of these objects.
+    pub fn new_list_of(
+        &self,
+        objects: impl ExactSizeIterator<Item = Owned<'gil>>,
+    ) -> Option<Owned<'gil>> {
+        // SAFETY: the reference is new, and has room for so many items, which take over references.
+        unsafe {
+            let list = Owned::new(self, (self.PyList_New)(objects.len() as isize))?;
+            for (index, object) in objects.enumerate() {
+                (self.PyList_SetItem)(list.as_ptr(), index as isize, object.into_ptr());
+            }
+            Some(list)
         }
-        let result = (python.PyObject_CallObject)(function, tuple);
-        (python.Py_DecRef)(tuple);
+    }
+
+    /// Appends to a list, which takes a reference of its own.
+    pub fn append(&self, list: Object, object: Object) -> Option<()> {
+        // SAFETY: both are alive; it says itself if the first is no list.
+        let done = unsafe { (self.PyList_Append)(list.as_ptr(), object.as_ptr()) };
+        (done == 0).then_some(())
+    }
+
+    /// A function of ours as an object.
+    pub fn new_function(&self, definition: &'static MethodDefinition) -> Option<Owned<'gil>> {
+        let definition = ptr::from_ref(definition).cast_mut();
+        // SAFETY: the definition stands still, and is only read. The reference is new.
+        unsafe {
+            let none = ptr::null_mut();
+            Owned::new(self, (self.PyCFunction_NewEx)(definition, none, none))
+        }
+    }
+
+    /// How many items a tuple has; 0 of anything else, and then an exception is set.
+    pub fn tuple_size(&self, tuple: Object) -> usize {
+        // SAFETY: it says itself if this is no tuple.
+        unsafe { (self.PyTuple_Size)(tuple.as_ptr()) }.max(0) as usize
+    }
+
+    /// An item of a tuple; `None` if it has not so many, or if this is none.
+    pub fn tuple_item<'a>(&self, tuple: Object<'a>, index: usize) -> Option<Object<'a>> {
+        // SAFETY: it says itself if this is no tuple, or not so long. A tuple keeps its items.
+        unsafe { Object::borrowed((self.PyTuple_GetItem)(tuple.as_ptr(), index as isize)) }
+    }
+
+    /// The items of a tuple; none of anything else, and then an exception is set.
+    pub fn tuple_items<'a>(&self, tuple: Object<'a>) -> impl Iterator<Item = Object<'a>> {
+        (0..self.tuple_size(tuple)).map_while(move |index| self.tuple_item(tuple, index))
+    }
+
+    /// How many items a list has; 0 of anything else, and then an exception is set.
+    pub fn list_size(&self, list: Object) -> usize {
+        // SAFETY: it says itself if this is no list.
+        unsafe { (self.PyList_Size)(list.as_ptr()) }.max(0) as usize
+    }
+
+    /// An item of a list; `None` if it has not so many, or if this is none.
+    pub fn list_item<'g>(&'g self, list: Object<'g>, index: usize) -> Option<Object<'g>> {
+        // SAFETY: it says itself if this is no list, or not so long. The list keeps its items for as long
+        // as nobody changes it, and nobody runs who could.
+        unsafe { Object::borrowed((self.PyList_GetItem)(list.as_ptr(), index as isize)) }
+    }
+
+    /// The items of a list; none of anything else, and then an exception is set.
+    pub fn list_items<'g>(&'g self, list: Object<'g>) -> impl Iterator<Item = Object<'g>> {
+        (0..self.list_size(list)).map_while(move |index| self.list_item(list, index))
+    }
+
+    /// Keys and values of a dictionary, or of an object of a derived class; none of anything else.
+    pub fn entries<'g>(
+        &'g self,
+        dictionary: Object<'g>,
+    ) -> impl Iterator<Item = (Object<'g>, Object<'g>)> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());
+            // SAFETY: it says itself if this is no dictionary, and where its entries end. The dictionary
+            // keeps them for as long as nobody changes it, and nobody runs who could.
+            unsafe {
+                let python = self.python();
+                let dictionary = dictionary.as_ptr();
+                let found = (python.PyDict_Next)(dictionary, &mut at, &mut key, &mut value) != 0;
+                found.then(|| (Object::existing(key), Object::existing(value)))
+            }
+        })
+    }
+
+    /// How many entries a dictionary has; 0 of anything else, and then an exception is set.
+    pub fn dict_size(&self, dictionary: Object) -> usize {
+        // SAFETY: it says itself if this is no dictionary.
+        unsafe { (self.PyDict_Size)(dictionary.as_ptr()) }.max(0) as usize
+    }
+
+    /// How many members a set or a `frozenset` has; 0 of anything else, and then an exception is set.
+    pub fn set_size(&self, set: Object) -> usize {
+        // SAFETY: it says itself if this is no set.
+        unsafe { (self.PySet_Size)(set.as_ptr()) }.max(0) as usize
+    }
+
+    /// The members of a set or a `frozenset`; none of anything else, and then an exception is set.
+    pub fn set_members<'g>(&'g self, set: Object<'g>) -> impl Iterator<Item = Object<'g>> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (mut member, mut hash) = (ptr::null_mut(), 0);
+            // SAFETY: it says itself if this is no set, and where its members end. The set keeps them for
+            // as long as nobody changes it, and nobody runs who could.
+            unsafe {
+                let next = self._PySet_NextEntry;
+                match next(set.as_ptr(), &mut at, &mut member, &mut hash) {
+                    1 => Object::borrowed(member),
+                    _ => None,
+                }
+            }
+        })
+    }
+
+    /// What a dictionary of ours has under a name; `None`, maybe with an exception set, if there is nothing.
+    pub fn item_named<'g>(&'g self, dictionary: Object<'g>, name: &CStr) -> Option<Object<'g>> {
+        // SAFETY: it says itself if this is no dictionary. The dictionary keeps what is in it for as long
+        // as nobody changes it, and nobody runs who could: a key that is not `str` is no key of ours.
+        unsafe {
+            Object::borrowed((self.PyDict_GetItemString)(
+                dictionary.as_ptr(),
+                name.as_ptr(),
+            ))
+        }
+    }
+
+    /// Puts an object into a dictionary of ours under a name. The dictionary takes a reference of its own.
+    pub fn set_item_named(&self, dictionary: Object, name: &CStr, object: Object) -> Option<()> {
+        // SAFETY: all are alive; it says itself if the first is no dictionary.
+        let done = unsafe {
+            (self.PyDict_SetItemString)(dictionary.as_ptr(), name.as_ptr(), object.as_ptr())
+        };
+        (done == 0).then_some(())
+    }
+
+    /// The same under a key, which is an `int` or a `str`.
+    pub fn set_item(&self, dictionary: Object, key: Object, object: Object) -> Option<()> {
+        // SAFETY: all are alive; it says itself if the first is no dictionary.
+        let done =
+            unsafe { (self.PyDict_SetItem)(dictionary.as_ptr(), key.as_ptr(), object.as_ptr()) };
+        (done == 0).then_some(())
+    }
+
+    /// The modules that the program has imported, by name. (The interpreter ends the process where they
+    /// are gone: never to be called once it is being taken apart.)
+    pub fn modules(&self) -> Object<'_> {
+        // SAFETY: it is never null. The interpreter keeps it; nobody runs who could take it away.
+        unsafe { Object::existing((self.PyImport_GetModuleDict)()) }
+    }
+
+    /// Something of the module `sys`; `None`, maybe with an exception set, if it is not there.
+    pub fn of_sys(&self, name: &CStr) -> Option<Object<'_>> {
+        // SAFETY: the name is only read. What the module keeps is borrowed; nobody runs who could change
+        // that.
+        unsafe { Object::borrowed((self.PySys_GetObject)(name.as_ptr().cast_mut())) }
+    }
+
+    /// Clears the exception that is set, if one is.
+    pub fn clear_exception(&self) {
+        // SAFETY: has no conditions but the GIL. (An exception of the program's own that dies here would
+        // run its finalizer: those that are set here are ours, or the interpreter's.)
+        unsafe { (self.PyErr_Clear)() }
+    }
+
+    /// Sets `MemoryError`.
+    pub fn no_memory<T>(&self) -> Option<T> {
+        // SAFETY: has no conditions but the GIL.
+        unsafe { (self.PyErr_NoMemory)() };
+        None
+    }
+
+    /// Sets `TypeError`.
+    pub fn bad_argument<T>(&self) -> Option<T> {
+        // SAFETY: has no conditions but the GIL.
+        unsafe { (self.PyErr_BadArgument)() };
+        None
+    }
+}
+
+/// What may run Python code, and so let other threads run.
+impl<'gil> Gil<'gil> {
+    /// Calls a function that we keep. `None`, with no exception set, if it is not kept (yet). An argument
+    /// that could not be made, and has left an exception set, may stand among these.
+    pub fn call<const COUNT: usize>(
+        &mut self,
+        function: &Kept,
+        arguments: [Option<Owned<'gil>>; COUNT],
+    ) -> Option<Owned<'gil>> {
+        let function = function.get(self)?.as_ptr();
+        let arguments = self.new_tuple(arguments)?;
+        // SAFETY: the function is kept, the arguments are a tuple, and the reference is new.
+        unsafe {
+            Owned::new(
+                self,
+                (self.PyObject_CallObject)(function, arguments.as_ptr()),
+            )
+        }
+    }
+
+    /// Whether an object that was made is true; false, and the exception is cleared, if it was not.
+    pub fn is_true(&mut self, object: Option<Owned<'gil>>) -> bool {
+        let Some(object) = object else {
+            self.clear_exception();
+            return false;
+        };
+        // SAFETY: the object is alive.
+        unsafe { (self.PyObject_IsTrue)(object.as_ptr()) == 1 }
+    }
+
+    /// Sets something of the module `sys`; `None` deletes it.
+    pub fn set_of_sys(&mut self, name: &CStr, object: Option<Object>) {
+        let object = object.map_or(ptr::null_mut(), Object::as_ptr);
+        // SAFETY: the name is only read; the module takes a reference of its own. What was there before
+        // is given back, which may run a finalizer.
+        unsafe { (self.PySys_SetObject)(name.as_ptr().cast_mut(), object) };
+    }
+
+    /// An attribute, as the object's class has it.
+    pub fn attribute(&mut self, object: Object, name: &CStr) -> Option<Owned<'gil>> {
+        // SAFETY: the object is alive, and the reference is new.
+        unsafe {
+            Owned::new(
+                self,
+                (self.PyObject_GetAttrString)(object.as_ptr(), name.as_ptr()),
+            )
+        }
+    }
+
+    /// Runs `part` with no exception set, and then sets the one again that was set before.
+    pub fn with_exception_aside<R>(&mut self, part: impl FnOnce(&mut Self) -> R) -> R {
+        let mut exception: [*mut PyObject; 3] = [ptr::null_mut(); 3];
+        let [kind, value, traceback] = &mut exception;
+        // SAFETY: the three references, or nulls, are ours in between, and are handed back.
+        unsafe { (self.PyErr_Fetch)(kind, value, traceback) };
+        let result = part(self);
+        let [kind, value, traceback] = exception;
+        // SAFETY: as they were fetched.
+        unsafe { (self.PyErr_Restore)(kind, value, traceback) };
         result
     }
 }
 
-/// A tuple of two objects, whose references it takes over; null, with an exception set, if one of
-/// them could not be made, or there is no memory.
-///
-/// # Safety
-/// Holding the GIL; the objects are alive, or null, and then an exception is set.
-pub unsafe fn pair(python: &Python, objects: [*mut PyObject; 2]) -> *mut PyObject {
-    // SAFETY: the caller's; a tuple's item takes over the reference, and null is let pass.
-    unsafe {
-        if objects.iter().any(|one| one.is_null()) {
-            objects.into_iter().for_each(|one| (python.Py_DecRef)(one));
-            return ptr::null_mut();
-        }
-        let tuple = (python.PyTuple_New)(2);
-        for (index, one) in objects.into_iter().enumerate() {
-            match tuple.is_null() {
-                true => (python.Py_DecRef)(one),
-                false => drop((python.PyTuple_SetItem)(tuple, index as isize, one)),
-            }
-        }
-        tuple
-    }
+/// A list of tuples that is being made.
+pub struct List<'a, 'gil> {
+    gil: &'a Gil<'gil>,
+    /// `None` once there was no memory for it; and then an exception is set.
+    list: Option<Owned<'gil>>,
+    length: usize,
 }
 
-/// Whether an object, whose reference it takes over, is true. Clears the exception, if it is null.
-///
-/// # Safety
-/// As for `snippet::collect`.
-pub unsafe fn is_true(python: &Python, object: *mut PyObject) -> bool {
-    // SAFETY: the caller's.
-    unsafe {
-        if object.is_null() {
-            (python.PyErr_Clear)();
-            return false;
-        }
-        let truth = (python.PyObject_IsTrue)(object) == 1;
-        (python.Py_DecRef)(object);
-        truth
-    }
-}
-
-/// The bytes of a `str`, for as long as the object lives; `None`, with an exception set, if it
-/// is none.
-///
-/// # Safety
-/// Holding the GIL.
-pub unsafe fn bytes<'a>(python: &Python, text: *mut PyObject) -> Option<&'a [u8]> {
-    let mut start: *mut c_char = ptr::null_mut();
-    let mut length = 0;
-    // SAFETY: the caller's; on success the pointer is to `length` bytes inside the object.
-    unsafe {
-        ((python.PyString_AsStringAndSize)(text, &mut start, &mut length) == 0)
-            .then(|| std::slice::from_raw_parts(start.cast(), length as usize))
-    }
-}
-
-/// What `look` makes of an attribute; `None`, with an exception set, if there is none.
-///
-/// # Safety
-/// As for [`learn`].
-pub unsafe fn attribute<R>(
-    python: &Python,
-    object: *mut PyObject,
-    name: &CStr,
-    look: impl FnOnce(*mut PyObject) -> R,
-) -> Option<R> {
-    // SAFETY: the caller's; the new reference is given back.
-    unsafe {
-        let value = (python.PyObject_GetAttrString)(object, name.as_ptr());
-        if value.is_null() {
-            return None;
-        }
-        let result = look(value);
-        (python.Py_DecRef)(value);
-        Some(result)
-    }
-}
-
-/// A list that is being made; null once there was no memory for it.
-pub struct List<'a> {
-    python: &'a Python,
-    /// A new reference, or null.
-    pub list: *mut PyObject,
-}
-
-impl<'a> List<'a> {
+impl<'a, 'gil> List<'a, 'gil> {
     /// An empty one.
-    ///
-    /// # Safety
-    /// Holding the GIL, for the life of the list.
-    pub unsafe fn new(python: &'a Python) -> Self {
-        // SAFETY: the caller's.
-        let list = unsafe { (python.PyList_New)(0) };
-        Self { python, list }
+    pub fn new(gil: &'a Gil<'gil>) -> Self {
+        List {
+            gil,
+            list: gil.new_list(),
+            length: 0,
+        }
     }
 
-    /// How many there are in it.
+    /// How many tuples there are in it.
     pub fn len(&self) -> usize {
-        if self.list.is_null() {
-            return 0;
-        }
-        // SAFETY: as for `new`.
-        unsafe { (self.python.PyList_Size)(self.list) as usize }
+        self.length
     }
 
-    /// The list, if all went well; or null, and an exception is set.
-    pub fn made_of(self, whole: bool) -> *mut PyObject {
-        if whole {
-            return self.list;
-        }
-        // SAFETY: as for `new`; null is let pass.
-        unsafe { (self.python.Py_DecRef)(self.list) };
-        ptr::null_mut()
+    /// The list, if there was memory for all of it.
+    pub fn finish(self) -> Option<Owned<'gil>> {
+        self.list
     }
 
-    /// Appends a tuple of these objects, all of them alive.
-    pub fn push(&mut self, objects: &[*mut PyObject]) {
-        if self.list.is_null() {
+    /// Appends a tuple of these objects.
+    pub fn push<const COUNT: usize>(&mut self, objects: [Object; COUNT]) {
+        let Some(list) = &self.list else {
             return;
+        };
+        let tuple = self
+            .gil
+            .new_tuple(objects.map(|object| Some(self.gil.own(object))));
+        let done = tuple.and_then(|tuple| self.gil.append(list.object(), tuple.object()));
+        match done {
+            Some(()) => self.length += 1,
+            None => self.list = None,
         }
-        let python = self.python;
-        // SAFETY: as for `new`; a tuple's item takes over a reference, the list takes its own.
-        unsafe {
-            let tuple = (python.PyTuple_New)(objects.len() as isize);
-            let mut done = false;
-            if !tuple.is_null() {
-                for (index, &object) in objects.iter().enumerate() {
-                    (python.Py_IncRef)(object);
-                    (python.PyTuple_SetItem)(tuple, index as isize, object);
-                }
-                done = (python.PyList_Append)(self.list, tuple) == 0;
-                (python.Py_DecRef)(tuple);
-            }
-            if !done {
-                (python.Py_DecRef)(self.list);
-                self.list = ptr::null_mut();
-            }
-        }
-    }
-}
-
-/// What a function was called with, so many objects, borrowed; `None`, with an exception set, if it was
-/// not: 2.6 calls without where there is no memory for them.
-///
-/// # Safety
-/// Holding the GIL; `arguments` is what METH_VARARGS gives.
-pub unsafe fn given<const COUNT: usize>(
-    python: &Python,
-    arguments: *mut PyObject,
-) -> Option<[*mut PyObject; COUNT]> {
-    // SAFETY: the caller's; what is out of range is null, and raises.
-    unsafe {
-        if arguments.is_null() {
-            (python.PyErr_NoMemory)();
-            return None;
-        }
-        let mut objects = [ptr::null_mut(); COUNT];
-        for (index, object) in objects.iter_mut().enumerate() {
-            *object = (python.PyTuple_GetItem)(arguments, index as isize);
-            if object.is_null() {
-                return None;
-            }
-        }
-        Some(objects)
     }
 }

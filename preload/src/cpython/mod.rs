@@ -1,16 +1,27 @@
 //! Everything that depends on the interpreter's version: its C API and the layout of its objects.
 //!
-//! Enters: the loaded objects of the process. Leaves: the API as [`api::Python`], and the fields of
-//! frames, code, threads and dictionaries. Each layout is checked against a live object before it is used.
+//! Enters: the loaded objects of the process, and a thread that holds the GIL. Leaves: the API as
+//! [`api::Python`], the right to use it as [`gil::Gil`], objects as [`object::Object`] and
+//! [`object::Owned`], and what is in frames, code, threads and dictionaries.
+//!
+//! No offset of CPython's is written down anywhere else, and each layout is compared with a live object
+//! at the boot before anything is read by it. Nothing here knows of requests or answers, or runs Python
+//! code that is not asked for. `unsafe` belongs here: what the other folders need is a safe function.
+//!
+//! Read `gil`, `object`, `glue` and `fields` first: they are what the other folders use.
 
 pub mod api;
+pub mod callback;
 pub mod dict;
 pub mod fields;
 pub mod find;
 pub mod frame_fields;
 pub mod gil;
+pub mod gil_semaphore;
 pub mod glue;
 pub mod guarded_frame;
 pub mod layout;
 pub mod layout_check;
+pub mod object;
+pub mod object_fields;
 pub mod thread_states;

@@ -9,7 +9,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::cpython::api::Python;
+use crate::cpython::api::{PyObject, Python};
+use crate::cpython::gil::Gil;
+use crate::cpython::guarded_frame;
+use crate::cpython::object::{Frame, Object};
 use crate::system::memory::{Lap, read, read_words};
 
 const WORD: usize = size_of::<usize>();
@@ -32,32 +35,27 @@ const THREAD_DICTIONARY: usize = 15 * WORD;
 /// recursion_depth, an int, comes after the frame.
 const THREAD_DEPTH: usize = 3 * WORD;
 
-/// Lets the running thread go on as if all but so many of the calls within each other that are allowed
-/// were made already; returns how many were.
-///
-/// # Safety
-/// Holding the GIL, with a thread state of one's own.
-pub unsafe fn leave_calls(python: &Python, calls: i32) -> i32 {
-    // SAFETY: the caller's: the field is the thread's own (Python/ceval.c, `_Py_CheckRecursiveCall`).
+/// Lets this thread go on as if it had made all but so many of the calls within each other that it is
+/// allowed; returns how many it has made.
+pub fn leave_calls(gil: &mut Gil, calls: i32) -> i32 {
+    // SAFETY: the field is the thread's own, which is this one's (Python/ceval.c,
+    // `_Py_CheckRecursiveCall`).
     unsafe {
-        let depth = made_calls(python);
+        let depth = made_calls(gil);
         let before = depth.read();
-        depth.write(((python.Py_GetRecursionLimit)() - calls).max(before));
+        depth.write(((gil.Py_GetRecursionLimit)() - calls).max(before));
         before
     }
 }
 
-/// What [`leave_calls`] has returned.
-///
-/// # Safety
-/// As there.
-pub unsafe fn set_calls(python: &Python, calls: i32) {
-    // SAFETY: the caller's.
-    unsafe { made_calls(python).write(calls) }
+/// Sets back what [`leave_calls`] has returned.
+pub fn set_calls(gil: &mut Gil, calls: i32) {
+    // SAFETY: the field is the thread's own, which is this one's.
+    unsafe { made_calls(gil).write(calls) }
 }
 
-fn made_calls(python: &Python) -> *mut i32 {
-    (python.current_thread_state() + THREAD_DEPTH) as *mut i32
+fn made_calls(gil: &Gil) -> *mut i32 {
+    (gil.current_thread_state() + THREAD_DEPTH) as *mut i32
 }
 
 /// How many interpreters' lists are remembered over a fork.
@@ -107,6 +105,28 @@ pub fn has_dead() -> bool {
 /// may be changing meanwhile, unless the caller holds the GIL.
 pub fn for_each(python: &Python, each: &mut dyn FnMut(Thread) -> bool) -> bool {
     for_each_state(python, &mut |state| !state.live || each(state.thread))
+}
+
+/// The identifier and the innermost frame of every live thread that runs Python, until `each` returns
+/// false.
+pub fn for_each_frame<'g>(gil: &'g Gil, each: &mut dyn FnMut(usize, Frame<'g>) -> bool) {
+    for_each(gil, &mut |thread| {
+        if !guarded_frame::is_frame(gil, thread.frame) {
+            return true;
+        }
+        // SAFETY: a thread keeps the frames that it is in, and none goes on while the GIL is held here.
+        let frame = unsafe { Frame::assume(Object::existing(thread.frame as *mut PyObject)) };
+        each(thread.ident, frame)
+    });
+}
+
+/// Whether the calling thread holds the GIL.
+///
+/// By the identifier in the current thread state, not by `PyGILState_GetThisThreadState`: that takes a
+/// lock of CPython 2's own (`keymutex`, Python/thread.c), which the interrupted thread may be holding.
+pub fn this_thread_holds_gil(python: &Python) -> bool {
+    let current = python.current_thread_state();
+    current != 0 && ident(current) == Some(Python::this_thread_ident() as usize)
 }
 
 /// A thread state where it stands in its list.

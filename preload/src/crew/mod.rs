@@ -18,7 +18,8 @@ use crate::agent::bell::BELL;
 use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, THREAD_ERROR, is_parked, process};
 use crate::agent::threads::spawn;
 use crate::agent::{desk, panics};
-use crate::cpython::{find, gil, thread_states};
+use crate::cpython::gil::Gil;
+use crate::cpython::{find, thread_states};
 use crate::crew::parked::{PARKED, STACK_SIZES, park};
 use crate::script::undisturbed;
 
@@ -46,9 +47,10 @@ pub unsafe extern "C" fn after_fork() {
         return;
     };
     thread_states::note_fork(python);
-    if gil::this_thread_holds_gil(python) {
-        // SAFETY: forked by Python itself, inside a C function of its, holding the GIL.
-        unsafe { undisturbed::restart_collector(python) };
+    if thread_states::this_thread_holds_gil(python) {
+        // SAFETY: as has just been found out: Python itself has forked, inside a C function of its.
+        let mut gil = unsafe { Gil::assume(python) };
+        undisturbed::restart_collector(&mut gil);
     }
     if booted && python.initialized() && !stage::is_left_alone() {
         BOOTING_IN.store(process(), Ordering::Release);

@@ -29,7 +29,7 @@ const DONE: u32 = 3;
 /// What to read, on the stack of the worker, which waits for it.
 static JOB: AtomicPtr<Job> = AtomicPtr::new(ptr::null_mut());
 struct Job {
-    collected: *mut Collected,
+    collected: *const Collected,
     found: Found,
 }
 
@@ -54,7 +54,7 @@ pub fn forget() {
 }
 
 /// Reads what is missing to what was collected. On the worker, holding nothing; it may take for ever.
-pub fn read(collected: &mut Collected) -> Found {
+pub fn read(collected: &Collected) -> Found {
     let mut job = Job {
         collected,
         found: Found::default(),
@@ -97,18 +97,17 @@ extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
 
 /// # Safety
 /// What was collected is the caller's alone, and alive.
-unsafe fn find(collected: *mut Collected, own: bool) -> Found {
+unsafe fn find(collected: *const Collected, own: bool) -> Found {
     let find = || {
         panics::may_come("reading");
         // SAFETY: the caller's.
-        let collected = unsafe { &mut *collected };
+        let collected = unsafe { &*collected };
         Found {
-            lines: Lines::read(&mut collected.places, &collected.path),
-            tasks: collected
-                .idents
-                .as_deref()
-                .map(|idents| tasks::of(idents, own))
-                .unwrap_or_default(),
+            lines: Lines::read(&mut collected.places.wanted(), &collected.path),
+            tasks: match collected.idents.is_empty() {
+                true => Vec::new(),
+                false => tasks::of(&collected.idents, own),
+            },
         }
     };
     panics::caught(find).unwrap_or_default()

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::agent::failure::Failure;
 use crate::agent::progress::{Progress, now_at};
 use crate::cpython::api::{PyThreadState, Python};
+use crate::cpython::gil::Gil;
 use crate::script::undisturbed;
 use crate::system::memory_budget::{THREADS, has_memory_for};
 
@@ -19,13 +20,54 @@ struct Holding {
 }
 
 impl Holding {
+    /// Takes the GIL, and makes a thread state; an error if the interpreter is ending.
+    ///
+    /// The bare lock is taken first, without a thread state. While it waits, which may be until the process
+    /// ends, the interpreter's lists hold nothing of ours that `Py_Finalize` could free under us; and the
+    /// thread state is allocated with the GIL held, as debug builds need it.
+    ///
+    /// # Safety
+    /// On the worker, holding nothing.
+    unsafe fn begin(python: &'static Python) -> Result<Self, Failure> {
+        // SAFETY: the boot has made the lock. If the process forks meanwhile, the child has no such thread,
+        // and CPython gives it a new GIL; if it exits, this thread ends wherever it is.
+        unsafe { (python.PyEval_AcquireLock)() };
+        // SAFETY: this thread has the lock. Once `Py_Finalize` has begun, the lists of thread states must
+        // be left alone. The memory is made sure of, as making a thread state without ends the process
+        // ("Couldn't create autoTLSkey mapping", Python/pystate.c), and the parser writes to the program's
+        // standard error. On the way out the lock is released.
+        unsafe {
+            let interpreter = python.main_interpreter();
+            if !python.initialized() || interpreter.is_null() {
+                (python.PyEval_ReleaseLock)();
+                return Err(Failure::ShuttingDown);
+            }
+            now_at(Progress::HasGil);
+            let thread = match has_memory_for(THREADS.load(Ordering::Relaxed)) {
+                true => (python.PyThreadState_New)(interpreter),
+                false => ptr::null_mut(),
+            };
+            if thread.is_null() {
+                (python.PyEval_ReleaseLock)();
+                return Err(Failure::NoMemory);
+            }
+            // Programs that use PyEval_ReleaseLock themselves leave a thread state in place.
+            let former = (python.PyThreadState_Swap)(thread);
+            Ok(Holding {
+                python,
+                thread,
+                former,
+            })
+        }
+    }
+
     /// Lets go of it.
     ///
     /// # Safety
     /// On the worker, which has it, with this thread state in place. Once.
     unsafe fn end(&self) {
         let python = self.python;
-        // SAFETY: the caller's.
+        // SAFETY: this thread holds the GIL, with a thread state that nobody else knows of.
         unsafe {
             if python.initialized() {
                 (python.PyThreadState_Clear)(self.thread);
@@ -35,8 +77,8 @@ impl Holding {
                     (python.PyThreadState_Swap)(self.former);
                 }
             } else {
-                // `Py_Finalize` began while a module's loader let go of the GIL, and may hold the lock
-                // of the list of thread states while it waits for the GIL: it frees this one itself.
+                // `Py_Finalize` began while a module's loader let go of the GIL, and may hold the lock of
+                // the list of thread states while it waits for the GIL: it frees this one itself.
                 (python.PyThreadState_Swap)(self.former);
             }
             (python.PyEval_ReleaseLock)();
@@ -49,60 +91,31 @@ impl Drop for Holding {
         // Code of the program's that ends this thread may have let go of the GIL, and answers for it.
         let python = self.python;
         if std::thread::panicking() && python.current_thread_state() == self.thread as usize {
-            // SAFETY: the panic is one of ours, which has come while we held the GIL; nothing of ours
-            // goes on with it.
+            // SAFETY: the panic is one of ours, which has come while this thread held the GIL, as its state
+            // is still in place; nothing of ours goes on with it.
             unsafe {
-                undisturbed::leave(python);
+                undisturbed::leave(&mut Gil::assume(python));
                 self.end();
             }
         }
     }
 }
 
-/// Runs `work` with the GIL and a thread state of its own; an error if the interpreter is ending.
-///
-/// The bare lock is taken first, without a thread state. While it waits, which may be until the
-/// process ends, the interpreter's lists hold nothing of ours that `Py_Finalize` could free under
-/// us; and the thread state is allocated with the GIL held, as debug builds need it.
+/// Runs `work` with the GIL, and a thread state of this thread's own; an error if the interpreter is
+/// ending, or memory is out. It may wait for the GIL for ever.
 ///
 /// # Safety
 /// On the worker, holding nothing.
 pub unsafe fn holding_gil<R>(
     python: &'static Python,
-    work: impl FnOnce() -> R,
+    work: impl for<'gil> FnOnce(&mut Gil<'gil>) -> R,
 ) -> Result<R, Failure> {
     now_at(Progress::WaitsForGil);
-    // SAFETY: the boot has made the lock. Every call below is made holding the GIL, which is
-    // released exactly once. If the process forks meanwhile, the child has no such thread, and
-    // CPython gives it a new GIL; if it exits, this thread ends wherever it is.
+    // SAFETY: the worker holds nothing. It then holds the GIL until `end`, and `work` cannot keep the token
+    // beyond that.
     unsafe {
-        (python.PyEval_AcquireLock)();
-        // Once `Py_Finalize` has begun, the lists of thread states must be left alone.
-        let interpreter = python.main_interpreter();
-        if !python.initialized() || interpreter.is_null() {
-            (python.PyEval_ReleaseLock)();
-            return Err(Failure::ShuttingDown);
-        }
-        now_at(Progress::HasGil);
-        // Out of memory, making a thread state ends the process ("Couldn't create autoTLSkey
-        // mapping", Python/pystate.c), and the parser writes to the program's standard error.
-        let thread = if has_memory_for(THREADS.load(Ordering::Relaxed)) {
-            (python.PyThreadState_New)(interpreter)
-        } else {
-            ptr::null_mut()
-        };
-        if thread.is_null() {
-            (python.PyEval_ReleaseLock)();
-            return Err(Failure::NoMemory);
-        }
-        // Programs that use PyEval_ReleaseLock themselves leave a thread state in place.
-        let former = (python.PyThreadState_Swap)(thread);
-        let holding = Holding {
-            python,
-            thread,
-            former,
-        };
-        let result = work();
+        let holding = Holding::begin(python)?;
+        let result = work(&mut Gil::assume(python));
         holding.end();
         // The rest is for a panic.
         std::mem::forget(holding);

@@ -12,8 +12,9 @@ use crate::agent::failure::Failure;
 use crate::agent::progress::{BELL, Progress, now_at};
 use crate::agent::threads::{self, Role};
 use crate::agent::{bell, desk, panics};
-use crate::collect::{at_exit, snippet};
+use crate::collect::{answer, at_exit};
 use crate::cpython::api::Python;
+use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
 use crate::crew::reader;
 use crate::crew::with_gil::holding_gil;
@@ -59,8 +60,8 @@ extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
 }
 
 /// Serves the request that is on the desk, in three steps: under the GIL it takes down where every
-/// thread is; holding nothing it reads lines of source; under the GIL again it makes the text.
-/// Returns false if there is no request.
+/// thread is; holding nothing it has lines of source read; then it makes the answer, under the GIL where the
+/// interpreter is needed for that. Returns false if there is no request.
 ///
 /// # Safety
 /// On the worker, holding nothing.
@@ -71,10 +72,10 @@ unsafe fn serve(python: &'static Python) -> bool {
     let asked = Asked(Cell::new(None));
     // Before it is us.
     let holder = thread_states::ident(python.current_thread_state());
-    // SAFETY: passed on. What was collected is used and given back under the GIL only, but for the
-    // names of files, which stay where they are.
-    let result = unsafe {
-        let collected = holding_gil(python, || {
+    let is_wanted = || desk::request() == asked.0.get();
+    // SAFETY: on the worker, which holds nothing.
+    let collected = unsafe {
+        holding_gil(python, |gil| {
             // Looked at only now: it may have waited long.
             let request = desk::request()?;
             asked.0.set(Some(request));
@@ -83,28 +84,34 @@ unsafe fn serve(python: &'static Python) -> bool {
             // not the one that was asked for, and so nobody takes it for an answer to them.
             let question = Question::parse(words.as_bytes()).unwrap_or_default();
             // What the snippet keeps must not outlive the interpreter.
-            if !at_exit::hook_exit(python) {
-                snippet::forget();
+            if !at_exit::hook_exit(gil) {
+                answer::forget();
             }
-            Some(snippet::collect(python, request, &question))
-        });
-        match collected {
-            Ok(None) => return false,
-            Ok(Some(Ok(mut collected))) => {
-                now_at(Progress::ReadsFiles);
-                let found = reader::read(&mut collected);
-                holding_gil(python, || {
-                    if desk::request() == asked.0.get() {
-                        snippet::compose(python, collected, &found, holder.unwrap_or(0))
-                    } else {
-                        snippet::discard(python, collected);
-                        Err(Failure::NoMemory)
-                    }
-                })
-                .and_then(|result| result)
+            Some(answer::collect(gil, &question, &is_wanted))
+        })
+    };
+    let result = match collected {
+        Ok(None) => return false,
+        Ok(Some(Ok(collected))) => {
+            now_at(Progress::ReadsFiles);
+            let found = reader::read(&collected);
+            let holder = holder.unwrap_or(0);
+            match collected.needs_interpreter(&found) {
+                // SAFETY: as above.
+                true => unsafe {
+                    let compose = |gil: &mut Gil| {
+                        if !is_wanted() {
+                            answer::discard(gil);
+                            return Err(Failure::NoMemory);
+                        }
+                        answer::compose(gil, collected, &found, holder)
+                    };
+                    holding_gil(python, compose).and_then(|result| result)
+                },
+                false => answer::compose_natively(collected, &found, holder),
             }
-            Ok(Some(Err(failure))) | Err(failure) => Err(failure),
         }
+        Ok(Some(Err(failure))) | Err(failure) => Err(failure),
     };
     // In an interpreter that is being taken apart nothing is as the snippet expects it.
     let result = match result {

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, process};
 use crate::collect::at_exit::hook_exit;
 use crate::cpython::api::Python;
+use crate::cpython::gil::Gil;
 use crate::cpython::{find, layout_check};
 use crate::crew::{after_fork, start_thread};
 
@@ -71,11 +72,10 @@ unsafe fn boot_holding_gil(python: &'static Python) {
         // SAFETY: on the thread that holds the interpreter; does nothing if called before.
         unsafe { (python.PyEval_InitThreads)() };
     }
-    // SAFETY: holding the GIL.
-    unsafe {
-        hook_exit(python);
-        layout_check::learn(python);
-    }
+    // SAFETY: on a thread that holds the GIL, or on the only one that runs Python.
+    let gil = unsafe { &mut Gil::assume(python) };
+    hook_exit(gil);
+    layout_check::learn(gil);
     if !HOOKED_FORK.swap(true, Ordering::Relaxed) {
         // SAFETY: the handler stays mapped, and does what a handler may (see there).
         unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::agent::threads;
 use crate::cpython::api::Python;
-use crate::cpython::{find, gil};
+use crate::cpython::{find, gil_semaphore};
 use crate::files::system_calls::{self, Room, SystemCall};
 use crate::system::memory::{AT_ONCE, read, read_each};
 use crate::system::proc_file::{self, Folder};
@@ -53,7 +53,7 @@ fn number_at() -> Option<usize> {
 /// `own`: whether it has a table of descriptors of its own, in which a folder may stay open.
 pub fn of(idents: &[usize], own: bool) -> Vec<u8> {
     let mut text = Vec::new();
-    if let Some(gil) = find::found().and_then(gil::semaphore)
+    if let Some(gil) = find::found().and_then(gil_semaphore::semaphore)
         && text.try_reserve(32).is_ok()
     {
         let _ = writeln!(text, "{GIL} {gil:#x}");

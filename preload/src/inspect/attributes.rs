@@ -1,73 +1,67 @@
-//! Attributes of objects, found without running code of the program's.
+//! Attributes of objects, found without running any code of the program's.
 
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use crate::cpython::fields::Fields;
+use crate::cpython::gil::Gil;
+use crate::cpython::object::{Dict, Kept, Object, Owned, Type};
 
-use crate::cpython::api::{PyObject, Python};
-use crate::cpython::fields::Live;
+/// `thread._local`, once it has been found.
+static LOCAL: Kept = Kept::nothing();
 
-/// `thread._local`; null until it is found.
-pub static LOCAL: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+/// Keeps `thread._local`, so that objects of it are known; `None` where the program has no threads. What
+/// is no type, but has been put in its place, is not kept.
+pub fn keep_local<'gil>(gil: &mut Gil<'gil>, local: Option<Owned<'gil>>) {
+    let is_type = |local: &Owned| {
+        Fields::known(gil).is_some_and(|fields| fields.as_type(local.object()).is_some())
+    };
+    let local = local.filter(is_type);
+    LOCAL.put(gil, local);
+}
 
-/// Whether this is a `threading.local`: that has a dictionary for each thread, and in the object the
-/// one of whoever used it last (2.6, Modules/threadmodule.c).
-///
-/// # Safety
-/// Holding the GIL, the layout of objects known; the object is alive.
-unsafe fn is_local(python: &Python, object: *mut PyObject) -> bool {
-    let local = LOCAL.load(Ordering::Relaxed);
-    // SAFETY: the caller's; both are types, and no code of theirs runs (Objects/typeobject.c).
-    unsafe {
-        !local.is_null()
-            && Live::known()
-                .is_some_and(|live| (python.PyType_IsSubtype)(live.type_of(object), local) != 0)
-    }
+/// Whether it is kept.
+pub fn knows_local() -> bool {
+    !LOCAL.is_empty()
 }
 
 /// After `Py_Finalize`: the objects are gone.
 pub fn forget() {
-    LOCAL.store(ptr::null_mut(), Ordering::Relaxed);
+    LOCAL.forget();
 }
 
-/// The dictionary that holds an object's own attributes, borrowed; null if it has none, or one of a
-/// class with ideas of its own. Neither the object nor its class is asked.
-///
-/// # Safety
-/// Holding the GIL; the object is alive.
-pub unsafe fn own(python: &Python, live: Live, object: *mut PyObject) -> *mut PyObject {
-    // SAFETY: the caller's. It computes where the pointer stands from the sizes in the object's type
-    // (Objects/object.c, 2.6 and 2.7).
-    unsafe {
-        let place = (python._PyObject_GetDictPtr)(object);
-        let dictionary = if is_local(python, object) {
-            ptr::null_mut()
-        } else if !place.is_null() {
-            place.read()
+/// Whether this is a `threading.local`. Such an object has a dictionary for each thread, and in its own
+/// field that of the thread which used it last (2.6, Modules/threadmodule.c).
+fn is_local<'g>(fields: Fields<'g>, object: Object<'g>) -> bool {
+    let Some(local) = LOCAL.get(fields.gil()) else {
+        return false;
+    };
+    // SAFETY: only a type is kept.
+    let local = unsafe { Type::assume(local) };
+    fields.derives(fields.type_of(object), local)
+}
+
+/// The dictionary that holds an object's own attributes; `None` if it has none, or one of a derived class.
+/// Neither the object nor its class is asked.
+pub fn own<'g>(fields: Fields<'g>, object: Object<'g>) -> Option<Dict<'g>> {
+    // SAFETY: it computes where the field stands from the sizes in the object's type, and runs no code
+    // (Objects/object.c, 2.6 and 2.7). The field is a pointer to an object, or null, and the object keeps
+    // what is in it.
+    let dictionary = unsafe {
+        let place = (fields._PyObject_GetDictPtr)(object.as_ptr());
+        if is_local(fields, object) {
+            None
+        } else if place.is_null() {
+            fields.old_attributes(object)
         } else {
-            live.old_attributes(python, object)
-        };
-        if dictionary.is_null() || !live.is_dictionary(python, dictionary) {
-            return ptr::null_mut();
+            Object::borrowed(place.read())
         }
-        dictionary
-    }
+    };
+    fields.as_dict(dictionary?)
 }
 
-/// The same; and of a class of the old style what it holds itself, as is so for one of the new.
-///
-/// # Safety
-/// As for [`own`].
-pub unsafe fn held(python: &Python, live: Live, object: *mut PyObject) -> *mut PyObject {
-    // SAFETY: the caller's. PyClassObject (Include/classobject.h): cl_bases, cl_dict, which may be of a
-    // class of its own.
-    unsafe {
-        if live.type_of(object) != python.PyClass_Type {
-            return own(python, live, object);
-        }
-        let dictionary = live.word(object, 0, size_of::<usize>());
-        match live.is_dictionary(python, dictionary) {
-            true => dictionary,
-            false => ptr::null_mut(),
-        }
+/// The same; and for a class of the old style what the class itself holds, as [`own`] gives it for a class
+/// of the new one.
+pub fn held<'g>(fields: Fields<'g>, object: Object<'g>) -> Option<Dict<'g>> {
+    match fields.old_class(object) {
+        Some(class) => fields.as_dict(class.dict),
+        None => own(fields, object),
     }
 }

@@ -1,14 +1,13 @@
 //! Of which built-in type an object is, or is derived from, without asking it or its class.
 
-use std::ptr;
+use crate::cpython::api::PyObject;
+use crate::cpython::fields::Fields;
+use crate::cpython::object::{Object, Type};
 
-use crate::cpython::api::{PyObject, Python};
-use crate::cpython::fields::Live;
-
-/// What an object is.
+/// A built-in type, as far as it makes a difference here.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Kind {
-    /// `None`, and so on.
+pub enum BuiltinType {
+    /// That of `None`.
     None,
     Bool,
     Int,
@@ -21,12 +20,14 @@ pub enum Kind {
     Dict,
     Set,
     FrozenSet,
+    /// Of a function that is written in Python.
     Function,
-    BuiltIn,
+    /// Of a function that is written in C.
+    CFunction,
     Method,
     Module,
     OldClass,
-    /// A type, or class.
+    /// Of a type, or class.
     Class,
     Other,
 }
@@ -34,119 +35,108 @@ pub enum Kind {
 /// How many types are remembered.
 const ROOM: usize = 256;
 
-/// Which of some classes types derive from: found out once for most types, as nearly all objects are of
+/// Which of some classes a type derives from: found out once for most types, as nearly all objects are of
 /// a few.
-pub struct Bases {
+pub struct Bases<'g> {
     /// By the type's address: the type, and the first of the classes that it derives from.
-    known: [(*mut PyObject, Option<usize>); ROOM],
+    known: [(Option<Type<'g>>, Option<usize>); ROOM],
 }
 
-impl Default for Bases {
+impl Default for Bases<'_> {
     fn default() -> Self {
         Self {
-            known: [(ptr::null_mut(), None); ROOM],
+            known: [(None, None); ROOM],
         }
     }
 }
 
-impl Bases {
-    /// The first of these classes, always the same ones, that this type derives from.
-    ///
-    /// # Safety
-    /// Holding the GIL, and letting nobody have it for the life of this; they are types, and alive.
-    pub unsafe fn first(
+impl<'g> Bases<'g> {
+    /// The first of these classes, always the same ones, that a type derives from.
+    pub fn first(
         &mut self,
-        python: &Python,
-        kind: *mut PyObject,
-        classes: &[*mut PyObject],
+        fields: Fields<'g>,
+        class: Type<'g>,
+        classes: &[Type<'g>],
     ) -> Option<usize> {
-        let known = &mut self.known[(kind as usize >> 4) % ROOM];
-        if known.0 != kind {
-            // SAFETY: the caller's; it follows the types' bases, and runs no code of theirs
-            // (Objects/typeobject.c).
-            let derives =
-                |&class: &*mut PyObject| unsafe { (python.PyType_IsSubtype)(kind, class) != 0 };
-            *known = (kind, classes.iter().position(derives));
+        let known = &mut self.known[(class.address() >> 4) % ROOM];
+        if known.0 != Some(class) {
+            let mut classes = classes.iter();
+            let first = classes.position(|&base| fields.derives(class, base));
+            *known = (Some(class), first);
         }
         known.1
     }
 }
 
-/// The kinds that have a type of their own; what derives from several is of the first.
-const KINDS: [Kind; 17] = [
+/// The built-in types that stand for themselves. What derives from several of them counts as the first.
+const BUILTIN: [BuiltinType; 17] = [
     // Which derives from `int`.
-    Kind::Bool,
-    Kind::Int,
-    Kind::Long,
-    Kind::Float,
-    Kind::Str,
-    Kind::Unicode,
-    Kind::Tuple,
-    Kind::List,
-    Kind::Dict,
-    Kind::Set,
-    Kind::FrozenSet,
-    Kind::Function,
-    Kind::BuiltIn,
-    Kind::Method,
-    Kind::Module,
-    Kind::OldClass,
-    Kind::Class,
+    BuiltinType::Bool,
+    BuiltinType::Int,
+    BuiltinType::Long,
+    BuiltinType::Float,
+    BuiltinType::Str,
+    BuiltinType::Unicode,
+    BuiltinType::Tuple,
+    BuiltinType::List,
+    BuiltinType::Dict,
+    BuiltinType::Set,
+    BuiltinType::FrozenSet,
+    BuiltinType::Function,
+    BuiltinType::CFunction,
+    BuiltinType::Method,
+    BuiltinType::Module,
+    BuiltinType::OldClass,
+    BuiltinType::Class,
 ];
 
-/// Finds kinds.
-pub struct Kinds<'a> {
-    python: &'a Python,
-    live: Live,
-    /// The types of [`KINDS`].
-    types: [*mut PyObject; KINDS.len()],
-    bases: Bases,
+/// Finds the built-in types of objects.
+pub struct BuiltinTypes<'g> {
+    fields: Fields<'g>,
+    /// The types of [`BUILTIN`].
+    types: [Type<'g>; BUILTIN.len()],
+    bases: Bases<'g>,
 }
 
-impl<'a> Kinds<'a> {
+impl<'g> BuiltinTypes<'g> {
     /// Nothing is known yet.
-    pub fn new(python: &'a Python, live: Live) -> Self {
+    pub fn new(fields: Fields<'g>) -> Self {
+        let types: [*mut PyObject; BUILTIN.len()] = [
+            fields.PyBool_Type,
+            fields.PyInt_Type,
+            fields.PyLong_Type,
+            fields.PyFloat_Type,
+            fields.string_type as *mut PyObject,
+            fields.PyUnicode_Type,
+            fields.PyTuple_Type,
+            fields.PyList_Type,
+            fields.dict_type as *mut PyObject,
+            fields.PySet_Type,
+            fields.PyFrozenSet_Type,
+            fields.PyFunction_Type,
+            fields.PyCFunction_Type,
+            fields.PyMethod_Type,
+            fields.PyModule_Type,
+            fields.PyClass_Type,
+            fields.PyType_Type,
+        ];
         Self {
-            python,
-            live,
-            types: [
-                python.PyBool_Type,
-                python.PyInt_Type,
-                python.PyLong_Type,
-                python.PyFloat_Type,
-                python.string_type as *mut PyObject,
-                python.PyUnicode_Type,
-                python.PyTuple_Type,
-                python.PyList_Type,
-                python.dict_type as *mut PyObject,
-                python.PySet_Type,
-                python.PyFrozenSet_Type,
-                python.PyFunction_Type,
-                python.PyCFunction_Type,
-                python.PyMethod_Type,
-                python.PyModule_Type,
-                python.PyClass_Type,
-                python.PyType_Type,
-            ],
+            fields,
+            // SAFETY: variables of the interpreter's, which are types and never freed.
+            types: types.map(|one| unsafe { Type::assume(Object::existing(one)) }),
             bases: Bases::default(),
         }
     }
 
-    /// An object's kind, and whether it is of that very type, and not one derived from it.
-    ///
-    /// # Safety
-    /// Holding the GIL, and letting nobody have it for the life of this; the object is alive.
-    pub unsafe fn of(&mut self, object: *mut PyObject) -> (Kind, bool) {
-        if object == self.python._Py_NoneStruct {
-            return (Kind::None, true);
+    /// The built-in type of an object, and whether it is of that very type, and not of a derived one.
+    pub fn of(&mut self, object: Object<'g>) -> (BuiltinType, bool) {
+        if object == self.fields.none() {
+            return (BuiltinType::None, true);
         }
-        // SAFETY: the caller's.
-        unsafe {
-            let kind = self.live.type_of(object);
-            match self.bases.first(self.python, kind, &self.types) {
-                Some(base) => (KINDS[base], kind == self.types[base]),
-                None => (Kind::Other, true),
-            }
+        let class = self.fields.type_of(object);
+        match self.bases.first(self.fields, class, &self.types) {
+            Some(base) => (BUILTIN[base], class == self.types[base]),
+            None => (BuiltinType::Other, true),
         }
     }
 }

@@ -1,103 +1,81 @@
-//! The built-in names that the library's Python text uses, as they are, whatever the program has put in
-//! place of them in `__builtin__`.
+//! The built-in names that the library's Python text uses, as Python has them, whatever the program has
+//! put in place of them in `__builtin__`.
 //!
-//! Types and constants are variables of the interpreter's; functions it does not export, so that there
-//! are our own of the few that are needed.
+//! Types and constants are variables of the interpreter's. It exports no functions, so there are our own of
+//! the few that are needed.
 
 use std::ffi::{CStr, c_long};
-use std::ptr;
 
 use crate::agent::failure::Failure;
-use crate::cpython::api::{METH_O, Methods, PyObject, Python, method};
-use crate::cpython::{find, glue};
+use crate::cpython::api::{Methods, PyObject};
+use crate::cpython::callback::method;
+use crate::cpython::gil::Gil;
+use crate::cpython::object::{Object, Owned};
 use crate::inspect::objects::Objects;
 use crate::script::namespace;
 
 static METHODS: Methods<3> = Methods([
-    method(c"id".as_ptr(), id, METH_O),
-    method(c"len".as_ptr(), len, METH_O),
-    method(c"ord".as_ptr(), ord, METH_O),
+    method!(c"id", id),
+    method!(c"len", len),
+    method!(c"ord", ord),
 ]);
 
 /// Puts them into the namespace of a text, where they are found before the program's.
-///
-/// # Safety
-/// As for `snippet::collect`.
-pub unsafe fn put_in(python: &Python, namespace: *mut PyObject) -> Result<(), Failure> {
-    // SAFETY: the caller's; these are objects, and so is what the variables of exceptions point to.
-    unsafe {
-        let objects: [(&CStr, *mut PyObject); 17] = [
-            (c"True", python._Py_TrueStruct),
-            (c"False", python._Py_ZeroStruct),
-            (c"SystemExit", *python.PyExc_SystemExit),
-            (c"KeyboardInterrupt", *python.PyExc_KeyboardInterrupt),
-            (c"dict", python.dict_type as *mut PyObject),
-            (c"enumerate", python.PyEnum_Type),
-            (c"float", python.PyFloat_Type),
-            (c"int", python.PyInt_Type),
-            (c"list", python.PyList_Type),
-            (c"long", python.PyLong_Type),
-            (c"object", python.PyBaseObject_Type),
-            (c"set", python.PySet_Type),
-            (c"str", python.string_type as *mut PyObject),
-            (c"tuple", python.PyTuple_Type),
-            (c"type", python.PyType_Type),
-            (c"unicode", python.PyUnicode_Type),
-            (c"xrange", python.PyRange_Type),
-        ];
-        for (name, object) in objects {
-            (python.Py_IncRef)(object);
-            namespace::put_in(python, namespace, name, object)?;
-        }
-        namespace::put_methods(python, namespace, &METHODS.0)
+pub fn put_in(gil: &mut Gil, namespace: Object) -> Result<(), Failure> {
+    // SAFETY: what the variables of exceptions point to is there once the interpreter is.
+    let [exit, interrupt] = unsafe { [*gil.PyExc_SystemExit, *gil.PyExc_KeyboardInterrupt] };
+    let objects: [(&CStr, *mut PyObject); 17] = [
+        (c"True", gil._Py_TrueStruct),
+        (c"False", gil._Py_ZeroStruct),
+        (c"SystemExit", exit),
+        (c"KeyboardInterrupt", interrupt),
+        (c"dict", gil.dict_type as *mut PyObject),
+        (c"enumerate", gil.PyEnum_Type),
+        (c"float", gil.PyFloat_Type),
+        (c"int", gil.PyInt_Type),
+        (c"list", gil.PyList_Type),
+        (c"long", gil.PyLong_Type),
+        (c"object", gil.PyBaseObject_Type),
+        (c"set", gil.PySet_Type),
+        (c"str", gil.string_type as *mut PyObject),
+        (c"tuple", gil.PyTuple_Type),
+        (c"type", gil.PyType_Type),
+        (c"unicode", gil.PyUnicode_Type),
+        (c"xrange", gil.PyRange_Type),
+    ];
+    for (name, object) in objects {
+        // SAFETY: these are objects that live as long as the interpreter does.
+        let object = unsafe { Object::borrowed(object) }.map(|object| gil.own(object));
+        namespace::put_in(gil, namespace, name, object)?;
     }
+    namespace::put_methods(gil, namespace, &METHODS.0)
 }
 
 /// `id(object)`
-unsafe extern "C-unwind" fn id(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
-    match find::found() {
-        // SAFETY: called by the interpreter, holding the GIL. No address is so large as not to fit.
-        Some(python) => unsafe { (python.PyInt_FromLong)(object as c_long) },
-        None => ptr::null_mut(),
-    }
+fn id<'gil>(gil: &mut Gil<'gil>, object: Object<'gil>) -> Option<Owned<'gil>> {
+    // No address is so large as not to fit.
+    gil.new_int(object.address() as c_long)
 }
 
-/// `len(object)`, of what has a type of C's; others are not asked.
-unsafe extern "C-unwind" fn len(_: *mut PyObject, object: *mut PyObject) -> *mut PyObject {
-    let Some(python) = find::found() else {
-        return ptr::null_mut();
-    };
-    // SAFETY: called by the interpreter, holding the GIL; where null is returned an exception is set.
-    unsafe {
-        let may_be_pythons = |objects: Objects| {
-            objects.has_class_of_python(object)
-                || objects.is(object, python.instance_type as *mut PyObject)
-        };
-        if Objects::known(python).is_some_and(may_be_pythons) {
-            (python.PyErr_BadArgument)();
-            return ptr::null_mut();
-        }
-        match (python.PyObject_Size)(object) {
-            ..0 => ptr::null_mut(),
-            size => (python.PyInt_FromLong)(size as c_long),
-        }
+/// `len(object)`, of an object whose type is written in C; others are not asked.
+fn len<'gil>(gil: &mut Gil<'gil>, object: Object<'gil>) -> Option<Owned<'gil>> {
+    let is_of_python = Objects::known(gil).is_some_and(|objects| {
+        objects.has_class_of_python(object) || objects.old_class_of(object).is_some()
+    });
+    if is_of_python {
+        return gil.bad_argument();
+    }
+    // SAFETY: the object is alive.
+    match unsafe { (gil.PyObject_Size)(object.as_ptr()) } {
+        ..0 => None,
+        size => gil.new_int(size as c_long),
     }
 }
 
 /// `ord(character)`, of a `str`.
-unsafe extern "C-unwind" fn ord(_: *mut PyObject, character: *mut PyObject) -> *mut PyObject {
-    let Some(python) = find::found() else {
-        return ptr::null_mut();
-    };
-    // SAFETY: called by the interpreter, holding the GIL; where null is returned an exception is set.
-    unsafe {
-        match glue::bytes(python, character) {
-            Some(&[byte]) => (python.PyInt_FromLong)(byte.into()),
-            Some(_) => {
-                (python.PyErr_BadArgument)();
-                ptr::null_mut()
-            }
-            None => ptr::null_mut(),
-        }
+fn ord<'gil>(gil: &mut Gil<'gil>, character: Object<'gil>) -> Option<Owned<'gil>> {
+    match gil.bytes(character)? {
+        &[byte] => gil.new_int(byte.into()),
+        _ => gil.bad_argument(),
     }
 }

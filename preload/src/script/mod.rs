@@ -1,8 +1,11 @@
 //! Our Python text in the program's interpreter.
 //!
-//! Enters: source text that the library carries. Leaves: functions in a namespace of the agent's own.
-//! The interpreter is left as found: no exception, no module, no reference stays, and what the
-//! program has put in place of built-in names is not used.
+//! Enters: source text that the library carries, and a `&mut Gil`: what is here runs Python code. Leaves:
+//! functions in a namespace of the agent's own, kept until the interpreter ends.
+//!
+//! The interpreter is left as found: no exception stays set, no module in `sys.modules`, no reference that
+//! is not kept on purpose; the garbage collector and `sys.exc_type` are as they were. What the program has
+//! put in place of built-in names is not used, and nothing waits for the import lock.
 
 pub mod builtins;
 pub mod compile;

@@ -30,10 +30,10 @@ _IN_ANY_CASE = 64
 _MOST_BETWEEN = 64
 
 
-def _find_generators(frames):
-    """Add the frames of suspended generators to frames, and return what there is
-    to tell of them; {} where neither library has been imported, and None where
-    they cannot be found."""
+def _find_generators(frames, stacks):
+    """Add the frames of suspended generators to stacks, and return their details;
+    {} where neither library has been imported, and None where they cannot be
+    found."""
     if type(sys.modules) is not dict:
         return None
     imported = [
@@ -42,7 +42,7 @@ def _find_generators(frames):
     if not imported:
         return {}
     objects = _objects()
-    if frames is None or objects is None or _references() is None:
+    if objects is None or _references() is None:
         return None
     kinds = []
     for name in imported:
@@ -81,7 +81,7 @@ def _find_generators(frames):
                 drivers.add_functions(by_kind[index], deferreds, whole)
         drivers.link()
         drivers.add_holders(by_kind[len(kinds) - len(holders):], holders)
-        return drivers.told(frames)
+        return drivers.details(stacks)
     finally:
         drivers.let_go()
 
@@ -252,9 +252,9 @@ class _Drivers(object):
                     thing, rows, wanted, self.callbacks, self.holders,
                     self.limits)
 
-    def told(self, frames):
-        """Return what there is to tell, and add the frames that stand in it."""
-        told = []
+    def details(self, stacks):
+        """Return the chains of generators, and add the frames that stand in them."""
+        chains = []
         room = [_MOST_TOLD]
         outermost = [
             one for one in self.all if not one.is_inner and one.is_looked_at]
@@ -264,25 +264,25 @@ class _Drivers(object):
                 continue
             for chain, wait in self.chains(one):
                 room[0] -= len(chain)
-                if room[0] < 0 or len(told) >= _MOST_DRIVERS:
+                if room[0] < 0 or len(chains) >= _MOST_DRIVERS:
                     break
                 for driven in chain:
                     if not driven.is_told:
                         driven.is_told = True
-                        frames[-id(driven.generator)] = driven.frame
-                told.append({
+                        stacks[-id(driven.generator)] = driven.frame
+                chains.append({
                     'library': one.library,
                     'name': _text(one.generator.gi_code.co_name),
                     'chain': [-id(driven.generator) for driven in chain],
                     'wait': wait})
-            if room[0] < 0 or len(told) >= _MOST_DRIVERS:
+            if room[0] < 0 or len(chains) >= _MOST_DRIVERS:
                 break
         suspended = [one for one in self.all if one.frame is not None]
         count = len([one for one in suspended if one.is_told])
         return {
             'count': count,
             'left_out': self.left_out + len(suspended) - count,
-            'suspended': told}
+            'suspended': chains}
 
     def chains(self, outermost):
         """Return the chains that begin with one: for each of the innermost ones

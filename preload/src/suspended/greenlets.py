@@ -20,30 +20,29 @@ _MOST_GREENLETS = 10000
 _MODULES = 'greenlet', 'greenlet._greenlet'
 
 
-def _collect_with_greenlets(collect, more, frames):
-    """Return what the snippet's function collect does, with the stacks of
-    suspended greenlets and generators beside those of threads, under numbers
-    below zero, and with what there is to tell of them. frames is as sys._current_frames()
-    returns it; more is as there."""
+def _find_suspended(frames):
+    """Return (stacks, details) of suspended greenlets and generators. stacks has
+    their innermost frames, by numbers below zero; frames has those of threads,
+    as sys._current_frames() returns them."""
     # Among the frames is none of ours: nothing here can reach itself by them.
-    greenlets = _unless_nonsense(_find, frames)
-    coroutines = _unless_nonsense(_find_generators, frames)
-    return collect(frames, lambda frames: (
-        more(frames), {'greenlets': greenlets, 'coroutines': coroutines}))
+    stacks = {}
+    greenlets = _unless_nonsense(_find, frames, stacks)
+    coroutines = _unless_nonsense(_find_generators, frames, stacks)
+    return stacks, {'greenlets': greenlets, 'coroutines': coroutines}
 
 
-def _unless_nonsense(find, frames):
+def _unless_nonsense(find, frames, stacks):
     try:
-        return find(frames)
+        return find(frames, stacks)
     except (SystemExit, KeyboardInterrupt):
         raise
     except:  # Some of it is nonsense.
         return None
 
 
-def _find(frames):
-    """Add the stacks of suspended greenlets to frames, and return what there is
-    to tell of greenlets; None where they cannot be found."""
+def _find(frames, stacks):
+    """Add the innermost frames of suspended greenlets to stacks, and return the
+    details of greenlets; None where they cannot be found."""
     if type(sys.modules) is not dict:
         return None
     if not [name for name in _MODULES if _item(sys.modules, name)]:
@@ -83,9 +82,9 @@ def _find(frames):
     left = [_MOST_HELD, [one for one in left_out if one[0]] == []]
     waits = _linked(greenlets, others, left)
     _add_states(greenlets, waits, frames, left[1])
-    told = _told(greenlets, waits, frames)
-    told['left_out'] = left_out[0][0]
-    return told
+    details = _details(greenlets, waits, stacks)
+    details['left_out'] = left_out[0][0]
+    return details
 
 
 class _Greenlet(object):
@@ -234,9 +233,9 @@ def _add_states(greenlets, waits, frames, whole):
             current[0].state = 'current'
 
 
-def _told(greenlets, waits, frames):
-    """Return what there is to tell, and add the frames of what is suspended."""
-    stacks = {}
+def _details(greenlets, waits, stacks):
+    """Return the details of greenlets, and add the frames of the suspended ones."""
+    suspended = {}
     current = {}
     not_started = {}
     known = _known_functions()
@@ -246,22 +245,22 @@ def _told(greenlets, waits, frames):
         if one.state == 'not started':
             not_started[one.thread] = not_started.get(one.thread, 0) + 1
             continue
-        told = _described(one)
+        described = _described(one)
         if one.state == 'current':
-            current[one.thread] = told
+            current[one.thread] = described
             continue
         try:
             wait = _greenlet_wait(one, waits.get(ident), known, greenlets)
         except (SystemExit, KeyboardInterrupt):
             raise
-        except:  # Of nonsense there is nothing to tell.
+        except:  # Some of it is nonsense.
             wait = None
         if wait is not None:
-            told['wait'] = wait
-        stacks[-ident] = told
+            described['wait'] = wait
+        suspended[-ident] = described
         if one.frame is not None:
-            frames[-ident] = one.frame
-    return {'stacks': stacks, 'current': current, 'not_started': not_started}
+            stacks[-ident] = one.frame
+    return {'stacks': suspended, 'current': current, 'not_started': not_started}
 
 
 def _described(one):

@@ -6,14 +6,17 @@
 
 use std::ffi::c_long;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::agent::failure::Failure;
-use crate::cpython::api::{METH_NOARGS, METH_VARARGS, Methods, PyObject, Python, method};
-use crate::cpython::fields::Live;
-use crate::cpython::glue::{List, given, pair};
-use crate::cpython::{find, thread_states};
+use crate::cpython::api::Methods;
+use crate::cpython::callback::method;
+use crate::cpython::fields::Fields;
+use crate::cpython::gil::Gil;
+use crate::cpython::glue::List;
+use crate::cpython::object::{Kept, Object, Owned, Type};
+use crate::cpython::thread_states;
 use crate::inspect::types::Bases;
+use crate::script::raised::raised;
 use crate::script::{compile, namespace, undisturbed};
 use crate::suspended::lookups;
 use crate::system::memory_budget;
@@ -32,194 +35,195 @@ const TEXT: &str = concat!(
     "\0"
 );
 
-/// Its function that stands for the snippet's `_collect`; null until first needed in an interpreter's
-/// life. Read and written only by who holds the GIL.
-pub static COLLECT: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+/// Its function `_find_suspended`, once it has been compiled.
+static FIND: Kept = Kept::nothing();
 
 /// After `Py_Finalize`: the objects are gone.
 pub fn forget() {
-    COLLECT.store(ptr::null_mut(), Ordering::Relaxed);
+    FIND.forget();
 }
 
 static METHODS: Methods<3> = Methods([
-    method(c"_instances".as_ptr(), instances, METH_VARARGS),
-    method(
-        c"_thread_dictionaries".as_ptr(),
-        thread_dictionaries,
-        METH_NOARGS,
-    ),
-    method(c"_clocks".as_ptr(), clocks, METH_NOARGS),
+    method!(c"_instances", instances, 3),
+    method!(c"_thread_dictionaries", thread_dictionaries, 0),
+    method!(c"_clocks", clocks, 0),
 ]);
 
 /// Compiles the Python half, once. The layout of frames is known.
-///
-/// # Safety
-/// As for `snippet::collect`.
-pub unsafe fn prepare(python: &Python) -> Result<(), Failure> {
-    if !COLLECT.load(Ordering::Relaxed).is_null() {
+pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
+    if !FIND.is_empty() {
         return Ok(());
     }
-    // SAFETY: the caller's; references are given back, but for the function that is kept.
-    unsafe {
-        let functions = [(c"_collect_with_greenlets", &COLLECT)];
-        let add = |namespace| {
-            lookups::put_in(python, namespace)?;
-            namespace::put_methods(python, namespace, &METHODS.0)
+    let functions = [(c"_find_suspended", &FIND)];
+    let add = |gil: &mut Gil, namespace: Object| {
+        lookups::put_in(gil, namespace)?;
+        namespace::put_methods(gil, namespace, &METHODS.0)
+    };
+    let modules = [c"sys", c"gc"];
+    undisturbed::alone(gil, |gil| {
+        compile::compile(gil, (TEXT, c"greenlets.py"), &modules, add, &functions)
+    })
+}
+
+/// Suspended greenlets and generators.
+pub struct Suspended<'gil> {
+    /// Their innermost frames in a dictionary, by numbers below zero.
+    pub frames: Owned<'gil>,
+    /// Their details, as they stand in the document of a state.
+    pub details: Vec<u8>,
+}
+
+impl<'gil> Suspended<'gil> {
+    /// Finds them, after [`prepare`], while nobody else can run. `frames` has the innermost frames of threads,
+    /// as `sys._current_frames()` returns them.
+    pub fn find(gil: &mut Gil<'gil>, frames: Object) -> Result<Self, Failure> {
+        let frames = gil.own(frames);
+        // An `except` clause of its leaves out what makes no sense.
+        let found = undisturbed::keeping_exc_info(gil, |gil| gil.call(&FIND, [Some(frames)]));
+        let found = found.ok_or_else(|| raised(gil))?;
+        let taken_apart = || {
+            let part = |index| gil.tuple_item(found.object(), index);
+            let details = written(gil, part(1)?)?;
+            Some((gil.own(part(0)?), details))
         };
-        let modules = [c"sys", c"gc"];
-        undisturbed::prepared(python, || {
-            compile::compile(python, (TEXT, c"greenlets.py"), &modules, add, &functions)
-        })
+        let (frames, details) = taken_apart().ok_or_else(|| raised(gil))?;
+        Ok(Suspended { frames, details })
     }
+}
+
+/// An object as `marshal` writes it: by C code of the interpreter's, which knows the types in it and runs no
+/// code of theirs (Python/marshal.c). (The module may have to be imported, and then another thread may hold
+/// the import lock.) `None`, with an exception set, if there is no memory.
+fn written(gil: &Gil, object: Object) -> Option<Vec<u8>> {
+    // SAFETY: the object is alive, and the reference is new.
+    let text = unsafe {
+        let text = (gil.PyMarshal_WriteObjectToString)(object.as_ptr(), 0);
+        Owned::new(gil, text)?
+    };
+    let bytes = gil.bytes(text.object())?;
+    let mut copy = Vec::new();
+    if copy.try_reserve_exact(bytes.len()).is_err() {
+        return gil.no_memory();
+    }
+    copy.extend_from_slice(bytes);
+    Some(copy)
 }
 
 /// How many classes, and codes of functions, there may be.
 const MOST_KINDS: usize = 32;
 
-/// What is looked for among all objects; all of it borrowed.
-struct Sought<'a> {
-    python: &'a Python,
-    live: Live,
+/// What is looked for among all objects.
+struct Sought<'g> {
+    fields: Fields<'g>,
     /// By its index: what each is.
-    kinds: [*mut PyObject; MOST_KINDS],
+    kinds: Vec<Object<'g>>,
     /// Those of them that are new-style classes,
-    classes: Vec<*mut PyObject>,
+    classes: Vec<Type<'g>>,
     /// and the index of each of these among all.
     indices: Vec<usize>,
-    /// How many there are.
-    count: usize,
-    bases: Bases,
+    bases: Bases<'g>,
 }
 
-impl<'a> Sought<'a> {
+impl<'g> Sought<'g> {
     /// From a tuple of classes of either style, and of code; `None`, if there is no memory.
-    ///
-    /// # Safety
-    /// Holding the GIL, and letting nobody have it for the life of this; it is a tuple.
-    unsafe fn new(python: &'a Python, live: Live, tuple: *mut PyObject) -> Option<Self> {
+    fn new(fields: Fields<'g>, tuple: Object<'g>) -> Option<Self> {
         let mut sought = Sought {
-            python,
-            live,
-            kinds: [ptr::null_mut(); MOST_KINDS],
+            fields,
+            kinds: Vec::new(),
             classes: Vec::new(),
             indices: Vec::new(),
-            count: 0,
             bases: Bases::default(),
         };
+        sought.kinds.try_reserve_exact(MOST_KINDS).ok()?;
         sought.classes.try_reserve_exact(MOST_KINDS).ok()?;
         sought.indices.try_reserve_exact(MOST_KINDS).ok()?;
-        // SAFETY: the caller's; the tuple holds what is got of it.
-        unsafe {
-            sought.count = (python.PyTuple_Size)(tuple).clamp(0, MOST_KINDS as isize) as usize;
-            for index in 0..sought.count {
-                let kind = (python.PyTuple_GetItem)(tuple, index as isize);
-                sought.kinds[index] = kind;
-                if live.type_of(kind) == python.PyType_Type {
-                    sought.classes.push(kind);
-                    sought.indices.push(index);
-                }
+        let kinds = fields.tuple_items(tuple).take(MOST_KINDS);
+        for (index, kind) in kinds.enumerate() {
+            sought.kinds.push(kind);
+            if let Some(class) = fields.as_type(kind) {
+                sought.classes.push(class);
+                sought.indices.push(index);
             }
         }
         Some(sought)
     }
 
     /// The index of what an object is one of.
-    ///
-    /// # Safety
-    /// As for [`Sought::new`]; the object is alive.
-    unsafe fn index_of(&mut self, object: *mut PyObject) -> Option<usize> {
-        let (python, live) = (self.python, self.live);
-        // SAFETY: the caller's. A function's code comes first among its fields
-        // (Include/funcobject.h), and so does an instance's class (Include/classobject.h); whether
-        // that derives from another is found along their bases, without running code of theirs
-        // (Objects/classobject.c). Of what is no old-style class it says no, or that it is the same.
-        unsafe {
-            let kind = live.type_of(object);
-            let kinds = &self.kinds[..self.count];
-            if kind == python.PyFunction_Type {
-                let code = live.word(object, 0, 0);
-                return kinds.iter().position(|&one| one == code);
-            }
-            if kind as usize == python.instance_type {
-                let class = live.word(object, 0, 0);
-                let is_of = |&one: &*mut PyObject| {
-                    live.type_of(one) == python.PyClass_Type
-                        && (python.PyClass_IsSubclass)(class, one) != 0
-                };
-                return kinds.iter().position(is_of);
-            }
-            let first = self.bases.first(python, kind, &self.classes)?;
-            Some(self.indices[first])
+    fn index_of(&mut self, object: Object<'g>) -> Option<usize> {
+        let fields = self.fields;
+        let mut kinds = self.kinds.iter();
+        if let Some(code) = fields.function_code(object) {
+            return kinds.position(|&kind| kind == *code);
         }
+        if let Some(class) = fields.old_class_of(object) {
+            return kinds.position(|&kind| {
+                fields.is_exactly(kind, fields.PyClass_Type) && fields.derives_old(class, kind)
+            });
+        }
+        let class = fields.type_of(object);
+        let first = self.bases.first(fields, class, &self.classes)?;
+        Some(self.indices[first])
     }
 }
 
 /// `_instances(objects, kinds, most)`: see `greenlets.py`.
-unsafe extern "C-unwind" fn instances(_: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
-    let (Some(python), Some(live)) = (find::found(), Live::known()) else {
-        return ptr::null_mut();
+fn instances<'gil>(
+    gil: &mut Gil<'gil>,
+    [function, kinds, most]: [Object<'gil>; 3],
+) -> Option<Owned<'gil>> {
+    // SAFETY: our own code alone calls this: with a function, which is C code and makes a list, a tuple
+    // that holds what is in it, and a number.
+    let (objects, most) = unsafe {
+        let most = (gil.PyInt_AsLong)(most.as_ptr());
+        let objects = (gil.PyObject_CallObject)(function.as_ptr(), ptr::null_mut());
+        (Owned::new(gil, objects)?, most)
     };
-    // SAFETY: called by the interpreter, holding the GIL, by our own code alone: with that function,
-    // which is C code and makes a list, a tuple that holds what is in it, and a number. Nobody else
-    // runs between the list's beginning and its end, not even for a signal: it holds all objects, and
-    // none of them shall die with it.
-    unsafe {
-        let Some([function, kinds, most]) = given(python, arguments) else {
-            return ptr::null_mut();
-        };
-        let most = (python.PyInt_AsLong)(most);
-        let Some(mut sought) = Sought::new(python, live, kinds) else {
-            return (python.PyErr_NoMemory)();
-        };
-        let objects = (python.PyObject_CallObject)(function, ptr::null_mut());
-        if objects.is_null() {
-            return ptr::null_mut();
-        }
-        let mut counts: [c_long; MOST_KINDS] = [0; MOST_KINDS];
-        let mut list = List::new(python);
-        let mut whole = true;
-        for position in 0..(python.PyList_Size)(objects) {
-            let object = (python.PyList_GetItem)(objects, position);
-            let Some(index) = sought.index_of(object) else {
-                continue;
-            };
-            counts[index] += 1;
-            if counts[index] <= most {
-                let number = (python.PyInt_FromLong)(index as c_long);
-                whole = !number.is_null();
-                if !whole {
-                    break;
-                }
-                list.push(&[object, number]);
-                (python.Py_DecRef)(number);
-            }
-        }
-        (python.Py_DecRef)(objects);
-        // Before it is begun with them.
-        if whole && !memory_budget::has_memory_for_greenlets(list.len()) {
-            (python.PyErr_NoMemory)();
-            whole = false;
-        }
-        let mut left_out = List::new(python);
-        for count in &counts[..sought.count] {
-            let number = (python.PyInt_FromLong)((count - most).max(0));
-            if number.is_null() {
-                whole = false;
-                break;
-            }
-            left_out.push(&[number]);
-            (python.Py_DecRef)(number);
-        }
-        let lists = [list.made_of(whole), left_out.made_of(whole)];
-        pair(python, lists)
+    let mut list = List::new(gil);
+    let mut counts: [c_long; MOST_KINDS] = [0; MOST_KINDS];
+    let known = count_instances(gil, (kinds, most), objects.object(), &mut counts, &mut list)?;
+    drop(objects);
+    // Before it is begun with them.
+    if !memory_budget::has_memory_for_greenlets(list.len()) {
+        return gil.no_memory();
     }
+    let mut left_out = List::new(gil);
+    for count in &counts[..known] {
+        let number = gil.new_int((count - most).max(0))?;
+        left_out.push([number.object()]);
+    }
+    gil.new_tuple([list.finish(), left_out.finish()])
+}
+
+/// Counts the instances of each of these kinds in a list of objects, and lists so many of each; returns how
+/// many kinds there are.
+///
+/// Nobody else runs meanwhile, not even for a signal: the list holds all objects, and none of them shall
+/// die with it.
+fn count_instances<'g>(
+    gil: &'g Gil<'g>,
+    (kinds, most): (Object<'g>, c_long),
+    objects: Object<'g>,
+    counts: &mut [c_long; MOST_KINDS],
+    list: &mut List,
+) -> Option<usize> {
+    let Some(mut sought) = Sought::new(Fields::known(gil)?, kinds) else {
+        return gil.no_memory();
+    };
+    for object in gil.list_items(objects) {
+        let Some(index) = sought.index_of(object) else {
+            continue;
+        };
+        counts[index] += 1;
+        if counts[index] <= most {
+            let number = gil.new_int(index as c_long)?;
+            list.push([object, number.object()]);
+        }
+    }
+    Some(sought.kinds.len())
 }
 
 /// `_clocks()`: see `generators.py`.
-unsafe extern "C-unwind" fn clocks(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
-    let Some(python) = find::found() else {
-        return ptr::null_mut();
-    };
+fn clocks<'gil>(gil: &mut Gil<'gil>, _: [Object; 0]) -> Option<Owned<'gil>> {
     let milliseconds = |clock| {
         let mut time = libc::timespec {
             tv_sec: 0,
@@ -229,43 +233,25 @@ unsafe extern "C-unwind" fn clocks(_: *mut PyObject, _: *mut PyObject) -> *mut P
         unsafe { libc::clock_gettime(clock, &mut time) };
         time.tv_sec * 1000 + time.tv_nsec / 1_000_000
     };
-    // SAFETY: called by the interpreter, holding the GIL; the numbers are ours.
-    unsafe {
-        let clocks = [libc::CLOCK_MONOTONIC, libc::CLOCK_REALTIME];
-        pair(
-            python,
-            clocks.map(|clock| (python.PyInt_FromLong)(milliseconds(clock))),
-        )
-    }
+    let clocks = [libc::CLOCK_MONOTONIC, libc::CLOCK_REALTIME];
+    gil.new_tuple(clocks.map(|clock| gil.new_int(milliseconds(clock))))
 }
 
 /// `_thread_dictionaries()`: see `greenlets.py`.
-unsafe extern "C-unwind" fn thread_dictionaries(
-    _: *mut PyObject,
-    _: *mut PyObject,
-) -> *mut PyObject {
-    let Some(python) = find::found() else {
-        return ptr::null_mut();
-    };
-    // SAFETY: called by the interpreter, holding the GIL; the numbers are ours, and the list takes
-    // references of its own.
-    unsafe {
-        let mut list = List::new(python);
-        let mut whole = true;
-        thread_states::for_each(python, &mut |thread| {
-            let numbers = [thread.ident, thread_states::dictionary(thread)]
-                .map(|number| (python.PyInt_FromLong)(number as c_long));
-            whole = numbers.iter().all(|number| !number.is_null());
-            if whole {
-                list.push(&numbers);
-            }
-            for number in numbers.into_iter().filter(|number| !number.is_null()) {
-                (python.Py_DecRef)(number);
-            }
-            whole
+fn thread_dictionaries<'gil>(gil: &mut Gil<'gil>, _: [Object; 0]) -> Option<Owned<'gil>> {
+    let gil = &*gil;
+    let mut list = List::new(gil);
+    let mut whole = Some(());
+    thread_states::for_each(gil, &mut |thread| {
+        let number = |number| gil.new_int(number as c_long);
+        whole = number(thread.ident).and_then(|ident| {
+            let dictionary = number(thread_states::dictionary(thread))?;
+            list.push([ident.object(), dictionary.object()]);
+            Some(())
         });
-        list.made_of(whole)
-    }
+        whole.is_some()
+    });
+    list.finish().filter(|_| whole.is_some())
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 #![no_main]
 
-use launcher::answer::{Answer, Fetched, fetch_numbered};
-use launcher::bell::{self, Seen};
-use launcher::interface::{ANSWER_MAGIC, AnswerHeader, THREAD_HEADING};
-use launcher::message::FACTS_OF_ANY;
-use launcher::process::Process;
+use launcher::ask::gdb::fetch::{Fetched, fetch_numbered};
+use launcher::find::bell::{self, Seen};
+use launcher::state::answer::Answer;
+use launcher::system::process::Process;
 use libfuzzer_sys::fuzz_target;
+use protocol::answer::AnswerHeader;
+use protocol::names::{ANSWER_MAGIC, THREAD_HEADING};
+use protocol::state::VERSION_LINE_START;
 use std::mem::offset_of;
 
 const HEADER: usize = size_of::<AnswerHeader>();
@@ -15,12 +17,12 @@ const HEADER: usize = size_of::<AnswerHeader>();
 fuzz_target!(|data: &[u8]| {
     bell::parse(data);
     match Answer::parse(data.to_vec()) {
-        Ok(Answer::State(text)) => {
+        Ok(Answer::Text(text)) => {
             assert_eq!(text, data);
             assert!(String::from_utf8_lossy(&text).contains(THREAD_HEADING));
         }
         Ok(Answer::Reason(line)) => assert_eq!(line.trim(), line),
-        Ok(Answer::Facts(_)) | Err(_) => assert!(data.starts_with(FACTS_OF_ANY)),
+        Ok(Answer::State(_)) | Err(_) => assert!(data.starts_with(VERSION_LINE_START)),
     }
     from_a_process(data);
     whole(data);

@@ -1,18 +1,18 @@
-//! An agent's facts: whatever it says, the command makes a text of it that does nothing to a terminal,
-//! and a document; or refuses it.
+//! States: of any bytes, the command makes a report without control characters and a JSON document, or
+//! refuses them.
 
 #![no_main]
 
-use launcher::answer::Answer;
-use launcher::message::FACTS;
-use launcher::process::Process;
 use launcher::report::Report;
+use launcher::state::answer::Answer;
+use launcher::system::process::Process;
 use libfuzzer_sys::fuzz_target;
+use protocol::state::VERSION_LINE;
 use std::collections::HashMap;
 
 fuzz_target!(|data: &[u8]| {
-    // As facts, and as the text of a state.
-    for answer in [[FACTS, data].concat(), data.to_vec()] {
+    // As a document, and as text.
+    for answer in [[VERSION_LINE, data].concat(), data.to_vec()] {
         let Ok(answer) = Answer::parse(answer) else {
             continue;
         };

@@ -3,11 +3,16 @@
 
 #![no_main]
 
-#[path = "../../../preload/src/late.rs"]
-mod late;
-#[path = "../../../preload/src/memory.rs"]
-#[allow(dead_code, reason = "late.rs needs a part of it")]
+#[path = "../../../preload/src/system/loaded_objects.rs"]
+mod loaded_objects;
+#[path = "../../../preload/src/system/memory.rs"]
+#[allow(dead_code, reason = "loaded_objects.rs needs a part of it")]
 mod memory;
+
+/// Where `loaded_objects` finds `memory`.
+mod system {
+    pub(crate) use crate::memory;
+}
 
 use libfuzzer_sys::fuzz_target;
 use std::ffi::CString;
@@ -19,7 +24,7 @@ struct Debug {
     first_object: usize,
 }
 
-#[allow(clashing_extern_declarations, reason = "late.rs has its own")]
+#[allow(clashing_extern_declarations, reason = "loaded_objects.rs has its own")]
 unsafe extern "C" {
     static mut _r_debug: Debug;
 }
@@ -32,12 +37,12 @@ fuzz_target!(|data: &[u8]| {
 /// Looks a symbol up where the list of objects begins at `first`.
 fn look_up(first: usize, name: &str) -> Option<usize> {
     let name = CString::new(name).unwrap();
-    // SAFETY: the list is debuggers' and `late`'s; the loader keeps to another of its own. One
+    // SAFETY: the list is for debuggers and `loaded_objects`; the loader keeps to another of its own. One
     // thread, and put back before anyone else could look.
     unsafe {
         let list = &raw mut _r_debug.first_object;
         let before = list.replace(first);
-        let found = late::object_defining(&name).map(|object| object.address_of(&name));
+        let found = loaded_objects::object_defining(&name).map(|object| object.address_of(&name));
         list.write(before);
         found.map(|address| address.expect("it was found by its symbol"))
     }

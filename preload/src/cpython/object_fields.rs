@@ -1,0 +1,241 @@
+//! The fields of objects of built-in types: functions, methods, instances, classes and numbers.
+
+use std::ffi::{CStr, c_char, c_long};
+
+use crate::cpython::api::PyObject;
+use crate::cpython::fields::Fields;
+use crate::cpython::layout::{TYPE_DICT, TYPE_FLAGS, TYPE_NAME, TYPE_REPR, WORD};
+use crate::cpython::object::{CFunction, Code, Object, Owned, Type};
+
+/// PyFunctionObject (Include/funcobject.h), counted from the end of PyObject_HEAD: func_code, func_name.
+const FUNCTION_CODE: usize = 0;
+const FUNCTION_NAME: usize = 5 * WORD;
+
+/// PyCFunctionObject (Include/methodobject.h): m_ml, m_self, m_module.
+const C_FUNCTION_DEFINITION: usize = 0;
+const C_FUNCTION_OWNER: usize = WORD;
+const C_FUNCTION_MODULE: usize = 2 * WORD;
+
+/// PyMethodObject (Include/classobject.h): im_func, im_self.
+const METHOD_FUNCTION: usize = 0;
+const METHOD_OWNER: usize = WORD;
+
+/// PyInstanceObject (Include/classobject.h): in_class, in_dict.
+const INSTANCE_CLASS: usize = 0;
+const INSTANCE_DICT: usize = WORD;
+
+/// PyClassObject (Include/classobject.h): cl_bases, cl_dict, cl_name.
+const OLD_CLASS_DICT: usize = WORD;
+const OLD_CLASS_NAME: usize = 2 * WORD;
+
+/// A method of a class that is written in Python.
+pub struct Method<'g> {
+    /// What it calls: mostly a function.
+    pub function: Object<'g>,
+    /// What it is bound to.
+    pub owner: Option<Object<'g>>,
+}
+
+/// A class of the old style.
+pub struct OldClass<'g> {
+    /// Its attributes: a dictionary, or an object of a derived class.
+    pub dict: Object<'g>,
+    /// Its name.
+    pub name: Option<Object<'g>>,
+}
+
+/// Functions and methods. An object of another type has none of these fields.
+impl<'g> Fields<'g> {
+    /// The code of a function that is written in Python.
+    pub fn function_code(self, function: Object<'g>) -> Option<Code<'g>> {
+        let is_function = self.is_exactly(function, self.PyFunction_Type);
+        // SAFETY: a function has its code, which is a code object, and keeps it while nobody runs who
+        // could give it another.
+        is_function.then(|| unsafe { Code::assume(self.existing(function, 0, FUNCTION_CODE)) })
+    }
+
+    /// The name of such a function.
+    pub fn function_name(self, function: Object<'g>) -> Option<Object<'g>> {
+        match self.is_exactly(function, self.PyFunction_Type) {
+            // SAFETY: a function has this field, and keeps what is in it.
+            true => unsafe { self.object(function, 0, FUNCTION_NAME) },
+            false => None,
+        }
+    }
+
+    /// This object as a function that is written in C, if it is one.
+    pub fn as_c_function(self, object: Object<'g>) -> Option<CFunction<'g>> {
+        let is_function = self.is_exactly(object, self.PyCFunction_Type);
+        // SAFETY: its type has just been looked at.
+        is_function.then(|| unsafe { CFunction::assume(object) })
+    }
+
+    /// The name of such a function, a constant of its library's.
+    pub fn c_function_name(self, function: CFunction<'g>) -> &'g [u8] {
+        // SAFETY: m_ml points to the function's definition, which begins with the name: a C string, or
+        // null. The function keeps its library loaded, as CPython 2 never unloads one.
+        unsafe {
+            let definition = self.word(*function, 0, C_FUNCTION_DEFINITION);
+            match definition.cast::<*const c_char>().read() {
+                name if name.is_null() => b"",
+                name => CStr::from_ptr(name).to_bytes(),
+            }
+        }
+    }
+
+    /// The name of the module that such a function belongs to.
+    pub fn c_function_module(self, function: CFunction<'g>) -> Option<Object<'g>> {
+        // SAFETY: a function has this field, and keeps what is in it.
+        unsafe { self.object(*function, 0, C_FUNCTION_MODULE) }
+    }
+
+    /// What such a function is bound to, if it is a method.
+    pub fn c_function_owner(self, function: CFunction<'g>) -> Option<Object<'g>> {
+        // SAFETY: a function has this field, and keeps what is in it.
+        unsafe { self.object(*function, 0, C_FUNCTION_OWNER) }
+    }
+
+    /// The parts of a method of a class that is written in Python.
+    pub fn method(self, object: Object<'g>) -> Option<Method<'g>> {
+        let is_method = self.is_exactly(object, self.PyMethod_Type);
+        // SAFETY: a method has both fields, the first of them never null (`PyMethod_New`,
+        // Objects/classobject.c), and keeps what is in them.
+        is_method.then(|| unsafe {
+            Method {
+                function: self.existing(object, 0, METHOD_FUNCTION),
+                owner: self.object(object, 0, METHOD_OWNER),
+            }
+        })
+    }
+}
+
+/// Classes and their instances.
+impl<'g> Fields<'g> {
+    /// The class of an instance of an old-style class; `None` if it is none.
+    pub fn old_class_of(self, instance: Object<'g>) -> Option<Object<'g>> {
+        let is_instance = self.is_exactly(instance, self.instance_type as *mut PyObject);
+        // SAFETY: an instance has its class, and keeps it while nobody runs who could give it another.
+        is_instance.then(|| unsafe { self.existing(instance, 0, INSTANCE_CLASS) })
+    }
+
+    /// The attributes of such an instance: a dictionary, or an object of a derived class.
+    pub fn old_attributes(self, instance: Object<'g>) -> Option<Object<'g>> {
+        match self.is_exactly(instance, self.instance_type as *mut PyObject) {
+            // SAFETY: an instance has this field, and keeps what is in it.
+            true => unsafe { self.object(instance, 0, INSTANCE_DICT) },
+            false => None,
+        }
+    }
+
+    /// The parts of a class of the old style; `None` if it is none.
+    pub fn old_class(self, class: Object<'g>) -> Option<OldClass<'g>> {
+        let is_class = self.is_exactly(class, self.PyClass_Type);
+        // SAFETY: a class has both fields, the first of them never null (`PyClass_New`,
+        // Objects/classobject.c), and keeps what is in them.
+        is_class.then(|| unsafe {
+            OldClass {
+                dict: self.existing(class, 0, OLD_CLASS_DICT),
+                name: self.object(class, 0, OLD_CLASS_NAME),
+            }
+        })
+    }
+
+    /// The name of a type, in C; one that is written in C mostly has its module's before it.
+    pub fn type_name(self, class: Type<'g>) -> &'g CStr {
+        // SAFETY: tp_name is a C string, which lives as long as the type does and keeps that name.
+        unsafe { CStr::from_ptr(self.word(*class, WORD, TYPE_NAME).cast::<c_char>()) }
+    }
+
+    /// The attributes of a type. (One of C's that has not been made ready has none.)
+    pub fn type_dict(self, class: Type<'g>) -> Option<Object<'g>> {
+        // SAFETY: a type has this field, and keeps what is in it.
+        unsafe { self.object(*class, WORD, TYPE_DICT) }
+    }
+
+    /// Whether a type is one of Python's, and none of C's.
+    pub fn is_of_python(self, class: Type<'g>) -> bool {
+        /// Py_TPFLAGS_HEAPTYPE (Include/object.h).
+        const OF_PYTHON: usize = 1 << 9;
+        // SAFETY: a type has this field.
+        let flags = unsafe { self.word(*class, WORD, TYPE_FLAGS) };
+        flags as usize & OF_PYTHON != 0
+    }
+
+    /// Whether a type is another, or derives from it, as classes of the new style do: their bases are
+    /// followed, and no code of theirs runs (Objects/typeobject.c).
+    pub fn derives(self, class: Type<'g>, base: Type<'g>) -> bool {
+        // SAFETY: both are types, and alive.
+        unsafe { (self.PyType_IsSubtype)(class.as_ptr(), base.as_ptr()) != 0 }
+    }
+
+    /// Whether an old-style class is another, or derives from it. Of what is no such class it says no, or
+    /// that they are the same (Objects/classobject.c). No code of theirs runs.
+    pub fn derives_old(self, class: Object<'g>, base: Object<'g>) -> bool {
+        // SAFETY: both are alive.
+        unsafe { (self.PyClass_IsSubclass)(class.as_ptr(), base.as_ptr()) != 0 }
+    }
+
+    /// This object as a type, if it is one, and of no metaclass.
+    pub fn as_type(self, object: Object<'g>) -> Option<Type<'g>> {
+        let is_type = self.is_exactly(object, self.PyType_Type);
+        // SAFETY: its type has just been looked at.
+        is_type.then(|| unsafe { Type::assume(object) })
+    }
+
+    /// What the `repr` of a built-in type makes of an object of it. `None`, with an exception set, if there
+    /// is no memory.
+    ///
+    /// # Safety
+    /// The type is one of the interpreter's own whose `repr` runs no other code, and the object is of that
+    /// type, or of a derived one.
+    pub unsafe fn repr_of_type(self, class: Type<'g>, object: Object<'g>) -> Option<Owned<'g>> {
+        type Repr = unsafe extern "C-unwind" fn(*mut PyObject) -> *mut PyObject;
+        // SAFETY: tp_repr of such a type is a function of this kind, and may be given the object.
+        unsafe {
+            let function = self.word(*class, WORD, TYPE_REPR);
+            let function = std::mem::transmute::<*mut PyObject, Repr>(function);
+            Owned::new(self.gil(), function(object.as_ptr()))
+        }
+    }
+}
+
+/// Numbers.
+impl<'g> Fields<'g> {
+    /// The value of an `int`, and of no derived class (Include/intobject.h).
+    pub fn int_value(self, object: Object<'g>) -> Option<c_long> {
+        let is_int = self.is_exactly(object, self.PyInt_Type);
+        // SAFETY: an `int` has this field.
+        is_int.then(|| unsafe { self.word(object, 0, 0) as c_long })
+    }
+
+    /// The value of a `bool`, which is an `int` too (Include/boolobject.h).
+    pub fn bool_value(self, object: Object<'g>) -> Option<bool> {
+        let is_bool = self.is_exactly(object, self.PyBool_Type);
+        // SAFETY: a `bool` has this field.
+        is_bool.then(|| unsafe { !self.word(object, 0, 0).is_null() })
+    }
+
+    /// The value of a `float`, and of no derived class (Include/floatobject.h).
+    pub fn float_value(self, object: Object<'g>) -> Option<f64> {
+        let is_float = self.is_exactly(object, self.PyFloat_Type);
+        // SAFETY: a `float` has this field.
+        is_float.then(|| f64::from_bits(unsafe { self.word(object, 0, 0) } as u64))
+    }
+
+    /// The value of a `long`, and of no derived class, that has no more than so many bits.
+    pub fn long_value(self, object: Object<'g>, bits: usize) -> Option<c_long> {
+        if !self.is_exactly(object, self.PyLong_Type) {
+            return None;
+        }
+        // SAFETY: it is a `long`, of which both functions compute a number and no more; the second may
+        // find no memory to do so.
+        unsafe {
+            if (self._PyLong_NumBits)(object.as_ptr()) > bits {
+                return None;
+            }
+            let number = (self.PyInt_AsLong)(object.as_ptr());
+            self.clear_exception();
+            Some(number)
+        }
+    }
+}
