@@ -50,7 +50,7 @@ run() {
 # sources: valgrind names an object only where it knows no line.
 ours() {
     cat "$folder/$1"/* | sed 's/^==[0-9]*== \{0,1\}//' |
-        awk 'BEGIN { RS = ""; ORS = "\n\n" } /preload\/src\/|\/library\/(std|core|alloc)\/|\/libsleeper\.so/ && / (at|by) 0x/'
+        awk 'BEGIN { RS = ""; ORS = "\n\n" } /preload\/(protocol\/)?src\/|\/library\/(std|core|alloc)\/|\/libsleeper\.so/ && / (at|by) 0x/'
 }
 
 # By the first function in each stack: what the library leads Python into is Python's own.
