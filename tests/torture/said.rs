@@ -37,7 +37,7 @@ const COMES_AND_GOES: &[&str] = &[
     "it is stopped",
     "the agent is just starting",
     // `site` has not come that far.
-    "linecache is not imported, and could not be",
+    "linecache is not imported, and could not be imported",
     // It has not got a thread of its own yet, and the program's first one was sent round.
     "the calling thread holds the GIL",
 ];

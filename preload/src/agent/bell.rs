@@ -1,4 +1,7 @@
-//! The bell: what the commands see of the agent from outside, and where its answers are told.
+//! The bell: the one structure that the commands read and write from outside the process.
+//!
+//! A command finds it by the library's section `.sleeper_agent`, writes a question, rings, and reads
+//! where the answer is.
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -8,7 +11,7 @@ use protocol::bell::Bell;
 use protocol::names::{BELL_MAGIC, DETOURS};
 use protocol::question::{LONGEST_QUESTION, Words};
 
-/// In a section of its own, for the commands to find.
+/// A section of its own lets the commands find it in the library's file.
 #[unsafe(link_section = ".sleeper_agent")]
 #[used]
 pub static BELL: Bell = Bell {
@@ -26,20 +29,21 @@ pub static BELL: Bell = Bell {
 
 /// Where a command writes its question: see [`Bell::question`].
 #[repr(C)]
-struct Room {
+struct QuestionBuffer {
     length: u32,
     words: [u8; LONGEST_QUESTION],
 }
-struct QuestionRoom(UnsafeCell<Room>);
-// SAFETY: written from outside only, and read once it is there (see [`question`]).
-unsafe impl Sync for QuestionRoom {}
-static QUESTION: QuestionRoom = QuestionRoom(UnsafeCell::new(Room {
+struct SharedBuffer(UnsafeCell<QuestionBuffer>);
+// SAFETY: no thread of this process writes to it, only a command does, from outside; it is read as
+// plain bytes, of which any are valid (see [`question`]).
+unsafe impl Sync for SharedBuffer {}
+static QUESTION: SharedBuffer = SharedBuffer(UnsafeCell::new(QuestionBuffer {
     length: 0,
     words: [0; LONGEST_QUESTION],
 }));
 
-/// The library has been bound: from here on it may be asked. `detours` is the address of the first
-/// detour. In the constructor.
+/// Opens the agent to the commands: the loader has bound the library, so it can answer. `detours` is
+/// the address of the first detour. Called by the constructor.
 pub fn hang(detours: u64) {
     BELL.question
         .store(QUESTION.0.get() as u64, Ordering::Relaxed);
@@ -48,19 +52,20 @@ pub fn hang(detours: u64) {
     BELL.magic.store(magic, Ordering::Release);
 }
 
-/// The question that this ring asks; no words, if it asks for the plain state.
+/// The question that ring number `rung` asks; empty for the plain state.
 pub fn question(rung: u32) -> Words {
     if BELL.asked.load(Ordering::SeqCst) != rung {
         return Words::default();
     }
-    // SAFETY: plain bytes, written before the bell was rung. The next command may already be writing
-    // its own question over them: the answer then has the number of neither, and both ask again.
-    let room = unsafe { QUESTION.0.get().read_volatile() };
-    let words = room.words.get(..room.length as usize);
+    // SAFETY: plain bytes in a static, of which any are valid; a command wrote them before it rang.
+    // The next command may already be writing its own question over them: the answer then bears the
+    // number of neither question, and both commands ask again.
+    let buffer = unsafe { QUESTION.0.get().read_volatile() };
+    let words = buffer.words.get(..buffer.length as usize);
     words.and_then(Words::from_bytes).unwrap_or_default()
 }
 
-/// Has the parked thread look after the worker. Any thread, interrupted or not.
+/// Wakes the parked thread, which starts a new worker if there is none. Any thread, interrupted or not.
 pub fn revive_worker() {
     futex::wake(&BELL.rung);
 }

@@ -1,8 +1,8 @@
-//! The desk: where who asks and the worker hand over to each other.
+//! The desk: where the asking thread lays down a request and the worker lays down the answer.
 //!
-//! Who asks may have been interrupted anywhere, by a debugger, so there is no lock: the desk is
-//! claimed, the request laid down and the answer accepted by comparing and swapping single words,
-//! and every wait for them has a deadline. Nothing here knows of Python.
+//! A debugger may have interrupted the asking thread anywhere, so there is no lock: a compare and swap
+//! of one word claims the desk, lays down the request and accepts the answer, and every wait of the
+//! asking thread has a deadline. Nothing here knows of Python.
 
 use std::ffi::c_char;
 use std::ptr;
@@ -12,21 +12,22 @@ use crate::agent::page::Heap;
 use crate::system::futex::{self, Instant};
 use protocol::question::{LONGEST_QUESTION, Words};
 
-/// When the desk was claimed, in nanoseconds ([`Instant`]); 0: it is free.
+/// When the desk was claimed ([`Instant`], in nanoseconds); 0: it is free.
 static CLAIMED: AtomicU64 = AtomicU64::new(0);
 
-/// The futex that those wait on who find the desk claimed: counts the times it became free.
+/// Counts the times the desk became free. Threads that find it claimed wait on this futex.
 static FREED: AtomicU32 = AtomicU32::new(0);
 
-/// The request on the desk: its number times four, plus one of these. The thread that asks and
+/// The request on the desk: its number times four, plus one of the states below. The asking thread and
 /// the worker agree by comparing and swapping this one word.
 static REQUEST: AtomicU32 = AtomicU32::new(0);
 const NOTHING: u32 = 0;
 const ASKED: u32 = 1;
 const ANSWERED: u32 = 2;
+/// The bits of the state.
 const STATE: u32 = 3;
 
-/// The words of the question. Laid down before the request, by the thread that has claimed the desk.
+/// The words of the question. The asking thread stores them before it lays down the request.
 static WORDS: [AtomicU8; LONGEST_QUESTION] = [const { AtomicU8::new(0) }; LONGEST_QUESTION];
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
@@ -34,20 +35,20 @@ static LENGTH: AtomicUsize = AtomicUsize::new(0);
 static TEXT: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 static FAILURE: AtomicU32 = AtomicU32::new(0);
 
-/// The answer before, kept until the next one: somebody may still be copying it.
+/// The answer before the last one. It is kept until the next, as a reader may still be copying it.
 static FORMER: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
-/// The right to ask, and to use the pages of `answer.rs`: one thread has it at a time.
+/// The right to ask, and to write to the pages of `agent/page.rs`. One thread has it at a time.
 pub struct Claim {
     at: u64,
-    /// Whether another thread had the desk, and has had it for too long: it was taken out of
-    /// the agent by a debugger, or is stopped; it may come back and go on.
+    /// Whether the desk was taken from another thread, which had held it for too long: a debugger has
+    /// moved that thread out of the agent, or it is stopped. It may come back and go on.
     pub taken_over: bool,
 }
 
 impl Claim {
-    /// Claims the desk; `None` if it is not free by the deadline. A claim that is older than
-    /// `stale` nanoseconds is taken over.
+    /// Claims the desk; `None` if it is still claimed at the deadline. A claim older than `stale`
+    /// nanoseconds is taken over.
     ///
     /// Any thread, interrupted or not.
     pub fn take(deadline: Instant, stale: u64) -> Option<Claim> {
@@ -71,14 +72,14 @@ impl Claim {
         }
     }
 
-    /// Whether the desk is still ours: it may have been taken over.
+    /// Whether this claim still stands. Another thread may have taken the desk over.
     pub fn holds(&self) -> bool {
         CLAIMED.load(Ordering::SeqCst) == self.at
     }
 
-    /// Lays a request down, has `call` wake the worker, and waits; `None` if there is no
-    /// answer by the deadline, which is thrown away should it come yet. The answer is a text of
-    /// [`Heap`], or the number that was given to [`publish`].
+    /// Lays down a request, calls the worker by `call` and waits for the answer; `None` if none comes by
+    /// the deadline, and one that comes later is thrown away. The answer is a text of [`Heap`], or the
+    /// number that the worker gave to [`publish`].
     pub fn ask(
         &self,
         words: &Words,
@@ -96,7 +97,7 @@ impl Claim {
         while REQUEST.load(Ordering::SeqCst) == asked
             && futex::wait_while(&REQUEST, asked, Some(deadline))
         {}
-        // Too late from here on: either the answer has just come, or it will be thrown away.
+        // This settles the race with `publish`: either the answer has just come, or it is too late.
         let withdrawn = REQUEST
             .compare_exchange(asked, number | NOTHING, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok();
@@ -112,7 +113,7 @@ impl Claim {
     }
 }
 
-/// Frees the desk, if it is still ours; also where a panic unwinds the thread that asks.
+/// Frees the desk, if this claim still stands. It also runs when a panic unwinds the asking thread.
 impl Drop for Claim {
     fn drop(&mut self) {
         if CLAIMED
@@ -125,13 +126,13 @@ impl Drop for Claim {
     }
 }
 
-/// The request that waits for the worker, if there is one. On the worker.
+/// The request that waits for an answer, if there is one. On the worker.
 pub fn request() -> Option<u32> {
     let request = REQUEST.load(Ordering::SeqCst);
     (request & STATE == ASKED).then_some(request)
 }
 
-/// The words of this request; `None` if it no longer waits. On the worker.
+/// The question of a request; `None` if the request no longer waits. On the worker.
 pub fn words(of: u32) -> Option<Words> {
     let mut words = [0; LONGEST_QUESTION];
     let words = words.get_mut(..LENGTH.load(Ordering::SeqCst))?;
@@ -139,12 +140,12 @@ pub fn words(of: u32) -> Option<Words> {
         *byte = place.load(Ordering::SeqCst);
     }
     let words = Words::from_bytes(words)?;
-    // The next request's bytes may be among them; then that one is on the desk by now.
+    // Bytes of the next request may be among them; then that request is on the desk by now.
     (request() == Some(of)).then_some(words)
 }
 
-/// Lays down an answer to a request, a text of [`Heap`] or a number that says why there is none,
-/// and tells who asked; throws it away if they have given up. On the worker.
+/// Lays down the answer to a request, a text of [`Heap`] or a number that says why there is none, and
+/// wakes the asking thread. Throws the answer away if the request has been withdrawn. On the worker.
 pub fn publish(request: u32, result: Result<*const c_char, u32>) {
     let text = result.unwrap_or_else(|failure| {
         FAILURE.store(failure, Ordering::SeqCst);
@@ -157,18 +158,19 @@ pub fn publish(request: u32, result: Result<*const c_char, u32>) {
         .is_ok()
     {
         let former = FORMER.swap(before, Ordering::SeqCst);
-        // SAFETY: two answers old, so given up; it came from `Heap`, or is null.
+        // SAFETY: from `Heap` or null, and two answers old: a text is good until the next claim only. On
+        // the worker, a thread of ours that no debugger interrupted in `malloc`.
         unsafe { Heap::free(former) };
-        // Last: who is told may fork, and the child must find all of this done.
+        // This comes last: the asking thread may fork then, and the child must find all of it done.
         futex::wake(&REQUEST);
     } else {
         TEXT.store(before, Ordering::SeqCst);
-        // SAFETY: nobody was told of it.
+        // SAFETY: from `Heap` or null, and no thread but this one has seen the address.
         unsafe { Heap::free(text) };
     }
 }
 
-/// In a forked child: whatever was asked, was asked of the parent.
+/// In a forked child: the claim and the request were the parent's.
 pub fn forget() {
     CLAIMED.store(0, Ordering::SeqCst);
     REQUEST.fetch_and(!STATE, Ordering::SeqCst);
@@ -187,8 +189,8 @@ mod tests {
         Heap::copy(&[text.as_bytes()], 0)
     }
 
-    /// One test, as there is one desk. Miri runs it with as many interleavings as it is asked for
-    /// (`make miri`), and would notice a text that is read after it was freed, or leaked.
+    /// One test, as there is one desk. Under Miri (`make miri`) it runs with many interleavings; Miri
+    /// notices a text that is leaked, or read after it was freed.
     #[test]
     fn everyone_gets_an_answer_that_is_whole() {
         static BELL: AtomicU32 = AtomicU32::new(0);
@@ -226,7 +228,7 @@ mod tests {
                         let claim = Claim::take(Instant::now().after(60 * SECOND), 3600 * SECOND)
                             .expect("our turn comes");
                         assert!(!claim.taken_over);
-                        // Now and then somebody has no patience at all.
+                        // Every fourth request has a deadline that has passed already.
                         let patience = if (turn + asker) % 4 == 0 {
                             0
                         } else {
@@ -241,7 +243,7 @@ mod tests {
                         assert!(claim.holds());
                         match answer {
                             Some(Ok(text)) => {
-                                // SAFETY: a fresh answer, and the desk is still claimed.
+                                // SAFETY: a fresh answer; this thread still holds the desk.
                                 let text = unsafe { CStr::from_ptr(text) };
                                 let text: CString = text.to_owned();
                                 let text = text.to_str().expect("it is text");
@@ -270,7 +272,7 @@ mod tests {
         assert!(other.holds(), "what is not ours is not given back");
         drop(other);
 
-        // What was asked before a fork is nobody's after it.
+        // A fork withdraws the request and frees the desk.
         let claim = Claim::take(Instant::now(), 3600 * SECOND).expect("it is free");
         assert!(
             claim
@@ -285,7 +287,7 @@ mod tests {
             TEXT.swap(ptr::null_mut(), Ordering::SeqCst),
             FORMER.swap(ptr::null_mut(), Ordering::SeqCst),
         ] {
-            // SAFETY: nobody else is left; from `Heap`, or null.
+            // SAFETY: from `Heap` or null; all other threads have been joined.
             unsafe { Heap::free(text) };
         }
     }

@@ -1,4 +1,4 @@
-//! Why the worker has no answer, and what the snippet raised.
+//! Why the worker could not answer, and the text of what the snippet raised.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::agent::panics;
 
-/// Why there is no text.
+/// Why the worker could not answer.
 #[derive(Clone, Copy)]
 pub enum Failure {
-    /// No memory for the copy.
+    /// There was no memory for the answer.
     NoMemory,
-    /// The modules it needs cannot be had without waiting.
+    /// The snippet needs a module that cannot be imported without waiting.
     NoModules,
-    /// The garbage collector cannot be stopped for it.
+    /// The garbage collector cannot be stopped for the time of the snippet.
     NoCollector,
-    /// It raised: see [`last_exception`].
+    /// The snippet raised an exception: see [`last_exception`].
     Raised,
     /// The interpreter is being taken apart.
     ShuttingDown,
-    /// The agent itself is at fault: the worker has panicked.
+    /// The worker panicked: the agent itself is at fault.
     Panicked,
 }
 
 impl Failure {
-    /// From the number that `as` gives.
+    /// The inverse of `failure as u32`, which is how the desk carries it.
     pub fn from_code(code: u32) -> Self {
         [
             Self::NoModules,
@@ -45,13 +45,13 @@ impl fmt::Display for Failure {
             Self::NoMemory => write!(out, "there was no memory for the answer"),
             Self::NoModules => write!(
                 out,
-                "linecache is not imported, and could not be (another thread is importing, or \
-                 memory is out)"
+                "linecache is not imported, and could not be imported (another thread is importing, \
+                 or memory has run out)"
             ),
             Self::NoCollector => write!(
                 out,
-                "the garbage collector cannot be stopped for more than the plain state (another \
-                 thread is importing, or the program has functions of its own in place of gc's)"
+                "the garbage collector cannot be stopped, which anything beyond the plain state \
+                 needs (another thread is importing, or the program has replaced functions of gc)"
             ),
             Self::Raised => write!(out, "the agent's snippet failed: {}", last_exception()),
             Self::ShuttingDown => write!(out, "the interpreter is shutting down"),
@@ -60,31 +60,33 @@ impl fmt::Display for Failure {
     }
 }
 
-/// How much of an exception's text is kept, in bytes.
+/// The text of an exception is cut to this length, in bytes.
 pub const LONGEST_EXCEPTION: usize = 256;
 
-/// The text of the last exception.
+/// The text of the last exception, and its length.
 struct Exception(UnsafeCell<[u8; LONGEST_EXCEPTION]>, AtomicUsize);
-// SAFETY: written by the worker only, before it publishes the failure; read after that.
+// SAFETY: only the worker writes, before it publishes the failure on the desk; the asking thread reads
+// after that.
 unsafe impl Sync for Exception {}
 static EXCEPTION: Exception =
     Exception(UnsafeCell::new([0; LONGEST_EXCEPTION]), AtomicUsize::new(0));
 
-/// Keeps the text of an exception, for whoever is told of the failure.
+/// Keeps the text of an exception for the asking thread.
 ///
 /// # Safety
 /// On the worker, before it publishes the failure.
 pub unsafe fn keep_exception(text: &[u8]) {
-    // SAFETY: the caller's: nobody reads before the failure is published.
-    let room = unsafe { &mut *EXCEPTION.0.get() };
-    let length = text.len().min(room.len());
-    room[..length].copy_from_slice(&text[..length]);
+    // SAFETY: the caller promises to be the worker, the only writer; no thread reads before the
+    // failure is published.
+    let kept = unsafe { &mut *EXCEPTION.0.get() };
+    let length = text.len().min(kept.len());
+    kept[..length].copy_from_slice(&text[..length]);
     EXCEPTION.1.store(length, Ordering::SeqCst);
 }
 
-/// What the snippet last raised, cut to a line. On the thread that was told of it.
+/// The text of what the snippet last raised. On the asking thread, after it got the failure.
 fn last_exception() -> &'static str {
-    // SAFETY: only the next request's worker writes again, and the desk is still claimed.
+    // SAFETY: the worker writes only for a request, and none can come: this thread holds the desk.
     let bytes = unsafe { &*EXCEPTION.0.get() };
     let length = EXCEPTION.1.load(Ordering::SeqCst).min(bytes.len());
     std::str::from_utf8(&bytes[..length]).unwrap_or("an exception that is not text")

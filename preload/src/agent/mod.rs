@@ -1,7 +1,8 @@
-//! The agent's own state: what it is at, who its threads are, and the page its answer stands on.
+//! The agent's own state: its stage of life, its threads, the request on the desk, the last answer.
 //!
-//! Enters: stores from the rooms above. Leaves: words that any thread may read at any moment.
-//! Everything here is atomic, belongs to the process and survives a `fork` or is reset after it.
+//! Enters: what the rooms above store. Leaves: state that any thread may read at any moment, also one
+//! that a debugger interrupted. So nothing here takes a lock, and nothing here knows of Python's
+//! objects. Every static either survives a `fork` or is reset by `crew::after_fork`.
 
 pub mod bell;
 pub mod desk;

@@ -1,10 +1,8 @@
-//! Where answers are written: memory of our own that needs neither `malloc` nor a lock.
+//! Where answers are written. Each has an [`AnswerHeader`] directly before its text and a NUL after it.
 //!
-//! Every answer has an [`AnswerHeader`] directly before its text and a NUL after it.
-//!
-//! Two kinds: [`Page`], which a walk or a refusal is written to by the thread that asked (who
-//! may have been interrupted inside `malloc`), and [`Heap`], which the worker makes under the
-//! GIL, on a thread of ours.
+//! There are three kinds. To a [`Page`] the asking thread writes a walk or a refusal; a debugger may
+//! have interrupted it inside `malloc`, so a page needs neither `malloc` nor a lock. A text of [`Heap`]
+//! the worker makes. A [`Constant`] stands in the library.
 
 use std::ffi::c_char;
 use std::fmt;
@@ -16,21 +14,21 @@ use protocol::names::ANSWER_MAGIC;
 
 const HEADER: usize = size_of::<AnswerHeader>();
 
-/// What is said where there is no memory to say more.
+/// Ends a text that does not fit its page.
 const CUT: &[u8] = b"\n... cut here: no memory for more\n";
 
-/// Sizes tried for a walk's page, in bytes. Only what is written to is ever backed by memory.
+/// Sizes tried for a walk's page, in bytes. The kernel gives memory only to what is written to.
 const PAGE_SIZES: [usize; 3] = [16 << 20, 1 << 20, 64 << 10];
 
-/// The mapping that holds the last walk, and its size. Only the thread that has claimed the
-/// desk (see `request.rs`) touches them.
+/// The mapping that holds the last walk, and its size. Only the thread that has claimed the desk
+/// (`agent/desk.rs`) touches them.
 static MAPPING: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
 static MAPPING_SIZE: AtomicUsize = AtomicUsize::new(0);
 
-/// The page for one-line answers, and for a walk where no memory can be mapped.
+/// The small page: for answers of one line, and for a walk where no memory can be mapped.
 #[repr(C, align(16))]
 struct Spare(std::cell::UnsafeCell<[u8; 4096]>);
-// SAFETY: only the thread that has claimed the desk writes to it.
+// SAFETY: only the thread that has claimed the desk writes to it. Commands may read it from outside.
 unsafe impl Sync for Spare {}
 static SPARE: Spare = Spare(std::cell::UnsafeCell::new([0; 4096]));
 
@@ -43,15 +41,16 @@ pub struct Page {
 }
 
 impl Page {
-    /// The small page, for a line.
+    /// The small page, for an answer of one line.
     ///
     /// # Safety
-    /// The caller has claimed the desk: nobody else writes, and the text of the answer
-    /// before this one is given up.
+    /// The caller has claimed the desk: no other thread writes, and the text of the answer before is no
+    /// longer good.
     pub unsafe fn small() -> Self {
         let start = SPARE.0.get().cast::<u8>();
-        // Whoever still reads the answer before this one from outside shall see that it is gone.
-        // SAFETY: the page begins with room for a header, and is the caller's.
+        // A command that still reads the answer before from outside must see that it is gone.
+        // SAFETY: the page begins with space for a header and is aligned for it; the caller promises that
+        // no other thread writes.
         unsafe { start.cast::<AnswerHeader>().write_bytes(0, 1) };
         Self {
             start,
@@ -67,7 +66,8 @@ impl Page {
     /// As for [`Page::small`].
     pub unsafe fn large() -> Self {
         for size in PAGE_SIZES {
-            // SAFETY: a new private mapping; mmap is a system call and takes no lock of libc's.
+            // SAFETY: a new private mapping, which replaces none. mmap is a bare system call, without a
+            // lock of libc, so an interrupted thread may make it.
             let start = unsafe {
                 libc::mmap(
                     ptr::null_mut(),
@@ -89,28 +89,30 @@ impl Page {
                 };
             }
         }
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller promises what `small` requires: it has claimed the desk.
         unsafe { Self::small() }
     }
 
-    /// Leaves the mapping of the walk before to whoever is still at it.
+    /// Gives up the mapping of the walk before without unmapping it: the thread that wrote to it may come
+    /// back and go on writing.
     pub fn abandon() {
         MAPPING.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
-    /// Gives back the mapping of the walk before.
+    /// Unmaps the walk before.
     ///
     /// # Safety
     /// As for [`Page::small`].
     pub unsafe fn give_back() {
         let start = MAPPING.swap(ptr::null_mut(), Ordering::Relaxed);
         if !start.is_null() {
-            // SAFETY: mapped by `large`, and its text is given up by asking again.
+            // SAFETY: `large` mapped it, and its text is good only until this claim of the desk. The swap
+            // has taken it out of the static, so it is unmapped once.
             unsafe { libc::munmap(start.cast(), MAPPING_SIZE.load(Ordering::Relaxed)) };
         }
     }
 
-    /// Forgets what has been written.
+    /// Empties the page.
     pub fn begin_again(&mut self) {
         self.length = 0;
         self.cut = false;
@@ -118,17 +120,18 @@ impl Page {
 
     /// Appends bytes as they are.
     pub fn push(&mut self, bytes: &[u8]) {
-        let room = self.size - HEADER - CUT.len() - 1 - self.length;
-        let count = bytes.len().min(room);
+        let free = self.size - HEADER - CUT.len() - 1 - self.length;
+        let count = bytes.len().min(free);
         self.cut |= count < bytes.len();
-        // SAFETY: `count` bytes fit behind the header, in memory that is ours.
+        // SAFETY: `count` bytes fit behind the header and what was written; the page is this thread's
+        // while it holds the desk.
         unsafe {
             ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.add(HEADER + self.length), count);
         }
         self.length += count;
     }
 
-    /// Appends bytes with control characters and NUL as `\xNN`, as the snippet does.
+    /// Appends bytes, with control characters and NUL as `\xNN`, as the snippet writes them.
     pub fn push_printable(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if (byte < 32 && byte != b'\t') || byte == 127 {
@@ -140,7 +143,7 @@ impl Page {
         }
     }
 
-    /// Whether the page is full.
+    /// Whether something did not fit.
     pub fn is_cut(&self) -> bool {
         self.cut
     }
@@ -148,7 +151,7 @@ impl Page {
     /// Ends the text and returns its address, good until the next claim of the desk.
     pub fn finish(mut self) -> *const c_char {
         if self.cut {
-            // SAFETY: `push` always leaves room for this.
+            // SAFETY: `push` always leaves space for `CUT` and the NUL.
             unsafe {
                 ptr::copy_nonoverlapping(
                     CUT.as_ptr(),
@@ -158,19 +161,19 @@ impl Page {
             }
             self.length += CUT.len();
         }
-        // What is not needed goes back at once: address space may be limited.
+        // The unused tail goes back at once: the program's address space may be limited.
         let used = (HEADER + self.length + 1).next_multiple_of(4096);
         if self.start == MAPPING.load(Ordering::Relaxed) && used < self.size {
-            // The size goes first: a child that is forked in between must not believe that what
-            // it maps there itself is ours.
+            // The size is stored first: a child that is forked in between must not unmap what it has
+            // mapped there itself.
             MAPPING_SIZE.store(used, Ordering::Relaxed);
-            // SAFETY: the tail of our own mapping, cut at a multiple of the page size, or, where
-            // pages are larger, refused.
+            // SAFETY: the tail of our own mapping, in which nothing was written. Where the system's pages
+            // are larger than 4096 bytes, the kernel may refuse.
             if unsafe { libc::munmap(self.start.add(used).cast(), self.size - used) } != 0 {
                 MAPPING_SIZE.store(self.size, Ordering::Relaxed);
             }
         }
-        // SAFETY: the page is larger than header, text and NUL together.
+        // SAFETY: `push` left space for header, text and NUL; every page is aligned for the header.
         unsafe { seal(self.start, self.length, 0) }
     }
 }
@@ -182,15 +185,15 @@ impl fmt::Write for Page {
     }
 }
 
-/// The number of the next answer; 0 is that of the constant ones.
+/// The number of the next answer. Constant answers have number 0.
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
-/// Writes header and NUL around a text of `length` bytes that stands behind the header's place.
+/// Writes header and NUL around a text of `length` bytes, and returns the text's address.
 ///
 /// # Safety
 /// `start` points to HEADER + `length` + 1 writable bytes, aligned for the header.
 unsafe fn seal(start: *mut u8, length: usize, question: u64) -> *const c_char {
-    // SAFETY: the caller's.
+    // SAFETY: the caller promises memory for all three, aligned for the header.
     unsafe {
         start.cast::<AnswerHeader>().write(AnswerHeader {
             magic: ANSWER_MAGIC,
@@ -206,18 +209,18 @@ unsafe fn seal(start: *mut u8, length: usize, question: u64) -> *const c_char {
 /// The header of an answer.
 ///
 /// # Safety
-/// `text` came from this module and is still good.
+/// `text` is an answer of this file, and still good.
 pub unsafe fn header(text: *const c_char) -> AnswerHeader {
-    // SAFETY: the header stands directly before the text.
+    // SAFETY: the caller promises an answer of this file: `seal` wrote the header directly before it.
     unsafe { text.cast::<u8>().sub(HEADER).cast::<AnswerHeader>().read() }
 }
 
-/// Copies the text of an answer; `None` where there is no memory.
+/// Copies the text of an answer; `None` if there is no memory.
 ///
 /// # Safety
-/// `text` is a fresh answer, and nobody can replace it meanwhile. On a thread that may allocate.
+/// `text` is a fresh answer that no other thread can replace meanwhile. On a thread that may allocate.
 pub unsafe fn copy(text: *const c_char) -> Option<Vec<u8>> {
-    // SAFETY: the caller's.
+    // SAFETY: the caller promises a fresh answer, whose header has the length of its text.
     let bytes = unsafe {
         let length = header(text).length as usize;
         std::slice::from_raw_parts(text.cast::<u8>(), length)
@@ -228,17 +231,17 @@ pub unsafe fn copy(text: *const c_char) -> Option<Vec<u8>> {
     Some(copy)
 }
 
-/// An answer on the heap, made by the worker.
+/// Answers on the heap, made by the worker.
 pub struct Heap;
 
 impl Heap {
-    /// Copies a text that is in pieces, the answer to this question ([`AnswerHeader::question`]); null
-    /// where `malloc` gives no memory.
+    /// Joins the pieces of a text, the answer to this question ([`AnswerHeader::question`]); null if there
+    /// is no memory.
     ///
-    /// Only on a thread of our own: it calls `malloc`.
+    /// Only on a thread of ours: it calls `malloc`.
     pub fn copy(pieces: &[&[u8]], question: u64) -> *const c_char {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        // SAFETY: malloc's memory is aligned for the header and large enough.
+        // SAFETY: the block has space for header, pieces and NUL, and `malloc` aligns it for the header.
         unsafe {
             let start = libc::malloc(HEADER + length + 1).cast::<u8>();
             if start.is_null() {
@@ -253,19 +256,20 @@ impl Heap {
         }
     }
 
-    /// Frees a text made by [`Heap::copy`]; null is let pass.
+    /// Frees a text made by [`Heap::copy`], or does nothing for null.
     ///
     /// # Safety
-    /// Nobody reads it any more; on a thread of our own.
+    /// No thread reads the text any more. On a thread of ours: it calls `free`.
     pub unsafe fn free(text: *const c_char) {
         if !text.is_null() {
-            // SAFETY: the block began HEADER bytes before the text.
+            // SAFETY: `copy` got the block from `malloc`, and it begins HEADER bytes before the text; the
+            // caller promises that no thread reads it.
             unsafe { libc::free(text.cast::<u8>().sub(HEADER).cast_mut().cast()) };
         }
     }
 }
 
-/// A constant answer, for when not even the page may be written to.
+/// A constant answer, for a thread that could not claim the desk and so may not write to a page.
 #[repr(C)]
 pub struct Constant<const LENGTH: usize> {
     header: AnswerHeader,
@@ -273,7 +277,7 @@ pub struct Constant<const LENGTH: usize> {
 }
 
 impl<const LENGTH: usize> Constant<LENGTH> {
-    /// From a text of this length that ends in NUL.
+    /// From a text that ends in NUL.
     pub const fn new(text: &[u8]) -> Self {
         let mut answer = Self {
             header: AnswerHeader {
@@ -288,7 +292,7 @@ impl<const LENGTH: usize> Constant<LENGTH> {
         answer
     }
 
-    /// The address of its text, good for ever.
+    /// The address of its text.
     pub fn text(&'static self) -> *const c_char {
         self.text.as_ptr().cast()
     }
@@ -302,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_page_is_sealed_escaped_and_cut() {
-        // SAFETY: no other test touches the pages.
+        // SAFETY: no other test writes to a page, so this thread may as if it held the desk.
         unsafe {
             let mut page = Page::large();
             write!(page, "line {}: ", 7).unwrap();

@@ -3,78 +3,78 @@
 use std::ffi::c_char;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
-/// The process the agent has booted in; 0: none. A child made by a bare `fork` system call,
-/// which runs no handler of ours, is told by it.
+/// The process that the agent has booted in; 0: none. It differs from this process in a child of a
+/// bare `fork` system call, which runs no fork handler.
 pub static BOOTED_IN: AtomicI32 = AtomicI32::new(0);
 
-/// The process in which the agent is starting its threads, or has tried; a child that has not yet
-/// has its parent's here. 0: none.
+/// The process in which the agent has begun to start its threads; 0: none. A forked child that has
+/// not begun yet still has its parent's number here.
 pub static BOOTING_IN: AtomicI32 = AtomicI32::new(0);
 
-/// Whether the interpreter of this process has been ended (`Py_Finalize`) and not begun again.
+/// Whether `Py_Finalize` has ended the interpreter, and no boot has hooked a new one since.
 pub static ENDED: AtomicBool = AtomicBool::new(false);
 
-/// Why the parked thread could not be started (an errno); 0: it could.
+/// The errno with which starting the agent's threads failed; 0: it did not fail.
 pub static THREAD_ERROR: AtomicI32 = AtomicI32::new(0);
 
 /// Where the agent is in its life.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Not booted in this process (yet): 0, or the errno why its thread could not be started.
+    /// Not booted in this process: with 0, not yet; else with the errno that starting a thread gave.
     Unborn(i32),
     /// Its threads are being started.
     Booting,
-    /// Asleep, ready to be asked.
+    /// Its threads are there: it can be asked.
     Parked,
 }
 
 /// Where the agent is in its life. Any thread, interrupted or not.
 pub fn stage() -> Stage {
-    if BOOTED_IN.load(Ordering::Acquire) == process() {
+    if BOOTED_IN.load(Ordering::Acquire) == process_id() {
         return Stage::Parked;
     }
     match THREAD_ERROR.load(Ordering::Relaxed) {
-        0 if BOOTING_IN.load(Ordering::Acquire) == process() => Stage::Booting,
+        0 if BOOTING_IN.load(Ordering::Acquire) == process_id() => Stage::Booting,
         error => Stage::Unborn(error),
     }
 }
 
-/// Whether the interpreter of this process has been ended, and not been asked about since it
-/// began again, if it did. Any thread, interrupted or not.
+/// Whether the interpreter has ended, as far as the agent has noticed: a new one is noticed at the
+/// first question. Any thread, interrupted or not.
 pub fn has_ended() -> bool {
     ENDED.load(Ordering::Relaxed)
 }
 
-/// The parked thread is there. Told by itself, before anyone can ask it.
-pub fn is_parked() {
-    BOOTED_IN.store(process(), Ordering::Release);
+/// Notes that the parked thread is there. That thread calls this before a command can find it.
+pub fn set_parked() {
+    BOOTED_IN.store(process_id(), Ordering::Release);
 }
 
-pub fn process() -> i32 {
-    // SAFETY: getpid has no conditions.
-    unsafe { libc::getpid() }
+/// This process's ID: a system call, so it is right in a forked child too.
+pub fn process_id() -> i32 {
+    std::process::id() as i32
 }
 
 /// `sleeper_agent_state` as a C function.
 pub type StateFunction = extern "C" fn() -> *const c_char;
 
-/// The agent that was in this process before this copy of the library was loaded; this copy
-/// then only passes questions on.
+/// `sleeper_agent_state` of the copy of the library that was in this process before this one. Where
+/// there is such an elder, this copy only passes questions on to it.
 pub static ELDER: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The one process that this agent may serve (`sa-run --no-children`); 0: any.
 pub static ONLY_PID: AtomicI32 = AtomicI32::new(0);
 
-/// The agent that was here before this copy of the library.
+/// The elder agent's function: see [`ELDER`].
 pub fn elder() -> Option<StateFunction> {
     let elder = ELDER.load(Ordering::Acquire);
-    // SAFETY: the address of another copy's `sleeper_agent_state`, which is never unloaded.
+    // SAFETY: not null, so the constructor has stored the address of another copy's
+    // `sleeper_agent_state`, and that copy is never unloaded (-z nodelete).
     (!elder.is_null()).then(|| unsafe { std::mem::transmute::<*mut (), StateFunction>(elder) })
 }
 
-/// Whether the agent was told to leave this process alone. Any thread.
+/// Whether the agent must leave this process alone. Any thread, interrupted or not.
 pub fn is_left_alone() -> bool {
     let only = ONLY_PID.load(Ordering::Relaxed);
-    // SAFETY: getpid has no conditions.
-    only != 0 && only != unsafe { libc::getpid() }
+    only != 0 && only != process_id()
 }

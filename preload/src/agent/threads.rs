@@ -1,4 +1,4 @@
-//! The agent's threads: how one is started, and which of them is which.
+//! The agent's threads: how they are started, and how they are told from the program's.
 
 use std::ffi::{c_int, c_void};
 use std::fmt;
@@ -6,10 +6,12 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
-/// Signals that the kernel raises for what a thread itself does. Blocked, they cannot wait: the
-/// kernel then takes the whole process's handler away (`force_sig_info_to_task`, kernel/signal.c).
-/// A debugger's call on the parked thread always ends in one of them. Sent from outside they go
-/// to the main thread first, as any signal does.
+use crate::agent::stage::process_id;
+
+/// Signals that the kernel raises for a fault of the thread itself. The agent's threads must not block
+/// them: a blocked fault cannot wait, so the kernel resets the handler of the whole process
+/// (`force_sig_info_to_task`, kernel/signal.c). And a debugger's call on the parked thread always ends
+/// in such a signal. Sent from outside they go to the main thread first, as any signal does.
 const FAULTS: [c_int; 5] = [
     libc::SIGSEGV,
     libc::SIGBUS,
@@ -18,19 +20,19 @@ const FAULTS: [c_int; 5] = [
     libc::SIGTRAP,
 ];
 
-/// Starts a detached thread with all signals blocked but its own faults, with the first of these
-/// stack sizes that the system grants; the error is an errno.
+/// Starts a detached thread that blocks all signals but its own faults, with the first of these stack
+/// sizes that the system grants; the error is an errno.
 ///
-/// It allocates: see [`start`].
+/// It allocates: see `crew::start`.
 pub fn spawn(
     entry: extern "C-unwind" fn(*mut c_void) -> *mut c_void,
     stack_sizes: &[usize],
 ) -> Result<libc::pthread_t, c_int> {
     let mut result = libc::EAGAIN;
-    // A C function, but for its being unwound by `pthread_exit`, should that be called on it.
-    // SAFETY: attributes and masks are locals, initialised before use and destroyed after. The
-    // mask of the calling thread is restored before anything else runs on it. `entry` stays
-    // mapped, takes no argument, and lets nothing unwind out of it.
+    // SAFETY: attributes and masks are locals, initialised before use. The mask of the calling thread is
+    // restored before anything else runs on it. `entry` stays mapped (-z nodelete) and ignores its
+    // argument. As a C function it differs only in that `pthread_exit` may unwind it, and glibc, which
+    // calls it, expects that. A child forked meanwhile has no such thread and starts its own.
     unsafe {
         let mut all = MaybeUninit::<libc::sigset_t>::uninit();
         let mut before = MaybeUninit::<libc::sigset_t>::uninit();
@@ -38,7 +40,7 @@ pub fn spawn(
         for fault in FAULTS {
             libc::sigdelset(all.as_mut_ptr(), fault);
         }
-        // Before the thread starts, so that it never sees one of the program's signals.
+        // The new thread inherits the mask, so it never sees a signal of the program.
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
         for &size in stack_sizes {
             let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
@@ -72,7 +74,7 @@ pub fn spawn(
     Err(result)
 }
 
-/// Gives the calling thread a name, as `ps -L` and `/proc/PID/task/TID/comm` show it.
+/// Names the calling thread, as `ps -L` and `/proc/PID/task/TID/comm` show it.
 pub fn name_this_thread(name: &str) {
     let mut bytes = [0_u8; 16];
     let count = name.len().min(15);
@@ -81,7 +83,7 @@ pub fn name_this_thread(name: &str) {
     unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
 }
 
-/// Why a thread could not be started: an errno, told without libc, whose `strerror` may take
+/// Why a thread could not be started: an errno. It is worded here because libc's `strerror` may take
 /// locks and allocate.
 pub struct Why(pub c_int);
 
@@ -91,13 +93,13 @@ impl fmt::Display for Why {
             libc::EAGAIN => write!(out, "EAGAIN: no more threads, or no memory for one"),
             libc::ENOMEM => write!(out, "ENOMEM: no memory"),
             libc::EPERM => write!(out, "EPERM: not permitted"),
-            libc::ELIBACC => write!(out, "ELIBACC: no libgcc_s.so.1 that it could end by"),
+            libc::ELIBACC => write!(out, "ELIBACC: libgcc_s.so.1 cannot be loaded"),
             error => write!(out, "errno {error}"),
         }
     }
 }
 
-/// The agent's threads that other parts of it have to tell from the program's.
+/// The agent's threads whose IDs the agent keeps. The parked thread is not among them.
 #[derive(Clone, Copy)]
 pub enum Role {
     /// Takes the GIL.
@@ -108,19 +110,19 @@ pub enum Role {
     Waker,
 }
 
-/// Their thread IDs, by [`Role`]; 0: not there, or not got as far as saying so.
+/// Their thread IDs, by [`Role`]; 0: there is no such thread, or it has not called [`begin`] yet.
 static THREAD_IDS: [AtomicI32; 3] = [const { AtomicI32::new(0) }; 3];
 
-/// The worker's identifier (`pthread_t`); 0: none in this process.
+/// The worker's `pthread_t`; 0: there is no worker in this process.
 static WORKER: AtomicUsize = AtomicUsize::new(0);
 
-/// Called by one of the agent's threads as it begins: notes its thread ID, and gives it a name.
+/// The first call of each of these threads: notes its thread ID and names it.
 pub fn begin(role: Role, name: &str) {
     THREAD_IDS[role as usize].store(this_thread_id(), Ordering::SeqCst);
     name_this_thread(name);
 }
 
-/// There is no such thread (any more): in a forked child, or where it has ended.
+/// Notes that there is no such thread: in a forked child, or after it has ended.
 pub fn forget(role: Role) {
     if let Role::Worker = role {
         WORKER.store(0, Ordering::SeqCst);
@@ -128,28 +130,28 @@ pub fn forget(role: Role) {
     THREAD_IDS[role as usize].store(0, Ordering::SeqCst);
 }
 
-/// The thread IDs of all that are there.
+/// The thread IDs of these threads, as far as they are there.
 pub fn thread_ids() -> impl Iterator<Item = i32> {
     let ids = THREAD_IDS.iter().map(|id| id.load(Ordering::SeqCst));
     ids.filter(|&id| id != 0)
 }
 
-/// The worker has been started, and has this identifier.
+/// Notes that the worker has been started.
 pub fn worker_has_started(ident: libc::pthread_t) {
     WORKER.store(ident as usize, Ordering::SeqCst);
 }
 
-/// The worker's identifier; 0: there is none in this process. Any thread, interrupted or not.
+/// The worker's `pthread_t`; 0: there is no worker in this process. Any thread, interrupted or not.
 pub fn worker_ident() -> usize {
     WORKER.load(Ordering::SeqCst)
 }
 
-/// The worker's thread ID; 0: not there, or not got as far as saying so. Any thread.
+/// The worker's thread ID; 0: there is no worker, or it has not called [`begin`] yet. Any thread.
 pub fn worker_id() -> i32 {
     THREAD_IDS[Role::Worker as usize].load(Ordering::SeqCst)
 }
 
-/// Whether a thread identifier is the worker's. Any thread, interrupted or not.
+/// Whether a `pthread_t` is the worker's. Any thread, interrupted or not.
 pub fn is_worker(ident: usize) -> bool {
     ident != 0 && worker_ident() == ident
 }
@@ -160,19 +162,21 @@ pub fn this_is_worker() -> bool {
     worker != 0 && worker == this_thread_id()
 }
 
-/// Whether the worker is still there: code of the program's that runs on it, such as a module's
-/// loader that is asked for source lines, may end any thread it runs on.
+/// Whether the worker is still there. Code of the program may run on it, such as a module's loader
+/// that is asked for source, and that code may end the thread.
 ///
 /// Any thread, interrupted or not.
 pub fn worker_is_alive() -> bool {
     let worker = worker_id();
-    // SAFETY: signal 0 is never sent, it only asks whether there is such a thread in this process.
-    let is_there = |id: i32| unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, 0) } == 0;
+    let is_there = |id: i32| {
+        // SAFETY: signal 0 is never sent: the kernel only says whether the process has this thread.
+        unsafe { libc::syscall(libc::SYS_tgkill, process_id(), id, 0) == 0 }
+    };
     worker_ident() != 0 && (worker == 0 || is_there(worker))
 }
 
-/// The calling thread's ID.
+/// The calling thread's ID. Any thread, interrupted or not.
 pub fn this_thread_id() -> i32 {
-    // SAFETY: gettid has no conditions.
+    // SAFETY: a system call that takes no argument, touches no memory and cannot fail.
     unsafe { libc::gettid() }
 }

@@ -1,9 +1,8 @@
-//! From the question to the answer: `sleeper_agent_state()` itself.
+//! The asking thread's part: it claims the desk, lays down a request, calls the worker and waits.
 //!
-//! It may be called on any thread in any state, by a debugger in the midst of `malloc` or while
-//! holding the GIL. So the asking thread takes no lock and allocates nothing: it claims the
-//! desk, lays down its request, wakes the worker, and waits until the deadline. What
-//! it is not brought by then it reads from memory itself.
+//! A debugger may make any thread ask, also one that is inside `malloc` or holds the GIL. So the asking
+//! thread takes no lock and allocates nothing. If the worker brings no answer by the deadline, the
+//! asking thread reads the stacks from memory itself (`ask/walk.rs`).
 
 use std::ffi::c_char;
 use std::fmt;
@@ -24,52 +23,55 @@ use crate::system::futex::Instant;
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 use protocol::question::Words;
 
-/// As [`sleeper_agent_state`], for whatever is wanted, and lets `with` use the answer while nobody
-/// else can ask.
+/// Answers a question, and lets `with` use the answer while this thread holds the desk, so that no other
+/// thread can replace it. Leaves errno as it was. A panic
+/// becomes the answer.
+///
+/// Any thread, interrupted or not, whatever it holds. Returns by the deadline (twice the deadline, if
+/// another thread asked first), plus the time it takes to read memory. If `with` returns the text
+/// itself, the text is good until the next call.
 pub fn answer_with<R>(words: &Words, arm: Arm, with: impl Fn(*const c_char) -> R) -> R {
-    // SAFETY: the address of this thread's own errno. A debugger that calls in between a system
-    // call and the look at its errno restores registers, but not this.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: as above; it stays where it is for the life of the thread.
-    let before = unsafe { *errno };
-    let result = panics::caught(|| state_with(words, arm, &with)).unwrap_or_else(|| failed(with));
-    // SAFETY: as above.
+    // A debugger may interrupt the thread between a system call and its look at errno; it restores the
+    // registers, but not errno.
+    // SAFETY: this thread's own errno, which stays at its address for the life of the thread.
+    let (errno, before) = unsafe {
+        let errno = libc::__errno_location();
+        (errno, *errno)
+    };
+    let result = panics::caught(|| claim_and_answer(words, arm, &with));
+    let result = result.unwrap_or_else(|| report_panic(with));
+    // SAFETY: still on the same thread, whose errno this is.
     unsafe { *errno = before };
     result
 }
 
-/// How long a request may wait, in nanoseconds.
+/// How long a request may wait for its answer, in nanoseconds.
 static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
 
-/// Has the agent boot, in a process where it has not: `entry::boot::arm`, which stands above this
-/// room.
+/// Makes the agent boot, in a process where it has not: `entry::boot::arm`. It is passed in, as a room
+/// does not import from a room above it.
 pub type Arm = fn(&Python);
 
 /// The [`Arm`] of the agent's own threads, which exist only where it has booted.
 pub fn has_booted(_: &Python) {}
 
-/// For when the desk is taken for longer than anyone may wait.
+/// The answer if the desk is still claimed at the deadline.
 const BUSY: &[u8] = b"another request has not been answered within the deadline; ask again\n\0";
 static BUSY_ANSWER: Constant<{ BUSY.len() }> = Constant::new(BUSY);
 
-/// Answers, and lets `with` use the answer while nobody else can ask. Where what is wanted cannot be
-/// had, the answer is text.
-///
-/// Any thread, interrupted or not, holding whatever it holds. Returns by the deadline (by twice
-/// the deadline, if others asked first), and the time it takes to read memory. Where `with`
-/// returns the text itself, that is good until the next call.
-fn state_with<R>(words: &Words, arm: Arm, with: impl FnOnce(*const c_char) -> R) -> R {
-    let Some(claim) = Claim::take(deadline(), stale()) else {
+/// [`answer_with`], without its care for errno and panics.
+fn claim_and_answer<R>(words: &Words, arm: Arm, with: impl FnOnce(*const c_char) -> R) -> R {
+    let Some(claim) = Claim::take(deadline(), stale_age()) else {
         return with(BUSY_ANSWER.text());
     };
     if claim.taken_over {
-        // Its former holder may come back and go on writing.
+        // The former holder may come back and go on writing.
         Page::abandon();
     }
     let text = match stage::elder() {
         Some(elder) => elder(),
         None => {
-            // SAFETY: the desk is claimed, and with it the pages.
+            // SAFETY: this thread has claimed the desk, and with it the pages.
             unsafe { Page::give_back() };
             answer(&claim, words, arm)
         }
@@ -77,10 +79,10 @@ fn state_with<R>(words: &Words, arm: Arm, with: impl FnOnce(*const c_char) -> R)
     with(text)
 }
 
-/// Says that the agent itself is at fault, after a panic on the thread that asks: that has let go of the
-/// desk by now.
-fn failed<R>(with: impl FnOnce(*const c_char) -> R) -> R {
-    match Claim::take(deadline(), stale()) {
+/// Answers that the agent itself is at fault, after a panic on the asking thread. The unwinding has freed
+/// the desk, so it is claimed anew.
+fn report_panic<R>(with: impl FnOnce(*const c_char) -> R) -> R {
+    match Claim::take(deadline(), stale_age()) {
         Some(_claim) => with(refuse(format_args!("{}", panics::Last))),
         None => with(BUSY_ANSWER.text()),
     }
@@ -108,7 +110,7 @@ fn answer(claim: &Claim, words: &Words, arm: Arm) -> *const c_char {
     };
     if stage::is_left_alone() {
         return refuse(format_args!(
-            "the agent stays dormant: it was started for another process alone (sa-run --no-children)"
+            "the agent stays dormant: it was started for another process only (sa-run --no-children)"
         ));
     }
     let stage = stage::stage();
@@ -158,7 +160,7 @@ fn ask_worker(python: &'static Python, claim: &Claim, words: &Words) -> *const c
     if threads::is_worker(Python::this_thread_ident() as usize) {
         return walk(
             python,
-            format_args!("it was asked on the agent's own worker, while that was at work"),
+            format_args!("the question came from the agent's own worker, which was busy answering"),
         );
     }
     if !threads::worker_is_alive() {
@@ -173,7 +175,7 @@ fn ask_worker(python: &'static Python, claim: &Claim, words: &Words) -> *const c
         return BUSY_ANSWER.text();
     }
     match result {
-        // SAFETY: a fresh answer.
+        // SAFETY: a fresh answer of the worker; this thread holds the desk.
         Some(Ok(text)) if unsafe { page::header(text) }.length == 0 => {
             return refuse(format_args!(
                 "no thread is running Python code at the moment"
@@ -216,9 +218,8 @@ fn ask_worker(python: &'static Python, claim: &Claim, words: &Words) -> *const c
     }
 }
 
-/// How old a claim of the desk has to be to be taken over, in nanoseconds: much older than any answer
-/// may take.
-fn stale() -> u64 {
+/// A claim of the desk is taken over when it is older, in nanoseconds. No answer takes that long.
+fn stale_age() -> u64 {
     2 * DEADLINE.load(Ordering::Relaxed) + 5_000_000_000
 }
 
@@ -227,7 +228,7 @@ fn deadline() -> Instant {
     Instant::now().after(DEADLINE.load(Ordering::Relaxed))
 }
 
-/// Takes the deadline from the environment. Before `main`, or when first asked.
+/// Reads the deadline from the environment. Before `main`, or at the first question.
 pub fn read_deadline() {
     if let Some(seconds) =
         environment::value(DEADLINE_VARIABLE).and_then(|text| text.parse::<f64>().ok())
@@ -238,28 +239,28 @@ pub fn read_deadline() {
     }
 }
 
-/// One line that says why there is no state.
+/// Answers with one line: why there is no state.
 fn refuse(reason: fmt::Arguments<'_>) -> *const c_char {
-    // SAFETY: the desk is claimed.
+    // SAFETY: every caller has claimed the desk.
     let mut page = unsafe { Page::small() };
     let _ = fmt::write(&mut page, format_args!("{reason}\n"));
     page.finish()
 }
 
-/// The state as it can be read from memory, and why it had to be.
+/// Answers with the stacks as read from memory, and the reason for that.
 fn walk(python: &Python, reason: fmt::Arguments<'_>) -> *const c_char {
     if layout::is_other() {
         return refuse(format_args!(
-            "this Python's frames are laid out otherwise than CPython's own, so they cannot be \
-             read from memory, and {reason}"
+            "this Python lays out its frames differently from CPython, so they cannot be read from \
+             memory, and {reason}"
         ));
     }
     let begun = Instant::now();
-    // SAFETY: the desk is claimed.
+    // SAFETY: every caller has claimed the desk.
     let mut page = unsafe { Page::large() };
     for walks in 1..=WALKS {
         page.begin_again();
-        // SAFETY: the desk is claimed.
+        // SAFETY: every caller has claimed the desk.
         let (threads, whole) = unsafe { walk::write_state(python, &mut page, reason) };
         let last = walks == WALKS || Instant::now() > begun.after(SHORT_WALK);
         if threads > 0 && (whole || last) {
@@ -274,9 +275,9 @@ fn walk(python: &Python, reason: fmt::Arguments<'_>) -> *const c_char {
     ))
 }
 
-/// How often to look: where a thread ends at the moment that it is looked at, those behind it in the
-/// list are not found.
+/// How many walks are made at most. If a thread ends while the walk reads its thread state, the walk
+/// misses the threads behind it in the list.
 const WALKS: usize = 3;
 
-/// After a walk that took longer, in nanoseconds, there is none.
+/// No further walk is made once all walks together took longer than this, in nanoseconds.
 const SHORT_WALK: u64 = 100_000_000;

@@ -6,10 +6,10 @@ use crate::agent::bell::{BELL, question};
 use crate::agent::page;
 use crate::ask::request::{Arm, answer_with};
 
-/// Answers all rings up to this one. Any thread, interrupted or not.
+/// Answers ring number `rung`, and with it all before it. Any thread, interrupted or not.
 pub fn answer(rung: u32, arm: Arm) {
     answer_with(&question(rung), arm, |text| {
-        // SAFETY: an answer that nobody can replace meanwhile.
+        // SAFETY: a fresh answer: this thread holds the desk, so no other thread can replace it.
         let number = unsafe { page::header(text) }.number;
         BELL.text.store(text as u64, Ordering::SeqCst);
         BELL.number.store(number, Ordering::SeqCst);

@@ -1,10 +1,9 @@
-//! The answer that needs no GIL: frames read straight from memory.
+//! The walk: stacks read straight from memory, without the GIL.
 //!
-//! Runs on the thread that asked, whatever that holds: no lock, no allocation, no Python, and
-//! every read is one that fails instead of faulting. What it meets is believed only where its
-//! type pointer says what it is, so that a list that changes meanwhile costs lines, not the
-//! program; a list that goes in a circle is noticed, and every loop is bounded, so that a torn
-//! list ends.
+//! It runs on the asking thread, whatever that holds: no lock, no allocation, no Python, and every read
+//! fails instead of faulting. The program may change the lists meanwhile. So an object is believed only
+//! if its type pointer says what it is, a list that goes in a circle is noticed, and every loop is
+//! bounded: a torn list costs lines of the answer, never the program.
 
 use std::cell::UnsafeCell;
 use std::fmt::{self, Write};
@@ -18,27 +17,29 @@ use crate::system::futex::Instant;
 use crate::system::memory::{Lap, read_bytes};
 use protocol::names::{THREAD_HEADING, WALK_HEADING};
 
-/// A bound, so that the walk of a torn stack ends.
+/// The walk of a stack stops at this depth, so that a torn stack ends.
 const MOST_FRAMES: usize = 200_000;
-/// A walk that has taken longer, in nanoseconds, stops where it is.
+/// A walk stops where it is after this time, in nanoseconds.
 const LONGEST: u64 = 2_000_000_000;
-/// Frames shown of one stack: so many innermost, and half of them outermost where it is deeper.
-const MOST_SHOWN: usize = 512;
+/// How many frames of a stack are shown: its innermost ones, and, if it is deeper, its outermost ones.
+const INNERMOST_SHOWN: usize = 512;
 const OUTERMOST_SHOWN: usize = 256;
 
-/// The frames of one stack. Not on the stack: the thread that asks may have little left of its
-/// own.
-struct Scratch(UnsafeCell<([usize; MOST_SHOWN], [usize; OUTERMOST_SHOWN])>);
+/// The addresses of one stack's frames. A static, as the asking thread may have little stack left.
+struct Frames(UnsafeCell<([usize; INNERMOST_SHOWN], [usize; OUTERMOST_SHOWN])>);
 // SAFETY: only the thread that has claimed the desk uses it.
-unsafe impl Sync for Scratch {}
-static SCRATCH: Scratch = Scratch(UnsafeCell::new(([0; MOST_SHOWN], [0; OUTERMOST_SHOWN])));
+unsafe impl Sync for Frames {}
+static FRAMES: Frames = Frames(UnsafeCell::new((
+    [0; INNERMOST_SHOWN],
+    [0; OUTERMOST_SHOWN],
+)));
 
-/// Longer names and file names are cut.
+/// Longer names of functions and files are cut, in bytes.
 const LONGEST_NAME: usize = 1024;
 
 /// Writes all threads' stacks to `page`, under a heading that gives the reason.
 ///
-/// Returns how many threads were written, and whether these are all that there are.
+/// Returns how many stacks were written, and whether the list of threads was read to its end.
 ///
 /// # Safety
 /// The caller has claimed the desk.
@@ -70,10 +71,11 @@ pub unsafe fn write_state(
 
 /// Writes one stack, outermost frame first.
 fn write_stack(python: &Python, page: &mut Page, innermost: usize, end: Instant) {
-    // Frames point outwards only. A ring holds the last of them seen, that is the outermost,
-    // once it is known how many there are; the innermost are kept as they are met.
-    // SAFETY: the desk is claimed, so nobody else walks; no reference outlives this call.
-    let (inner, outer) = unsafe { &mut *SCRATCH.0.get() };
+    // Frames point outwards only, and the depth is known at the end only. So `inner` takes the first
+    // frames met, and `outer` is a circular buffer of the last ones.
+    // SAFETY: this thread has claimed the desk (see `write_state`), so no other walks; no reference
+    // outlives this call.
+    let (inner, outer) = unsafe { &mut *FRAMES.0.get() };
     let mut depth = 0;
     let mut frame = innermost;
     let mut torn = None;
@@ -91,10 +93,10 @@ fn write_stack(python: &Python, page: &mut Page, innermost: usize, end: Instant)
             torn = Some("frames that could not be read");
             break;
         };
-        if depth < MOST_SHOWN {
+        if depth < INNERMOST_SHOWN {
             inner[depth] = frame;
         } else {
-            outer[(depth - MOST_SHOWN) % OUTERMOST_SHOWN] = frame;
+            outer[(depth - INNERMOST_SHOWN) % OUTERMOST_SHOWN] = frame;
         }
         depth += 1;
         frame = back;
@@ -102,7 +104,7 @@ fn write_stack(python: &Python, page: &mut Page, innermost: usize, end: Instant)
     if let Some(what) = torn {
         let _ = writeln!(page, "  ... {what} ...");
     }
-    let beyond = depth.saturating_sub(MOST_SHOWN);
+    let beyond = depth.saturating_sub(INNERMOST_SHOWN);
     for index in (beyond.saturating_sub(OUTERMOST_SHOWN)..beyond).rev() {
         write_frame(python, page, outer[index % OUTERMOST_SHOWN], end);
     }
@@ -113,14 +115,14 @@ fn write_stack(python: &Python, page: &mut Page, innermost: usize, end: Instant)
             beyond - OUTERMOST_SHOWN
         );
     }
-    for index in (0..depth.min(MOST_SHOWN)).rev() {
+    for index in (0..depth.min(INNERMOST_SHOWN)).rev() {
         write_frame(python, page, inner[index], end);
     }
 }
 
 /// Writes one frame as `traceback.format_stack` does, without the source line.
 fn write_frame(python: &Python, page: &mut Page, frame: usize, end: Instant) {
-    // Whoever called says that it took too long.
+    // `write_state` notes that the answer was cut.
     if page.is_cut() || Instant::now() > end {
         return;
     }

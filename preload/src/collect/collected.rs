@@ -41,6 +41,6 @@ impl Collected {
 pub struct Found {
     /// Lines of source.
     pub lines: Lines,
-    /// What the kernel says of the threads ([`crate::files::tasks::of`]); empty if it is not asked.
+    /// What the kernel says of the threads ([`crate::files::tasks::describe`]); empty if it is not asked.
     pub tasks: Vec<u8>,
 }

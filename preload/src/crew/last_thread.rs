@@ -1,10 +1,10 @@
-//! When the program's last thread ends, so does the process.
+//! Ends the process when the program's last thread has ended.
 //!
 //! glibc ends a process when the last thread that it counts returns (`start_thread`,
-//! nptl/pthread_create.c). Ours are counted too, and never return. So where the process's first
-//! thread ends alone, the parked thread looks after the others, and ends the process when they
-//! are gone, as glibc would. That thread is the one that survived a `fork`, in a child that a
-//! thread other than the main one has forked; or one that called `pthread_exit` in `main`.
+//! nptl/pthread_create.c). It counts the agent's threads too, and they never return. So after the
+//! process's first thread has ended, the parked thread watches the others, and ends the process when they
+//! are gone, as glibc would. A first thread ends before its process if it calls `pthread_exit` in `main`,
+//! or if it is the only thread of a child that a thread other than the main one forked.
 
 use std::ffi::{CStr, c_void};
 use std::io::Write;
@@ -12,36 +12,36 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::agent::bell::BELL;
+use crate::agent::stage::process_id;
 use crate::agent::threads;
 use crate::system::{futex, proc_file};
 use protocol::names::AGENT_THREADS;
 
-/// A thread-specific value whose destructor runs when a thread ends, but not when the whole
-/// process does.
-static KEY: AtomicU32 = AtomicU32::new(NONE);
-const NONE: u32 = u32::MAX;
+/// The key of a thread-specific value, whose destructor runs when the thread ends, but not when the
+/// process exits.
+static KEY: AtomicU32 = AtomicU32::new(NO_KEY);
+const NO_KEY: u32 = u32::MAX;
 
 /// Whether the first thread has ended.
 static HAS_ENDED: AtomicBool = AtomicBool::new(false);
 
-/// Whether its end has rung the bell, for the parked thread to look.
-static RANG: AtomicBool = AtomicBool::new(false);
+/// Whether the first thread's end has rung the bell, and the parked thread has not noticed yet.
+static HAS_RUNG: AtomicBool = AtomicBool::new(false);
 
-/// Has the end of the calling thread noticed, if it is the first of its process.
+/// Watches for the end of the calling thread, if it is the first of its process.
 ///
 /// At the boot, or in a child that was just forked: it allocates.
 pub fn watch_this_one() {
-    // SAFETY: these have no conditions.
-    if unsafe { libc::gettid() != libc::getpid() } {
+    if threads::this_thread_id() != process_id() {
         return;
     }
     HAS_ENDED.store(false, Ordering::SeqCst);
-    // SAFETY: the destructor stays mapped. The boot runs once in a process, so nobody else makes
-    // a key meanwhile.
+    // SAFETY: the destructor stays mapped (-z nodelete). The boot and the fork handler run on one thread
+    // at a time, so no other thread makes a key meanwhile.
     unsafe {
         let mut key = KEY.load(Ordering::SeqCst);
-        if key == NONE {
-            if libc::pthread_key_create(&mut key, Some(ended)) != 0 {
+        if key == NO_KEY {
+            if libc::pthread_key_create(&mut key, Some(first_thread_ends)) != 0 {
                 return;
             }
             KEY.store(key, Ordering::SeqCst);
@@ -50,38 +50,38 @@ pub fn watch_this_one() {
     }
 }
 
-/// On the thread that ends, with nothing of it left but its stack.
-unsafe extern "C" fn ended(_: *mut c_void) {
+/// The destructor: on the first thread, which has nothing left but its stack.
+unsafe extern "C" fn first_thread_ends(_: *mut c_void) {
     HAS_ENDED.store(true, Ordering::SeqCst);
-    // For the parked thread to look.
-    RANG.store(true, Ordering::SeqCst);
+    HAS_RUNG.store(true, Ordering::SeqCst);
     BELL.rung.fetch_add(1, Ordering::SeqCst);
     futex::wake(&BELL.rung);
 }
 
-/// How many rings since it was last asked were none of a command's. On the parked thread.
-pub fn rings() -> u32 {
-    u32::from(RANG.swap(false, Ordering::SeqCst))
+/// How many rings since the last call came from the first thread's end. On the parked thread.
+pub fn take_rings() -> u32 {
+    u32::from(HAS_RUNG.swap(false, Ordering::SeqCst))
 }
 
-/// Whether the parked thread has to look after the others. Any thread.
+/// Whether the first thread has ended, so that the parked thread must watch the others. Any thread.
 pub fn has_ended() -> bool {
     HAS_ENDED.load(Ordering::SeqCst)
 }
 
-/// Ends the process if nobody is left but the agent's threads, and the first one, of which the
-/// kernel keeps the remains; and if that was so when last asked. On the parked thread.
+/// Ends the process if only the agent's threads are left, beside the first thread's zombie, and if that
+/// was so at the last call too. On the parked thread.
 pub fn end_if_alone() {
     static WAS_ALONE: AtomicBool = AtomicBool::new(false);
     let alone = is_alone().unwrap_or(false);
     if WAS_ALONE.swap(alone, Ordering::SeqCst) && alone {
-        // SAFETY: as glibc does on the last thread; there is no other that could be in it.
+        // SAFETY: glibc does the same on the last thread. No thread of the program is left that could be
+        // in `exit`, and the agent's other threads never call it.
         unsafe { libc::exit(0) };
     }
 }
 
-/// Whether every thread there is, is the first one, which has ended, or bears the number and the
-/// name of one of ours: a number alone may by now be another's. `None` without `/proc`.
+/// Whether the first thread has ended and all others are the agent's, by their thread IDs and their names:
+/// another thread may have got the ID of one that has ended. `None` without `/proc`.
 fn is_alone() -> Option<bool> {
     let (state, threads) = state_and_threads()?;
     let mut known = 1;
@@ -125,7 +125,7 @@ fn parse(text: &[u8]) -> Option<(u8, usize)> {
 mod tests {
     use super::*;
     #[test]
-    fn reads_the_kernel_s_words() {
+    fn parses_proc_stat() {
         let text = b"7 (a) b (c)) Z 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 42 19 20";
         assert_eq!(parse(text), Some((b'Z', 42)));
         assert_eq!(parse(b"7 (python"), None);

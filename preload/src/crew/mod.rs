@@ -1,8 +1,15 @@
-//! The agent's own threads: who they are, how they start, and how a forked child gets new ones.
+//! The agent's own threads: how they start, what each does, and how a forked child gets new ones.
 //!
-//! Enters: the order to start, a ring of the bell, a signal. Leaves: work for `ask` and `collect`.
-//! Every thread blocks all signals but those that a fault in it raises, from before it starts, and
-//! holds nothing while it waits.
+//! - [`parked`]: waits for a ring of the bell, then asks.
+//! - [`worker`]: takes the GIL and makes the answer.
+//! - [`reader`]: reads source files and `/proc` for the worker.
+//! - [`waker`]: waits for a command's signal, then asks and sends the answer to the command's socket.
+//!
+//! Enters: the boot's call to start, a ring of the bell, a signal. Leaves: questions for `ask`, work for
+//! `collect` and `files`. Asleep, a thread is in one system call and holds nothing: no descriptor, no
+//! lock. Each blocks all signals but its own faults, from before it starts. The threads are started at
+//! the boot and never at a question: a thread that starts inside a debugger's call is traced and stopped
+//! from its birth, and would take the GIL in that state.
 
 pub mod last_thread;
 pub mod parked;
@@ -15,7 +22,7 @@ use std::ffi::c_int;
 use std::sync::atomic::Ordering;
 
 use crate::agent::bell::BELL;
-use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, THREAD_ERROR, is_parked, process};
+use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, THREAD_ERROR, process_id, set_parked};
 use crate::agent::threads::spawn;
 use crate::agent::{desk, panics};
 use crate::cpython::gil::Gil;
@@ -23,22 +30,24 @@ use crate::cpython::{find, thread_states};
 use crate::crew::parked::{PARKED, STACK_SIZES, park};
 use crate::script::undisturbed;
 
-/// Parks a thread; where that fails, questions are answered without it, and say so.
-pub fn start_thread() {
+/// Starts the threads. Where that fails, the asking threads read memory and say why.
+///
+/// As for [`start`].
+pub fn start_or_note_error() {
     match start() {
-        Ok(()) => is_parked(),
+        Ok(()) => set_parked(),
         Err(error) => THREAD_ERROR.store(error, Ordering::Relaxed),
     }
 }
 
-/// In the child of `fork`, on its only thread: glibc runs this after it has put its own locks,
-/// `malloc` and the cache of stacks in order (sysdeps/nptl/fork.c), so a thread can be started.
+/// The fork handler: in the child, on its only thread. glibc runs it after it has put its own locks,
+/// `malloc` and the cache of stacks in order (sysdeps/nptl/fork.c), so it may start threads.
 ///
-/// A pending call would not do: in a child that was forked inside a Python signal handler the
-/// interpreter runs none before that handler returns, which may be never.
+/// A pending call could not do this: in a child that was forked inside a Python signal handler, the
+/// interpreter runs none before the handler returns, and it may never return.
 pub unsafe extern "C" fn after_fork() {
     BOOTED_IN.store(0, Ordering::Release);
-    // Also where the parent was refused its threads.
+    // True also if the parent could not start its threads: the child tries again.
     let booted = BOOTING_IN.load(Ordering::Acquire) != 0;
     THREAD_ERROR.store(0, Ordering::Relaxed);
     desk::forget();
@@ -48,27 +57,28 @@ pub unsafe extern "C" fn after_fork() {
     };
     thread_states::note_fork(python);
     if thread_states::this_thread_holds_gil(python) {
-        // SAFETY: as has just been found out: Python itself has forked, inside a C function of its.
+        // SAFETY: this only thread of the child holds the GIL, as just found: it was inside a C function of
+        // Python's when that forked. No other `Gil` is in use, as the agent's threads never fork.
         let mut gil = unsafe { Gil::assume(python) };
         undisturbed::restart_collector(&mut gil);
     }
     if booted && python.initialized() && !stage::is_left_alone() {
-        BOOTING_IN.store(process(), Ordering::Release);
-        let _ = std::panic::catch_unwind(start_thread);
+        BOOTING_IN.store(process_id(), Ordering::Release);
+        let _ = std::panic::catch_unwind(start_or_note_error);
     }
 }
 
-/// Starts the threads, unless they are there; the error is an errno.
+/// Starts the threads that are not there yet; the error is an errno.
 ///
-/// Called by the boot, on the interpreter's main thread between two bytecodes, or in a child
-/// that was just forked: it allocates.
-pub fn start() -> Result<(), c_int> {
+/// It allocates, so only in the boot, on the interpreter's main thread between two bytecodes, or in the
+/// fork handler.
+fn start() -> Result<(), c_int> {
     #[cfg(not(any(test, miri)))]
     crate::system::unwinder::load()?;
     panics::watch();
     last_thread::watch_this_one();
     worker::start()?;
-    // Without it the worker reads by itself; without the waker there is still gdb.
+    // The agent can do without these two: the worker then reads by itself, and gdb still rings.
     let _ = reader::start();
     let _ = waker::start();
     if PARKED.load(Ordering::Acquire) == 0 {
@@ -80,7 +90,7 @@ pub fn start() -> Result<(), c_int> {
 }
 
 /// In a forked child: the threads were the parent's.
-pub fn forget() {
+fn forget() {
     PARKED.store(0, Ordering::Release);
     BELL.listens.store(0, Ordering::SeqCst);
     worker::forget();

@@ -1,8 +1,8 @@
-//! The reader: the thread that reads files for the worker, of source and of `/proc`.
+//! The reader: the thread that reads source files and `/proc` for the worker.
 //!
-//! It never runs Python, so it can have a table of descriptors of its own: a program that forks,
-//! or closes and opens descriptors, at that moment meets none of ours. (The worker cannot: a
-//! finalizer of the program's that runs there must find the program's descriptors.)
+//! It never runs Python, so it can have a table of descriptors of its own: if the program forks, or closes
+//! and opens descriptors, while the reader reads, it meets none of the agent's. (The worker cannot have
+//! one: a finalizer of the program that runs there needs the program's descriptors.)
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -16,99 +16,102 @@ use crate::files::tasks;
 use crate::system::{descriptor_table, futex};
 use protocol::names::READER_THREAD;
 
-/// Stack sizes tried, in bytes. A piece of a file and a path are on it.
+/// Stack sizes tried, in bytes. A chunk of a file and a path stand on it.
 const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
 
-/// What it is at: one of these. The worker and it wait on this word.
-static AT: AtomicU32 = AtomicU32::new(NOBODY);
-const NOBODY: u32 = 0;
+/// What the reader does, as one of the states below. Both the worker and the reader wait on this futex.
+static STATE: AtomicU32 = AtomicU32::new(NOT_THERE);
+const NOT_THERE: u32 = 0;
 const RESTING: u32 = 1;
-const ASKED: u32 = 2;
+const CALLED: u32 = 2;
 const DONE: u32 = 3;
 
-/// What to read, on the stack of the worker, which waits for it.
+/// What to read. It stands on the stack of the worker, which waits until it is read.
 static JOB: AtomicPtr<Job> = AtomicPtr::new(ptr::null_mut());
 struct Job {
     collected: *const Collected,
     found: Found,
 }
 
-/// Starts the reader, unless it is there. See `crew::start`; without it the worker reads by
-/// itself.
+/// Starts the reader, unless it is there; the error is an errno. See `crew::start`.
 pub fn start() -> Result<(), c_int> {
-    if AT.load(Ordering::SeqCst) != NOBODY {
+    if STATE.load(Ordering::SeqCst) != NOT_THERE {
         return Ok(());
     }
-    AT.store(RESTING, Ordering::SeqCst);
+    STATE.store(RESTING, Ordering::SeqCst);
     let started = threads::spawn(serve, &STACK_SIZES).map(drop);
     if started.is_err() {
-        AT.store(NOBODY, Ordering::SeqCst);
+        STATE.store(NOT_THERE, Ordering::SeqCst);
     }
     started
 }
 
 /// In a forked child: the reader was the parent's.
 pub fn forget() {
-    AT.store(NOBODY, Ordering::SeqCst);
+    STATE.store(NOT_THERE, Ordering::SeqCst);
     threads::forget(Role::Reader);
 }
 
-/// Reads what is missing to what was collected. On the worker, holding nothing; it may take for ever.
+/// Has the reader read the source lines and thread details for what was collected; without a reader, the
+/// worker reads itself. On the worker, holding nothing. It may take for ever.
 pub fn read(collected: &Collected) -> Found {
     let mut job = Job {
         collected,
         found: Found::default(),
     };
     JOB.store(&mut job, Ordering::SeqCst);
-    let free = AT.compare_exchange(RESTING, ASKED, Ordering::SeqCst, Ordering::SeqCst);
+    let free = STATE.compare_exchange(RESTING, CALLED, Ordering::SeqCst, Ordering::SeqCst);
     if free.is_err() {
-        // SAFETY: nobody else knows of the job.
-        return unsafe { find(job.collected, false) };
+        // SAFETY: the job is this thread's local, and no reader will take it: `STATE` is not `CALLED`.
+        return unsafe { read_all(job.collected, false) };
     }
-    futex::wake(&AT);
-    while AT.load(Ordering::SeqCst) == ASKED {
-        futex::wait_while(&AT, ASKED, None);
+    futex::wake(&STATE);
+    while STATE.load(Ordering::SeqCst) == CALLED {
+        futex::wait_while(&STATE, CALLED, None);
     }
-    AT.store(RESTING, Ordering::SeqCst);
+    STATE.store(RESTING, Ordering::SeqCst);
     job.found
 }
 
 /// The reader's life.
 extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
     threads::begin(Role::Reader, READER_THREAD);
-    // Whether it has a table of descriptors of its own, once that has been tried.
+    // Whether this thread has a table of descriptors of its own; `None` before it has tried.
     let mut own = None;
     loop {
-        let at = AT.load(Ordering::SeqCst);
-        if at != ASKED {
-            futex::wait_while(&AT, at, None);
+        let at = STATE.load(Ordering::SeqCst);
+        if at != CALLED {
+            futex::wait_while(&STATE, at, None);
             continue;
         }
-        // Not before there is something to read: a forked child's table may be large.
+        // It tries at the first job only: in a forked child that closes a large table it takes long.
         let have_own = || panics::caught(descriptor_table::have_own).unwrap_or(false);
         let own = *own.get_or_insert_with(have_own);
         let job = JOB.load(Ordering::SeqCst);
-        // SAFETY: the worker waits for us, and touches it only when told.
-        unsafe { (*job).found = find((*job).collected, own) };
-        AT.store(DONE, Ordering::SeqCst);
-        futex::wake(&AT);
+        // SAFETY: the worker, on whose stack the job stands, waits and touches neither the job nor what
+        // it points to until `STATE` is `DONE`. A forked child has neither thread, and forgets the job.
+        unsafe { (*job).found = read_all((*job).collected, own) };
+        STATE.store(DONE, Ordering::SeqCst);
+        futex::wake(&STATE);
     }
 }
 
+/// Reads all of it. `own`: whether this thread has a table of descriptors of its own.
+///
 /// # Safety
-/// What was collected is the caller's alone, and alive.
-unsafe fn find(collected: *const Collected, own: bool) -> Found {
-    let find = || {
+/// `collected` is alive, and no other thread changes it.
+unsafe fn read_all(collected: *const Collected, own: bool) -> Found {
+    let read = || {
         panics::may_come("reading");
-        // SAFETY: the caller's.
+        // SAFETY: the caller promises that it is alive and unchanged meanwhile.
         let collected = unsafe { &*collected };
         Found {
             lines: Lines::read(&mut collected.places.wanted(), &collected.path),
             tasks: match collected.idents.is_empty() {
                 true => Vec::new(),
-                false => tasks::of(&collected.idents, own),
+                false => tasks::describe(&collected.idents, own),
             },
         }
     };
-    panics::caught(find).unwrap_or_default()
+    panics::caught(read).unwrap_or_default()
 }

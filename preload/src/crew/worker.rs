@@ -1,15 +1,14 @@
-//! The worker: the thread that takes the GIL for an answer.
+//! The worker: the thread that takes the GIL and makes the answer.
 //!
-//! It may wait for the GIL for ever: the thread that asked does not wait for it beyond the
-//! deadline, and a worker that gets the GIL too late finds its request withdrawn, or another one
-//! to serve, and goes back to sleep.
+//! It may wait for the GIL for ever: the asking thread waits only until the deadline. A worker that gets
+//! the GIL too late finds the request withdrawn and goes back to sleep, or finds a newer one and serves it.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::Ordering;
 
 use crate::agent::failure::Failure;
-use crate::agent::progress::{BELL, Progress, now_at};
+use crate::agent::progress::{CALLS, Progress, now_at};
 use crate::agent::threads::{self, Role};
 use crate::agent::{bell, desk, panics};
 use crate::collect::{answer, at_exit};
@@ -22,14 +21,14 @@ use crate::system::futex;
 use protocol::names::WORKER_THREAD;
 use protocol::question::Question;
 
-/// Stack sizes tried, in bytes. The snippet runs Python code, and so may a module's loader that
-/// gives the source of a line.
+/// Stack sizes tried, in bytes. Python code runs on it: the snippet, and a module's loader that gives
+/// source lines.
 const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 
 /// Starts the worker, unless it is there; the error is an errno. See `crew::start`.
 pub fn start() -> Result<(), c_int> {
     if threads::worker_ident() == 0 {
-        BELL.store(0, Ordering::SeqCst);
+        CALLS.store(0, Ordering::SeqCst);
         threads::forget(Role::Worker);
         panics::forget();
         threads::worker_has_started(threads::spawn(work, &STACK_SIZES)?);
@@ -37,7 +36,7 @@ pub fn start() -> Result<(), c_int> {
     Ok(())
 }
 
-/// In a forked child: the worker was the parent's. Or it has ended.
+/// In a forked child, where the worker was the parent's, or after the worker has ended.
 pub fn forget() {
     threads::forget(Role::Worker);
     now_at(Progress::Resting);
@@ -48,20 +47,20 @@ extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
     threads::begin(Role::Worker, WORKER_THREAD);
     let mut heard = 0;
     loop {
-        futex::wait_while(&BELL, heard, None);
-        // Before the desk is looked at: a request that comes after that look rings once more.
-        heard = BELL.load(Ordering::SeqCst);
+        futex::wait_while(&CALLS, heard, None);
+        // Read before `serve` looks at the desk: a request that comes after that look counts one more call.
+        heard = CALLS.load(Ordering::SeqCst);
         if let Some(python) = find::found() {
-            // SAFETY: a thread of ours that has no thread state and holds nothing.
+            // SAFETY: on the worker, which holds nothing and has no thread state between two requests.
             while unsafe { serve(python) } {}
         }
         now_at(Progress::Resting);
     }
 }
 
-/// Serves the request that is on the desk, in three steps: under the GIL it takes down where every
-/// thread is; holding nothing it has lines of source read; then it makes the answer, under the GIL where the
-/// interpreter is needed for that. Returns false if there is no request.
+/// Serves the request on the desk in three steps: under the GIL it takes down where every thread is;
+/// holding nothing, it has the reader read source lines; then it makes the answer, under the GIL if that
+/// needs the interpreter. Returns false if there is no request.
 ///
 /// # Safety
 /// On the worker, holding nothing.
@@ -69,21 +68,22 @@ unsafe fn serve(python: &'static Python) -> bool {
     if desk::request().is_none() {
         return false;
     }
-    let asked = Asked(Cell::new(None));
-    // Before it is us.
+    let served = Served(Cell::new(None));
+    // Looked up before this thread itself holds the GIL.
     let holder = thread_states::ident(python.current_thread_state());
-    let is_wanted = || desk::request() == asked.0.get();
-    // SAFETY: on the worker, which holds nothing.
+    let is_wanted = || desk::request() == served.0.get();
+    // SAFETY: the caller promises what `holding_gil` requires: on the worker, holding nothing.
     let collected = unsafe {
         holding_gil(python, |gil| {
-            // Looked at only now: it may have waited long.
+            // Another request may have come while this thread waited for the GIL.
             let request = desk::request()?;
-            asked.0.set(Some(request));
+            served.0.set(Some(request));
             let words = desk::words(request)?;
-            // Words that this version does not know are answered with the plain state. Its number is
-            // not the one that was asked for, and so nobody takes it for an answer to them.
+            // Words that this version does not know get the plain state. It bears the plain question's
+            // number, so the command sees that it is no answer to its question.
             let question = Question::parse(words.as_bytes()).unwrap_or_default();
-            // What the snippet keeps must not outlive the interpreter.
+            // What the snippet keeps in the interpreter must not outlive it, so without the exit hook nothing
+            // of it stays.
             if !at_exit::hook_exit(gil) {
                 answer::forget();
             }
@@ -97,7 +97,7 @@ unsafe fn serve(python: &'static Python) -> bool {
             let found = reader::read(&collected);
             let holder = holder.unwrap_or(0);
             match collected.needs_interpreter(&found) {
-                // SAFETY: as above.
+                // SAFETY: still on the worker, which let go of the GIL at the end of the first step.
                 true => unsafe {
                     let compose = |gil: &mut Gil| {
                         if !is_wanted() {
@@ -113,23 +113,24 @@ unsafe fn serve(python: &'static Python) -> bool {
         }
         Ok(Some(Err(failure))) | Err(failure) => Err(failure),
     };
-    // In an interpreter that is being taken apart nothing is as the snippet expects it.
+    // While the interpreter is being taken apart, the snippet may raise for that reason alone.
     let result = match result {
         Err(Failure::Raised) if !python.initialized() => Err(Failure::ShuttingDown),
         result => result,
     };
     now_at(Progress::Resting);
-    if let Some(request) = asked.0.get().or_else(desk::request) {
+    if let Some(request) = served.0.get().or_else(desk::request) {
         desk::publish(request, result.map_err(|failure| failure as u32));
     }
     true
 }
 
-/// The request that the worker is at. If a panic ends that thread (`panics.rs`), who asked is told, and
-/// the next question finds another worker; if code of the program's does, it is as if nobody was there.
-struct Asked(Cell<Option<u32>>);
+/// The request that the worker serves. If a panic ends the worker (`agent/panics.rs`), dropping this
+/// publishes the failure and has a new worker started. If code of the program ends the worker, nothing is
+/// published, and the asking thread waits until its deadline.
+struct Served(Cell<Option<u32>>);
 
-impl Drop for Asked {
+impl Drop for Served {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;

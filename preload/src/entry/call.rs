@@ -1,4 +1,4 @@
-//! The C function that a debugger calls by hand.
+//! The C function `sleeper_agent_state()`, which a debugger may call by hand.
 
 use std::ffi::c_char;
 
@@ -6,13 +6,13 @@ use crate::ask::request::answer_with;
 use crate::entry::boot;
 use protocol::question::Words;
 
-/// Tells what every thread is doing, or in one line why that cannot be told.
+/// Returns every thread's stack as text, or one line that says why there is none.
 ///
 /// `const char *sleeper_agent_state(void)`: for a debugger (`printf "%s", sleeper_agent_state()`)
-/// and for C. May be called on any thread, in any state, holding any lock or the GIL; returns
-/// within the deadline ([`protocol::names::DEADLINE_VARIABLE`]) and the time it takes to read memory.
+/// and for C. Any thread may call it, in any state, whatever lock it holds, also the GIL. It returns by
+/// the deadline ([`protocol::names::DEADLINE_VARIABLE`]), plus the time it takes to read memory.
 ///
-/// The text is the agent's: it ends in NUL, holds no other, and is good until the next call. An
+/// The text belongs to the agent, ends in NUL and is good until the next call. An
 /// [`protocol::answer::AnswerHeader`] stands before it.
 #[unsafe(no_mangle)]
 pub extern "C" fn sleeper_agent_state() -> *const c_char {

@@ -1,19 +1,19 @@
-//! The detour: an answer on a thread of the program's, where the agent has none of its own (yet).
+//! The detour: a thread of the program answers, where the agent has no thread of its own (yet).
 //!
-//! A debugger that calls a function has to stay until it returns: if it is killed meanwhile, the
-//! call returns into a breakpoint that nobody handles, and the program dies. So nothing is called.
-//! The debugger stores where the thread is, in [`Bell::resume`], sets the thread's program counter
-//! to a detour, which is one write, and lets go. The thread saves all its registers, answers,
-//! restores them, and goes on where it was. A debugger that is killed at any moment has either
-//! changed nothing that matters, or all that is needed.
+//! A debugger that calls a function must stay until it returns: if it is killed meanwhile, the call
+//! returns to a breakpoint that nobody handles, and the program dies. So the command's gdb calls nothing.
+//! It stores where the thread is in [`Bell::resume`], sets the thread's program counter to a detour, which
+//! is one write, and lets go. The thread saves all its registers, answers, restores them and carries on
+//! where it was. If gdb is killed at any moment, it has changed either nothing that matters or all that is
+//! needed.
 //!
-//! Where the thread was stopped in a system call that is to be made again, the kernel sets its
-//! program counter back by the two bytes of the `syscall` instruction, or, if a signal comes
-//! first, has the call return EINTR and leaves the counter (`handle_signal` and
-//! `arch_do_signal_or_restart`, arch/x86/kernel/signal.c). It decides that when the thread is let
-//! go, and does it to the counter that it finds then: ours. So each detour may be entered at either
-//! place, and goes on at the same one of where the thread was. The registers that belong to it,
-//! the kernel has set as it must.
+//! The thread may have been stopped in a system call that the kernel will restart. The kernel does so by
+//! setting the program counter back by the two bytes of the `syscall` instruction; if a signal comes
+//! first, it leaves the counter and has the call return EINTR (`handle_signal` and
+//! `arch_do_signal_or_restart`, arch/x86/kernel/signal.c). It decides when gdb lets the thread go, and
+//! applies the decision to the counter that it finds then: the detour's. So each detour has two entry
+//! points, two bytes apart, one for each of the kernel's two behaviours, and resumes the thread
+//! accordingly. The kernel has already set the other registers of a restart.
 
 use core::arch::global_asm;
 use std::mem::offset_of;
@@ -25,13 +25,13 @@ use crate::entry::boot;
 use protocol::bell::Bell;
 use protocol::names::{DETOUR_ENTRY, DETOUR_SIZE, DETOURS};
 
-// The assembly below is written for these.
+// The assembly below relies on these values.
 const _: () = assert!(DETOUR_SIZE == 64 && DETOUR_ENTRY == 2);
 
-// Red zone: a function that calls no other may keep its variables in the 128 bytes below the stack
-// pointer (System V ABI for x86-64, 3.2.2). Flags count too, so none is changed before they are
-// saved. What XSAVE covers is asked of the processor; its area is aligned to 64 bytes, and the
-// header within, behind the 512 bytes of the old format, has to be zero (Intel SDM, vol. 1, 13.4).
+// A function that calls no other may keep its variables in the red zone, the 128 bytes below the stack
+// pointer (System V ABI for x86-64, 3.2.2), so the detour skips them. It saves the flags before any
+// instruction that changes them. `cpuid` gives the size of the XSAVE area, which must be aligned to 64
+// bytes; its header, behind the 512 bytes of the old format, must be zero (Intel SDM, vol. 1, 13.4).
 global_asm!(
     ".pushsection .text.sleeper_agent_detours,\"ax\",@progbits",
     ".p2align 6",
@@ -41,9 +41,9 @@ global_asm!(
     ".set sleeper_agent_detour, 0",
     ".rept {count}",
     ".p2align 6",
-    // Entered where a system call is made again: two bytes, over to the second half.
+    // The entry for a restarted system call: a jump of two bytes to the second half.
     ".byte 0xeb, 16",
-    // Entered anywhere else.
+    // The entry for everything else.
     "lea rsp, [rsp - 128]",
     "push qword ptr [rip + {bell} + {resume} + 8 * sleeper_agent_detour]",
     ".byte 0xe9",
@@ -137,13 +137,13 @@ unsafe extern "C" {
     static sleeper_agent_detours: u8;
 }
 
-/// Where the detours begin.
+/// The address of the first detour.
 pub fn address() -> u64 {
     &raw const sleeper_agent_detours as u64
 }
 
-/// On a thread of the program's, in the midst of anything. Without a thread of the agent's nothing
-/// is waited for, so this takes no longer than to read memory does.
+/// On a thread of the program, interrupted anywhere. Where the agent has no thread, nothing is waited
+/// for, so this takes no longer than reading memory does.
 extern "C" fn answer() {
     ring::answer(BELL.rung.load(Ordering::SeqCst), boot::arm);
 }

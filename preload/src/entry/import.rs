@@ -27,21 +27,21 @@ static METHODS: Methods<2> = Methods([
 
 /// The module's init function (Python/importdl.c): on the importing thread, holding the GIL.
 ///
-/// In a program started under the agent it only adds the Python function; in any other the
-/// agent boots here, since a thread that imports is a thread between two bytecodes.
+/// In a program that was started under the agent, it only adds the Python function. In any other, the
+/// agent boots here: an importing thread is between two bytecodes.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn init_sleeper_agent_activation() {
     let python = match find::found() {
         Some(python) => python,
         None => match find::find_late() {
             Interpreter::Usable(python) => python,
-            // Without a usable C API there is no way to raise: `import` itself then says that
-            // the module was not initialised properly.
+            // Without a usable C API the agent cannot raise; `import` itself then says that the module was
+            // not initialised properly.
             _ => return,
         },
     };
-    // SAFETY: on a thread that holds the GIL, as any init function is called. The tables are
-    // static. The module object is borrowed: sys.modules owns it.
+    // SAFETY: the interpreter calls an init function on a thread that holds the GIL, between two
+    // bytecodes. The tables are static. The module object is borrowed: `sys.modules` owns it.
     unsafe {
         (python.init_module)(
             c"_sleeper_agent_activation".as_ptr(),
@@ -58,13 +58,13 @@ pub extern "C-unwind" fn init_sleeper_agent_activation() {
 
 /// `_sleeper_agent_activation.sleeper_agent_state()`.
 ///
-/// Gives up the GIL while it asks: the answer is made by another thread, under the GIL.
+/// It lets go of the GIL while it asks, as the worker needs the GIL for the answer.
 unsafe extern "C-unwind" fn state(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     let Some(python) = find::found() else {
         return ptr::null_mut();
     };
-    // SAFETY: called by the interpreter, holding the GIL with a thread state. The text is copied
-    // before anybody else may ask.
+    // SAFETY: the interpreter calls this on a thread that holds the GIL with its thread state, and gets it
+    // back so. The thread may allocate, and copies the text while it holds the desk.
     unsafe {
         let thread = (python.PyEval_SaveThread)();
         let copy = answer_with(&Words::default(), boot::arm, |text| page::copy(text));

@@ -1,8 +1,8 @@
-//! Load: the constructor, before `main`, in every process that inherits LD_PRELOAD.
+//! Load: the constructor, which runs before `main` in every process that inherits LD_PRELOAD.
 //!
-//! In a process that is not CPython it is a symbol look-up or two. In one that is, it looks up the
-//! rest of the C API and leaves one pending call behind; the interpreter makes that call on its
-//! main thread once it runs (see `boot.rs`).
+//! In a process that is not CPython it makes a symbol look-up or two and returns. In CPython it looks up
+//! the C API and queues one pending call, which the interpreter makes on its main thread once it runs
+//! (`entry/boot.rs`).
 
 use core::arch::global_asm;
 use libloading::os::unix::Library;
@@ -20,9 +20,9 @@ use crate::entry::{boot, detour};
 use crate::system::loaded_objects;
 use protocol::names::ONLY_PID_VARIABLE;
 
-// A weak reference, which the loader resolves while it binds this library: in a process without
-// Python it is null. To ask `dlsym` for what is not there takes as long as all the rest of the
-// constructor, for the sake of an error message.
+// A weak reference, which the loader resolves while it binds this library: it is null in a process
+// without Python. A `dlsym` that fails would take as long as all the rest of the constructor, as it
+// makes up an error message.
 global_asm!(
     ".pushsection .data.rel.ro.sleeper_agent,\"aw\",@progbits",
     ".p2align 3",
@@ -35,25 +35,27 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    /// `Py_GetVersion`, if it is among the process's global names.
+    /// `Py_GetVersion`, if it is among the process's global symbols; else null.
     safe static sleeper_agent_version_function: *const ();
 }
 
-/// Runs on the thread that loads the library: before `main` in a preloaded process, inside
-/// `import` in one that imports it. It may hold the loader's locks, which are recursive.
+/// The constructor, on the thread that loads the library: before `main` in a preloaded process, inside
+/// `import` in one that imports it. The thread may hold the loader's locks, which are recursive.
 #[cfg_attr(not(miri), ctor::ctor(unsafe))]
 #[cfg_attr(miri, allow(dead_code))]
 fn load() {
-    // No panic may leave: there is nobody to catch it.
+    // The loader, which calls this, cannot catch a panic.
     let _ = std::panic::catch_unwind(|| {
         let program = Library::this();
         let find = |name: &'static CStr| {
-            // SAFETY: only the address is taken; it is used as what the symbol is.
+            // SAFETY: only the symbol's address is taken. Its users cast it to the type that the symbol has
+            // in every version.
             unsafe { program.get::<*const ()>(name.to_bytes_with_nul()) }
                 .ok()
                 .map(|symbol| *symbol as usize)
         };
-        // In the program's own scope there is the one that was preloaded, if one was.
+        // The global scope has a copy of the library that was preloaded. A copy loaded by an import is
+        // found in the loader's list.
         let own = sleeper_agent_state as StateFunction as usize;
         let preloaded = find(c"sleeper_agent_state");
         let first = preloaded.or_else(|| {
@@ -69,12 +71,12 @@ fn load() {
         if self::elder().is_some() {
             return;
         }
-        // Before `main` the environment is ours to change; in an import it is not.
+        // The environment may be changed before `main`, but not in an import.
         if preloaded.is_some() && !may_stay() {
             return;
         }
         if sleeper_agent_version_function.is_null() {
-            // Not CPython; or one whose names are not global, which is found when asked for.
+            // Not CPython, or its symbols are not global: then it is looked for at the first question.
             return;
         }
         request::read_deadline();
@@ -88,14 +90,13 @@ fn load() {
     });
 }
 
-/// `sa-run --no-children`: in any process but the one meant, takes the library out of the
-/// environment, so that the programs started from there are without it altogether. Returns
-/// whether this process may have an agent.
+/// Whether this process may have an agent (`sa-run --no-children`). In any process but the chosen one,
+/// it takes the library out of the environment, so that programs started from there do not load it.
 ///
-/// The process meant keeps it, as it may be a wrapper that has yet to become (exec) the
-/// program, and as the program may exec itself.
+/// The chosen process keeps the environment: it may be a wrapper that has yet to become (exec) the
+/// program, and the program may exec itself.
 ///
-/// Before `main` only: no other thread reads the environment yet.
+/// Before `main` only, when no other thread reads the environment.
 fn may_stay() -> bool {
     let only = env::var_os(ONLY_PID_VARIABLE);
     let only = only.as_ref().and_then(|pid| pid.to_str());
@@ -106,7 +107,7 @@ fn may_stay() -> bool {
     if !is_left_alone() {
         return true;
     }
-    // SAFETY: single-threaded: a constructor, before `main`.
+    // SAFETY: in the constructor, before `main`, this is the process's only thread.
     unsafe {
         env::remove_var(ONLY_PID_VARIABLE);
         if let (Some(list), Some(own)) = (env::var_os("LD_PRELOAD"), own_path()) {
@@ -126,11 +127,12 @@ fn may_stay() -> bool {
     false
 }
 
-/// The path that this library was loaded by.
+/// The path by which this library was loaded.
 fn own_path() -> Option<&'static CStr> {
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: dladdr fills in `info` for an address of ours; the name belongs to the loader's
-    // entry for this library, which is never unloaded (-z nodelete).
+    // SAFETY: `dladdr` fills in `info`, a local for which zeros are valid. The name belongs to the
+    // loader's entry for this library, which is never unloaded (-z nodelete). The loader's locks that
+    // `dladdr` takes are recursive.
     unsafe {
         let own = load_address as fn() as *const libc::c_void;
         if libc::dladdr(own, info.as_mut_ptr()) == 0 {
@@ -141,5 +143,5 @@ fn own_path() -> Option<&'static CStr> {
     }
 }
 
-/// Stands for this library's place in memory.
+/// An address in this library, for `dladdr`.
 fn load_address() {}

@@ -1,7 +1,9 @@
-//! What is read from files, without the GIL.
+//! What the reader reads from files, without the GIL.
 //!
-//! Enters: file names and thread numbers. Leaves: source lines, and what the kernel says of threads.
-//! Only the reader runs this, in a table of descriptors of its own: a slow disk holds up nobody else.
+//! Enters: names of source files, and identifiers of threads. Leaves: source lines, and the threads' system
+//! calls with the descriptors they wait for. Only the reader runs this (or the worker, where there is no
+//! reader), holding nothing, so a slow disk delays nothing but the answer. Nothing here may run Python or
+//! touch its objects.
 
 pub mod sources;
 pub mod system_calls;

@@ -1,42 +1,42 @@
-//! Lines of source, read without the GIL and without a thread state.
+//! Source lines, read without the GIL and without a thread state.
 //!
-//! A file may lie on a file system that does not answer. Waiting for it here the worker holds
-//! nothing of the interpreter's, so the program may run, fork and end meanwhile as if there were
-//! no agent. (Python's own reading would wait with a thread state that `Py_Finalize` frees.)
+//! A file may lie on a file system that does not respond. A thread that waits for it here holds nothing
+//! of the interpreter, so the program may run, fork and end meanwhile as if there were no agent. (Python's
+//! own reading would wait with a thread state that `Py_Finalize` frees.)
 //!
-//! What is found is what linecache would give: it reads a file anew whose size or time differs, and
-//! looks for a name that leads nowhere along `sys.path`, as do those of a script that was named
-//! relatively and has moved to another folder since, like most daemons. What is not found here may
-//! still be found by it, in a zip file.
+//! The lines are those that linecache would give. It reads a file anew if its size or time differs. If
+//! there is no such file, it looks for the name along `sys.path`; that happens to a script that was started
+//! by a relative name and has changed its folder since, as most daemons do. Lines that are not found here
+//! linecache may still find, in a zip file.
 
 use std::ffi::CStr;
 use std::ops::Range;
 
-/// A line that is wanted.
+/// A line to read.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
     /// The file's name, as its code object has it.
     pub file: &'a [u8],
     /// The line, from 1.
     pub line: i64,
-    /// The caller's own number for it.
+    /// The caller's number for this line.
     pub index: usize,
-    /// Whether the module's loader may know the line, if there is no such file.
+    /// Whether the module has a loader, which may know the line if there is no such file.
     pub has_loader: bool,
 }
 
-/// Where files are looked for whose names lead nowhere.
+/// Where a file is looked for if there is none by its name.
 #[derive(Default)]
 pub struct SearchPath {
-    /// The folders' names, in order, each with a NUL behind it.
+    /// The folders' names in order, each followed by a NUL.
     folders: Vec<u8>,
-    /// Whether any name is looked for, and by its last part alone, as in CPython 2.6; from 2.7 on
-    /// relative ones, as they are (`updatecache`, Lib/linecache.py).
+    /// Whether every name is looked for, by its last part alone, as in CPython 2.6. From 2.7 on only
+    /// relative names are, by the whole name (`updatecache`, Lib/linecache.py).
     by_last_part: bool,
 }
 
 impl SearchPath {
-    /// With no folder in it.
+    /// A path without folders.
     pub fn new(by_last_part: bool) -> SearchPath {
         SearchPath {
             folders: Vec::new(),
@@ -44,7 +44,7 @@ impl SearchPath {
         }
     }
 
-    /// Adds a folder; not one that can be none, or for which there is no memory.
+    /// Adds a folder. Leaves it out if its name holds a NUL, or if there is no memory.
     pub fn add(&mut self, folder: &[u8]) {
         if !folder.contains(&0) && self.folders.try_reserve(folder.len() + 1).is_ok() {
             self.folders.extend_from_slice(folder);
@@ -52,7 +52,7 @@ impl SearchPath {
         }
     }
 
-    /// Opens the first such file that there is; an error if there is none.
+    /// Opens the first file found; an error if there is none.
     fn open(&self, name: &[u8]) -> Result<Option<File>, ()> {
         let name = match name.iter().rposition(|&byte| byte == b'/') {
             Some(slash) if self.by_last_part => &name[slash + 1..],
@@ -62,15 +62,14 @@ impl SearchPath {
             return Err(());
         }
         let folders = self.folders.split(|&byte| byte == 0);
-        // What is behind the last NUL is no folder.
+        // Behind the last NUL there is no folder.
         let count = folders.clone().count().saturating_sub(1);
         let mut found = folders.take(count).map(|folder| File::open(folder, name));
         found.find(Result::is_ok).unwrap_or(Err(()))
     }
 }
 
-/// The lines that were found. All memory is asked for in ways that may be refused: then fewer
-/// lines are found, and nothing else happens.
+/// The lines that were found. If memory runs out, there are fewer, and nothing else happens.
 #[derive(Default)]
 pub struct Lines {
     text: Vec<u8>,
@@ -79,15 +78,15 @@ pub struct Lines {
 
 /// Longer lines are cut.
 const LONGEST_LINE: usize = 64 << 10;
-/// A file is read no further.
+/// A file is read up to this length, in bytes.
 const LONGEST_FILE: usize = 64 << 20;
-/// Read at once; on the worker's stack.
+/// A file is read in pieces of this size, in bytes, on the reader's stack.
 const CHUNK: usize = 32 << 10;
 
 impl Lines {
-    /// Reads what it can. Places of one file stand together; they are put in order of lines.
+    /// Reads the lines of these places. Places of one file must stand together; they are sorted by line.
     ///
-    /// On the worker, holding nothing: it does input and output, and allocates.
+    /// On the reader, or on the worker holding nothing: it does input and output, and allocates.
     pub fn read(places: &mut [Place<'_>], path: &SearchPath) -> Lines {
         let mut lines = Lines::default();
         for places in places.chunk_by_mut(|one, other| one.file == other.file) {
@@ -97,7 +96,7 @@ impl Lines {
         lines
     }
 
-    /// The places' numbers and lines, without line ends. A line that cannot be had from anywhere
+    /// The places' numbers and lines, without line ends. A line that nothing can find, not even linecache,
     /// is empty.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
@@ -111,22 +110,23 @@ impl Lines {
             return;
         };
         let name = first.file;
-        // linecache takes such names for code that never was in a file.
+        // linecache, too, takes such a name for code that was never in a file.
         if name.is_empty() || (name.starts_with(b"<") && name.ends_with(b">")) {
             return;
         }
-        // A module's loader would be asked before the search; where a name is looked for as it is, for
-        // what is in that very file.
-        let by_linecache = path.by_last_part && places.iter().any(|place| place.has_loader);
-        let search = |()| match by_linecache {
+        // linecache asks a module's loader before it searches. Where the search is by the last part alone,
+        // it could find a wrong file, so linecache has to do it. Where it is by the whole name, it finds
+        // the file that the loader would read.
+        let left_to_linecache = path.by_last_part && places.iter().any(|place| place.has_loader);
+        let search = |()| match left_to_linecache {
             true => Err(()),
             false => path.open(name),
         };
         match File::open(b"", name).or_else(search) {
             Ok(Some(file)) => self.read_lines(&file, places),
-            // Reading from a pipe would wait, and take from whoever it is meant for.
+            // Not a regular file. Reading a pipe would wait, and take what is meant for another reader.
             Ok(None) => self.nothing_for(places),
-            // linecache, too, looks no further.
+            // linecache does not search for an absolute name either; only a loader may know the line.
             Err(()) if name.starts_with(b"/") => {
                 let bare = |place: &&Place<'_>| !place.has_loader;
                 for place in places.iter().filter(bare) {
@@ -137,6 +137,7 @@ impl Lines {
         }
     }
 
+    /// Adds an empty line for each place.
     fn nothing_for(&mut self, places: &[Place<'_>]) {
         for place in places {
             self.add(place.index, 0..0);
@@ -149,11 +150,11 @@ impl Lines {
         }
     }
 
-    /// Line ends are \n, \r and \r\n, as for Python's mode "rU".
+    /// Reads the places' lines. Line ends are \n, \r and \r\n, as for Python's mode "rU".
     fn read_lines(&mut self, file: &File, mut places: &[Place<'_>]) {
         let mut chunk = [0; CHUNK];
         let mut start = self.text.len();
-        // There is no line 0, nor one before it.
+        // Places at line 0 or below get an empty line.
         places = self.line_ended(places, 0, start);
         let mut line = 1;
         let mut after_return = false;
@@ -185,7 +186,7 @@ impl Lines {
         }
     }
 
-    /// Notes the line that ends here for those who want it; gives the rest of them.
+    /// Adds the line that ends here for all places at that line; returns the places that remain.
     fn line_ended<'a, 'b>(
         &mut self,
         mut places: &'b [Place<'a>],
@@ -212,8 +213,8 @@ impl Lines {
 struct File(libc::c_int);
 
 impl File {
-    /// `None` if it is no regular file, or none that we may read; an error if there is none. The
-    /// folder may be empty, which is the one that the process is in.
+    /// Opens a file; `None` if it is no regular file or cannot be read, an error if there is none. An empty
+    /// folder stands for the process's current one.
     fn open(folder: &[u8], name: &[u8]) -> Result<Option<File>, ()> {
         let slash: &[u8] = match folder.last() {
             None | Some(b'/') => b"",
@@ -222,8 +223,8 @@ impl File {
         let mut path = [0; libc::PATH_MAX as usize];
         let mut length = 0;
         for part in [folder, slash, name] {
-            let room = path.get_mut(length..length + part.len()).ok_or(())?;
-            room.copy_from_slice(part);
+            let place = path.get_mut(length..length + part.len()).ok_or(())?;
+            place.copy_from_slice(part);
             length += part.len();
         }
         let path = CStr::from_bytes_until_nul(&path).map_err(|_| ())?;
@@ -231,10 +232,11 @@ impl File {
             return Err(());
         }
         let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
-        // SAFETY: the path ends in NUL; `status` is written to by stat before it is read.
+        // SAFETY: the path ends in NUL. The kernel writes to `status`, a local for which zeros are valid.
+        // The new descriptor belongs to the `File`, which closes it.
         unsafe {
             let mut status = std::mem::zeroed::<libc::stat>();
-            // Asked first: to open a device may do something.
+            // This comes before the opening: opening a device may have an effect.
             if libc::stat(path.as_ptr(), &mut status) != 0 {
                 return Err(());
             }
@@ -243,7 +245,7 @@ impl File {
             }
             let descriptor = libc::open(path.as_ptr(), flags);
             if descriptor < 0 {
-                // linecache looks for no other.
+                // linecache does not look for another file either.
                 return Ok(None);
             }
             let file = File(descriptor);
@@ -253,9 +255,9 @@ impl File {
         }
     }
 
-    /// How many bytes were read; 0 at the end, or where it cannot be read on.
+    /// The number of bytes read; 0 at the end of the file or after an error.
     fn read(&self, chunk: &mut [u8]) -> usize {
-        // SAFETY: the kernel writes to `chunk` only.
+        // SAFETY: the kernel writes to `chunk` only, no more than its length.
         let count = unsafe { libc::read(self.0, chunk.as_mut_ptr().cast(), chunk.len()) };
         usize::try_from(count).unwrap_or(0)
     }
@@ -263,7 +265,7 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
-        // SAFETY: opened by us, in a table of our own where one could be had (`descriptors.rs`).
+        // SAFETY: `open` opened the descriptor, and it is closed only here.
         unsafe { libc::close(self.0) };
     }
 }
@@ -326,7 +328,7 @@ mod tests {
         ];
         let nowhere = SearchPath::default();
         assert_eq!(Lines::read(&mut places, &nowhere).iter().count(), 0);
-        // Nobody finds these; the last two are no files to read.
+        // Nothing finds the first; the other two are no regular files.
         let mut places = [
             place(b"/no/such/module.py", 1, 5),
             place(b"/dev/zero", 1, 6),
@@ -361,7 +363,7 @@ mod tests {
         assert_eq!(found(true, b"package/module.py"), line(b"first"));
         assert_eq!(found(false, b"/gone/module.py"), line(b""));
         assert_eq!(found(true, b"/gone/module.py"), line(b"first"));
-        // It may be in a zip file.
+        // The file may be in a zip file, so linecache must look.
         let mut path = SearchPath::new(true);
         path.add(folder.to_str().expect("a name").as_bytes());
         let zipped = Place {

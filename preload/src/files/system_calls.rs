@@ -1,4 +1,4 @@
-//! What a thread's system call waits for: the descriptors, and what they are.
+//! The descriptors that a thread's system call waits for, and what they are.
 
 use std::ffi::CStr;
 use std::io::Write;
@@ -6,28 +6,28 @@ use std::io::Write;
 use crate::system::memory::{read, read_bytes};
 use protocol::state::{MORE, Way};
 
-/// A thread's system call, as `/proc/PID/task/TID/syscall` has it (proc_pid_syscall(5)).
+/// A thread's system call, as `/proc/PID/task/TID/syscall` shows it (proc_pid_syscall(5)).
 pub struct SystemCall {
     number: i64,
     arguments: [usize; 6],
-    /// The address behind the instruction.
+    /// The address behind the `syscall` instruction.
     counter: usize,
 }
 
-/// So many descriptors are told of one call.
-const MOST: usize = 16;
+/// No more descriptors of one call are described.
+const MOST_DESCRIPTORS: usize = 16;
 
-/// So much of what one is.
+/// A description is cut to this length, in bytes.
 const LONGEST_LINK: usize = 256;
 
-/// Room for all of it.
-pub type Room = [u8; 4096];
+/// Holds the descriptions of one call.
+pub type Buffer = [u8; 4096];
 
-/// `FD_SETSIZE` (bits/typesizes.h). Whoever calls `select` with larger sets is told of those below.
-const SET: usize = 1024;
+/// As in bits/typesizes.h. Of a call of `select` with larger sets, only lower descriptors are described.
+const FD_SETSIZE: usize = 1024;
 
 impl SystemCall {
-    /// From that line; `None` if the thread is in no system call.
+    /// Parses that file's line; `None` if the thread is in no system call.
     pub fn parse(line: &[u8]) -> Option<SystemCall> {
         let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
         let number = words.next()?.parse().ok().filter(|&number| number >= 0)?;
@@ -45,11 +45,11 @@ impl SystemCall {
         })
     }
 
-    /// The number of the call that a debugger interrupted, and the kernel has made again as
-    /// `restart_syscall` (kernel/signal.c): where it is a constant in the instruction before, as
-    /// glibc has it for all that wait. The arguments are still those.
+    /// The number of the call that a debugger interrupted, if the kernel has restarted it as
+    /// `restart_syscall` (kernel/signal.c), which keeps the arguments. It is read from the instruction
+    /// before `syscall`, which loads a constant in all of glibc's calls that wait.
     ///
-    /// Any thread: reads memory.
+    /// Any thread, interrupted or not.
     pub fn restarted(&self) -> Option<i64> {
         if self.number != libc::SYS_restart_syscall {
             return None;
@@ -63,20 +63,20 @@ impl SystemCall {
         }
     }
 
-    /// The same call under another number.
-    pub fn under(self, number: i64) -> SystemCall {
+    /// The same call with another number.
+    pub fn with_number(self, number: i64) -> SystemCall {
         SystemCall { number, ..self }
     }
 
-    /// Calls `tell` with each descriptor that it waits for, and the letters of the [`Way`]s. Returns how
-    /// many more there are.
+    /// Calls `report` with each descriptor that the call waits for, and the letters of its [`Way`]s. Returns
+    /// how many descriptors were left out.
     ///
-    /// Any thread: reads memory, which may not be there, or be another thread's that runs.
-    fn descriptors(&self, tell: &mut dyn FnMut(i32, &str)) -> usize {
+    /// Any thread: it reads another thread's memory, which may change or be unmapped meanwhile.
+    fn descriptors(&self, report: &mut dyn FnMut(i32, &str)) -> usize {
         let [first, second, ..] = self.arguments;
         let way = match self.number {
-            libc::SYS_poll | libc::SYS_ppoll => return polled(first, second, tell),
-            libc::SYS_select | libc::SYS_pselect6 => return self.selected(tell),
+            libc::SYS_poll | libc::SYS_ppoll => return polled(first, second, report),
+            libc::SYS_select | libc::SYS_pselect6 => return self.selected(report),
             libc::SYS_read
             | libc::SYS_readv
             | libc::SYS_pread64
@@ -97,19 +97,19 @@ impl SystemCall {
             libc::SYS_epoll_wait | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => Way::Epoll,
             _ => return 0,
         };
-        tell(first as i32, &Letters([way.letter(), 0, 0], 1));
+        report(first as i32, &Letters([way.letter(), 0, 0], 1));
         0
     }
 
-    /// See [`SystemCall::descriptors`]. The sets are the thread's until it returns: the kernel works on
-    /// copies (fs/select.c).
-    fn selected(&self, tell: &mut dyn FnMut(i32, &str)) -> usize {
-        let count = self.arguments[0].min(SET);
-        let mut sets = [[0_u8; SET / 8]; 3];
+    /// [`SystemCall::descriptors`] of a `select`. The kernel works on copies of the sets (fs/select.c), so
+    /// they stay as the thread passed them until the call returns.
+    fn selected(&self, report: &mut dyn FnMut(i32, &str)) -> usize {
+        let count = self.arguments[0].min(FD_SETSIZE);
+        let mut sets = [[0_u8; FD_SETSIZE / 8]; 3];
         for (set, &address) in sets.iter_mut().zip(&self.arguments[1..]) {
-            // Where it can't be read it stays empty.
+            // A set that cannot be read stays empty.
             if address != 0 && !read_bytes(address, &mut set[..count.div_ceil(64) * 8]) {
-                *set = [0; SET / 8];
+                *set = [0; FD_SETSIZE / 8];
             }
         }
         let mut found = 0;
@@ -118,35 +118,35 @@ impl SystemCall {
             let ways = [is_in(&sets[0]), is_in(&sets[1]), is_in(&sets[2])];
             if ways != [false; 3] {
                 found += 1;
-                if found <= MOST {
-                    tell(number as i32, &letters(ways));
+                if found <= MOST_DESCRIPTORS {
+                    report(number as i32, &letters(ways));
                 }
             }
         }
-        found.saturating_sub(MOST)
+        found.saturating_sub(MOST_DESCRIPTORS)
     }
 }
 
-/// Of an array of `struct pollfd` (poll.h).
-fn polled(address: usize, count: usize, tell: &mut dyn FnMut(i32, &str)) -> usize {
-    for index in 0..count.min(MOST) {
+/// [`SystemCall::descriptors`] of a `poll`, from its array of `struct pollfd` (poll.h).
+fn polled(address: usize, count: usize, report: &mut dyn FnMut(i32, &str)) -> usize {
+    for index in 0..count.min(MOST_DESCRIPTORS) {
         let at = address.wrapping_add(8 * index);
         let (Some(number), Some(events)) = (read::<i32>(at), read::<u16>(at.wrapping_add(4)))
         else {
             return 0;
         };
         let wants = |event: i16| events & event as u16 != 0;
-        // One below zero is passed over.
+        // `poll` ignores negative descriptors.
         if number >= 0 {
             let ways = [
                 wants(libc::POLLIN | libc::POLLRDNORM),
                 wants(libc::POLLOUT | libc::POLLWRNORM),
                 wants(libc::POLLPRI),
             ];
-            tell(number, &letters(ways));
+            report(number, &letters(ways));
         }
     }
-    count.saturating_sub(MOST)
+    count.saturating_sub(MOST_DESCRIPTORS)
 }
 
 fn letters([read, write, urgent]: [bool; 3]) -> Letters {
@@ -164,7 +164,7 @@ fn letters([read, write, urgent]: [bool; 3]) -> Letters {
     letters
 }
 
-/// At most three letters.
+/// Up to three letters.
 struct Letters([u8; 3], usize);
 
 impl std::ops::Deref for Letters {
@@ -175,14 +175,14 @@ impl std::ops::Deref for Letters {
     }
 }
 
-/// The descriptors that a thread's call waits for, as they stand behind its line in
+/// Describes the descriptors that a thread's call waits for, as they stand behind its line in
 /// [`TASKS`](protocol::state::document::TASKS).
 ///
-/// On the reader, whose own table of descriptors is not looked at. Allocates nothing.
-pub fn describe<'a>(task: i32, call: &SystemCall, room: &'a mut Room) -> &'a [u8] {
-    let whole = room.len();
-    let mut free = &mut room[..];
-    let mut untold = 0;
+/// On the reader: it looks into that thread's table of descriptors, not its own. Allocates nothing.
+pub fn describe<'a>(task: i32, call: &SystemCall, buffer: &'a mut Buffer) -> &'a [u8] {
+    let whole = buffer.len();
+    let mut free = &mut buffer[..];
+    let mut left_out = 0;
     let more = call.descriptors(&mut |number, letters| {
         let mut piece = [0; LONGEST_LINK * 4 + 32];
         let mut rest = &mut piece[..];
@@ -196,38 +196,38 @@ pub fn describe<'a>(task: i32, call: &SystemCall, room: &'a mut Room) -> &'a [u8
         }
         let left = rest.len();
         let piece = &piece[..piece.len() - left];
-        // With room for the count behind it.
-        if untold > 0 || piece.len() + 32 > free.len() || free.write_all(piece).is_err() {
-            untold += 1;
+        // The count must still fit behind it.
+        if left_out > 0 || piece.len() + 32 > free.len() || free.write_all(piece).is_err() {
+            left_out += 1;
         }
     });
-    if more + untold > 0 {
-        let _ = write!(free, "\t{MORE}{}", more + untold);
+    if more + left_out > 0 {
+        let _ = write!(free, "\t{MORE}{}", more + left_out);
     }
     let left = free.len();
-    &room[..whole - left]
+    &buffer[..whole - left]
 }
 
-/// As much of it as there is room for; nothing if there is no such descriptor.
-fn link_of(task: i32, number: i32, room: &mut [u8]) -> &[u8] {
+/// The target of a descriptor's link in `/proc`, as much as fits; empty if there is no such descriptor.
+fn link_of(task: i32, number: i32, buffer: &mut [u8]) -> &[u8] {
     let mut path = [0_u8; 64];
-    // Of that thread: the first of the process may have ended.
+    // The link in that thread's folder: the process's first thread may have ended.
     if write!(&mut path[..], "/proc/self/task/{task}/fd/{number}\0").is_err() {
         return &[];
     }
     let Ok(path) = CStr::from_bytes_until_nul(&path) else {
         return &[];
     };
-    // SAFETY: the kernel writes to `room` only, and no descriptor is opened.
-    let count = unsafe { libc::readlink(path.as_ptr(), room.as_mut_ptr().cast(), room.len()) };
-    &room[..usize::try_from(count).unwrap_or(0)]
+    // SAFETY: the path ends in NUL, and the kernel writes to `buffer` only, no more than its length.
+    let count = unsafe { libc::readlink(path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    &buffer[..usize::try_from(count).unwrap_or(0)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     #[test]
-    fn tells_which_call_was_interrupted() {
+    fn reports_which_call_was_interrupted() {
         let code = [0xb8_u8, 7, 0, 0, 0, 0x0f, 0x05];
         let after = code.as_ptr() as usize + code.len();
         let restarted = |number: i64, counter: usize| {

@@ -1,29 +1,29 @@
-//! Bytes that are written down one after the other, as long as there is room for more.
+//! A buffer of bytes that stops growing at a limit, or when memory runs out, instead of failing.
 
 use std::io::Write;
 
-/// They never become more, however much there is to write.
-const MOST: usize = 64 << 20;
+/// The buffer never gets longer, in bytes.
+const LONGEST: usize = 64 << 20;
 
-/// Bytes that grow as long as there is memory.
+/// The buffer.
 #[derive(Default)]
 pub struct Bytes {
     bytes: Vec<u8>,
-    /// Whether something had to be left out.
+    /// Whether something had to be left out. Nothing is appended after that.
     pub is_full: bool,
 }
 
 impl Bytes {
-    /// Appends these, or nothing ever after.
+    /// Appends all of `more`; if it does not fit, nothing, now and later.
     pub fn push(&mut self, more: &[u8]) {
         self.is_full |=
-            self.bytes.len() + more.len() > MOST || self.bytes.try_reserve(more.len()).is_err();
+            self.bytes.len() + more.len() > LONGEST || self.bytes.try_reserve(more.len()).is_err();
         if !self.is_full {
             self.bytes.extend_from_slice(more);
         }
     }
 
-    /// Appends a record: all of it, or nothing.
+    /// Appends what `make` appends: all of it or nothing.
     pub fn record(&mut self, make: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
         make(self);
@@ -32,7 +32,7 @@ impl Bytes {
         }
     }
 
-    /// Appends a length, four bytes, and what `make` appends, which that is the length of.
+    /// Appends what `make` appends, with its length before it, in four bytes.
     pub fn measured(&mut self, make: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
         self.push(&[0; 4]);
@@ -43,12 +43,12 @@ impl Bytes {
         }
     }
 
-    /// How many there are.
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// All of them, and, if something had to be left out, these.
+    /// The bytes, with `mark` behind them if something had to be left out.
     pub fn finish(mut self, mark: &[u8]) -> Vec<u8> {
         if self.is_full && self.bytes.try_reserve(mark.len()).is_ok() {
             self.bytes.extend_from_slice(mark);

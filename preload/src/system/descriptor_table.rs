@@ -1,51 +1,53 @@
-//! A table of descriptors for one thread alone: see `reader.rs` and `waker.rs`.
+//! A table of file descriptors for one thread alone: for the reader and the waker (`crew/`).
 
 use std::ffi::c_int;
 
 use crate::system::proc_file;
 
-/// Descriptors below this are the program's own, where a table has to be shared with it.
-const LOW: c_int = 512;
+/// In a table shared with the program, the agent's descriptors are this number or higher.
+const LOWEST: c_int = 512;
 
-/// Gives the calling thread an empty table of descriptors of its own, where that can be had;
-/// whether it could.
+/// Gives the calling thread an empty table of descriptors of its own; false if that is not possible.
 ///
-/// On a thread of ours that runs nothing of the program's. Not done under a filter for system
-/// calls (seccomp): it may kill the process for a call that it does not know.
+/// On a thread of ours that runs no code of the program. Not under a filter for system calls (seccomp),
+/// which may kill the process for a call that it does not know.
 pub fn have_own() -> bool {
-    // SAFETY: asks, and changes nothing. (In strict mode it would be fatal, but there no thread
-    // could have asked us to read.)
+    // SAFETY: it only reads a setting. (In seccomp's strict mode the call would be fatal, but a thread in
+    // that mode could not have been woken: a futex wait is fatal there too.)
     if unsafe { libc::prctl(libc::PR_GET_SECCOMP) } > 0 {
         return false;
     }
     const ALL: libc::c_uint = libc::c_uint::MAX;
     const UNSHARE: libc::c_uint = 1 << 1;
-    // SAFETY: concerns the table of this thread alone, which is its own afterwards. Since Linux
-    // 5.9; nothing of the program's is as much as copied (`__range_close`, fs/file.c).
+    // The kernel has this call since Linux 5.9; it copies no descriptor of the program
+    // (`__range_close`, fs/file.c).
+    // SAFETY: with `UNSHARE` it gives this thread a table of its own and leaves the program's untouched.
     if unsafe { libc::syscall(libc::SYS_close_range, 0, ALL, UNSHARE) } == 0 {
         return true;
     }
-    // SAFETY: as above.
+    // SAFETY: it gives this thread a copy of the table and leaves the program's untouched.
     if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
         return false;
     }
-    // Ours now are copies of all that the program had open: a connection would not end as long as
-    // we have one. The table is never larger than this says (`dup_fd`, fs/file.c).
+    // The copies must be closed: a connection of the program would not end while a copy is open. The
+    // table is never larger than `table_size` says (`dup_fd`, fs/file.c).
     for descriptor in 0..table_size().unwrap_or(1 << 20) {
-        // SAFETY: in this thread's own table nothing is anybody's.
+        // SAFETY: the table is this thread's alone, and the thread uses no descriptor yet.
         unsafe { libc::close(descriptor) };
     }
     true
 }
 
-/// Moves a new descriptor to where no program looks for the lowest that is free, if there is room.
+/// Moves a new descriptor to a high number, if one is free: a program may rely on getting the lowest
+/// free number itself. Returns the number it has then.
 ///
 /// # Safety
-/// It is the caller's alone, or none (-1).
+/// The descriptor is the caller's alone, or none (-1).
 pub unsafe fn out_of_the_way(descriptor: c_int) -> c_int {
-    // SAFETY: the caller's; nobody has learnt its number.
+    // SAFETY: the caller promises that the descriptor is its own, so no other thread uses the number that
+    // is closed here.
     unsafe {
-        let moved = libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, LOW);
+        let moved = libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, LOWEST);
         if moved < 0 {
             return descriptor;
         }
@@ -54,7 +56,7 @@ pub unsafe fn out_of_the_way(descriptor: c_int) -> c_int {
     }
 }
 
-/// What the kernel says of the size of this thread's table; `None` if there is no `/proc`.
+/// The size of this thread's table, from `/proc`; `None` without `/proc`.
 fn table_size() -> Option<i32> {
     let mut text = [0; 2048];
     let text = proc_file::read(c"/proc/thread-self/status", &mut text)?;

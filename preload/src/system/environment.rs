@@ -1,16 +1,16 @@
-//! The program's environment, without a copy of it.
+//! The program's environment, read in place.
 
 use std::ffi::CStr;
 
-/// The value of a variable of ours, if it is set, and text.
+/// The value of a variable of the agent, if it is set and UTF-8.
 ///
-/// Before `main`, or where the program's own threads might call getenv as well: nobody but they
-/// could be changing the environment.
+/// Before `main`, or where a thread of the program might call `getenv` too: a program must not change
+/// its environment then.
 pub fn value(name: &str) -> Option<&'static str> {
     let mut text = [0_u8; 64];
     text.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
-    // SAFETY: the name ends in NUL; the value stands in the environment, which is not copied, and
-    // is looked at at once.
+    // SAFETY: the name ends in NUL. The value stands in the environment; the program never sets the
+    // agent's variables while it runs, and the callers look at the value at once.
     unsafe {
         let value = libc::getenv(text.as_ptr().cast());
         (!value.is_null()).then(|| CStr::from_ptr(value))

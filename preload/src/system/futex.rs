@@ -1,7 +1,7 @@
 //! Waiting with a deadline, without a lock: futexes and the monotonic clock.
 //!
-//! Both are single system calls. They may be used on a thread that a debugger interrupted
-//! anywhere, and a wait that is cut short (a signal, a debugger's attach) is taken up again.
+//! Both are single system calls, so a thread that a debugger interrupted anywhere may make them. A wait
+//! may be cut short, by a signal or by a debugger that attaches: callers wait in a loop.
 
 use std::ptr;
 use std::sync::atomic::AtomicU32;
@@ -11,19 +11,18 @@ use std::sync::atomic::AtomicU32;
 pub struct Instant(pub u64);
 
 impl Instant {
-    /// The present.
+    /// Now. Any thread, interrupted or not.
     pub fn now() -> Self {
         let mut time = libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: `time` is a live timespec of our own; the call takes no lock and allocates
-        // nothing, so it may run on any thread, interrupted or not.
+        // SAFETY: the call writes to `time`, a local, takes no lock and allocates nothing.
         unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
         Self(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
 
-    /// This point moved by so many nanoseconds into the future.
+    /// The point so many nanoseconds later.
     pub fn after(self, nanoseconds: u64) -> Self {
         Self(self.0.saturating_add(nanoseconds))
     }
@@ -36,9 +35,9 @@ impl Instant {
     }
 }
 
-/// Waits while `word` is `value`, until woken or until `deadline` (without one: for ever).
+/// Waits while `word` is `value`, until woken or until `deadline` (`None`: for ever). Any thread.
 ///
-/// Returns false once the deadline has passed. May return true with the word unchanged.
+/// Returns false if the deadline had passed. It may return true with the word unchanged.
 pub fn wait_while(word: &AtomicU32, value: u32, deadline: Option<Instant>) -> bool {
     let timeout = match deadline.map(Instant::left) {
         Some(None) => return false,
@@ -51,9 +50,9 @@ pub fn wait_while(word: &AtomicU32, value: u32, deadline: Option<Instant>) -> bo
     let timeout = timeout
         .as_ref()
         .map_or(ptr::null(), |t| t as *const libc::timespec);
-    // SAFETY: the word outlives the call (it is borrowed), the timeout is null or a live
-    // timespec. The kernel only compares and sleeps; no lock is held meanwhile. A fork cannot
-    // happen on this thread during the call; in a forked child the word is simply memory.
+    // SAFETY: the word is borrowed, so it outlives the call; the timeout is null or a local. The kernel
+    // compares and sleeps, and no lock is held meanwhile. This thread cannot fork during the call; a
+    // child that another thread forks has the word as plain memory.
     unsafe {
         libc::syscall(
             libc::SYS_futex,
@@ -66,9 +65,9 @@ pub fn wait_while(word: &AtomicU32, value: u32, deadline: Option<Instant>) -> bo
     true
 }
 
-/// Wakes every thread that waits on `word`.
+/// Wakes every thread that waits on `word`. Any thread, interrupted or not.
 pub fn wake(word: &AtomicU32) {
-    // SAFETY: waking reads nothing but the address, which is a live word.
+    // SAFETY: the kernel uses the address only to find the threads that wait on it.
     unsafe {
         libc::syscall(
             libc::SYS_futex,

@@ -1,20 +1,21 @@
-//! Tables whose hash takes nothing from the system: the standard library's asks the kernel for randomness,
-//! and where that has no such call keeps a file open for it, in the program's table of descriptors.
+//! Hash tables that take nothing from the system. The standard library's ask the kernel for random
+//! numbers, and where the kernel has no call for that they keep `/dev/urandom` open, in the program's
+//! table of descriptors.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A table.
-pub type Table<K, V> = HashMap<K, V, BuildHasherDefault<Mixing>>;
+/// A hash table.
+pub type Table<K, V> = HashMap<K, V, BuildHasherDefault<AddressHasher>>;
 
-/// A set.
-pub type Set<K> = HashSet<K, BuildHasherDefault<Mixing>>;
+/// A hash set.
+pub type Set<K> = HashSet<K, BuildHasherDefault<AddressHasher>>;
 
-/// A hash for addresses and small numbers, which nobody chooses in order to make them collide.
+/// A hash for addresses and small numbers. Nobody can choose them so that they collide.
 #[derive(Default)]
-pub struct Mixing(u64);
+pub struct AddressHasher(u64);
 
-impl Hasher for Mixing {
+impl Hasher for AddressHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -29,7 +30,7 @@ impl Hasher for Mixing {
     }
 
     fn write_u64(&mut self, value: u64) {
-        // An odd number without pattern: the fraction of the golden ratio, times two to the 64th.
+        // The fraction of the golden ratio times two to the 64th: odd, and without a pattern in its bits.
         self.0 = (self.0.rotate_left(29) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 ^= self.0 >> 32;
     }

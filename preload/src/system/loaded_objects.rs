@@ -1,15 +1,15 @@
-//! Finding an interpreter that came into the process after its start (`dlopen` of libpython),
-//! on a thread that a debugger interrupted.
+//! Finds symbols in the loaded objects of the process, on a thread that a debugger may have interrupted.
 //!
-//! `dlsym`, `dlopen` and `dl_iterate_phdr` take the loader's locks, which that thread may hold.
-//! So the loader's own list of objects (`_r_debug`, made for debuggers) is read instead, and
-//! each object's symbols through its GNU hash table, by reads that fail instead of faulting.
+//! An interpreter may be loaded after the process's start (`dlopen` of libpython), and is looked for at
+//! a question. `dlsym`, `dlopen` and `dl_iterate_phdr` take the loader's locks, which the asking thread
+//! may hold. So this reads the loader's own list of objects (`_r_debug`, made for debuggers), and each
+//! object's symbols through its GNU hash table, by reads that fail instead of faulting.
 
 use std::ffi::CStr;
 
 use crate::system::memory::{Lap, read, read_bytes};
 
-/// No process has more objects, no list of symbols a longer chain.
+/// Bounds for lists that may be changing while they are read. No real list is longer.
 const MOST_OBJECTS: usize = 20_000;
 const LONGEST_CHAIN: usize = 10_000;
 const MOST_DYNAMIC_ENTRIES: usize = 200;
@@ -22,7 +22,7 @@ struct Debug {
 }
 
 unsafe extern "C" {
-    /// Defined by the dynamic loader itself.
+    /// The dynamic loader itself defines it.
     safe static _r_debug: Debug;
 }
 
@@ -52,8 +52,8 @@ pub struct Object {
 
 /// The first loaded object that defines `symbol`.
 ///
-/// Takes no lock and allocates nothing: any thread, interrupted or not. The list may be changing
-/// meanwhile; an object that is being loaded may be missed, and is found when asked again.
+/// Any thread, interrupted or not: it takes no lock and allocates nothing. If the list changes meanwhile,
+/// it may miss an object that is being loaded; the next question finds it.
 pub fn object_defining(symbol: &CStr) -> Option<Object> {
     let mut entry = read::<usize>(&raw const _r_debug.first_object as usize)?;
     let mut lap = Lap::default();
@@ -72,6 +72,7 @@ pub fn object_defining(symbol: &CStr) -> Option<Object> {
 }
 
 impl Object {
+    /// Reads the object of an entry of the list.
     fn new(entry: usize) -> Option<Self> {
         let base = read::<usize>(entry.checked_add(OBJECT_BASE)?)?;
         let mut dynamic = read::<usize>(entry.checked_add(OBJECT_DYNAMIC)?)?;
@@ -79,8 +80,8 @@ impl Object {
         for _ in 0..MOST_DYNAMIC_ENTRIES {
             let tag = read::<u64>(dynamic)?;
             let value = read::<usize>(dynamic.checked_add(8)?)?;
-            // The loader has made these addresses absolute, but for read-only dynamic sections
-            // such as the vDSO's.
+            // The loader has made these addresses absolute, except in read-only dynamic sections such as
+            // the vDSO's.
             let address = if value < base {
                 base.wrapping_add(value)
             } else {
@@ -105,8 +106,9 @@ impl Object {
 
     /// The address of a symbol that this object defines.
     pub fn address_of(&self, name: &CStr) -> Option<usize> {
-        // The table: number of buckets, first symbol in it, words in the Bloom filter, its
-        // shift; the filter; the buckets; a chain of hashes that ends with one that is odd.
+        // The GNU hash table: the number of buckets, the first symbol in it, the Bloom filter's number of
+        // words and its shift; the filter; the buckets; chains of hashes, each of which ends with an odd
+        // one.
         let buckets = read::<u32>(self.hash)? as usize;
         let first = read::<u32>(self.hash + 4)? as usize;
         let filter = read::<u32>(self.hash + 8)? as usize;
@@ -131,7 +133,7 @@ impl Object {
         None
     }
 
-    /// The address of symbol number `index`, if it has this name and is defined here.
+    /// The address of symbol number `index`, if it has this name and the object defines it.
     fn defined(&self, index: usize, name: &CStr) -> Option<usize> {
         let symbol = self.symbols.checked_add(index.checked_mul(SYMBOL_SIZE)?)?;
         let string = self.strings.checked_add(read::<u32>(symbol)? as usize)?;

@@ -1,54 +1,51 @@
-//! Reading memory that may not be there, or may be changing: an error instead of a fault.
+//! Reads memory that may not be mapped, or may be changing: such a read fails instead of faulting.
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Set once the kernel has refused `process_vm_readv` (a seccomp filter, an old kernel).
+/// Whether the kernel has refused `process_vm_readv` (a seccomp filter, an old kernel).
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Values that any bytes are a valid instance of.
+/// Types of which any bytes are a valid value.
 ///
 /// # Safety
-/// Only for types without padding or invalid bit patterns.
+/// The type has no padding and no invalid bit pattern.
 pub unsafe trait Plain: Copy {}
-// SAFETY: every bit pattern is a value of these types.
-unsafe impl Plain for u8 {}
-// SAFETY: as above.
-unsafe impl Plain for u16 {}
-// SAFETY: as above.
-unsafe impl Plain for u32 {}
-// SAFETY: as above.
-unsafe impl Plain for i32 {}
-// SAFETY: as above.
-unsafe impl Plain for u64 {}
-// SAFETY: as above.
-unsafe impl Plain for usize {}
+macro_rules! plain {
+    ($($integer:ty),*) => {
+        $(
+            // SAFETY: an integer has no padding, and every bit pattern is a value of it.
+            unsafe impl Plain for $integer {}
+        )*
+    };
+}
+plain!(u8, u16, u32, i32, u64, usize);
 
-/// Reads a value at an address of this process; `None` if it is not mapped readable.
+/// Reads a value at an address of this process; `None` if that memory cannot be read.
 ///
-/// Takes no lock and allocates nothing: may be called on any thread, interrupted or not.
+/// Any thread, interrupted or not: it takes no lock and allocates nothing.
 pub fn read<T: Plain>(address: usize) -> Option<T> {
     let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: the slice covers just `value`, and bytes may be written to it in any way.
+    // SAFETY: the slice covers `value` alone; any bytes written to it make a value, as T is `Plain`.
     let bytes =
         unsafe { std::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>()) };
     if !read_bytes(address, bytes) {
         return None;
     }
-    // SAFETY: all bytes were written, and T is Plain.
+    // SAFETY: the kernel has written all bytes, and any bytes are a value of T, as it is `Plain`.
     Some(unsafe { value.assume_init() })
 }
 
-/// Fills `words` from an address of this process; false if it is not all mapped readable.
+/// Fills `words` from an address of this process; false if not all of that memory can be read. Any thread.
 pub fn read_words(address: usize, words: &mut [usize]) -> bool {
-    // SAFETY: the slice covers just `words`, and bytes may be written to them in any way.
+    // SAFETY: the slice covers `words` alone; any bytes written to it make integers.
     let bytes = unsafe {
         std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), size_of_val(words))
     };
     read_bytes(address, bytes)
 }
 
-/// Fills `bytes` from an address of this process; false if it is not all mapped readable.
+/// Fills `bytes` from an address of this process; false if not all of that memory can be read. Any thread.
 pub fn read_bytes(address: usize, bytes: &mut [u8]) -> bool {
     if bytes.is_empty() {
         return true;
@@ -65,16 +62,16 @@ pub fn read_bytes(address: usize, bytes: &mut [u8]) -> bool {
             iov_base: address as *mut libc::c_void,
             iov_len: bytes.len(),
         };
-        // SAFETY: the kernel writes only to `bytes`, and reports an unmapped source as EFAULT
-        // instead of a signal. A thread may always read its own process: __ptrace_may_access
-        // (kernel/ptrace.c) lets the same thread group pass before any other check.
+        // A thread may always read its own process: `__ptrace_may_access` (kernel/ptrace.c) lets the same
+        // thread group pass before any other check.
+        // SAFETY: the kernel writes to `bytes` only, and reports an unmapped source as EFAULT, without a
+        // signal.
         let count = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
         if count >= 0 {
             return count as usize == bytes.len();
         }
-        // SAFETY: errno is this thread's own.
-        match unsafe { *libc::__errno_location() } {
-            libc::ENOSYS | libc::EPERM => REFUSED.store(true, Ordering::Relaxed),
+        match std::io::Error::last_os_error().raw_os_error() {
+            Some(libc::ENOSYS | libc::EPERM) => REFUSED.store(true, Ordering::Relaxed),
             _ => return false,
         }
     }
@@ -84,8 +81,7 @@ pub fn read_bytes(address: usize, bytes: &mut [u8]) -> bool {
 /// How many addresses [`read_each`] takes at most.
 pub const AT_ONCE: usize = 64;
 
-/// What [`read`] reads at each of these addresses, no more than [`AT_ONCE`], mostly in one call of the
-/// kernel.
+/// [`read`] at each of these addresses, at most [`AT_ONCE`] of them, mostly in one system call.
 pub fn read_each(addresses: &[usize]) -> [Option<i32>; AT_ONCE] {
     const SIZE: usize = size_of::<i32>();
     let mut values = [0_i32; AT_ONCE];
@@ -99,7 +95,9 @@ pub fn read_each(addresses: &[usize]) -> [Option<i32>; AT_ONCE] {
         place.iov_base = address as *mut libc::c_void;
         place.iov_len = SIZE;
     }
-    // SAFETY: as for `read_bytes`. It stops at the first that cannot be read.
+    // It stops at the first address that cannot be read.
+    // SAFETY: the kernel writes to `values` only, and reports an unmapped source as EFAULT, without a
+    // signal.
     let count = unsafe {
         let remotes = addresses.len() as libc::c_ulong;
         libc::process_vm_readv(libc::getpid(), &local, 1, remote.as_ptr(), remotes, 0)
@@ -111,10 +109,10 @@ pub fn read_each(addresses: &[usize]) -> [Option<i32>; AT_ONCE] {
     })
 }
 
-/// The second way: a descriptor is open for the time of one read.
+/// The second way, which has a descriptor open for the time of one read.
 fn read_through_proc(address: usize, bytes: &mut [u8]) -> bool {
-    // SAFETY: a constant path; the descriptor is ours alone and closed below, before anyone
-    // else could have learnt its number. O_CLOEXEC keeps it from a program that execs now.
+    // SAFETY: the path is a constant, and the kernel writes to `bytes` only. The descriptor is closed
+    // below, before another thread can learn its number; O_CLOEXEC closes it if the program execs now.
     unsafe {
         let file = libc::open(c"/proc/self/mem".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         if file < 0 {
@@ -131,10 +129,10 @@ fn read_through_proc(address: usize, bytes: &mut [u8]) -> bool {
     }
 }
 
-/// Notices that a linked list goes in a circle, as one may that is read while it changes.
+/// Notices that a linked list goes in a circle, as it may if it changes while it is read.
 ///
-/// Brent's method: one place is kept for twice as many steps each time, so a circle is noticed
-/// within three times the number of places that there are.
+/// Brent's method: it remembers one place, each time for twice as many steps, so it notices a circle
+/// within three times as many steps as the list has places.
 #[derive(Default)]
 pub struct Lap {
     mark: usize,
@@ -143,7 +141,7 @@ pub struct Lap {
 }
 
 impl Lap {
-    /// Takes down the next place in the list; true if it has been there before.
+    /// Takes the next place in the list; true if the list has come there before.
     pub fn is_closed_by(&mut self, place: usize) -> bool {
         if self.mark == place {
             return true;
@@ -180,7 +178,7 @@ mod tests {
 
     #[test]
     fn notices_circles_and_nothing_else() {
-        // So many places on the way to the circle, and so many in it.
+        // The number of places before the circle, and in it.
         for (before, around) in [(0, 1), (0, 2), (1, 1), (5, 3), (100, 7), (3, 1000)] {
             let mut lap = Lap::default();
             let at = |step: usize| match step.checked_sub(before) {

@@ -1,7 +1,8 @@
 //! The kernel and the C library, as the agent needs them.
 //!
 //! Enters: numbers and addresses. Leaves: memory, waits, files of `/proc`, loaded objects. Nothing here
-//! knows of Python. What says so may run on any thread: it allocates nothing and takes no lock.
+//! knows Python, or any room above. Where a function says "any thread", it takes no lock and allocates
+//! nothing, and has to stay so.
 
 pub mod bounded_bytes;
 pub mod descriptor_table;

@@ -1,38 +1,38 @@
-//! What the kernel says in a small file of `/proc`.
+//! Reads small files of `/proc`.
 
 use std::ffi::{CStr, c_int};
 
-/// Reads as much of a file as there is room for; `None` if it cannot be read.
+/// Reads the beginning of a file, as much as fits the buffer; `None` if it cannot be read.
 ///
-/// Takes no lock and allocates nothing. For the time of one read a descriptor is open.
-pub fn read<'a>(path: &CStr, room: &'a mut [u8]) -> Option<&'a [u8]> {
-    read_in(None, path, room)
+/// Any thread, interrupted or not. A descriptor is open for the time of one read.
+pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    read_in(None, path, buffer)
 }
 
-/// The same of a file within a folder, if there is one given.
-pub fn read_in<'a>(folder: Option<&Folder>, path: &CStr, room: &'a mut [u8]) -> Option<&'a [u8]> {
+/// The same for a path within a folder, if one is given.
+pub fn read_in<'a>(folder: Option<&Folder>, path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let folder = folder.map_or(libc::AT_FDCWD, |folder| folder.0);
-    // SAFETY: the kernel writes to `room` only. The descriptor is closed before anyone could have
-    // learnt its number; O_CLOEXEC keeps it from a program that execs now.
+    // SAFETY: the kernel writes to `buffer` only. The descriptor is closed before another thread can
+    // learn its number; O_CLOEXEC closes it if the program execs now.
     let count = unsafe {
         let file = libc::openat(folder, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         if file < 0 {
             return None;
         }
-        let count = libc::read(file, room.as_mut_ptr().cast(), room.len());
+        let count = libc::read(file, buffer.as_mut_ptr().cast(), buffer.len());
         libc::close(file);
         usize::try_from(count).ok()?
     };
-    Some(&room[..count])
+    Some(&buffer[..count])
 }
 
-/// A folder that many files are read in: the kernel then does not look for it each time.
+/// An open folder: the kernel need not look for it again for each file in it.
 pub struct Folder(c_int);
 
 impl Folder {
-    /// Opens it. On the reader, in whose own table of descriptors it may stay open.
+    /// Opens a folder. On the reader, in whose own table of descriptors it may stay open.
     pub fn open(path: &CStr) -> Option<Folder> {
-        // SAFETY: the descriptor is closed where this ends.
+        // SAFETY: the path ends in NUL. The new descriptor belongs to the `Folder`, which closes it.
         let folder = unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
         (folder >= 0).then_some(Folder(folder))
     }
@@ -40,7 +40,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // SAFETY: it is ours.
+        // SAFETY: `open` opened the descriptor, and it is closed only here.
         unsafe { libc::close(self.0) };
     }
 }

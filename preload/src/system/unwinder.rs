@@ -1,19 +1,19 @@
-//! The unwinder, `libgcc_s.so.1`: loaded when it is needed, and not with this library.
+//! The unwinder, `libgcc_s.so.1`: loaded at the boot, and not with this library.
 //!
-//! Every process that inherits LD_PRELOAD would load it too, which takes longer than all the rest
-//! of what it does for us (`make bench`), and which most of them never use: it takes a panic, or
-//! the end of a thread by `pthread_exit`. So its functions have stand-ins here, which the linker
-//! finds first. Each goes on to the real one; before there is one, it has the library loaded.
+//! If this library needed it, every process that inherits LD_PRELOAD would load it too. That takes longer
+//! than all the rest of the library's work there (`make bench`), and most processes never use it: only a
+//! panic or a `pthread_exit` does. So stand-ins for its functions are defined here, and the linker finds
+//! them first. Each jumps to the real function, and loads `libgcc_s.so.1` first if that has not been done.
 //!
-//! A second copy of the unwinder, linked into this library, would not do: glibc unwinds a thread that
-//! ends by way of the shared one, whose state our frames' cleanups would then look for in theirs.
+//! A second copy of the unwinder, linked into this library, would not work: glibc unwinds an ending thread
+//! by the shared copy, and the cleanups of our frames would look for its state in the other.
 
 use core::arch::global_asm;
 use libloading::os::unix::{Library, RTLD_NOW};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// What Rust's own library and our frames' cleanups call, in the order of [`FUNCTIONS`].
+/// The functions that Rust's standard library and the cleanups of our frames call.
 const NAMES: [&str; 12] = [
     "_Unwind_Backtrace",
     "_Unwind_DeleteException",
@@ -29,11 +29,12 @@ const NAMES: [&str; 12] = [
     "_Unwind_SetIP",
 ];
 
-/// The addresses of the real ones; 0: not loaded yet.
+/// The addresses of the real functions, in the order of [`NAMES`]; 0: not loaded yet.
 static FUNCTIONS: [AtomicUsize; NAMES.len()] = [const { AtomicUsize::new(0) }; NAMES.len()];
 
-// A stand-in leaves the stack and all registers as they are: the real function unwinds from where it
-// was called. The longer way saves those that hold arguments (System V ABI for x86-64, 3.2.3).
+// A stand-in leaves the stack and all registers as they are, as the real function unwinds from its
+// caller's frame. Before it loads the library, it saves the registers that hold arguments (System V ABI
+// for x86-64, 3.2.3).
 global_asm!(
     ".macro sleeper_agent_stands_in name, number",
     ".hidden \\name",
@@ -82,10 +83,10 @@ global_asm!(
     load = sym load_or_abort,
 );
 
-/// Makes sure that the unwinder is there; the error is an errno. It may call the loader and
-/// allocate: at the boot, so that nothing of ours has to do it on a thread that was interrupted.
+/// Loads the unwinder, unless it is there; the error is an errno. It may call the loader and allocate, so
+/// the boot calls it: later it could be needed on a thread that was interrupted.
 pub fn load() -> Result<(), c_int> {
-    // Not tried again in every child.
+    // A forked child does not try again.
     static IS_MISSING: AtomicBool = AtomicBool::new(false);
     if IS_MISSING.load(Ordering::Relaxed) {
         return Err(libc::ELIBACC);
@@ -99,8 +100,8 @@ fn look_up() -> Result<(), c_int> {
     if FUNCTIONS.iter().all(|one| one.load(Ordering::Acquire) != 0) {
         return Ok(());
     }
-    // SAFETY: a library of the system's, whose initialisers have no conditions. Of its functions
-    // only the addresses are taken. It stays: its handle is given away.
+    // SAFETY: the compiler's own runtime library, whose initialisers any process may run. Only the
+    // addresses of its functions are taken, and they stay: `into_raw` never closes the library.
     unsafe {
         let library = Library::open(Some("libgcc_s.so.1"), RTLD_NOW).map_err(|_| libc::ELIBACC)?;
         for (name, function) in NAMES.iter().zip(&FUNCTIONS) {
@@ -113,7 +114,7 @@ fn look_up() -> Result<(), c_int> {
     Ok(())
 }
 
-/// In a panic where nothing has booted: without an unwinder no program could go on from there.
+/// For a panic before the boot. Without an unwinder the panic cannot be caught, so this aborts.
 extern "C" fn load_or_abort() {
     if load().is_err() {
         std::process::abort();
