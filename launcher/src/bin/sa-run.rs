@@ -11,39 +11,11 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 
 use launcher::find::library::{self, LIBRARY_VARIABLE};
+use launcher::options::run::Arguments;
 use launcher::run::command::{self, OWN_TROUBLE};
 use launcher::system::path_search::{self, Refusal};
 use launcher::trouble::Trouble;
 use protocol::names::ONLY_PID_VARIABLE;
-
-/// Run a command with the sleeper agent in it.
-///
-/// Becomes the command (same PID, signals, files and exit status), with libsleeper.so added to
-/// LD_PRELOAD. CPython 2.6 and 2.7 programs among it and its children can then be asked what
-/// they are doing, with `sleeper_agent_activate PID`; nothing happens in any other program.
-#[derive(Parser)]
-#[command(
-    name = "sa-run",
-    version,
-    after_help = "\
-Examples:
-  sa-run python2.7 app.py
-  sa-run ./manage.py runserver           scripts, wrappers and children get the agent too
-  sa-run --no-children python2.7 app.py  this program alone, not what it starts
-  SLEEPER_AGENT_LIB=/opt/libsleeper.so sa-run gunicorn app:app
-
-Exit status: the command's own; 127 if it is not found, 126 if it cannot be executed,
-125 if sa-run itself fails."
-)]
-struct Arguments {
-    /// Keep the agent to the command itself, out of the programs it starts
-    #[arg(long)]
-    no_children: bool,
-
-    /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
-}
 
 /// Where the program starts, in place of Rust's own start-up.
 #[unsafe(no_mangle)]

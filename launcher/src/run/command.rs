@@ -8,13 +8,11 @@ use std::path::Path;
 
 use crate::run::shebang;
 use crate::system::elf::{self, Machine};
-use crate::system::path_search::{Refusal, executable, find, not_runnable};
+use crate::system::path_search::{NOT_FOUND, Refusal, executable, find, not_runnable};
 use crate::trouble::Trouble;
 
 /// Our own trouble, and not the command's.
 pub const OWN_TROUBLE: u8 = 125;
-pub(crate) const NOT_EXECUTABLE: u8 = 126;
-pub(crate) const NOT_FOUND: u8 = 127;
 
 /// The kernel gives up on interpreters of interpreters beyond this.
 const DEEPEST: usize = 5;
@@ -172,6 +170,7 @@ fn own(what: String, next: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::path_search::NOT_EXECUTABLE;
     #[test]
     fn finds_commands_as_the_shell_does() {
         let path = OsStr::new("/no/such/folder:/bin");

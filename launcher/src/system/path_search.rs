@@ -5,8 +5,13 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::run::command::{NOT_EXECUTABLE, NOT_FOUND};
 use crate::trouble::Trouble;
+
+/// The exit status for a file that cannot be executed (as `env` has it).
+pub const NOT_EXECUTABLE: u8 = 126;
+
+/// The exit status for a command that is not found.
+pub const NOT_FOUND: u8 = 127;
 
 /// Why a command is not run, and the exit status that says so (as `env` has them).
 #[derive(Clone, Debug, PartialEq, Eq)]

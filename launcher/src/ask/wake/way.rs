@@ -17,7 +17,7 @@ use protocol::question::Question;
 /// Asks without a debugger.
 pub struct ThroughWake {
     /// What is asked for.
-    pub wanted: Question,
+    pub question: Question,
     /// How long the agent may take to hear us; the answer itself has the agent's deadline.
     pub timeout: Duration,
     /// Whether to report every step on standard error.
@@ -81,7 +81,7 @@ impl ThroughWake {
         };
         let heard = Instant::now();
         let until = heard + process.longest_answer();
-        let text = converse(&mut line, self.wanted, target, waker, until)?;
+        let text = converse(&mut line, self.question, target, waker, until)?;
         if self.verbose {
             let _ = writeln!(
                 io::stderr(),
