@@ -2,12 +2,14 @@
 
 #![no_main]
 
-use launcher::answer::{Answer, Fetched, fetch_numbered};
-use launcher::bell::{self, Seen};
-use launcher::interface::{ANSWER_MAGIC, AnswerHeader, THREAD_HEADING};
-use launcher::message::FACTS_OF_ANY;
-use launcher::process::Process;
+use launcher::ask::gdb::fetch::{Fetched, fetch_numbered};
+use launcher::find::bell::{self, Seen};
+use launcher::state::answer::Answer;
+use launcher::system::process::Process;
 use libfuzzer_sys::fuzz_target;
+use protocol::answer::AnswerHeader;
+use protocol::message::FACTS_OF_ANY;
+use protocol::names::{ANSWER_MAGIC, THREAD_HEADING};
 use std::mem::offset_of;
 
 const HEADER: usize = size_of::<AnswerHeader>();

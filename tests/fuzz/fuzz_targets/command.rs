@@ -5,7 +5,9 @@
 #[path = "../memory_file.rs"]
 mod memory_file;
 
-use launcher::{command, library, script};
+use launcher::find::library;
+use launcher::run::{command, shebang};
+use launcher::system::path_search;
 use libfuzzer_sys::fuzz_target;
 use memory_file::MemoryFile;
 use std::ffi::OsStr;
@@ -13,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 fuzz_target!(|data: &[u8]| {
-    if let Some(line) = script::first_line(data) {
+    if let Some(line) = shebang::first_line(data) {
         assert!(data.starts_with(b"#!"));
         assert!(!line.program.is_empty());
         assert!(!line.program.contains([' ', '\t', '\n', '\0']));
@@ -32,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     // As a whole file, with /bin for what `env` looks for.
     let file = MemoryFile::new(data);
     let _ = command::check(&file.path(), Some(OsStr::new("/bin")));
-    let _ = command::find(OsStr::from_bytes(data), Some(OsStr::from_bytes(data)));
+    let _ = path_search::find(OsStr::from_bytes(data), Some(OsStr::from_bytes(data)));
     let _ = library::find(Some(file.path().as_os_str()), Path::new("/bin/sa-run"));
     preload(data);
 });

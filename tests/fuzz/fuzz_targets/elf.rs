@@ -8,7 +8,7 @@
 #[path = "../memory_file.rs"]
 mod memory_file;
 
-use launcher::elf::{read, section_offset, symbol_offset};
+use launcher::system::elf::{read, section_offset, symbol_offset};
 use libfuzzer_sys::fuzz_target;
 use memory_file::MemoryFile;
 use std::fs::File;

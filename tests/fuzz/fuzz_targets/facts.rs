@@ -3,11 +3,11 @@
 
 #![no_main]
 
-use launcher::answer::Answer;
-use launcher::message::FACTS;
-use launcher::process::Process;
 use launcher::report::Report;
+use launcher::state::answer::Answer;
+use launcher::system::process::Process;
 use libfuzzer_sys::fuzz_target;
+use protocol::message::FACTS;
 use std::collections::HashMap;
 
 fuzz_target!(|data: &[u8]| {

@@ -3,14 +3,16 @@
 
 #![no_main]
 
-#[path = "../../../preload/src/late.rs"]
-mod late;
-#[path = "../../../preload/src/memory.rs"]
-#[allow(dead_code, reason = "late.rs needs a part of it")]
-mod memory;
+#[path = "../../../preload/src/system"]
+mod system {
+    pub mod loaded_objects;
+    #[allow(dead_code, reason = "loaded_objects.rs needs a part of it")]
+    pub mod memory;
+}
 
 use libfuzzer_sys::fuzz_target;
 use std::ffi::CString;
+use system::loaded_objects;
 
 /// `struct r_debug` (link.h), as far as the first object.
 #[repr(C)]
@@ -19,7 +21,7 @@ struct Debug {
     first_object: usize,
 }
 
-#[allow(clashing_extern_declarations, reason = "late.rs has its own")]
+#[allow(clashing_extern_declarations, reason = "loaded_objects.rs has its own")]
 unsafe extern "C" {
     static mut _r_debug: Debug;
 }
@@ -32,12 +34,12 @@ fuzz_target!(|data: &[u8]| {
 /// Looks a symbol up where the list of objects begins at `first`.
 fn look_up(first: usize, name: &str) -> Option<usize> {
     let name = CString::new(name).unwrap();
-    // SAFETY: the list is debuggers' and `late`'s; the loader keeps to another of its own. One
+    // SAFETY: the list is debuggers' and `loaded_objects`'s; the loader keeps to another of its own. One
     // thread, and put back before anyone else could look.
     unsafe {
         let list = &raw mut _r_debug.first_object;
         let before = list.replace(first);
-        let found = late::object_defining(&name).map(|object| object.address_of(&name));
+        let found = loaded_objects::object_defining(&name).map(|object| object.address_of(&name));
         list.write(before);
         found.map(|address| address.expect("it was found by its symbol"))
     }

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use launcher::maps::mapped_files;
+use launcher::system::maps::mapped_files;
 use libfuzzer_sys::fuzz_target;
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;

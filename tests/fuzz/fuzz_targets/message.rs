@@ -3,11 +3,11 @@
 
 #![no_main]
 
-use launcher::message::{HEADER, Header, Kind, Question, VERSION};
-use launcher::through_wake::{Unheard, hear};
+use launcher::ask::wake::way::{Unheard, hear};
 use launcher::trouble::Trouble;
-use launcher::wanted::{LONGEST_QUESTION, Wanted};
 use libfuzzer_sys::fuzz_target;
+use protocol::message::{HEADER, Header, Incoming, Kind, VERSION};
+use protocol::question::{LONGEST_QUESTION, Question};
 use std::io::{self, Read};
 
 /// Delivers its bytes in pieces, between which nothing comes for a while.
@@ -70,18 +70,18 @@ fn anything(bytes: &[u8], pieces: &[u8]) {
         assert_eq!(text.len() as u64, header.length);
         assert_eq!(text, bytes[HEADER..][..text.len()]);
     }
-    match Question::parse(start) {
-        Some(Question::Words(length)) => {
+    match Incoming::parse(start) {
+        Some(Incoming::Words(length)) => {
             assert!(length <= LONGEST_QUESTION);
             assert_eq!(header, Some(Header::new(Kind::Question, length as u64)));
             // What is not known is not taken for something else.
             let words = bytes[HEADER..].get(..length);
-            if let Some((words, wanted)) = words.and_then(|words| Some((words, Wanted::parse(words)?)))
+            if let Some((words, question)) = words.and_then(|words| Some((words, Question::parse(words)?)))
             {
-                assert_eq!(wanted.words().as_bytes(), words);
+                assert_eq!(question.words().as_bytes(), words);
             }
         }
-        Some(Question::Unknown(length)) => {
+        Some(Incoming::Unknown(length)) => {
             assert!(length <= LONGEST_QUESTION);
             assert_eq!(header.expect("it was one").length, length as u64);
         }

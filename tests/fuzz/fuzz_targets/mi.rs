@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use launcher::mi::{self, Record};
+use launcher::ask::gdb::mi::{self, Record};
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|data: &[u8]| -> Corpus {

@@ -2,10 +2,10 @@
 
 #![no_main]
 
-use launcher::interface::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
-use launcher::process::{parse_deadline, parse_start, parse_status};
-use launcher::python_version::version_in;
+use launcher::find::python_version::version_in;
+use launcher::system::process::{parse_deadline, parse_start, parse_status};
 use libfuzzer_sys::fuzz_target;
+use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
