@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::ask::turn::Turn;
 use crate::find::agent::Agent;
 use crate::find::target::{self, Alive, Target, absent, exited, name_of};
@@ -36,8 +38,7 @@ pub fn examine(process: Process) -> Result<Target, Trouble> {
 pub fn set_going(target: &Target) -> bool {
     let stopped = target.alive.status().is_some_and(|one| one.is_stopped());
     if stopped {
-        // SAFETY: sends a signal, touches no memory; it is the process we were asked about.
-        unsafe { libc::kill(target.alive.process.pid, libc::SIGCONT) };
+        target.alive.process.signal(Signal::CONT);
     }
     stopped
 }
@@ -145,8 +146,7 @@ mod tests {
     fn sends_a_thread_to_its_process() {
         let us = std::process::id() as i32;
         let told = std::thread::spawn(|| {
-            // SAFETY: takes nothing, cannot fail.
-            let thread = unsafe { libc::gettid() };
+            let thread = rustix::thread::gettid().as_raw_pid();
             examine(Process { pid: thread }).expect_err("a thread")
         });
         let told = told.join().expect("it does not panic").to_string();

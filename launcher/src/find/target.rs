@@ -155,9 +155,9 @@ pub(crate) fn absent(process: Process, error: &io::Error) -> Trouble {
             "run `mount -t proc proc /proc` as root",
         );
     }
-    // SAFETY: signal 0 is sent to nobody; it only asks whether it could be.
-    let there = unsafe { libc::kill(process.pid, 0) } == 0;
-    let hidden = !there && io::Error::last_os_error().raw_os_error() == Some(libc::EPERM);
+    let signal = process.may_signal();
+    let there = signal.is_ok();
+    let hidden = signal.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM));
     if !there && !hidden {
         return Trouble::new("no such process", "look the number up with `ps`");
     }

@@ -6,6 +6,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::time::{DynamicClockId, clock_gettime_dynamic};
+
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 
 /// For the answer that comes after the agent's own deadline.
@@ -48,6 +52,22 @@ impl Status {
 }
 
 impl Process {
+    /// Sends it a signal, if it is there and that is allowed.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = Pid::from_raw(self.pid) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Whether we could send it a signal.
+    ///
+    /// # Errors
+    /// ESRCH if it is not there, EPERM if it is another user's.
+    pub fn may_signal(&self) -> io::Result<()> {
+        let pid = Pid::from_raw(self.pid).ok_or(Errno::SRCH)?;
+        Ok(test_kill_process(pid)?)
+    }
+
     /// A file or folder of this process's `/proc` entry.
     pub fn path(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{name}", self.pid))
@@ -202,19 +222,15 @@ pub fn parse_deadline(environment: &[u8]) -> f64 {
 
 /// How long the machine has been up, by the clock that `/proc/PID/stat` counts by (proc(5)).
 pub fn uptime() -> Duration {
-    // SAFETY: the kernel fills in `time`; this clock is always there.
-    let time = unsafe {
-        let mut time: libc::timespec = std::mem::zeroed();
-        libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time);
-        time
-    };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    let time = clock_gettime_dynamic(DynamicClockId::Boottime);
+    time.ok()
+        .and_then(|time| time.try_into().ok())
+        .unwrap_or_default()
 }
 
 /// How long so many clock ticks are, in which `/proc` counts.
 pub fn ticks(count: u64) -> Duration {
-    // SAFETY: takes no memory, changes nothing.
-    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1);
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
     Duration::from_secs_f64(count as f64 / per_second as f64)
 }
 

@@ -32,7 +32,7 @@ use protocol::question::Question;
 /// Asks through a gdb of its own for each process.
 pub struct ThroughGdb {
     /// What is asked for.
-    pub wanted: Question,
+    pub question: Question,
     /// The debugger.
     pub gdb: PathBuf,
     /// How long all may take that comes before the agent is reached.
@@ -104,7 +104,7 @@ impl ThroughGdb {
             let longest = target.alive.process.longest_answer();
             if let Waited::Answer(text, question) =
                 fetch::wait(&target, rung.bell, rung.ticket, longest)?
-                && fetch::is_for(question, self.wanted)
+                && fetch::is_for(question, self.question)
             {
                 self.say(
                     &target,
@@ -264,7 +264,7 @@ impl ThroughGdb {
         seen: Seen,
         ticket: u32,
     ) -> Result<(), Trouble> {
-        let words = self.wanted.words();
+        let words = self.question.words();
         let words = words.as_bytes();
         let asked = bell + bell::ASKED;
         if !words.is_empty() {

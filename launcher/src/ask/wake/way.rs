@@ -7,17 +7,16 @@ use std::time::{Duration, Instant};
 
 use crate::ask::wake::listener::Listener;
 use crate::find::target::{self, Alive};
-use crate::system::interrupt;
-use crate::system::process::Process;
+use crate::system::{interrupt, signal};
 use crate::trouble::{self, Trouble};
-use protocol::message::{HEADER, Header, Kind, WakeSignal, answer_length};
-use protocol::names::{SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
+use protocol::message::{HEADER, Header, Kind, answer_length};
+use protocol::names::{SIGNAL_VARIABLE, WAKE_VARIABLE, WAKER_THREAD};
 use protocol::question::Question;
 
 /// Asks without a debugger.
 pub struct ThroughWake {
     /// What is asked for.
-    pub wanted: Question,
+    pub question: Question,
     /// How long the agent may take to hear us; the answer itself has the agent's deadline.
     pub timeout: Duration,
     /// Whether to report every step on standard error.
@@ -57,8 +56,8 @@ impl ThroughWake {
                 "there is no way to listen for its answer ({error})"
             ))
         })?;
-        let signal = signal_of(target, waker, until)?;
-        send(process, waker, signal, listener.token).map_err(|error| {
+        let number = signal_of(target, waker, until)?;
+        signal::wake(process, waker, number, listener.token).map_err(|error| {
             match error.raw_os_error() {
                 Some(libc::ESRCH) => target::exited(),
                 _ => Trouble::new(
@@ -81,7 +80,7 @@ impl ThroughWake {
         };
         let heard = Instant::now();
         let until = heard + process.longest_answer();
-        let text = converse(&mut line, self.wanted, target, waker, until)?;
+        let text = converse(&mut line, self.question, target, waker, until)?;
         if self.verbose {
             let _ = writeln!(
                 io::stderr(),
@@ -147,31 +146,6 @@ pub fn awaited_signal(status: &str) -> Option<i32> {
     // Signal 32 stands at bit 31. glibc keeps 32 and 33 to itself.
     let open = !blocked >> 33 << 33;
     (open.count_ones() == 1).then(|| open.trailing_zeros() as i32 + 1)
-}
-
-/// Sends the signal to this one thread, with the number that tells where we listen.
-fn send(process: Process, thread: i32, signal: i32, token: u64) -> io::Result<()> {
-    // SAFETY: neither has conditions.
-    let (us, user) = unsafe { (libc::getpid(), libc::getuid()) };
-    let call = WakeSignal {
-        signal,
-        errno: 0,
-        code: WAKE_CODE,
-        padding: 0,
-        process: us,
-        user,
-        value: token,
-        rest: [0; 12],
-    };
-    // SAFETY: the kernel reads `call`, which has the size of a siginfo_t.
-    let sent = unsafe {
-        let number = libc::SYS_rt_tgsigqueueinfo;
-        libc::syscall(number, process.pid, thread, signal, &raw const call)
-    };
-    match sent {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// What it means that the agent has broken off: its process is ending or becoming another, which
