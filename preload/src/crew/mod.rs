@@ -57,8 +57,8 @@ pub unsafe extern "C" fn after_fork() {
     };
     thread_states::note_fork(python);
     if thread_states::this_thread_holds_gil(python) {
-        // SAFETY: this only thread of the child holds the GIL, as just found: it was inside a C function of
-        // Python's when that forked. No other `Gil` is in use, as the agent's threads never fork.
+        // SAFETY: the child's only thread holds the GIL: it is inside a C function of Python's, which
+        // forked. If it was the worker, its own `Gil` is not in use while the program's code runs on it.
         let mut gil = unsafe { Gil::assume(python) };
         undisturbed::restart_collector(&mut gil);
     }
