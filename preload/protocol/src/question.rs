@@ -155,14 +155,14 @@ impl Question {
     }
 
     fn write(&self, out: &mut Words) -> fmt::Result {
-        for (word, wanted) in [
+        for (word, is_asked) in [
             ("facts", self.facts),
             ("greenlets", self.greenlets),
             ("locals", self.locals),
             ("globals", self.globals),
             ("repr", self.repr),
         ] {
-            if wanted {
+            if is_asked {
                 writeln!(out, "{word}")?;
             }
         }
@@ -244,11 +244,11 @@ mod tests {
             hidden: Text::of("").expect("there is room"),
             ..facts
         };
-        for wanted in [facts, much, Question::default()] {
-            assert_eq!(Question::parse(wanted.words().as_bytes()), Some(wanted));
+        for question in [facts, much, Question::default()] {
+            assert_eq!(Question::parse(question.words().as_bytes()), Some(question));
         }
         assert_eq!(Question::default().words().as_bytes(), b"");
-        let numbers = [facts, much, Question::default()].map(|wanted| wanted.number());
+        let numbers = [facts, much, Question::default()].map(|question| question.number());
         assert!(numbers[0] != numbers[1] && numbers[0] != numbers[2] && numbers[1] != numbers[2]);
         let said = much.words();
         assert_eq!(said.as_bytes(), b"facts\nlocals\nrepr\nitems 7\nhidden \n");
@@ -269,7 +269,7 @@ mod tests {
         let longest = [b'x'; HIDDEN_ROOM];
         let hidden =
             Text::of(core::str::from_utf8(&longest).expect("text")).expect("there is room");
-        let wanted = Question {
+        let question = Question {
             facts: true,
             greenlets: true,
             locals: true,
@@ -280,7 +280,7 @@ mod tests {
             depth: MOST,
             hidden,
         };
-        assert_eq!(Question::parse(wanted.words().as_bytes()), Some(wanted));
+        assert_eq!(Question::parse(question.words().as_bytes()), Some(question));
         assert_eq!(Text::<2>::of("abc"), None);
     }
 }
