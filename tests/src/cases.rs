@@ -6,6 +6,7 @@
 use crate::compile::have_compiler;
 use crate::interpreters::{Found, Interpreter};
 use crate::packages;
+use crate::procfs;
 use crate::trials;
 use libtest_mimic::Trial;
 
@@ -52,6 +53,8 @@ pub enum Need {
     NoDebug,
     /// greenlet, gevent, eventlet, Tornado and Twisted (tests/interpreters/packages.sh).
     Packages,
+    /// A kernel thread, which no container shows.
+    KernelThread,
     /// A case for one interpreter that stands for all.
     OnlyOne,
 }
@@ -121,6 +124,9 @@ fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
             Some("no shared libpython")
         }
         Need::Packages => python.and_then(packages::lacking),
+        Need::KernelThread if procfs::read(2, "comm").trim() != "kthreadd" => {
+            Some("no kernel thread is to be seen")
+        }
         Need::NoDebug if python.is_some_and(|one| one.debug) => {
             Some("a debug build does not bear pthread_exit there")
         }

@@ -1,14 +1,13 @@
 //! Can this process be asked? Everything that can be known before touching it.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::ask::turn::Turn;
-use crate::find::agent::Agent;
-use crate::find::target::{self, Alive, Target, absent, exited, name_of};
+use crate::find::no_agent;
+use crate::find::target::{self, Alive, Target, exited};
 use crate::system::permission;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
@@ -17,19 +16,7 @@ use crate::trouble::Trouble;
 /// runs.
 pub fn examine(process: Process) -> Result<Target, Trouble> {
     let alive = Alive::examine(process)?;
-    let agent = match Agent::find(process) {
-        Ok(Some(agent)) => agent,
-        Ok(None) => {
-            return Err(Trouble::new(
-                format!("there is no sleeper agent in it ({})", name_of(process)),
-                "start it with `sa-run COMMAND`, or let it `import sleeper_agent`",
-            ));
-        }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(unreadable(process));
-        }
-        Err(error) => return Err(absent(process, &error)),
-    };
+    let agent = no_agent::agent_of(process)?;
     alive.still_runs()?;
     Ok(Target { alive, agent })
 }
@@ -91,18 +78,6 @@ pub fn find_gdb(wanted: Option<&Path>) -> Result<PathBuf, Trouble> {
             )
             .of_the_debugger(),
         })
-}
-
-/// We may not see the library in it: because of the process, or because of the file.
-fn unreadable(process: Process) -> Trouble {
-    if !process.path("root/proc").exists() {
-        return permission::explain(process);
-    }
-    Trouble::new(
-        "its libsleeper.so has been replaced or removed, or is closed to us, and only root sees the one in use",
-        format!("run `sudo sleeper_agent_activate {}`", process.pid),
-    )
-    .of_the_debugger()
 }
 
 fn traced(tracer: i32) -> Trouble {

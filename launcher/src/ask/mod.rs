@@ -72,7 +72,6 @@ fn by_gdb(process: Process, options: &AskOptions) -> Result<Vec<u8>, Trouble> {
 
 fn by_wake(process: Process, options: &AskOptions) -> Result<Vec<u8>, Trouble> {
     let target = Alive::examine(process)?;
-    target.still_runs()?;
     let way = ThroughWake {
         question: options.question,
         timeout: options.timeout,

@@ -114,7 +114,7 @@ fn off(python: &Interpreter) {
         let mut command = target(python, "threads.py");
         command.args(["2", "2"]).env(variable, value);
         let program = woken(&mut command);
-        wake(program.pid()).expect_refusal(1, &["no thread of its waits to be woken"]);
+        wake(program.pid()).expect_refusal(1, &["no thread that waits for a wake-up signal"]);
         assert_eq!(threads_told(&state(program.pid())), 3);
         program.ends_well();
     }
@@ -124,7 +124,7 @@ plain_case!(not_python);
 fn not_python() {
     let mut command = preloaded("sleep");
     let program = Program::start(command.arg("100"));
-    wake(program.pid()).expect_refusal(1, &["no thread of its waits to be woken"]);
+    wake(program.pid()).expect_refusal(1, &["not a Python process"]);
 }
 
 /// The signal that the waker waits for, of `/proc/PID/task/TID/status`.
@@ -189,7 +189,7 @@ fn signal_waited_for(python: &Interpreter) {
     if procfs::thread_names(program.pid()).contains(&WAKER_THREAD.to_owned()) {
         answer_by_wake(program.pid());
     } else {
-        wake(program.pid()).expect_refusal(1, &["no thread of its waits to be woken"]);
+        wake(program.pid()).expect_refusal(1, &["no thread that waits for a wake-up signal"]);
     }
     state(program.pid());
     let ended = program.ends_well();

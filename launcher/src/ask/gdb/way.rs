@@ -233,13 +233,7 @@ impl ThroughGdb {
         let bell = target.agent.bell.ok_or_else(trouble::of_another_version)?;
         let seen = bell::look(target.alive.process, bell)
             .map_err(|error| fetch::unreadable(&error))?
-            .ok_or_else(|| {
-                Trouble::new(
-                    "its program has only just started, and its libsleeper.so is not in place yet \
-                     (or is of another version than this command)",
-                    "ask again",
-                )
-            })?;
+            .ok_or_else(target::just_started)?;
         let ticket = seen.rung.wrapping_add(1);
         if target.agent.parked_thread.is_some() {
             if !seen.listens {

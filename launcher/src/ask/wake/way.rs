@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::ask::wake::listener::Listener;
+use crate::find::no_agent;
 use crate::find::target::{self, Alive};
 use crate::system::{interrupt, signal};
 use crate::trouble::{self, Trouble};
@@ -41,16 +42,8 @@ impl ThroughWake {
         let waker = process
             .thread_named(WAKER_THREAD)
             .map_err(|_| target::exited())?
-            .ok_or_else(|| {
-                Trouble::new(
-                    "no thread of its waits to be woken",
-                    format!(
-                        "see whether its agent is there, not started with {WAKE_VARIABLE}=off, and \
-                         its signal not used by the program itself ({SIGNAL_VARIABLE} sets another); \
-                         or ask --via gdb"
-                    ),
-                )
-            })?;
+            .ok_or_else(|| no_agent::why_not_started(process).unwrap_or_else(no_waker))?;
+        target.still_runs()?;
         let listener = Listener::open(process).map_err(|error| {
             Trouble::plain(format!(
                 "there is no way to listen for its answer ({error})"
@@ -92,6 +85,17 @@ impl ThroughWake {
         }
         Ok(text)
     }
+}
+
+/// The trouble of an agent that has started, and has no thread for signals.
+fn no_waker() -> Trouble {
+    Trouble::new(
+        "its agent has no thread that waits for a wake-up signal",
+        format!(
+            "ask --via gdb; next time start it without {WAKE_VARIABLE}=off, and with a signal in \
+             {SIGNAL_VARIABLE} that the program itself does not use"
+        ),
+    )
 }
 
 /// The signal that the waker waits for, as the kernel tells: of those that a thread blocks, the one

@@ -1,0 +1,114 @@
+//! Processes that no way in can ask: both ways give the same reason, and it is true.
+
+use std::ffi::OsStr;
+use tests::ask::{activate, bare_target, preloaded, sa_run};
+use tests::ended::Ended;
+use tests::interpreters::Interpreter;
+use tests::process::{Program, command};
+use tests::procfs;
+use tests::product::product;
+use tests::users::{NOBODY, activate_as, as_user};
+use tests::{case, plain_case};
+
+/// The usual way, and each of the two alone.
+const CHOICES: [&[&str]; 3] = [&[], &["--via", "gdb"], &["--via", "wake"]];
+
+const START_IT: &str = "start it with `sa-run COMMAND`, or let it `import sleeper_agent`";
+
+/// Asks by every way: each refuses for this reason, in one line, and prints nothing else.
+#[track_caller]
+fn refused(pid: i32, reason: &str, ask: impl Fn(Vec<&str>) -> Ended) {
+    let pid = pid.to_string();
+    for choice in CHOICES {
+        let ended = ask([choice, &[&pid]].concat());
+        ended.expect_code(1);
+        assert_eq!(ended.out(), "");
+        let line = format!("sleeper_agent_activate: PID {pid}: {reason}\n");
+        assert_eq!(ended.err(), line, "{choice:?}");
+    }
+}
+
+fn as_we_are(arguments: Vec<&str>) -> Ended {
+    activate(arguments)
+}
+
+/// What the kernel calls the program in a process.
+fn name_of(pid: i32) -> String {
+    procfs::read(pid, "comm").trim().to_owned()
+}
+
+/// A program that sleeps, once it has become that program.
+fn sleeping(mut sleep: std::process::Command) -> Program {
+    let program = Program::start(sleep.arg("100"));
+    procfs::wait_command(program.pid(), "sleep");
+    procfs::settle(program.pid());
+    program
+}
+
+plain_case!(no_agent);
+fn no_agent() {
+    let program = sleeping(command("sleep"));
+    let reason = format!("there is no sleeper agent in it (sleep); {START_IT}");
+    refused(program.pid(), &reason, as_we_are);
+}
+
+plain_case!(first_process, Root);
+/// Which the kernel does not let even root attach to, in some containers.
+fn first_process() {
+    let reason = format!(
+        "there is no sleeper agent in it ({}); {START_IT}",
+        name_of(1)
+    );
+    refused(1, &reason, as_we_are);
+}
+
+plain_case!(not_python);
+fn not_python() {
+    let program = sleeping(preloaded("sleep"));
+    refused(program.pid(), "not a Python process", as_we_are);
+}
+
+plain_case!(kernel_thread, KernelThread);
+fn kernel_thread() {
+    let reason = "it is a kernel thread (kthreadd), and runs no program; give the PID of a Python \
+                  program, as `sa-list` shows it";
+    refused(2, reason, as_we_are);
+}
+
+case!(closed_memory, ForAnyone);
+/// The kernel does not let us look into its memory, but its threads show that there is no agent.
+fn closed_memory(python: &Interpreter) {
+    let mut command = bare_target(python, "own_signal.py");
+    command.args(["guarded", "58"]);
+    let program = Program::start(as_user(&mut command, NOBODY)).ready();
+    let name = name_of(program.pid());
+    let reason =
+        format!("there is no sleeper agent in it ({name}), as far as its threads show; {START_IT}");
+    refused(program.pid(), &reason, |arguments| {
+        activate_as(NOBODY, arguments)
+    });
+}
+
+case!(not_started);
+/// The library is in the program and keeps still: gdb can ask it why, a signal cannot.
+fn not_started(python: &Interpreter) {
+    let mut command = sa_run();
+    let code = "\"$0\" \"$1\" sleeping & echo \"child $!\"; wait";
+    command.args(["--no-children", "sh", "-c", code]);
+    python.equip(&mut command);
+    let script = product().target("single.py");
+    let words: [&OsStr; 2] = [python.path.as_ref(), script.as_ref()];
+    let parent = Program::start(command.args(words));
+    let child = parent.wait_number("child");
+    let parent = parent.ready();
+    let pid = child.to_string();
+    let by_gdb = activate(["--via", "gdb", &pid]);
+    let by_wake = activate(["--via", "wake", &pid]);
+    // SAFETY: a plain system call; the child is our own parent's, which waits for it.
+    unsafe { libc::kill(child, libc::SIGTERM) };
+    drop(parent);
+    by_gdb.expect_refusal(1, &["the agent stays dormant"]);
+    let reason =
+        format!("PID {pid}: its agent has not started, and only a started agent can be woken;");
+    by_wake.expect_refusal(1, &[&reason, "--via gdb"]);
+}
