@@ -1,13 +1,29 @@
-//! The commands around `libsleeper.so`: what they share.
+//! The commands around `libsleeper.so`, and the map of their code.
 //!
-//! `sa-run` goes through [`command`] (what will the loader do with this command?) and
-//! [`library`] (where is our library, and can the loader take it?).
+//! **Entry points.** `bin/sleeper_agent_activate.rs` asks processes what they are doing:
+//! start reading at [`watch::run`]. `bin/sa-run.rs` becomes a command with the library in it, and
+//! `bin/sa-list.rs` lists the processes that carry an agent.
 //!
-//! `sa-list` shows the [`carriers`] of an agent.
+//! **The life of a question.** [`options`] reads the command line. [`find::chosen`] turns it into
+//! processes. [`watch`] asks each of them by [`ask::ask`], several side by side: [`find::target`] and
+//! [`find::agent`] look from outside whether the process can be asked, [`ask::gdb`] or [`ask::wake`]
+//! carries the question to the agent and brings the bytes of its answer, and [`state::answer`] parses
+//! them. A [`report`] then writes the state in one of the formats.
 //!
-//! `sleeper_agent_activate` goes through [`checks`] (can this process be asked at all?) to
-//! [`activation`] (ask it), which reaches the agent by a debugger, [`through_gdb`], or by a signal,
-//! [`through_wake`]. Of the agent's [`facts`] it makes a [`report`].
+//! **The folders**, each of which imports only what stands below it:
+//!
+//! | | |
+//! |---|---|
+//! | [`watch`] | round after round of questions |
+//! | [`report`] | a state as text for people, and as JSON |
+//! | [`ask`] | one question to one process, through gdb or by a signal |
+//! | [`state`] | the answer: threads, frames, waits, variables |
+//! | [`find`] | which processes to ask, and where their agents are |
+//! | [`run`] | what `sa-run` checks before it becomes a command |
+//! | [`system`] | the kernel's interfaces, and everything `unsafe` |
+//! | [`options`], [`trouble`], [`printable`], [`duration`] | command lines, error messages, text |
+//!
+//! What the commands and the library must agree on is the crate `protocol`.
 
 pub mod ask;
 pub mod duration;

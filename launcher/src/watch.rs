@@ -1,93 +1,228 @@
-//! One look at the processes, and the next: the loop of `sleeper_agent_activate`.
+//! Round after round of questions: the life of `sleeper_agent_activate`.
+//!
+//! One round chooses the processes, asks them side by side and prints each answer as it comes. Without
+//! `--watch` there is one round. With it the next round compares every answer with the last of the same
+//! process.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use crate::ask::{self, Manner};
-use crate::find::chosen::{self, Asked};
+use crate::ask::{self, AskOptions, side_by_side};
+use crate::find::chosen::{self, Chosen};
 use crate::find::target::Alive;
-use crate::options::{Choice, Format};
+use crate::options::activate::Arguments;
+use crate::options::{Choice, Format, Via};
 use crate::printable::Printable;
-use crate::report::Report;
 use crate::report::movement::Movements;
+use crate::report::{Report, terminal};
 use crate::state::answer::Answer;
-use crate::system::idle_times;
 use crate::system::process::Process;
+use crate::system::{idle_times, interrupt};
 use crate::trouble::Trouble;
+use protocol::question::Question;
 
-/// Asks one process. That it is done in another way than usual is said, for each reason once.
-pub fn answer_of(
-    process: Process,
-    manner: &Manner,
-    notes: &Mutex<HashSet<String>>,
-) -> Result<Answer, Trouble> {
-    let note = |why: &Trouble| {
-        let what = why.what();
-        let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-        if notes.insert(what.to_owned()) {
-            let what = Printable(what);
-            complain(format_args!(
-                "{process}: asked without a debugger, as {what}"
-            ));
-        }
+/// Processes asked at a time through gdb: each gdb takes memory, and a processor to start.
+const AT_A_TIME_BY_GDB: usize = 8;
+
+/// Processes asked at a time by wake-up signals.
+const AT_A_TIME_BY_WAKE: usize = 64;
+
+/// Asks the processes that the arguments choose, once or, with `--watch`, until they have ended or we
+/// are told to stop. Prints the answers; returns the exit status.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let mut failed = false;
+    let mut fail = |whom: &dyn fmt::Display, trouble: &Trouble| {
+        complain(format_args!("{whom}: {trouble}"));
+        failed = true;
     };
-    ask::ask(process, manner, note)
+    let pause = arguments.watch;
+    let (choice, asking) = Asking::new(arguments);
+    let mut chosen = chosen::chosen(&choice, &mut fail);
+    // From here on we may hold a program, and must let it go before we end.
+    interrupt::watch();
+    let mut last: HashMap<i32, Look> = HashMap::new();
+    loop {
+        let begun = Instant::now();
+        let (looks, heard) = asking.round(&chosen, &last, &mut fail);
+        let Some(pause) = pause.filter(|_| heard) else {
+            // The looks may hold millions of frames, which the end of this process frees faster.
+            std::mem::forget(looks);
+            break;
+        };
+        for look in looks {
+            last.insert(look.alive.process.pid, look);
+        }
+        if last.is_empty() {
+            // No process has answered.
+            break;
+        }
+        interrupt::sleep_until(begun + pause);
+        chosen = chosen_again(&choice, &mut last);
+        if chosen.is_empty() || interrupt::asked_to_stop().is_some() {
+            break;
+        }
+    }
+    match interrupt::asked_to_stop() {
+        Some(signal) => ExitCode::from(128 + signal as u8),
+        None if failed => ExitCode::FAILURE,
+        None => ExitCode::SUCCESS,
+    }
 }
 
-/// An answer, for the next look to be compared with.
-pub struct Look {
-    /// The process that gave it.
-    pub alive: Alive,
+/// What stays the same from round to round.
+struct Asking {
+    options: AskOptions,
+    format: Format,
+    /// Whether each state stands under a heading.
+    headed: bool,
+    coloured: bool,
+    at_a_time: usize,
+    /// The reasons for asking without a debugger that the user has read.
+    notes: Mutex<HashSet<String>>,
+}
+
+impl Asking {
+    /// Takes the arguments apart: which processes to ask, and how.
+    fn new(arguments: Arguments) -> (Choice, Asking) {
+        let format = arguments.format();
+        let choice = arguments.choice;
+        let finds = choice.all || !choice.children.is_empty();
+        let headed = match format {
+            Format::Plain => choice.pids.len() > 1 || finds,
+            Format::Full => true,
+            Format::Json => false,
+        };
+        let question = arguments.variables.add_to(Question {
+            facts: format != Format::Plain,
+            greenlets: arguments.greenlets,
+            ..Question::default()
+        });
+        let asking = Asking {
+            options: AskOptions {
+                question,
+                via: arguments.via,
+                gdb: arguments.gdb,
+                timeout: arguments.timeout,
+                verbose: arguments.verbose,
+            },
+            format,
+            headed,
+            coloured: format == Format::Full && terminal::has_colours(),
+            at_a_time: match arguments.via {
+                Some(Via::Wake) => AT_A_TIME_BY_WAKE,
+                _ => AT_A_TIME_BY_GDB,
+            },
+            notes: Mutex::new(HashSet::new()),
+        };
+        (choice, asking)
+    }
+
+    /// Asks every chosen process and prints its answer. Returns the answers for the next round, and
+    /// whether all of them could be written: if nobody reads them, another round is in vain.
+    fn round(
+        &self,
+        chosen: &[Chosen],
+        last: &HashMap<i32, Look>,
+        fail: &mut impl FnMut(&dyn fmt::Display, &Trouble),
+    ) -> (Vec<Look>, bool) {
+        let (mut looks, mut heard) = (Vec::new(), true);
+        let ask = |one: &Chosen| {
+            // The command line is read first: by the time of the answer it may have changed or be gone.
+            let command = one.process.command_line();
+            let heading = self
+                .headed
+                .then(|| terminal::heading(one.process, &command));
+            let state = self.state_of(one.process, command, last.get(&one.process.pid));
+            (heading, state)
+        };
+        type Asked = (Option<String>, Result<(Vec<u8>, Option<Look>), Trouble>);
+        let done = |one: &Chosen, (heading, state): Asked| match state {
+            Ok((state, look)) => {
+                looks.extend(look);
+                if let Err(trouble) = terminal::print(heading.as_deref(), &state, self.coloured) {
+                    heard = false;
+                    fail(&one.process, &trouble);
+                }
+            }
+            Err(_) if one.is_gone() => {}
+            Err(trouble) => fail(&one.process, &trouble),
+        };
+        side_by_side::each(chosen, self.at_a_time, ask, done);
+        (looks, heard)
+    }
+
+    /// Asks a process and formats its answer; `last` is its answer in the last round.
+    fn state_of(
+        &self,
+        process: Process,
+        command: Vec<String>,
+        last: Option<&Look>,
+    ) -> Result<(Vec<u8>, Option<Look>), Trouble> {
+        if self.format == Format::Plain {
+            return match self.answer_of(process)? {
+                Answer::Text(text) => Ok((text, None)),
+                answer => Report::new(process, command, answer, &HashMap::new())
+                    .map(|report| (report.full().into_bytes(), None)),
+            };
+        }
+        let alive = Alive::exists(process).ok();
+        let time = SystemTime::now();
+        // The idle times are read beside the question, as both take equally long, and as the question
+        // wakes threads that slept.
+        let (answer, times) = thread::scope(|scope| {
+            let builder = thread::Builder::new().name("idle-times".to_owned());
+            let times = builder.spawn_scoped(scope, || idle_times::of(process));
+            let answer = self.answer_of(process);
+            (answer, times.ok().and_then(|times| times.join().ok()))
+        });
+        let times = times.unwrap_or_default();
+        let report = Report::new(process, command, answer?, &times)?.asked_at(time);
+        let movements =
+            last.map(|last| Movements::between(&last.report, &report, last.movements.as_ref()));
+        let text = match (self.format, &movements) {
+            (Format::Json, _) => report.json(),
+            (_, Some(movements)) => report.full_since(movements),
+            (_, None) => report.full(),
+        };
+        let look = alive.map(|alive| Look {
+            alive,
+            report,
+            movements,
+        });
+        Ok((text.into_bytes(), look))
+    }
+
+    /// Asks a process. If that takes another way than the usual one, prints why, once per reason.
+    fn answer_of(&self, process: Process) -> Result<Answer, Trouble> {
+        ask::ask(process, &self.options, |why| {
+            let what = why.what();
+            let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            if notes.insert(what.to_owned()) {
+                let what = Printable(what);
+                complain(format_args!(
+                    "{process}: asked without a debugger, as {what}"
+                ));
+            }
+        })
+    }
+}
+
+/// A process's answer, kept for comparison with the next.
+struct Look {
+    alive: Alive,
     report: Report,
-    /// What had moved, if it was not the first.
+    /// What had moved since the answer before, if there was one.
     movements: Option<Movements>,
 }
 
-/// Asks, and makes the state of the answer, in a format; `last` is the look before, if there was one.
-pub fn state_of(
-    process: Process,
-    command: Vec<String>,
-    format: Format,
-    last: Option<&Look>,
-    ask: impl FnOnce() -> Result<Answer, Trouble>,
-) -> Result<(Vec<u8>, Option<Look>), Trouble> {
-    if format == Format::Plain {
-        return match ask()? {
-            Answer::Text(text) => Ok((text, None)),
-            answer => Report::new(process, command, answer, &HashMap::new())
-                .map(|report| (report.full().into_bytes(), None)),
-        };
-    }
-    let alive = Alive::exists(process).ok();
-    let time = SystemTime::now();
-    // Meanwhile, as it takes as long; and our question wakes threads that slept.
-    let (answer, times) = thread::scope(|scope| {
-        let builder = thread::Builder::new().name("idle-times".to_owned());
-        let times = builder.spawn_scoped(scope, || idle_times::of(process));
-        (ask(), times.ok().and_then(|times| times.join().ok()))
-    });
-    let report = Report::new(process, command, answer?, &times.unwrap_or_default())?.asked_at(time);
-    let movements =
-        last.map(|last| Movements::between(&last.report, &report, last.movements.as_ref()));
-    let text = match (format, &movements) {
-        (Format::Json, _) => report.json(),
-        (_, Some(movements)) => report.full_since(movements),
-        (_, None) => report.full(),
-    };
-    let look = alive.map(|alive| Look {
-        alive,
-        report,
-        movements,
-    });
-    Ok((text.into_bytes(), look))
-}
-
-/// Whom to ask at the next look: all that have answered and have not ended, and who has come since.
-pub fn asked_again(choice: &Choice, last: &mut HashMap<i32, Look>) -> Vec<Asked> {
+/// The processes for the next round: those that have answered and still run, and those that the choice
+/// finds by now.
+fn chosen_again(choice: &Choice, last: &mut HashMap<i32, Look>) -> Vec<Chosen> {
     last.retain(|_, look| {
         let there = look.alive.status().is_some();
         if !there {
@@ -95,26 +230,26 @@ pub fn asked_again(choice: &Choice, last: &mut HashMap<i32, Look>) -> Vec<Asked>
         }
         there
     });
-    // What was wrong with the choice has been told.
-    let mut asked = chosen::chosen(choice, |_, _| ());
-    for one in &mut asked {
+    // The first round has reported what is wrong with the choice.
+    let mut chosen = chosen::chosen(choice, |_, _| ());
+    for one in &mut chosen {
         let look = last.get(&one.process.pid);
         one.known = one.known.or(look.map(|look| look.alive));
     }
-    asked.retain(|one| one.known.is_some());
+    chosen.retain(|one| one.known.is_some());
     for look in last.values() {
         let process = look.alive.process;
-        if asked.iter().all(|one| one.process != process) {
+        if chosen.iter().all(|one| one.process != process) {
             let known = Some(look.alive);
-            asked.push(Asked { process, known });
+            chosen.push(Chosen { process, known });
         }
     }
-    asked
+    chosen
 }
 
-/// Writes a line about what went wrong on standard error, in one piece.
+/// Writes one line on standard error.
 pub fn complain(line: fmt::Arguments) {
-    // In one piece, as we may be killed. With nobody to read it there is nothing to be done.
+    // A single write: this process may be killed. If nobody can read the line, nothing is left to do.
     let line = format!("sleeper_agent_activate: {line}\n");
     let _ = io::stderr().write_all(line.as_bytes());
 }

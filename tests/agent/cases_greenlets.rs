@@ -382,9 +382,7 @@ fn usage() {
     let ended = activate(["--greenlets", "--format", "plain", "1"]);
     ended.expect_code(2);
     assert!(
-        ended
-            .err()
-            .contains("the plain format has no place for greenlets"),
+        ended.err().contains("the plain format shows no greenlets"),
         "{}",
         ended.err()
     );

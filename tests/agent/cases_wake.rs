@@ -161,7 +161,10 @@ fn off(python: &Interpreter) {
         command.args(["2", "2"]).env(variable, value);
         let program = Program::start(&mut command).ready();
         procfs::wait_agent(program.pid());
-        refused(&wake(program.pid()), "no thread of its waits to be woken");
+        refused(
+            &wake(program.pid()),
+            "no thread that waits for a wake-up signal",
+        );
         assert_eq!(threads_told(&state(program.pid())), 3);
         goes_on(program);
     }
@@ -170,7 +173,7 @@ fn off(python: &Interpreter) {
 fn not_python() {
     let mut command = tests::ask::preloaded("sleep");
     let program = Program::start(command.arg("100"));
-    refused(&wake(program.pid()), "no thread of its waits to be woken");
+    refused(&wake(program.pid()), "not a Python process");
 }
 
 /// The signal that the waker waits for, of `/proc/PID/task/TID/status`.
@@ -245,7 +248,10 @@ fn signal_waited_for(python: &Interpreter) {
     if procfs::thread_names(program.pid()).contains(&WAKER_THREAD.to_owned()) {
         woken(program.pid());
     } else {
-        refused(&wake(program.pid()), "no thread of its waits to be woken");
+        refused(
+            &wake(program.pid()),
+            "no thread that waits for a wake-up signal",
+        );
     }
     state(program.pid());
     program.say("");

@@ -1,5 +1,6 @@
 //! The agent on every real interpreter of this machine: one trial for each case and interpreter.
 
+mod cases_absent;
 mod cases_activator;
 mod cases_colours;
 mod cases_company;
@@ -57,6 +58,8 @@ pub enum Need {
     NoDebug,
     /// greenlet, gevent, eventlet, Tornado and Twisted (tests/interpreters/packages.sh).
     Packages,
+    /// A kernel thread: no container shows one.
+    KernelThread,
     /// A case for one interpreter that stands for all.
     OnlyOne,
 }
@@ -86,6 +89,7 @@ const CASES: &[(&str, &[Case])] = &[
     ("generators", cases_generators::CASES),
     ("import", cases_import::CASES),
     ("programs", cases_programs::CASES),
+    ("absent", cases_absent::CASES),
     ("activator", cases_activator::CASES),
     ("meanwhile", cases_meanwhile::CASES),
     ("faults", cases_faults::CASES),
@@ -105,6 +109,7 @@ const CASES: &[(&str, &[Case])] = &[
 ];
 
 const PLAIN_CASES: &[(&str, &[PlainCase])] = &[
+    ("absent", cases_absent::PLAIN_CASES),
     ("activator", cases_activator::PLAIN_CASES),
     ("sa_run", cases_sa_run::PLAIN_CASES),
     ("library", cases_library::PLAIN_CASES),
@@ -129,6 +134,9 @@ fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
         Need::Compiler | Need::SharedLibrary if !have_compiler() => Some("no C compiler cc"),
         Need::SharedLibrary if python.is_some_and(|one| one.embeddable.is_none()) => {
             Some("no shared libpython")
+        }
+        Need::KernelThread if tests::procfs::read(2, "comm").trim() != "kthreadd" => {
+            Some("no kernel thread is to be seen")
         }
         Need::Packages => python.and_then(cases_greenlets::lacking),
         Need::NoDebug if python.is_some_and(|one| one.debug) => {

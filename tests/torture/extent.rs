@@ -2,7 +2,7 @@
 
 use crate::header::Life;
 use crate::ways::Way;
-use launcher::ask::Via;
+use launcher::options::Via;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::product::product;

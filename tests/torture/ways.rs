@@ -2,7 +2,8 @@
 
 use crate::cores::{self, Core};
 use crate::said::Said;
-use launcher::ask::{self, Manner, Via};
+use launcher::ask::{self, AskOptions};
+use launcher::options::Via;
 use launcher::state::answer::Answer;
 use launcher::system::process::Process;
 use protocol::question::Question;
@@ -93,20 +94,20 @@ impl Way {
 /// Asks a process once, without a command. Returns as [`Way::ask`] does.
 pub fn ask_from_within(
     via: Via,
-    wanted: Question,
+    question: Question,
     pid: i32,
     deadline: Option<Duration>,
 ) -> (Result<Said, String>, Duration) {
     let limit = deadline.unwrap_or(USUAL_DEADLINE) + PATIENCE;
     let begun = Instant::now();
-    let manner = Manner {
-        wanted,
+    let options = AskOptions {
+        question,
         via: Some(via),
         gdb: None,
         timeout: limit,
         verbose: false,
     };
-    let answer = ask::ask(Process { pid }, &manner, |_| ());
+    let answer = ask::ask(Process { pid }, &options, |_| ());
     let took = begun.elapsed();
     let said = match answer {
         _ if took > limit => Err(format!("the answer took {took:?}")),

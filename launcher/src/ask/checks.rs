@@ -1,12 +1,13 @@
 //! Can this process be asked? Everything that can be known before touching it.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::ask::turn::Turn;
-use crate::find::agent::Agent;
-use crate::find::target::{self, Alive, Target, absent, exited, name_of};
+use crate::find::no_agent;
+use crate::find::target::{self, Alive, Target, exited};
 use crate::system::permission;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
@@ -15,19 +16,7 @@ use crate::trouble::Trouble;
 /// runs.
 pub fn examine(process: Process) -> Result<Target, Trouble> {
     let alive = Alive::examine(process)?;
-    let agent = match Agent::find(process) {
-        Ok(Some(agent)) => agent,
-        Ok(None) => {
-            return Err(Trouble::new(
-                format!("there is no sleeper agent in it ({})", name_of(process)),
-                "start it with `sa-run COMMAND`, or let it `import sleeper_agent`",
-            ));
-        }
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(unreadable(process));
-        }
-        Err(error) => return Err(absent(process, &error)),
-    };
+    let agent = no_agent::agent_of(process)?;
     alive.still_runs()?;
     Ok(Target { alive, agent })
 }
@@ -36,8 +25,7 @@ pub fn examine(process: Process) -> Result<Target, Trouble> {
 pub fn set_going(target: &Target) -> bool {
     let stopped = target.alive.status().is_some_and(|one| one.is_stopped());
     if stopped {
-        // SAFETY: sends a signal, touches no memory; it is the process we were asked about.
-        unsafe { libc::kill(target.alive.process.pid, libc::SIGCONT) };
+        target.alive.process.signal(Signal::CONT);
     }
     stopped
 }
@@ -92,18 +80,6 @@ pub fn find_gdb(wanted: Option<&Path>) -> Result<PathBuf, Trouble> {
         })
 }
 
-/// We may not see the library in it: because of the process, or because of the file.
-fn unreadable(process: Process) -> Trouble {
-    if !process.path("root/proc").exists() {
-        return permission::explain(process);
-    }
-    Trouble::new(
-        "its libsleeper.so has been replaced or removed, or is closed to us, and only root sees the one in use",
-        format!("run `sudo sleeper_agent_activate {}`", process.pid),
-    )
-    .of_the_debugger()
-}
-
 fn traced(tracer: i32) -> Trouble {
     let process = Process { pid: tracer };
     let status = process.status().ok();
@@ -145,8 +121,7 @@ mod tests {
     fn sends_a_thread_to_its_process() {
         let us = std::process::id() as i32;
         let told = std::thread::spawn(|| {
-            // SAFETY: takes nothing, cannot fail.
-            let thread = unsafe { libc::gettid() };
+            let thread = rustix::thread::gettid().as_raw_pid();
             examine(Process { pid: thread }).expect_err("a thread")
         });
         let told = told.join().expect("it does not panic").to_string();

@@ -1,8 +1,9 @@
 //! Taking turns: of several commands that ask one process at once, one at a time holds its agent.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::system::process::Process;
 
@@ -20,8 +21,7 @@ impl Turn {
             // It has ended; whoever asks it will see that.
             return Turn(None);
         };
-        // SAFETY: the descriptor is open; the call touches no memory.
-        while unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+        while flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err() {
             if Instant::now() > until {
                 return Turn(None);
             }

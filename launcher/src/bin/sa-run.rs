@@ -1,51 +1,24 @@
 //! `sa-run COMMAND`: becomes the command, with the library in it.
 //!
 //! The program must find everything as if it had been started without us. Rust's own start-up
-//! ignores SIGPIPE and opens closed standard descriptors, and all that would be inherited; so
-//! this `main` is C's, called before any of it.
+//! ignores SIGPIPE and opens closed standard descriptors, and the program would inherit both. So this
+//! `main` is C's, which runs before any of that; no safe Rust can define it.
 #![no_main]
 
 use clap::Parser;
-use std::ffi::{CString, OsStr, OsString, c_char, c_int};
+use std::ffi::{OsStr, OsString, c_char, c_int};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStringExt;
 
 use launcher::find::library::{self, LIBRARY_VARIABLE};
+use launcher::options::run::Arguments;
 use launcher::run::command::{self, OWN_TROUBLE};
+use launcher::system::exec::become_command;
 use launcher::system::path_search::{self, Refusal};
 use launcher::trouble::Trouble;
 use protocol::names::ONLY_PID_VARIABLE;
 
-/// Run a command with the sleeper agent in it.
-///
-/// Becomes the command (same PID, signals, files and exit status), with libsleeper.so added to
-/// LD_PRELOAD. CPython 2.6 and 2.7 programs among it and its children can then be asked what
-/// they are doing, with `sleeper_agent_activate PID`; nothing happens in any other program.
-#[derive(Parser)]
-#[command(
-    name = "sa-run",
-    version,
-    after_help = "\
-Examples:
-  sa-run python2.7 app.py
-  sa-run ./manage.py runserver           scripts, wrappers and children get the agent too
-  sa-run --no-children python2.7 app.py  this program alone, not what it starts
-  SLEEPER_AGENT_LIB=/opt/libsleeper.so sa-run gunicorn app:app
-
-Exit status: the command's own; 127 if it is not found, 126 if it cannot be executed,
-125 if sa-run itself fails."
-)]
-struct Arguments {
-    /// Keep the agent to the command itself, out of the programs it starts
-    #[arg(long)]
-    no_children: bool,
-
-    /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
-}
-
 /// Where the program starts, in place of Rust's own start-up.
+// SAFETY: the C library calls this function, once, as C's `main`; nothing else here has that name.
 #[unsafe(no_mangle)]
 pub extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
     let arguments = match Arguments::try_parse() {
@@ -58,20 +31,33 @@ pub extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int
             };
         }
     };
-    // Only returns if it fails.
-    let refusal = become_command(arguments);
+    let refusal = run(arguments);
     let _ = writeln!(io::stderr(), "sa-run: {}", refusal.trouble);
     c_int::from(refusal.status)
 }
 
-fn become_command(arguments: Arguments) -> Refusal {
-    match prepare(&arguments) {
-        Ok(()) => execute(arguments.command),
-        Err(refusal) => refusal,
-    }
+/// Becomes the command. Returns only if that fails.
+fn run(arguments: Arguments) -> Refusal {
+    let preload = match prepare(&arguments) {
+        Ok(preload) => preload,
+        Err(refusal) => return refusal,
+    };
+    let only = arguments
+        .no_children
+        .then(|| std::process::id().to_string());
+    let name = arguments.command.first().cloned().unwrap_or_default();
+    let error = become_command(
+        arguments.command,
+        &[
+            ("LD_PRELOAD", Some(preload)),
+            (ONLY_PID_VARIABLE, only.map(OsString::from)),
+        ],
+    );
+    path_search::not_runnable(&name, &error)
 }
 
-fn prepare(arguments: &Arguments) -> Result<(), Refusal> {
+/// Makes sure that the loader will take the library into the command; returns the value for LD_PRELOAD.
+fn prepare(arguments: &Arguments) -> Result<OsString, Refusal> {
     let own = |trouble| Refusal {
         status: OWN_TROUBLE,
         trouble,
@@ -91,32 +77,6 @@ fn prepare(arguments: &Arguments) -> Result<(), Refusal> {
         .map_or(OsStr::new(""), OsString::as_os_str);
     let file = path_search::find(name, search_path.as_deref())?;
     command::check(&file, search_path.as_deref())?;
-
-    let preload = library::preload_value(&library, std::env::var_os("LD_PRELOAD").as_deref());
-    // SAFETY: this process has one thread, which is here, so nobody reads the environment.
-    unsafe {
-        std::env::set_var("LD_PRELOAD", preload);
-        if arguments.no_children {
-            std::env::set_var(ONLY_PID_VARIABLE, std::process::id().to_string());
-        } else {
-            std::env::remove_var(ONLY_PID_VARIABLE);
-        }
-    }
-    Ok(())
-}
-
-/// Rust's own `exec` would reset SIGPIPE; the C library's changes nothing.
-fn execute(command: Vec<OsString>) -> Refusal {
-    let name = command.first().cloned().unwrap_or_default();
-    // Arguments come from the kernel, where NUL ends them: none can hold one.
-    let arguments: Vec<CString> = command
-        .into_iter()
-        .filter_map(|argument| CString::new(argument.into_vec()).ok())
-        .collect();
-    let mut pointers: Vec<*const c_char> = arguments.iter().map(|text| text.as_ptr()).collect();
-    pointers.push(std::ptr::null());
-    // SAFETY: `pointers` is an array of NUL-terminated strings, at least the command's name,
-    // ended by a null pointer; strings and array outlive the call.
-    unsafe { libc::execvp(pointers[0], pointers.as_ptr()) };
-    path_search::not_runnable(&name, &io::Error::last_os_error())
+    let present = std::env::var_os("LD_PRELOAD");
+    Ok(library::preload_value(&library, present.as_deref()))
 }

@@ -82,8 +82,7 @@ fn everyone() -> Result<Vec<(Process, Status)>, Trouble> {
 
 /// All processes of ours that carry an agent, by PID; for root, everyone's.
 pub fn all() -> Result<Vec<Carrier>, Trouble> {
-    // SAFETY: takes nothing, cannot fail.
-    let us = unsafe { libc::geteuid() };
+    let us = rustix::process::geteuid().as_raw();
     let mut versions = Versions::default();
     let ours = |status: &Status| us == 0 || status.users.iter().all(|user| *user == us);
     let ours = everyone()?.into_iter().filter(|(_, status)| ours(status));

@@ -1,4 +1,4 @@
-//! Which processes are to be asked: by their numbers, by their tree, or all that there are.
+//! Which processes to ask: named by PID, found below a process, or all that carry an agent.
 
 use std::fmt::Display;
 
@@ -9,27 +9,27 @@ use crate::system::process::Process;
 use crate::trouble::Trouble;
 
 /// A process to ask.
-pub struct Asked {
+pub struct Chosen {
     /// The process.
     pub process: Process,
-    /// Where it was not named, but found, or has answered before.
+    /// Set if the process was found rather than named, or has answered before.
     pub known: Option<Alive>,
 }
 
-impl Asked {
-    /// Whether it was known, and has ended since: then there is nothing to tell of it.
+impl Chosen {
+    /// Whether the process was known and has ended since: then it is skipped.
     pub fn is_gone(&self) -> bool {
         self.known.is_some_and(|known| known.status().is_none())
     }
 }
 
-/// The processes of this choice as they are now, each once. What is wrong with one that was named is
-/// told, and the others are asked.
-pub fn chosen(choice: &Choice, mut fail: impl FnMut(&dyn Display, &Trouble)) -> Vec<Asked> {
-    let mut asked: Vec<Asked> = Vec::new();
+/// The processes that match the choice now, each once. `fail` takes what is wrong with a part of the
+/// choice; the other parts are followed nevertheless.
+pub fn chosen(choice: &Choice, mut fail: impl FnMut(&dyn Display, &Trouble)) -> Vec<Chosen> {
+    let mut chosen: Vec<Chosen> = Vec::new();
     let mut add = |process: Process, known: Option<Alive>| {
-        if asked.iter().all(|one| one.process != process) {
-            asked.push(Asked { process, known });
+        if chosen.iter().all(|one| one.process != process) {
+            chosen.push(Chosen { process, known });
         }
     };
     for typed in &choice.pids {
@@ -51,15 +51,15 @@ pub fn chosen(choice: &Choice, mut fail: impl FnMut(&dyn Display, &Trouble)) -> 
     }
     if choice.all {
         match carriers::all() {
-            Ok(found) if found.is_empty() => fail(&"--all", &nobody()),
+            Ok(found) if found.is_empty() => fail(&"--all", &none_found()),
             Ok(found) => add_found(found),
             Err(trouble) => fail(&"--all", &trouble),
         }
     }
-    asked
+    chosen
 }
 
-fn nobody() -> Trouble {
+fn none_found() -> Trouble {
     Trouble::new(
         "no program of yours carries a sleeper agent",
         "start one with `sa-run COMMAND`, or let it `import sleeper_agent`; root sees everyone's",

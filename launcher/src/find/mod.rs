@@ -8,5 +8,6 @@ pub mod bell;
 pub mod carriers;
 pub mod chosen;
 pub mod library;
+pub mod no_agent;
 pub mod python_version;
 pub mod target;

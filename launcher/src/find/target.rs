@@ -103,7 +103,17 @@ impl Alive {
         if status.has_ended() {
             return Err(zombie(process, &status));
         }
-        let started = process.started().map_err(|error| absent(process, &error))?;
+        let stat = process.stat().map_err(|error| absent(process, &error))?;
+        if stat.is_kernel_thread {
+            return Err(Trouble::new(
+                format!(
+                    "it is a kernel thread ({}), and runs no program",
+                    status.name
+                ),
+                "give the PID of a Python program, as `sa-list` shows it",
+            ));
+        }
+        let started = stat.started;
         Ok((Alive { process, started }, status))
     }
 
@@ -140,6 +150,15 @@ pub fn exited() -> Trouble {
     Trouble::plain("it exited while it was being asked")
 }
 
+/// The trouble of a process whose library is mapped, but does not answer yet.
+pub fn just_started() -> Trouble {
+    Trouble::new(
+        "its program has only just started, and its libsleeper.so is not in place yet \
+         (or is of another version than this command)",
+        "ask again",
+    )
+}
+
 /// The trouble of a process that has become another program while we dealt with it.
 pub fn replaced() -> Trouble {
     Trouble::new(
@@ -155,11 +174,14 @@ pub(crate) fn absent(process: Process, error: &io::Error) -> Trouble {
             "run `mount -t proc proc /proc` as root",
         );
     }
-    // SAFETY: signal 0 is sent to nobody; it only asks whether it could be.
-    let there = unsafe { libc::kill(process.pid, 0) } == 0;
-    let hidden = !there && io::Error::last_os_error().raw_os_error() == Some(libc::EPERM);
+    let signal = process.may_signal();
+    let there = signal.is_ok();
+    let hidden = signal.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM));
     if !there && !hidden {
-        return Trouble::new("no such process", "look the number up with `ps`");
+        return Trouble::new(
+            "no such process",
+            "look the number up with `ps`, in the container or PID namespace that this command runs in",
+        );
     }
     // What is ours to signal, but not to be looked at any more, is on its way out.
     if there && matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) {

@@ -1,20 +1,20 @@
 //! What the loader will do with a command: whether the library gets into it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use rustix::fs::getxattr_query;
+
 use crate::run::shebang;
 use crate::system::elf::{self, Machine};
-use crate::system::path_search::{Refusal, executable, find, not_runnable};
+use crate::system::path_search::{NOT_FOUND, Refusal, executable, find, not_runnable};
 use crate::trouble::Trouble;
 
 /// Our own trouble, and not the command's.
 pub const OWN_TROUBLE: u8 = 125;
-pub(crate) const NOT_EXECUTABLE: u8 = 126;
-pub(crate) const NOT_FOUND: u8 = 127;
 
 /// The kernel gives up on interpreters of interpreters beyond this.
 const DEEPEST: usize = 5;
@@ -132,8 +132,8 @@ fn check_program(path: &Path, file: &File, program: &elf::Executable) -> Result<
 /// Whether the kernel gives this program more rights than we have: the loader then takes no
 /// library from the environment.
 fn privileged(data: &Metadata, path: &Path) -> Option<&'static str> {
-    // SAFETY: these take nothing and cannot fail.
-    let (user, group) = unsafe { (libc::getuid(), libc::getgid()) };
+    let user = rustix::process::getuid().as_raw();
+    let group = rustix::process::getgid().as_raw();
     if data.mode() & libc::S_ISUID != 0 && data.uid() != user {
         return Some("changes its user (set-user-ID)");
     }
@@ -146,20 +146,7 @@ fn privileged(data: &Metadata, path: &Path) -> Option<&'static str> {
 }
 
 fn has_capabilities(path: &Path) -> bool {
-    let mut name = OsString::from(path).into_vec();
-    name.push(0);
-    let attribute = c"security.capability";
-    // SAFETY: both names end in NUL and outlive the call; with a size of 0 the kernel writes
-    // nothing and only tells how long the attribute is.
-    let size = unsafe {
-        libc::getxattr(
-            name.as_ptr().cast(),
-            attribute.as_ptr(),
-            std::ptr::null_mut(),
-            0,
-        )
-    };
-    size > 0
+    getxattr_query(path, c"security.capability").is_ok_and(|size| size > 0)
 }
 
 fn own(what: String, next: &str) -> Refusal {
@@ -172,6 +159,7 @@ fn own(what: String, next: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::path_search::NOT_EXECUTABLE;
     #[test]
     fn finds_commands_as_the_shell_does() {
         let path = OsStr::new("/no/such/folder:/bin");

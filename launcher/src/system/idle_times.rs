@@ -8,11 +8,13 @@
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
+
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::system::process::Process;
 
@@ -81,13 +83,9 @@ fn start_of<'a>(
     let mut path = [0; 64];
     write!(&mut path[..], "{thread}/{file}\0").ok()?;
     let path = CStr::from_bytes_until_nul(&path).ok()?;
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: both live; the descriptor that is opened is nobody's but the file's.
-    let mut file = unsafe {
-        let number = libc::openat(folder.as_raw_fd(), path.as_ptr(), flags);
-        (number >= 0).then(|| File::from_raw_fd(number))?
-    };
-    let count = file.read(room).ok()?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = openat(folder, path, flags, Mode::empty()).ok()?;
+    let count = rustix::io::read(file, room.as_mut_slice()).ok()?;
     Some(&room[..count])
 }
 
@@ -160,25 +158,19 @@ impl Clocks {
 
 /// In milliseconds, what it was at the start.
 fn read_clock(processor: usize) -> Option<f64> {
-    // SAFETY: plain bits, for which zeroes are a value; the kernel reads and writes so many bytes.
     // This thread alone moves, and may run again where it could before.
-    unsafe {
-        let size = size_of::<libc::cpu_set_t>();
-        let mut before: libc::cpu_set_t = std::mem::zeroed();
-        let mut there: libc::cpu_set_t = std::mem::zeroed();
-        if processor >= 8 * size || libc::sched_getaffinity(0, size, &mut before) != 0 {
-            return None;
-        }
-        libc::CPU_SET(processor, &mut there);
-        if libc::sched_setaffinity(0, size, &there) != 0 {
-            return None;
-        }
-        let clock = fs::read("/proc/thread-self/sched");
-        let now = since_start();
-        libc::sched_setaffinity(0, size, &before);
-        let then = last_run(&clock.ok()?)?;
-        (then > 0.0).then_some(then - now)
+    let before = sched_getaffinity(None).ok()?;
+    let mut there = CpuSet::new();
+    if processor >= CpuSet::MAX_CPU {
+        return None;
     }
+    there.set(processor);
+    sched_setaffinity(None, &there).ok()?;
+    let clock = fs::read("/proc/thread-self/sched");
+    let now = since_start();
+    let _ = sched_setaffinity(None, &before);
+    let then = last_run(&clock.ok()?)?;
+    (then > 0.0).then_some(then - now)
 }
 
 #[cfg(test)]
@@ -207,8 +199,8 @@ mod tests {
         };
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            // SAFETY: has no conditions.
-            tell.send(unsafe { libc::gettid() }).expect("it is heard");
+            let thread = rustix::thread::gettid().as_raw_pid();
+            tell.send(thread).expect("it is heard");
             std::thread::sleep(Duration::from_secs(60));
         });
         let sleeper = told.recv().expect("it told");

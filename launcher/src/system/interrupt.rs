@@ -32,6 +32,14 @@ pub fn watch() {
     }
 }
 
+/// Ignores SIGINT, SIGTERM and SIGHUP from now on.
+pub fn ignore() {
+    for signal in SIGNALS {
+        // SAFETY: installs no code.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
 extern "C" fn note(signal: libc::c_int) {
     let _ = SIGNAL.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
 }

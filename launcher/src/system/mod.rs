@@ -3,12 +3,16 @@
 //! Enters: PIDs and paths. Leaves: plain values. Nothing here knows of agents or of Python, and all that
 //! is unsafe in the commands is here.
 
+pub mod child;
 pub mod elf;
+pub mod exec;
 pub mod idle_times;
 pub mod interrupt;
 pub mod maps;
 pub mod memory;
 pub mod path_search;
+pub mod peer;
 pub mod permission;
 pub mod process;
+pub mod signal;
 pub mod sockets;

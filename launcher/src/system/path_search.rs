@@ -5,8 +5,15 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::run::command::{NOT_EXECUTABLE, NOT_FOUND};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
 use crate::trouble::Trouble;
+
+/// The exit status for a file that cannot be executed (as `env` has it).
+pub const NOT_EXECUTABLE: u8 = 126;
+
+/// The exit status for a command that is not found.
+pub const NOT_FOUND: u8 = 127;
 
 /// Why a command is not run, and the exit status that says so (as `env` has them).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,15 +63,10 @@ pub fn find(command: &OsStr, search_path: Option<&OsStr>) -> Result<PathBuf, Ref
 }
 
 pub(crate) fn executable(path: &Path) -> io::Result<()> {
-    let name = std::ffi::CString::new(path.as_os_str().as_bytes())?;
     if path.metadata()?.is_dir() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    // SAFETY: `name` is a NUL-terminated string that outlives the call.
-    match unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::X_OK, libc::AT_EACCESS) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    Ok(accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
 /// Says why a command cannot be run, from the error that trying gave.

@@ -49,8 +49,7 @@ impl Circumstances {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let yama = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
         Self {
-            // SAFETY: takes nothing, cannot fail.
-            root: unsafe { libc::geteuid() } == 0,
+            root: rustix::process::geteuid().is_root(),
             may_trace: has_capability(&status, CAP_SYS_PTRACE),
             yama: yama.ok().and_then(|scope| scope.trim().parse().ok()),
             seccomp: status.lines().any(|line| line == "Seccomp:\t2"),
@@ -113,8 +112,7 @@ pub fn explain(process: Process) -> Trouble {
 /// Whether the process is another user's, and we lack the right that overrides that.
 pub fn foreign_owner(users: [u32; 3]) -> Option<String> {
     let circumstances = Circumstances::read();
-    // SAFETY: takes nothing, cannot fail.
-    let us = unsafe { libc::geteuid() };
+    let us = rustix::process::geteuid().as_raw();
     let theirs = users.into_iter().find(|user| *user != us)?;
     (!circumstances.may_trace && !circumstances.root).then(|| user_name(theirs))
 }

@@ -6,6 +6,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::time::{DynamicClockId, clock_gettime_dynamic};
+
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 
 /// For the answer that comes after the agent's own deadline.
@@ -35,6 +39,15 @@ pub struct Status {
     pub users: [u32; 3],
 }
 
+/// `/proc/PID/stat`, as far as we need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// When the process started, in clock ticks since the machine booted.
+    pub started: u64,
+    /// Whether it is a thread of the kernel's own.
+    pub is_kernel_thread: bool,
+}
+
 impl Status {
     /// Whether job control has stopped it; a debugger's stop is another thing.
     pub fn is_stopped(&self) -> bool {
@@ -48,6 +61,22 @@ impl Status {
 }
 
 impl Process {
+    /// Sends it a signal, if it is there and that is allowed.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = Pid::from_raw(self.pid) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Whether we could send it a signal.
+    ///
+    /// # Errors
+    /// ESRCH if it is not there, EPERM if it is another user's.
+    pub fn may_signal(&self) -> io::Result<()> {
+        let pid = Pid::from_raw(self.pid).ok_or(Errno::SRCH)?;
+        Ok(test_kill_process(pid)?)
+    }
+
     /// A file or folder of this process's `/proc` entry.
     pub fn path(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{name}", self.pid))
@@ -126,8 +155,13 @@ impl Process {
     /// When it started, in clock ticks since boot: tells it from a later process of the same
     /// number, and is kept over `exec`.
     pub fn started(&self) -> io::Result<u64> {
+        self.stat().map(|stat| stat.started)
+    }
+
+    /// Reads `/proc/PID/stat`.
+    pub fn stat(&self) -> io::Result<Stat> {
         let text = std::fs::read(self.path("stat"))?;
-        parse_start(&String::from_utf8_lossy(&text))
+        parse_stat(&String::from_utf8_lossy(&text))
             .ok_or_else(|| io::Error::other("/proc/PID/stat is not what Linux writes"))
     }
 
@@ -176,11 +210,20 @@ pub fn parse_status(text: &str) -> Option<Status> {
     })
 }
 
-/// Field 22 of `/proc/PID/stat`. The second is the name in parentheses, which may hold
+/// Reads the text of `/proc/PID/stat`. Its second field is the name in parentheses, which may hold
 /// anything, also spaces and parentheses.
-pub fn parse_start(text: &str) -> Option<u64> {
+pub fn parse_stat(text: &str) -> Option<Stat> {
+    /// include/linux/sched.h
+    const PF_KTHREAD: u32 = 0x0020_0000;
     let (_, after_name) = text.rsplit_once(')')?;
-    after_name.split_whitespace().nth(19)?.parse().ok()
+    let mut fields = after_name.split_whitespace();
+    // Field 9; the first here is the third.
+    let flags: u32 = fields.nth(6)?.parse().ok()?;
+    Some(Stat {
+        is_kernel_thread: flags & PF_KTHREAD != 0,
+        // Field 22.
+        started: fields.nth(12)?.parse().ok()?,
+    })
 }
 
 /// What `/proc/PID/environ` says of the agent's deadline, in seconds; never less than usual.
@@ -202,19 +245,15 @@ pub fn parse_deadline(environment: &[u8]) -> f64 {
 
 /// How long the machine has been up, by the clock that `/proc/PID/stat` counts by (proc(5)).
 pub fn uptime() -> Duration {
-    // SAFETY: the kernel fills in `time`; this clock is always there.
-    let time = unsafe {
-        let mut time: libc::timespec = std::mem::zeroed();
-        libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time);
-        time
-    };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    let time = clock_gettime_dynamic(DynamicClockId::Boottime);
+    time.ok()
+        .and_then(|time| time.try_into().ok())
+        .unwrap_or_default()
 }
 
 /// How long so many clock ticks are, in which `/proc` counts.
 pub fn ticks(count: u64) -> Duration {
-    // SAFETY: takes no memory, changes nothing.
-    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1);
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
     Duration::from_secs_f64(count as f64 / per_second as f64)
 }
 
@@ -268,8 +307,14 @@ mod tests {
     #[test]
     fn finds_the_start_behind_any_name() {
         let text = "1 (a) b (c)) S 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 777 21 22";
-        assert_eq!(parse_start(text), Some(777));
-        assert_eq!(parse_start("1 (a) S 2"), None);
+        let stat = |is_kernel_thread| Stat {
+            started: 777,
+            is_kernel_thread,
+        };
+        assert_eq!(parse_stat(text), Some(stat(false)));
+        let kernel = text.replacen(" 7 ", " 2129984 ", 1);
+        assert_eq!(parse_stat(&kernel), Some(stat(true)));
+        assert_eq!(parse_stat("1 (a) S 2"), None);
     }
 
     #[test]

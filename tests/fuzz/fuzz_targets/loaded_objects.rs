@@ -3,19 +3,16 @@
 
 #![no_main]
 
-#[path = "../../../preload/src/system/loaded_objects.rs"]
-mod loaded_objects;
-#[path = "../../../preload/src/system/memory.rs"]
-#[allow(dead_code, reason = "loaded_objects.rs needs a part of it")]
-mod memory;
-
-/// Where `loaded_objects` finds `memory`.
+#[path = "../../../preload/src/system"]
 mod system {
-    pub(crate) use crate::memory;
+    pub mod loaded_objects;
+    #[allow(dead_code, reason = "loaded_objects.rs needs a part of it")]
+    pub mod memory;
 }
 
 use libfuzzer_sys::fuzz_target;
 use std::ffi::CString;
+use system::loaded_objects;
 
 /// `struct r_debug` (link.h), as far as the first object.
 #[repr(C)]
@@ -37,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
 /// Looks a symbol up where the list of objects begins at `first`.
 fn look_up(first: usize, name: &str) -> Option<usize> {
     let name = CString::new(name).unwrap();
-    // SAFETY: the list is for debuggers and `loaded_objects`; the loader keeps to another of its own. One
+    // SAFETY: the list is debuggers' and `loaded_objects`'s; the loader keeps to another of its own. One
     // thread, and put back before anyone else could look.
     unsafe {
         let list = &raw mut _r_debug.first_object;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use launcher::find::python_version::version_in;
-use launcher::system::process::{parse_deadline, parse_start, parse_status};
+use launcher::system::process::{parse_deadline, parse_stat, parse_status};
 use libfuzzer_sys::fuzz_target;
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(version_in(&written).is_some());
     }
     parse_status(&text);
-    parse_start(&text);
+    parse_stat(&text);
     allowed(parse_deadline(data));
 
     // A name may hold anything but a newline, which the kernel escapes.
@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(found.users, [1, 2, 3]);
     let rest: Vec<String> = (3..53).map(|field| field.to_string()).collect();
     let stat = format!("42 ({text}) {}\n", rest.join(" "));
-    assert_eq!(parse_start(&stat), Some(22));
+    assert_eq!(parse_stat(&stat).expect("a whole stat").started, 22);
 
     // The last of the environment's entries but for what is fuzzed before it.
     if !text.contains(DEADLINE_VARIABLE) {

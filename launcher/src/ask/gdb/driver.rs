@@ -1,14 +1,16 @@
 //! One gdb, driven over pipes: commands in, records out.
 
 use std::io::{self, BufRead, BufReader, PipeReader, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
 use crate::ask::gdb::mi::{self, Record};
 use crate::printable::Printable;
+use crate::system::child;
 
 /// A running gdb.
 pub struct Gdb {
@@ -71,28 +73,7 @@ impl Gdb {
             }
         }
         command.env("LC_ALL", "C");
-        // SAFETY: between fork and exec the closure only makes two system calls, which are
-        // async-signal-safe and touch no memory of the parent's.
-        unsafe {
-            command.pre_exec(|| {
-                // Ctrl-C at the terminal is for us: gdb must not be ended while it attaches.
-                if libc::setsid() < 0 {
-                    return Err(io::Error::last_os_error());
-                }
-                // Should we be killed while gdb attaches, writing to our closed pipe must not
-                // kill gdb: it would leave the program stopped.
-                libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-                // While gdb attaches it passes SIGINT on to the program's whole process group,
-                // and turns SIGTERM into the same (default_quit_handler, target_pass_ctrlc). It
-                // ends, and lets go, when its input does.
-                let mut blocked: libc::sigset_t = std::mem::zeroed();
-                for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP] {
-                    libc::sigaddset(&mut blocked, signal);
-                }
-                libc::sigprocmask(libc::SIG_BLOCK, &blocked, std::ptr::null_mut());
-                Ok(())
-            });
-        }
+        child::shield(&mut command);
         let mut child = command.spawn()?;
         drop(command);
         let commands = child.stdin.take();
@@ -266,16 +247,12 @@ impl Gdb {
     /// Whether it has ended. Killed while it tried out what the kernel can do, it leaves a stopped
     /// child behind for ever, which is of its process group, and which we then end.
     fn has_ended(&mut self) -> bool {
-        // SAFETY: all zeroes are a siginfo_t; it is our child, and stays unreaped, so that the
-        // number is still its own, and its group's.
-        unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-            if libc::waitid(libc::P_PID, self.child.id(), &mut info, flags) == 0
-                && info.si_pid() != 0
-            {
-                libc::kill(-(self.child.id() as i32), libc::SIGKILL);
-            }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if let Some(pid) = Pid::from_raw(self.child.id() as i32)
+            && matches!(waitid(WaitId::Pid(pid), options), Ok(Some(_)))
+        {
+            // It stays unreaped, so that the number is still its own, and its group's.
+            let _ = kill_process_group(pid, Signal::KILL);
         }
         !matches!(self.child.try_wait(), Ok(None))
     }

@@ -1,70 +1,57 @@
 //! The guardian: a process that outlives a command that is killed together with its gdb.
 //!
-//! gdb attaches by a SIGSTOP. If it dies before it has taken note of the thread's stop, that
-//! signal is delivered after all, and stops the whole process (ptrace(2), "Death of the tracer").
-//! While we live we set it going again; where we are killed too, the guardian does.
+//! gdb attaches by a SIGSTOP. If gdb dies before it has taken note of the thread's stop, the kernel
+//! delivers that signal after all, and it stops the whole process (ptrace(2), "Death of the tracer").
+//! The command then lets the process run again. If the command is killed too, the guardian does.
 
-use std::io::{self, PipeWriter, Write};
-use std::os::fd::AsRawFd;
+use std::io::{self, PipeWriter, Read, Write};
 use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::ask::checks;
 use crate::find::target::Target;
+use crate::system::child::{self, Child};
 use crate::system::process::Process;
 
 /// Watches from its posting until it is dismissed.
 pub struct Guardian {
-    /// Its end tells of ours.
+    /// A byte dismisses the guardian; the end of the line tells it that this command has ended.
     line: PipeWriter,
-    process: libc::pid_t,
+    child: Child,
 }
 
 impl Guardian {
-    /// Posts a guardian before gdb attaches; where that is refused it goes without, nearly always.
+    /// Posts a guardian before gdb attaches. If the system refuses one, gdb goes without: what a
+    /// guardian prevents is rare.
     pub fn post(target: &Target, gdb: u32) -> Option<Guardian> {
         let (theirs, line) = io::pipe().ok()?;
-        // SAFETY: glibc puts its own locks in order in a forked child, which then only reads
-        // files, sends signals and ends by `_exit`.
-        let process = unsafe { libc::fork() };
-        match process {
-            -1 => None,
-            0 => stand_guard(theirs.as_raw_fd(), target, gdb),
-            process => Some(Guardian { line, process }),
-        }
+        let child = child::fork_apart(theirs, |line| stand_guard(line, target, gdb)).ok()?;
+        Some(Guardian { line, child })
     }
 
-    /// The process has been let go in order, or we have set it going ourselves.
+    /// Ends the guardian: gdb has detached in order, or this command has let the process run again.
     pub fn dismiss(mut self) {
         let _ = self.line.write_all(b".");
-        // SAFETY: our own child, which ends at once; not reaped before, so its number is its own.
-        unsafe { libc::waitpid(self.process, std::ptr::null_mut(), 0) };
+        self.child.wait();
     }
 }
 
-/// The guardian's life: waits for a byte, or for our end.
-fn stand_guard(line: i32, target: &Target, gdb: u32) -> ! {
-    // SAFETY: in a process of our own, with one thread, in a session where no terminal's signal
-    // reaches it. Whoever waits for the end of our streams must not wait for it, so it closes
-    // them all.
-    unsafe {
-        libc::setsid();
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            libc::signal(signal, libc::SIG_IGN);
-        }
-        for (first, last) in [(0, line - 1), (line + 1, i32::MAX)] {
-            libc::syscall(libc::SYS_close_range, first, last, 0);
-        }
-        let mut word = 0_u8;
-        if libc::read(line, (&raw mut word).cast(), 1) == 0 && is_let_go(target) {
-            // gdb has ended, or is about to; killed while it tried out what the kernel can do, it
-            // has left a stopped child behind, which is of its process group.
-            libc::kill(-(gdb as i32), libc::SIGKILL);
-        }
-        libc::_exit(0)
+/// The guardian's life: it waits for a byte, or for the end of the command.
+fn stand_guard(mut line: impl Read, target: &Target, gdb: u32) {
+    let command_has_ended = line.read(&mut [0]).is_ok_and(|count| count == 0);
+    if command_has_ended
+        && is_let_go(target)
+        && let Some(gdb) = Pid::from_raw(gdb as i32)
+    {
+        // gdb has ended, or is about to. If it was killed while it tried out what the kernel can do, it
+        // has left a stopped child behind in its process group.
+        let _ = kill_process_group(gdb, Signal::KILL);
     }
 }
 
-/// We have been killed. Once nobody holds the thread, its stop is there within moments, or never.
+/// Waits until nobody holds the thread: its stop then comes within moments, or never. Lets the process
+/// run again if it has stopped.
 fn is_let_go(target: &Target) -> bool {
     let thread = Process {
         pid: target.thread(),

@@ -32,7 +32,7 @@ use protocol::question::Question;
 /// Asks through a gdb of its own for each process.
 pub struct ThroughGdb {
     /// What is asked for.
-    pub wanted: Question,
+    pub question: Question,
     /// The debugger.
     pub gdb: PathBuf,
     /// How long all may take that comes before the agent is reached.
@@ -104,7 +104,7 @@ impl ThroughGdb {
             let longest = target.alive.process.longest_answer();
             if let Waited::Answer(text, question) =
                 fetch::wait(&target, rung.bell, rung.ticket, longest)?
-                && fetch::is_for(question, self.wanted)
+                && fetch::is_for(question, self.question)
             {
                 self.say(
                     &target,
@@ -233,13 +233,7 @@ impl ThroughGdb {
         let bell = target.agent.bell.ok_or_else(trouble::of_another_version)?;
         let seen = bell::look(target.alive.process, bell)
             .map_err(|error| fetch::unreadable(&error))?
-            .ok_or_else(|| {
-                Trouble::new(
-                    "its program has only just started, and its libsleeper.so is not in place yet \
-                     (or is of another version than this command)",
-                    "ask again",
-                )
-            })?;
+            .ok_or_else(target::just_started)?;
         let ticket = seen.rung.wrapping_add(1);
         if target.agent.parked_thread.is_some() {
             if !seen.listens {
@@ -264,7 +258,7 @@ impl ThroughGdb {
         seen: Seen,
         ticket: u32,
     ) -> Result<(), Trouble> {
-        let words = self.wanted.words();
+        let words = self.question.words();
         let words = words.as_bytes();
         let asked = bell + bell::ASKED;
         if !words.is_empty() {

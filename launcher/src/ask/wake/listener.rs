@@ -1,14 +1,21 @@
-//! Where the answer of a woken agent comes in: a socket with a name that nobody can guess, in the
-//! namespaces of the process that is asked.
+//! Where the agent's answer comes in: a socket in the namespaces of the process that is asked, under a
+//! name that nobody can guess.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::mem::offset_of;
+use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::Uid;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_thread_res_uid};
+
 use crate::system::process::Process;
+use crate::system::{child, peer};
 use protocol::message::socket_address;
 
 /// Listens for one agent.
@@ -21,54 +28,32 @@ pub struct Listener {
 impl Listener {
     /// Opens a socket that an agent in this process can reach, and will trust.
     ///
-    /// Abstract names are one network namespace's own (network_namespaces(7)), so there the socket
-    /// has to be; and whose it is the agent sees by the numbers that users have in its own user
-    /// namespace. What has joined others cannot come back, so a child does it, that shares our
-    /// descriptors.
+    /// Every network namespace has abstract names of its own (network_namespaces(7)), so the socket
+    /// must be in the process's. And the agent sees whose socket it is by the numbers that users have
+    /// in its own user namespace. A process that has joined other namespaces cannot come back, so a
+    /// child opens the socket there.
     pub fn open(process: Process) -> io::Result<Listener> {
         let token = random()?;
+        let address = address_of(token)?;
         let user = Namespace::of(process, "user")?;
         let network = Namespace::of(process, "net")?;
         let socket = if user.is_none() && network.is_none() {
-            listen(token)?
+            UnixListener::bind_addr(&address)?
         } else {
-            listen_in(process, user, network, token)?
+            listen_in(process, user, network, &address)?
         };
-        // SAFETY: a new descriptor that nobody else owns.
-        let socket = UnixListener::from(unsafe { OwnedFd::from_raw_fd(socket) });
         Ok(Listener { socket, token })
     }
 
-    /// The connection of this process's agent, if it comes in time. Others are turned away.
+    /// The connection of this process's agent, if it comes in time. Strangers are turned away.
     pub fn accept(&self, process: Process, time: Duration) -> Option<UnixStream> {
-        let mut poll = libc::pollfd {
-            fd: self.socket.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: one descriptor of ours.
-        if unsafe { libc::poll(&mut poll, 1, time.as_millis() as i32) } != 1 {
+        let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
+        let time = time.try_into().ok()?;
+        if poll(&mut polled, Some(&time)) != Ok(1) {
             return None;
         }
         let (line, _) = self.socket.accept().ok()?;
-        (peer(&line) == Some(process.pid)).then_some(line)
-    }
-}
-
-/// The process at the other end.
-fn peer(line: &UnixStream) -> Option<i32> {
-    // SAFETY: plain numbers; the kernel fills them in, and is told how large they are.
-    unsafe {
-        let mut peer: libc::ucred = std::mem::zeroed();
-        let mut size = size_of::<libc::ucred>() as libc::socklen_t;
-        let told = libc::getsockopt(
-            line.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut peer).cast(),
-            &mut size,
-        );
-        (told == 0).then_some(peer.pid)
+        (peer::pid(&line) == Some(process.pid)).then_some(line)
     }
 }
 
@@ -79,32 +64,24 @@ fn random() -> io::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-/// A new socket that listens under the name of this number. Nothing but system calls.
-fn listen(token: u64) -> io::Result<RawFd> {
+/// The abstract name with this number in it.
+fn address_of(token: u64) -> io::Result<SocketAddr> {
     let (address, length) = socket_address(token);
-    // SAFETY: a descriptor of our own; the address is alive and so long.
-    unsafe {
-        let socket = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
-        if socket < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if libc::bind(socket, (&raw const address).cast(), length) != 0
-            || libc::listen(socket, 8) != 0
-        {
-            let error = io::Error::last_os_error();
-            libc::close(socket);
-            return Err(error);
-        }
-        Ok(socket)
-    }
+    let length = length as usize - offset_of!(libc::sockaddr_un, sun_path);
+    let name: Vec<u8> = address.sun_path[..length]
+        .iter()
+        .map(|byte| *byte as u8)
+        .collect();
+    // The first byte is the zero that makes it abstract.
+    SocketAddr::from_abstract_name(&name[1..])
 }
 
 /// A namespace that is not ours.
 struct Namespace(File);
 
 impl Namespace {
-    /// That of a process, if it is another than ours, or `None`. Where it is closed to us it is
-    /// taken for ours: then the agent does not find us, and that is said.
+    /// The namespace of a process; `None` if it is ours. If we may not look, it is taken for ours: the
+    /// agent then does not reach us, and the command says so.
     fn of(process: Process, kind: &str) -> io::Result<Option<Namespace>> {
         let theirs = process.path(&format!("ns/{kind}"));
         let Ok(other) = fs::metadata(&theirs) else {
@@ -118,74 +95,30 @@ impl Namespace {
     }
 }
 
-/// As [`listen`], from within these namespaces.
+/// Has a child listen from within these namespaces, as the process's user.
 fn listen_in(
     process: Process,
     user: Option<Namespace>,
     network: Option<Namespace>,
-    token: u64,
-) -> io::Result<RawFd> {
+    address: &SocketAddr,
+) -> io::Result<UnixListener> {
     let their_user = match user {
-        Some(_) => Some(user_within(process)?),
+        Some(_) => Some(Uid::from_raw(user_within(process)?)),
         None => None,
     };
-    let (mut told, tell) = io::pipe()?;
-    let tell = OwnedFd::from(tell);
-    // SAFETY: a child as by fork, but with our very descriptors; it makes system calls on what was
-    // prepared for it, and ends by `_exit`.
-    let child = unsafe {
-        libc::syscall(
-            libc::SYS_clone,
-            libc::CLONE_FILES | libc::SIGCHLD,
-            0,
-            0,
-            0,
-            0,
-        )
+    let join = |namespace: &Option<Namespace>, kind| match namespace {
+        Some(namespace) => move_into_link_name_space(namespace.0.as_fd(), Some(kind)),
+        None => Ok(()),
     };
-    if child < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    if child == 0 {
-        let join = |namespace: &Option<Namespace>, kind| match namespace {
-            // SAFETY: joins a namespace; this process has one thread.
-            Some(namespace) if unsafe { libc::setns(namespace.0.as_raw_fd(), kind) } != 0 => {
-                Err(io::Error::last_os_error())
-            }
-            _ => Ok(()),
-        };
-        let become_them = || match their_user {
-            // By the system call itself: this process only.
-            // SAFETY: changes who we are, touches no memory.
-            Some(user) if unsafe { libc::syscall(libc::SYS_setresuid, user, user, user) } != 0 => {
-                Err(io::Error::last_os_error())
-            }
-            _ => Ok(()),
-        };
-        let result = join(&user, libc::CLONE_NEWUSER)
-            .and_then(|()| join(&network, libc::CLONE_NEWNET))
-            .and_then(|()| become_them())
-            .and_then(|()| listen(token));
-        let word = match result {
-            Ok(socket) => socket,
-            Err(error) => -error.raw_os_error().unwrap_or(libc::EIO),
-        };
-        // SAFETY: writes a word of ours; the end of this process.
-        unsafe {
-            libc::write(tell.as_raw_fd(), (&raw const word).cast(), 4);
-            libc::_exit(0);
+    let socket = child::open_by_child(|| {
+        join(&user, LinkNameSpaceType::User)?;
+        join(&network, LinkNameSpaceType::Network)?;
+        if let Some(user) = their_user {
+            set_thread_res_uid(user, user, user)?;
         }
-    }
-    // The child tells before it ends, and a pipe holds so much.
-    // SAFETY: our own child.
-    unsafe { libc::waitpid(child as libc::pid_t, std::ptr::null_mut(), libc::__WALL) };
-    drop(tell);
-    let mut word = [0; 4];
-    told.read_exact(&mut word)?;
-    match i32::from_ne_bytes(word) {
-        socket @ 0.. => Ok(socket),
-        error => Err(io::Error::from_raw_os_error(-error)),
-    }
+        Ok(UnixListener::bind_addr(address)?.into())
+    })?;
+    Ok(UnixListener::from(socket))
 }
 
 /// The number that the process's user has in its own user namespace.
@@ -226,13 +159,8 @@ mod tests {
         };
         let listener = Listener::open(us).expect("it listens");
         let call = || {
-            let (address, length) = socket_address(listener.token);
-            // SAFETY: a new descriptor; the address is alive and so long.
-            unsafe {
-                let line = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0);
-                assert_eq!(libc::connect(line, (&raw const address).cast(), length), 0);
-                UnixStream::from(OwnedFd::from_raw_fd(line))
-            }
+            let address = address_of(listener.token).expect("an address");
+            UnixStream::connect_addr(&address).expect("it listens")
         };
         let soon = Duration::from_secs(5);
         let _line = call();

@@ -6,18 +6,18 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::ask::wake::listener::Listener;
+use crate::find::no_agent;
 use crate::find::target::{self, Alive};
-use crate::system::interrupt;
-use crate::system::process::Process;
+use crate::system::{interrupt, signal};
 use crate::trouble::{self, Trouble};
-use protocol::message::{HEADER, Header, Kind, WakeSignal, answer_length};
-use protocol::names::{SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
+use protocol::message::{HEADER, Header, Kind, answer_length};
+use protocol::names::{SIGNAL_VARIABLE, WAKE_VARIABLE, WAKER_THREAD};
 use protocol::question::Question;
 
 /// Asks without a debugger.
 pub struct ThroughWake {
     /// What is asked for.
-    pub wanted: Question,
+    pub question: Question,
     /// How long the agent may take to hear us; the answer itself has the agent's deadline.
     pub timeout: Duration,
     /// Whether to report every step on standard error.
@@ -42,23 +42,15 @@ impl ThroughWake {
         let waker = process
             .thread_named(WAKER_THREAD)
             .map_err(|_| target::exited())?
-            .ok_or_else(|| {
-                Trouble::new(
-                    "no thread of its waits to be woken",
-                    format!(
-                        "see whether its agent is there, not started with {WAKE_VARIABLE}=off, and \
-                         its signal not used by the program itself ({SIGNAL_VARIABLE} sets another); \
-                         or ask --via gdb"
-                    ),
-                )
-            })?;
+            .ok_or_else(|| no_agent::why_not_started(process).unwrap_or_else(no_waker))?;
+        target.still_runs()?;
         let listener = Listener::open(process).map_err(|error| {
             Trouble::plain(format!(
                 "there is no way to listen for its answer ({error})"
             ))
         })?;
-        let signal = signal_of(target, waker, until)?;
-        send(process, waker, signal, listener.token).map_err(|error| {
+        let number = signal_of(target, waker, until)?;
+        signal::wake(process, waker, number, listener.token).map_err(|error| {
             match error.raw_os_error() {
                 Some(libc::ESRCH) => target::exited(),
                 _ => Trouble::new(
@@ -81,7 +73,7 @@ impl ThroughWake {
         };
         let heard = Instant::now();
         let until = heard + process.longest_answer();
-        let text = converse(&mut line, self.wanted, target, waker, until)?;
+        let text = converse(&mut line, self.question, target, waker, until)?;
         if self.verbose {
             let _ = writeln!(
                 io::stderr(),
@@ -93,6 +85,17 @@ impl ThroughWake {
         }
         Ok(text)
     }
+}
+
+/// The trouble of an agent that has started, and has no thread for signals.
+fn no_waker() -> Trouble {
+    Trouble::new(
+        "its agent has no thread that waits for a wake-up signal",
+        format!(
+            "ask --via gdb; next time start it without {WAKE_VARIABLE}=off, and with a signal in \
+             {SIGNAL_VARIABLE} that the program itself does not use"
+        ),
+    )
 }
 
 /// The signal that the waker waits for, as the kernel tells: of those that a thread blocks, the one
@@ -147,31 +150,6 @@ pub fn awaited_signal(status: &str) -> Option<i32> {
     // Signal 32 stands at bit 31. glibc keeps 32 and 33 to itself.
     let open = !blocked >> 33 << 33;
     (open.count_ones() == 1).then(|| open.trailing_zeros() as i32 + 1)
-}
-
-/// Sends the signal to this one thread, with the number that tells where we listen.
-fn send(process: Process, thread: i32, signal: i32, token: u64) -> io::Result<()> {
-    // SAFETY: neither has conditions.
-    let (us, user) = unsafe { (libc::getpid(), libc::getuid()) };
-    let call = WakeSignal {
-        signal,
-        errno: 0,
-        code: WAKE_CODE,
-        padding: 0,
-        process: us,
-        user,
-        value: token,
-        rest: [0; 12],
-    };
-    // SAFETY: the kernel reads `call`, which has the size of a siginfo_t.
-    let sent = unsafe {
-        let number = libc::SYS_rt_tgsigqueueinfo;
-        libc::syscall(number, process.pid, thread, signal, &raw const call)
-    };
-    match sent {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// What it means that the agent has broken off: its process is ending or becoming another, which

@@ -1,0 +1,124 @@
+//! Why a process has no agent to ask: decided here for both ways in.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::find::agent::Agent;
+use crate::find::bell;
+use crate::find::target::{absent, exited, just_started, name_of};
+use crate::system::elf;
+use crate::system::maps::{self, in_file};
+use crate::system::permission;
+use crate::system::process::Process;
+use crate::trouble::Trouble;
+use protocol::names::AGENT_THREADS;
+
+/// Defined by every CPython, and looked up by the agent.
+const PYTHON_FUNCTION: &str = "Py_GetVersion";
+
+/// The agent in a process, whether it has started or not; or why there is none.
+pub fn agent_of(process: Process) -> Result<Agent, Trouble> {
+    match Agent::find(process) {
+        Ok(Some(agent)) => Ok(agent),
+        Ok(None) => Err(none_in(process)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(closed(process)),
+        Err(error) => Err(absent(process, &error)),
+    }
+}
+
+/// Why no thread of the process's waits for a wake-up signal; `None` if its agent has started, and only
+/// that thread is missing.
+pub fn why_not_started(process: Process) -> Option<Trouble> {
+    if has_agent_thread(process) {
+        return None;
+    }
+    let agent = match agent_of(process) {
+        Ok(agent) => agent,
+        Err(trouble) => return Some(trouble),
+    };
+    let bell = agent.bell.map(|address| bell::look(process, address));
+    Some(match (bell, defines_python(process)) {
+        (Some(Ok(None)), _) => just_started(),
+        // The agent says so too, when it is asked.
+        (_, Some(false)) => Trouble::plain("not a Python process"),
+        _ => Trouble::new(
+            "its agent has not started, and only a started agent can be woken",
+            "ask again when the program runs Python code, or ask --via gdb, which needs no start",
+        ),
+    })
+}
+
+/// There is no agent, and we have seen everything that is mapped.
+fn none_in(process: Process) -> Trouble {
+    // A process that is ending gives its memory back first.
+    if fs::read(process.path("maps")).is_ok_and(|maps| maps.is_empty()) {
+        return exited();
+    }
+    without_agent(process, "")
+}
+
+/// We may not see what is mapped: because of the process, or because of the library's file.
+fn closed(process: Process) -> Trouble {
+    if fs::read(process.path("maps")).is_ok() {
+        return Trouble::new(
+            "its libsleeper.so has been replaced or removed, or is closed to us, and only root sees the one in use",
+            format!("run `sudo sleeper_agent_activate {}`", process.pid),
+        )
+        .of_the_debugger();
+    }
+    // To be allowed to attach would not help.
+    if !has_agent_thread(process) {
+        return without_agent(process, ", as far as its threads show");
+    }
+    permission::explain(process)
+}
+
+fn without_agent(process: Process, how_known: &str) -> Trouble {
+    Trouble::new(
+        format!(
+            "there is no sleeper agent in it ({}){how_known}",
+            name_of(process)
+        ),
+        "start it with `sa-run COMMAND`, or let it `import sleeper_agent`",
+    )
+}
+
+/// Whether the agent has started. Every user may see the names of threads.
+fn has_agent_thread(process: Process) -> bool {
+    let names = process.thread_names().unwrap_or_default();
+    names
+        .iter()
+        .any(|name| AGENT_THREADS.contains(&name.as_str()))
+}
+
+/// Whether an interpreter is mapped into the process; `None` if not all that is mapped can be read.
+fn defines_python(process: Process) -> Option<bool> {
+    let maps = fs::read(process.path("maps")).ok()?;
+    let defines = |path: &Path| elf::symbol_offset(path, PYTHON_FUNCTION);
+    let mut unknown = false;
+    for file in maps::mapped_files(&maps) {
+        match in_file(process, &file, defines) {
+            Ok(Some(_)) => return Some(true),
+            Ok(None) => {}
+            Err(_) => unknown = true,
+        }
+    }
+    (!unknown).then_some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_that_there_is_none() {
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        let by_gdb = agent_of(us).expect_err("no agent in the test program");
+        assert!(by_gdb.to_string().contains("sa-run COMMAND"), "{by_gdb}");
+        assert_eq!(why_not_started(us), Some(by_gdb));
+        assert_eq!(defines_python(us), Some(false));
+    }
+}
