@@ -3,19 +3,16 @@
 
 #![no_main]
 
-#[path = "../../../preload/src/system/loaded_objects.rs"]
-mod loaded_objects;
-#[path = "../../../preload/src/system/memory.rs"]
-#[allow(dead_code, reason = "loaded_objects.rs needs a part of it")]
-mod memory;
-
-/// Where `loaded_objects` finds `memory`.
+#[path = "../../../preload/src/system"]
 mod system {
-    pub(crate) use crate::memory;
+    pub mod loaded_objects;
+    #[allow(dead_code, reason = "loaded_objects.rs needs a part of it")]
+    pub mod memory;
 }
 
 use libfuzzer_sys::fuzz_target;
 use std::ffi::CString;
+use system::loaded_objects;
 
 /// `struct r_debug` (link.h), as far as the first object.
 #[repr(C)]
