@@ -12,6 +12,8 @@ TARGET = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 BUILT = $(TARGET)/release
 # Not by abspath, which takes a path with spaces in it for several.
 ABSOLUTE_TARGET = $(if $(filter /%,$(firstword $(TARGET))),$(TARGET),$(CURDIR)/$(TARGET))
+# Man pages and shell completions, made from the definitions of the commands' options.
+PAGES = $(BUILT)/pages
 
 # Commands that are started for every question, or with every program: without a dynamic linker
 # they start in two thirds of the time, and on any Linux. Where there is no libc.a they do with one.
@@ -42,6 +44,7 @@ build:
 	@for command in $(STATIC); do \
 	    $(CARGO) rustc --release --quiet -p launcher --bin $$command -- $(static) || exit; \
 	done
+	@$(CARGO) run --quiet -p launcher --example pages -- '$(PAGES)'
 
 gdb:
 	@tests/tools.sh gdb
@@ -88,12 +91,19 @@ bench: build gdb pythons
 	@$(CARGO) bench --quiet -p tests --bench answer
 	@$(CARGO) bench --quiet -p tests --bench idle
 
+PAGE_FOLDERS = man/man1 bash-completion/completions zsh/site-functions fish/vendor_completions.d
+
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/share/sleeper-agent'
 	install -m 755 '$(BUILT)/sa-list' '$(BUILT)/sa-run' '$(BUILT)/sleeper_agent_activate' \
 	    '$(DESTDIR)$(PREFIX)/bin/'
 	install -m 644 '$(BUILT)/libsleeper.so' '$(DESTDIR)$(PREFIX)/lib/'
 	install -m 644 py-shim/sleeper_agent.py '$(DESTDIR)$(PREFIX)/share/sleeper-agent/'
+	install -d $(PAGE_FOLDERS:%='$(DESTDIR)$(PREFIX)/share/%')
+	install -m 644 '$(PAGES)'/man/* '$(DESTDIR)$(PREFIX)/share/man/man1/'
+	install -m 644 '$(PAGES)'/completions/bash/* '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/'
+	install -m 644 '$(PAGES)'/completions/zsh/* '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/'
+	install -m 644 '$(PAGES)'/completions/fish/* '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/'
 
 # Asks the Python itself where it imports from, and how its extension modules are called
 # (a debug build looks for _d.so).

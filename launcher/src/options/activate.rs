@@ -1,7 +1,7 @@
 //! The command line of `sleeper_agent_activate`.
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,13 +70,10 @@ pub struct Arguments {
         long,
         num_args = 2,
         value_names = ["OLD", "NEW"],
+        value_hint = ValueHint::FilePath,
         conflicts_with_all = ["Choice", "watch", "format"]
     )]
     pub diff: Vec<PathBuf>,
-
-    #[command(flatten)]
-    #[allow(missing_docs)]
-    pub variables: VariableOptions,
 
     /// Add the stacks of suspended greenlets, and of generators that Tornado or Twisted drives, and
     /// what they wait for (in the formats full and json)
@@ -88,7 +85,7 @@ pub struct Arguments {
     pub via: Option<Via>,
 
     /// The gdb to use: a path, or a name on $PATH [default: gdb]
-    #[arg(long)]
+    #[arg(long, value_hint = ValueHint::ExecutablePath)]
     pub gdb: Option<PathBuf>,
 
     /// The longest time to reach the agent; its answer then has the agent's own deadline
@@ -98,6 +95,11 @@ pub struct Arguments {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub choice: Choice,
+
+    // The last, as its heading stands over whatever follows.
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub variables: VariableOptions,
 }
 
 impl Arguments {

@@ -1,6 +1,6 @@
 //! The command line of `sa-run`.
 
-use clap::Parser;
+use clap::{Parser, ValueHint};
 use std::ffi::OsString;
 
 /// Run a command with the sleeper agent in it.
@@ -28,6 +28,6 @@ pub struct Arguments {
     pub no_children: bool,
 
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }

@@ -1,12 +1,14 @@
 //! `make install` and `make shim` put things where they work.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tests::ask::{state, woken};
 use tests::ended::Ended;
 use tests::interpreters;
 use tests::plain_case;
-use tests::process::{Program, command, run_within};
+use tests::process::{Program, command, run, run_within};
 use tests::product::product;
 use tests::scratch::Scratch;
 
@@ -31,8 +33,12 @@ fn install() {
         "bin/sa-run",
         "bin/sleeper_agent_activate",
         "lib/libsleeper.so",
+        "share/sleeper-agent/sleeper_agent.py",
     ] {
         assert!(root.join(file).is_file(), "{file} is not installed");
+    }
+    for name in ["sa-list", "sa-run", "sleeper_agent_activate"] {
+        has_pages(&root.join("share"), name);
     }
     let python = interpreters::any();
     let mut sa_run = command(root.join("bin/sa-run"));
@@ -43,6 +49,52 @@ fn install() {
     let ended = Program::start(activate.arg(program.pid().to_string())).end();
     ended.expect_code(0);
     assert!(ended.out().contains(", in sleeping\n"), "{ended:?}");
+}
+
+/// The man page and the completions of a command, made from what its `--help` says.
+#[track_caller]
+fn has_pages(share: &Path, name: &str) {
+    let read = |file: String| {
+        let text = fs::read_to_string(share.join(&file));
+        text.unwrap_or_else(|error| panic!("{file}: {error}"))
+    };
+    let help = run(command(product().activate.with_file_name(name)).arg("--help"));
+    help.expect_code(0);
+    let options: Vec<String> = help
+        .out()
+        .split([' ', ',', '\n', '='])
+        .filter_map(|word| word.strip_prefix("--"))
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
+    assert!(options.contains(&"help".to_owned()), "{options:?}");
+    let page = read(format!("man/man1/{name}.1"));
+    for section in [
+        "NAME",
+        "SYNOPSIS",
+        "OPTIONS",
+        "EXAMPLES",
+        "EXIT STATUS",
+        "SEE ALSO",
+    ] {
+        let quoted = format!(".SH \"{section}\"");
+        assert!(
+            page.contains(&quoted) || page.contains(&format!(".SH {section}\n")),
+            "{section} is not in {page}"
+        );
+    }
+    let bash = read(format!("bash-completion/completions/{name}"));
+    let zsh = read(format!("zsh/site-functions/_{name}"));
+    let fish = read(format!("fish/vendor_completions.d/{name}.fish"));
+    assert!(zsh.starts_with(&format!("#compdef {name}\n")), "{zsh}");
+    for option in &options {
+        let escaped = option.replace('-', "\\-");
+        assert!(page.contains(&escaped), "--{option} is not in {page}");
+        for text in [&bash, &zsh] {
+            assert!(text.contains(&format!("--{option}")), "--{option}: {text}");
+        }
+        assert!(fish.contains(&format!("-l {option}")), "--{option}: {fish}");
+    }
 }
 
 plain_case!(shim);
