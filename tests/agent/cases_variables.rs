@@ -2,8 +2,9 @@
 //! secret.
 
 use crate::Case;
-use crate::Need::Nothing;
+use crate::Need::{Nothing, Packages};
 use crate::cases_full::{WAYS, as_the_schema_says};
+use crate::cases_greenlets::start;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use tests::ask::{activate, target, woken_target};
@@ -19,6 +20,8 @@ pub const CASES: &[Case] = &[
     ("of_modules", Nothing, of_modules),
     ("own_repr", Nothing, own_repr),
     ("repr_that_blocks", Nothing, repr_that_blocks),
+    ("of_greenlets", Packages, of_greenlets),
+    ("of_generators", Packages, of_generators),
     (
         "only_where_they_are_shown",
         Nothing,
@@ -328,4 +331,132 @@ fn only_where_they_are_shown(python: &Interpreter) {
         ended.expect_code(2);
     }
     ends_untouched(program);
+}
+
+fn of_greenlets(python: &Interpreter) {
+    for (set, target, function) in [
+        ("greenlet-1", "greenlets.py", "inner"),
+        ("greenlet-2", "greenlets.py", "inner"),
+        ("gevent", "gevents.py", "sleeps"),
+        ("eventlet", "eventlets.py", "sleeps"),
+    ] {
+        let (mut program, _) = start(python, set, &[target]);
+        are_shown(&program, "greenlets", function);
+        program.say("");
+        program.end().expect_code(7);
+    }
+}
+
+fn of_generators(python: &Interpreter) {
+    for (set, target) in [
+        ("tornado-4", "tornados.py"),
+        ("tornado-5", "tornados.py"),
+        ("twisted", "twisteds.py"),
+        ("twisted-15", "twisteds.py"),
+    ] {
+        let (mut program, _) = start(python, set, &[target]);
+        are_shown(&program, "coroutines", "sleeps");
+        // Each frame of a chain has its own.
+        let document = document_with(&program, &["--locals"]);
+        let functions = ["outermost", "middle", "innermost"];
+        let chains = document["coroutines"]["suspended"].as_array().unwrap();
+        let chain = chains.iter().find(|one| one["name"] == functions[0]);
+        let frames = chain.unwrap()["frames"].as_array().unwrap();
+        for (frame, function) in frames.iter().zip(functions) {
+            let loops = target == "tornados.py" && function == "middle";
+            let expected: &[(&str, &str)] = if loops { &[("_", "0")] } else { &[] };
+            assert_eq!(frame["function"], function);
+            assert_eq!(values(&frame["locals"]), expected, "{set}: {frame:#}");
+        }
+        program.say("");
+        program.wait_lines("ended", 1);
+        program.say("");
+        let ended = program.end();
+        ended.expect_code(7);
+        assert!(ended.out().contains("\nleft False\n"), "{}", ended.out());
+    }
+}
+
+fn document_with(program: &Program, options: &[&str]) -> Value {
+    let arguments = [&["--format", "json", "--greenlets"], options].concat();
+    as_the_schema_says(&shown(program, &arguments))
+}
+
+/// Names and values of variables.
+#[track_caller]
+fn values(variables: &Value) -> Vec<(&str, &str)> {
+    let variables = variables.as_array().unwrap().iter();
+    variables
+        .map(|one| {
+            (
+                one["name"].as_str().unwrap(),
+                one["value"].as_str().unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// What is suspended in this function has its variables, in both formats and both ways, under the same
+/// options as threads.
+#[track_caller]
+fn are_shown(program: &Program, what: &str, function: &str) {
+    let frames_of = |document: &Value| -> Vec<Value> {
+        let suspended = document[what]["suspended"].as_array().unwrap();
+        let frames = suspended
+            .iter()
+            .flat_map(|one| one["frames"].as_array().unwrap());
+        let frames: Vec<Value> = frames
+            .filter(|one| one["function"] == function)
+            .cloned()
+            .collect();
+        assert!(!frames.is_empty(), "no {function} in {document:#}");
+        frames
+    };
+    let is_ours = |name: &str| ["number", "secret_word", "large"].contains(&name);
+    let large = |length: usize| format!("'{}'... (1000 in all)", "x".repeat(length));
+    for via in WAYS {
+        for (options, secret, length) in [
+            (&[][..], "<hidden>", 200),
+            (&["--value-length", "10"], "<hidden>", 10),
+            (&["--show-secrets"], "'rosebud'", 200),
+        ] {
+            let options = [&["--locals", "--via", via], options].concat();
+            let document = document_with(program, &options);
+            assert_eq!(document["variables_cut"], false);
+            for frame in frames_of(&document) {
+                let locals = values(&frame["locals"]);
+                let ours = locals.iter().filter(|(name, _)| is_ours(name));
+                let ours: Vec<(&str, &str)> = ours.copied().collect();
+                let large = large(length);
+                let expected = [("number", "7"), ("secret_word", secret), ("large", &large)];
+                assert_eq!(ours, expected, "{via} {options:?}: {frame:#}");
+                assert_eq!(values(&frame["globals"]), []);
+            }
+        }
+        let document = document_with(program, &["--globals", "--via", via]);
+        for frame in frames_of(&document) {
+            assert_eq!(values(&frame["locals"]), []);
+            let globals = values(&frame["globals"]);
+            assert!(globals.contains(&("many", &large(200))), "{frame:#}");
+        }
+        for frame in frames_of(&document_with(program, &["--via", via])) {
+            assert!(frame["locals"].is_null() && frame["globals"].is_null());
+        }
+        let text = shown(program, &["--greenlets", "--locals", "--via", via]);
+        let (_, text) = match what {
+            "greenlets" => text.split_once("\n### Greenlet "),
+            _ => text.split_once(&format!("\n### Generator {function}, ")),
+        }
+        .expect("what is suspended");
+        let lines = below(text, function);
+        let expected = [
+            "number = 7",
+            "secret_word = <hidden>",
+            &format!("large = {}", large(200)),
+        ];
+        let ours = lines
+            .iter()
+            .filter(|line| is_ours(line.split(' ').next().unwrap()));
+        assert_eq!(ours.collect::<Vec<_>>(), expected, "{text}");
+    }
 }
