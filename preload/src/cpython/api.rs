@@ -1,8 +1,7 @@
-//! The C API of CPython 2.6 and 2.7, as looked up in the running process: what depends on the
-//! interpreter's version stands here, and the object layouts in `walk.rs`.
+//! The C API of CPython 2.6 and 2.7, looked up in the running process.
 //!
-//! pyo3-ffi gives the names of the types. Its macros and structs describe Python 3, so nothing
-//! here reads through them: reference counts go through the exported functions.
+//! pyo3-ffi provides the names of the types. Its macros and structs describe Python 3, so nothing here
+//! reads through them: reference counts go through the exported functions.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::ptr;
@@ -18,29 +17,29 @@ pub type PendingCall = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
 /// `PyMethodDef` of Python 2 (Include/methodobject.h).
 #[repr(C)]
 pub struct MethodDefinition {
-    /// Name in the module; null ends the table.
+    /// The function's name in the module; null ends the table.
     pub name: *const c_char,
-    /// The function.
+    /// The function itself.
     pub function: Option<Function>,
-    /// `METH_…`.
+    /// How it is called: `METH_…`.
     pub flags: c_int,
-    /// Its doc string.
+    /// The doc string, or null.
     pub doc: *const c_char,
 }
 
-/// `struct _inittab` (Include/import.h): a module that is built in.
+/// `struct _inittab` (Include/import.h): a module that is built into the interpreter.
 #[repr(C)]
 pub struct BuiltIn {
-    /// Its name; null ends the table.
+    /// The module's name; null ends the table.
     pub name: *const c_char,
-    /// Makes it, and puts it into `sys.modules`; null for those that are there from the start.
+    /// Makes the module and puts it into `sys.modules`; null for modules that are there from the start.
     pub start: Option<unsafe extern "C-unwind" fn()>,
 }
 
-/// A function as C has it: `PyCFunction` (Include/methodobject.h).
+/// `PyCFunction` (Include/methodobject.h): given the object that it is a method of, and its arguments.
 pub type Function = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 
-/// A function's definition, without a doc string; `name` stands still.
+/// The definition of a function without a doc string. `name` is a C string in a static.
 pub const fn method(name: *const c_char, function: Function, flags: c_int) -> MethodDefinition {
     MethodDefinition {
         name,
@@ -50,7 +49,7 @@ pub const fn method(name: *const c_char, function: Function, flags: c_int) -> Me
     }
 }
 
-/// Definitions in a static: CPython 2 keeps pointers to them.
+/// Definitions of functions, for a static: CPython 2 keeps pointers to them.
 pub struct Methods<const COUNT: usize>(pub [MethodDefinition; COUNT]);
 // SAFETY: read by CPython under the GIL, never changed.
 unsafe impl<const COUNT: usize> Sync for Methods<COUNT> {}
@@ -60,33 +59,35 @@ macro_rules! python_api {
         functions { $( $function:ident : fn($($argument:ty),*) $(-> $result:ty)?; )* }
         data { $( $datum:ident : $type:ty; )* }
     ) => {
-        /// Every function and variable that the agent uses, at its address in this process.
+        /// Every function and variable of the interpreter that the agent uses, at its address in this
+        /// process.
         ///
-        /// "C-unwind" because an interpreter may end a thread from inside a call (`pthread_exit`).
+        /// The functions are "C-unwind", as an interpreter may end a thread inside a call
+        /// (`pthread_exit`). Most of them need the GIL: see [`crate::cpython::gil`].
         #[allow(non_snake_case, missing_docs)]
         pub struct Python {
             $( pub $function: unsafe extern "C-unwind" fn($($argument),*) $(-> $result)?, )*
             $( pub $datum: *mut $type, )*
-            /// `Py_InitModule4` under the name this build exports.
+            /// `Py_InitModule4`, under the name that this build exports.
             pub init_module: InitModule,
-            /// Compared with objects' types by the walk: the addresses of the type objects.
+            /// The address of the type of frames. (The walk compares it with the types of objects.)
             pub frame_type: usize,
-            /// As above.
+            /// The address of the type of code objects.
             pub code_type: usize,
-            /// As above.
+            /// The address of `str`.
             pub string_type: usize,
-            /// As above.
+            /// The address of `dict`.
             pub dict_type: usize,
-            /// The type of all instances of old-style classes.
+            /// The address of the type of all instances of old-style classes.
             pub instance_type: usize,
-            /// Whether a character of `unicode` has four bytes; else it has two.
+            /// Whether a character of a `unicode` has four bytes; if not, it has two.
             pub has_wide_unicode: bool,
-            /// Whether it is CPython 2.6; else it is 2.7.
+            /// Whether this is CPython 2.6; if not, it is 2.7.
             pub is_2_6: bool,
         }
 
         impl Python {
-            /// Looks everything up; the error is the name of a symbol that is not there.
+            /// Looks everything up; the error is the name of a symbol that is missing.
             pub fn look_up(
                 find: &dyn Fn(&'static CStr) -> Option<usize>,
                 is_2_6: bool,
@@ -97,8 +98,8 @@ macro_rules! python_api {
                 Ok(Self {
                     $( $function: {
                         let address = need(named(concat!(stringify!($function), "\0")))?;
-                        // SAFETY: the symbol is this function of CPython 2 (the version was
-                        // checked), whose prototype in Include/*.h is the one given below.
+                        // SAFETY: the symbol is this function of CPython 2 (the caller has checked the
+                        // version), whose prototype in Include/*.h is the one in the table below.
                         unsafe { std::mem::transmute::<usize, unsafe extern "C-unwind" fn($($argument),*) $(-> $result)?>(address) }
                     }, )*
                     $( $datum: need(named(concat!(stringify!($datum), "\0")))? as *mut $type, )*
@@ -108,7 +109,8 @@ macro_rules! python_api {
                         let address = find(c"Py_InitModule4_64")
                             .or_else(|| find(c"Py_InitModule4TraceRefs_64"))
                             .ok_or("Py_InitModule4_64")?;
-                        // SAFETY: as above.
+                        // SAFETY: the symbol is this function of CPython 2, and `InitModule` its
+                        // prototype in Include/modsupport.h.
                         unsafe { std::mem::transmute::<usize, InitModule>(address) }
                     },
                     frame_type: need(c"PyFrame_Type")?,
@@ -116,7 +118,7 @@ macro_rules! python_api {
                     string_type: need(c"PyString_Type")?,
                     dict_type: need(c"PyDict_Type")?,
                     instance_type: need(c"PyInstance_Type")?,
-                    // Its functions are named for it (Include/unicodeobject.h).
+                    // The functions for `unicode` are named after the size (Include/unicodeobject.h).
                     has_wide_unicode: find(c"PyUnicodeUCS4_FromUnicode").is_some(),
                     is_2_6,
                 })
@@ -246,7 +248,7 @@ python_api! {
 }
 
 impl Python {
-    /// Whether `Py_Initialize` has begun and `Py_Finalize` has not got to taking things apart.
+    /// Whether `Py_Initialize` has begun, and `Py_Finalize` has not yet begun to take things apart.
     /// Reads one variable (Python/pythonrun.c, 2.6 and 2.7): any thread, any time.
     pub fn initialized(&self) -> bool {
         // SAFETY: the function only returns a static int.
@@ -259,31 +261,32 @@ impl Python {
         unsafe { (self.PyEval_ThreadsInitialized)() != 0 }
     }
 
-    /// Whether the program is `python` itself, that is run by `Py_Main`, which keeps its
-    /// arguments (Modules/main.c, 2.6 and 2.7); if not, it embeds the interpreter.
+    /// Whether the program is `python` itself: `Py_Main` runs it, and keeps its arguments
+    /// (Modules/main.c, 2.6 and 2.7). If not, the program embeds the interpreter.
     pub fn runs_main(&self) -> bool {
         let mut count = 0;
         let mut arguments = ptr::null_mut();
-        // SAFETY: writes to the two locals and no more.
+        // SAFETY: the function writes to these two locals and does nothing else.
         unsafe { (self.Py_GetArgcArgv)(&mut count, &mut arguments) };
         count > 0
     }
 
-    /// The thread state that holds the GIL, as an address; 0 for none. It may be gone by the
-    /// time it is looked at, so it is only ever read by way of `memory`.
+    /// The thread state that holds the GIL, as an address; 0 if none does. It may be gone by the time
+    /// somebody looks at it, so it is only ever read by way of `memory`.
     pub fn current_thread_state(&self) -> usize {
         // SAFETY: the variable lives as long as the interpreter's object is mapped; reading an
         // aligned pointer is atomic on every machine we build for.
         unsafe { self._PyThreadState_Current.read_volatile() as usize }
     }
 
-    /// The main interpreter: the first made, which stands last in the list (Python/pystate.c,
-    /// `PyInterpreterState_New` puts a new one in front). Null where there is none.
+    /// The main interpreter: the first that was made, which is the last in the list (Python/pystate.c,
+    /// `PyInterpreterState_New` puts a new one in front). Null if there is none.
     ///
     /// # Safety
-    /// Holding the GIL, so that no interpreter ends meanwhile.
+    /// This thread has the GIL's lock, with or without a thread state, so that no interpreter ends
+    /// meanwhile.
     pub unsafe fn main_interpreter(&self) -> *mut PyInterpreterState {
-        // SAFETY: the list does not change while the caller holds the GIL.
+        // SAFETY: the list does not change while this thread has the lock.
         unsafe {
             let mut last = (self.PyInterpreterState_Head)();
             while !last.is_null() {
@@ -297,7 +300,7 @@ impl Python {
         }
     }
 
-    /// What `PyThread_get_thread_ident` gives on this thread: `pthread_self()`
+    /// What `PyThread_get_thread_ident` returns on this thread: `pthread_self()`
     /// (Python/thread_pthread.h, 2.6 and 2.7).
     pub fn this_thread_ident() -> c_long {
         // SAFETY: reads a register.
@@ -305,7 +308,7 @@ impl Python {
     }
 }
 
-/// A symbol's name, NUL-terminated at compile time.
+/// The name of a symbol as a C string, made at compile time of one that ends in NUL.
 const fn named(name: &'static str) -> &'static CStr {
     match CStr::from_bytes_with_nul(name.as_bytes()) {
         Ok(name) => name,

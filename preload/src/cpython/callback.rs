@@ -69,7 +69,7 @@ pub unsafe fn called_with<const COUNT: usize>(
     arguments: *mut PyObject,
     function: impl for<'gil> FnOnce(&mut Gil<'gil>, [Object<'gil>; COUNT]) -> Option<Owned<'gil>>,
 ) -> *mut PyObject {
-    // SAFETY: the caller has been called with this, a tuple.
+    // SAFETY: the interpreter gives a tuple as the argument of a METH_VARARGS function.
     unsafe {
         called(arguments, |gil, tuple| {
             let mut objects = [tuple; COUNT];
@@ -92,6 +92,7 @@ pub unsafe fn called_bare(
     let Some(python) = find::found() else {
         return ptr::null_mut();
     };
-    // SAFETY: as in `called`: the interpreter calls functions with the GIL held.
+    // SAFETY: the interpreter calls functions with the GIL held, which whoever has a `&mut Gil` has handed to
+    // it for this call.
     unsafe { into_ptr(function(&mut Gil::assume(python), [])) }
 }

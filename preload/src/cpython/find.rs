@@ -1,4 +1,4 @@
-//! Finds the interpreter in this process, at load time or when the agent is first asked.
+//! Finds the interpreter in this process, when the library is loaded or when the agent is first asked.
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
@@ -10,9 +10,9 @@ use crate::system::loaded_objects;
 /// Why the interpreter in this process cannot be served.
 pub static UNUSABLE: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
 
-/// Looks for an interpreter that came after the constructor ran.
+/// Looks for an interpreter that was loaded after the constructor had run.
 ///
-/// On the asking thread, interrupted or not: see `late.rs`.
+/// On the asking thread, interrupted or not: see `system/loaded_objects.rs`.
 pub fn find_late() -> Interpreter {
     if let Some(what) = UNUSABLE.get() {
         return Interpreter::Unusable(what);
@@ -23,38 +23,38 @@ pub fn find_late() -> Interpreter {
     }
 }
 
-/// The API of the interpreter in this process, once found. Never freed: other threads may be
-/// using it at any time, and a process finds one interpreter in its life.
+/// The API of the interpreter in this process, once it has been found. It is never freed: other threads
+/// may be using it at any time, and a process finds one interpreter in its life.
 static FOUND: AtomicPtr<Python> = AtomicPtr::new(ptr::null_mut());
 
 /// Whether there is an interpreter that the agent can work with.
 pub enum Interpreter {
-    /// CPython 2.6 or 2.7, and everything the agent needs of it.
+    /// CPython 2.6 or 2.7, with everything that the agent needs of it.
     Usable(&'static Python),
-    /// None in this process.
+    /// There is none in this process.
     Absent,
-    /// One, but not for us: what it is, or what it lacks.
+    /// There is one that the agent cannot work with: what it is, or what it lacks.
     Unusable(&'static str),
 }
 
-/// The interpreter found earlier by [`find`].
+/// The interpreter that [`find`] has found, if it has.
 pub fn found() -> Option<&'static Python> {
-    // SAFETY: the pointer is null or came from a leaked Python that is never changed.
+    // SAFETY: the pointer is null, or points to a `Python` that stays where it is and never changes.
     unsafe { FOUND.load(Ordering::Acquire).as_ref() }
 }
 
-/// Looks the interpreter up with `find` (symbol to address), and keeps it if it is usable.
+/// Looks the interpreter up by `find`, which knows the addresses of symbols, and keeps it if it is usable.
 ///
-/// Allocates nothing, and takes no lock beyond what `find` takes. Runs at load time, before
-/// `Py_Initialize`, or later on any thread: nothing is called but `Py_GetVersion`, which only
-/// formats a constant (Python/getversion.c, 2.6 and 2.7).
+/// Allocates nothing, and takes no lock beyond what `find` takes. Runs when the library is loaded, before
+/// `Py_Initialize`, or later on any thread: it calls nothing but `Py_GetVersion`, which only formats a
+/// constant (Python/getversion.c, 2.6 and 2.7).
 pub fn find(find: &dyn Fn(&'static CStr) -> Option<usize>) -> Interpreter {
     use std::cell::UnsafeCell;
     use std::mem::MaybeUninit;
     use std::sync::atomic::AtomicBool;
 
     struct Place(UnsafeCell<MaybeUninit<Python>>, AtomicBool);
-    // SAFETY: written once, by the one thread that flips the flag, before FOUND points at it.
+    // SAFETY: the one thread that flips the flag writes it, once, before FOUND points to it.
     unsafe impl Sync for Place {}
     static PLACE: Place = Place(
         UnsafeCell::new(MaybeUninit::uninit()),
@@ -79,8 +79,8 @@ pub fn find(find: &dyn Fn(&'static CStr) -> Option<usize>) -> Interpreter {
         Err(symbol) => return Interpreter::Unusable(symbol),
     };
     if !PLACE.1.swap(true, Ordering::AcqRel) {
-        // SAFETY: the flag was just flipped by us, so nobody else writes, and nobody reads
-        // before the pointer is published.
+        // SAFETY: this thread has just flipped the flag, so nobody else writes, and nobody reads before
+        // the pointer is published.
         unsafe {
             (*PLACE.0.get()).write(python);
             FOUND.store((*PLACE.0.get()).as_mut_ptr(), Ordering::Release);
@@ -88,7 +88,7 @@ pub fn find(find: &dyn Fn(&'static CStr) -> Option<usize>) -> Interpreter {
     }
     match found() {
         Some(python) => Interpreter::Usable(python),
-        // Another thread is looking at this very moment.
+        // Another thread is looking it up at this very moment.
         None => Interpreter::Absent,
     }
 }

@@ -5,9 +5,10 @@
 //! objects that are reached meanwhile stay as they are, and the compiler sees to it that none of them is
 //! still in use when the next function that takes `&mut Gil` is called.
 //!
-//! One thing the types do not say: to make a tuple, list or dictionary may set the garbage collector off,
-//! and that runs finalizers. Whoever makes such objects and looks at borrowed ones in between does so in
-//! `script::undisturbed::alone`, which stops the collector.
+//! Two things the types do not say. To make a tuple, list or dictionary may set the garbage collector off,
+//! and that runs finalizers: whoever makes such objects and looks at borrowed ones in between does so in
+//! `script::undisturbed::alone`, which stops the collector. And a reference that is given back while
+//! somebody looks must not be the last one to an object of the program's.
 
 use std::marker::PhantomData;
 use std::ops::Deref;

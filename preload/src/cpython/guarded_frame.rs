@@ -1,4 +1,4 @@
-//! A frame, read from memory without the GIL: every read is checked, and none can fault.
+//! Reads a frame from memory without the GIL: every read is checked, and none can fault.
 
 use crate::cpython::api::Python;
 use crate::cpython::layout::{
@@ -7,15 +7,17 @@ use crate::cpython::layout::{
 };
 use crate::system::memory::{read, read_bytes};
 
-/// The frame that called the frame at this address, 0 for none; `None` if this is no frame.
+/// The address of the frame that called the frame at this address, 0 if none did; `None` if this is not a
+/// frame.
 pub fn back(python: &Python, frame: usize) -> Option<usize> {
     read(body(python.frame_type, frame, true)? + FRAME_BACK)
 }
 
-/// A frame, as read from memory.
+/// What has been read of a frame.
 pub struct Frame {
-    /// Its code object, and where that one's own fields begin.
+    /// The address of the code object.
     pub code_object: usize,
+    /// Where the code object's own fields begin.
     pub code: usize,
     /// `f_lasti`.
     pub last_instruction: i32,
@@ -33,23 +35,23 @@ impl Frame {
         })
     }
 
-    /// Address and length of the name of the file its code came from.
+    /// Address and length of the name of the file that the code came from.
     pub fn file_name(&self, python: &Python) -> Option<(usize, usize)> {
         string(python, self.code + CODE_FILENAME)
     }
 
-    /// Address and length of the name of its function.
+    /// Address and length of the name of the function.
     pub fn name(&self, python: &Python) -> Option<(usize, usize)> {
         string(python, self.code + CODE_NAME)
     }
 
-    /// The line it is at.
+    /// The line that the frame is at.
     pub fn line(&self, python: &Python) -> Option<i64> {
         line(python, self.code, self.last_instruction)
     }
 }
 
-/// Where an object's own fields begin, if it is an object of this very type.
+/// Where the own fields of the object at this address begin, if it is one of this very type.
 ///
 /// `variable` objects have a size in their head (PyObject_VAR_HEAD).
 pub fn body(type_object: usize, object: usize, variable: bool) -> Option<usize> {
@@ -71,15 +73,15 @@ pub fn is_frame(python: &Python, address: usize) -> bool {
     body(python.frame_type, address, true).is_some()
 }
 
-/// The bytes of the string that the pointer at `pointer` points to: address and length.
+/// Address and length of the bytes of the `str` that the pointer at this address points to.
 pub fn string(python: &Python, pointer: usize) -> Option<(usize, usize)> {
     let body = body(python.string_type, read(pointer)?, true)?;
     let length = read::<usize>(body - WORD)?;
     Some((body + STRING_BYTES, length))
 }
 
-/// The line of an instruction, as `PyCode_Addr2Line` has it (Objects/codeobject.c, 2.6 and 2.7;
-/// the table is described in Objects/lnotab_notes.txt).
+/// The line of an instruction, as `PyCode_Addr2Line` finds it (Objects/codeobject.c, 2.6 and 2.7;
+/// Objects/lnotab_notes.txt describes the table).
 fn line(python: &Python, code: usize, last_instruction: i32) -> Option<i64> {
     let mut line = i64::from(read::<i32>(code + CODE_FIRST_LINE)?);
     let (table, length) = string(python, code + CODE_LINE_TABLE)?;

@@ -4,9 +4,9 @@
 //! [`api::Python`], the right to use it as [`gil::Gil`], objects as [`object::Object`] and
 //! [`object::Owned`], and what is in frames, code, threads and dictionaries.
 //!
-//! No offset of CPython's is written down anywhere else, and each layout is compared with a live object
-//! at the boot before anything is read by it. Nothing here knows of requests or answers, or runs Python
-//! code that is not asked for. `unsafe` belongs here: what the other folders need is a safe function.
+//! CPython's offsets are written down nowhere else. The boot compares frames, code, types and dictionaries
+//! with the table, by live objects, before any object is read by it. Nothing here knows of requests or
+//! answers. `unsafe` belongs here: what the other folders need becomes a safe function.
 //!
 //! Read `gil`, `object`, `glue` and `fields` first: they are what the other folders use.
 

@@ -41,7 +41,7 @@ impl<'g> Object<'g> {
     /// It is an object that stays alive for `'g`, and not null.
     pub unsafe fn existing(pointer: *mut PyObject) -> Self {
         Object {
-            // SAFETY: the caller has ruled null out.
+            // SAFETY: it is an object, and those have addresses.
             pointer: unsafe { NonNull::new_unchecked(pointer) },
             alive: PhantomData,
         }

@@ -1,9 +1,9 @@
-//! The interpreter's list of threads, read without a lock, and without the dead.
+//! The interpreter's thread states, read without a lock, and without those of dead threads.
 //!
-//! CPython 2 keeps the thread states of the parent's threads in a forked child, for ever
-//! (Python/ceval.c, `PyEval_ReInitThreads`, 2.6 and 2.7, makes new locks and no more). They
-//! stand for threads that are not there; and since a new thread often gets a dead one's
-//! identifier, `sys._current_frames()` may show a dead thread's frames in place of a live one's.
+//! In a forked child CPython 2 keeps the thread states of the parent's threads for ever (Python/ceval.c,
+//! `PyEval_ReInitThreads`, 2.6 and 2.7, makes new locks and no more). They stand for threads that do not
+//! exist; and since a new thread often gets a dead one's identifier, `sys._current_frames()` may show a
+//! dead thread's frames in place of a live one's.
 //!
 //! Layouts: Include/pystate.h of CPython 2.6 and 2.7, the same in both and in debug builds.
 
@@ -17,7 +17,7 @@ use crate::system::memory::{Lap, read, read_words};
 
 const WORD: usize = size_of::<usize>();
 
-/// A bound, so that lists end that change as fast as they are read.
+/// No more threads are read, so that a list which changes as fast as it is read has an end.
 const MOST_THREADS: usize = 100_000;
 
 /// PyInterpreterState: next, tstate_head.
@@ -58,26 +58,26 @@ fn made_calls(gil: &Gil) -> *mut i32 {
     (gil.current_thread_state() + THREAD_DEPTH) as *mut i32
 }
 
-/// How many interpreters' lists are remembered over a fork.
+/// How many interpreters' lists of threads are remembered over a fork.
 const MOST_REMEMBERED: usize = 16;
 
-/// In a forked child: for each interpreter, the first thread state of its list that was the
-/// parent's alone. New ones are put in front, and CPython never frees this one, so all from here
-/// on are the parent's, but for the survivor's. 0: unused.
+/// In a forked child: for each interpreter, the first thread state in its list that was the parent's alone.
+/// New ones are put in front, and CPython never frees this one, so all from here on are the parent's, but
+/// for that of the thread that forked. 0: unused.
 static FIRST_DEAD: [AtomicUsize; MOST_REMEMBERED] =
     [const { AtomicUsize::new(0) }; MOST_REMEMBERED];
 
 /// In a forked child: the thread states of the thread that forked. 0: unused.
 static SURVIVORS: [AtomicUsize; MOST_REMEMBERED] = [const { AtomicUsize::new(0) }; MOST_REMEMBERED];
 
-/// A thread state, as it was when it was read.
+/// What has been read of a thread state.
 #[derive(Clone, Copy)]
 pub struct Thread {
-    /// Its identifier (`pthread_t`).
+    /// The thread's identifier (`pthread_t`).
     pub ident: usize,
-    /// Its innermost frame, a `PyFrameObject *`; 0: it runs no Python.
+    /// The address of the innermost frame (`PyFrameObject *`); 0: the thread runs no Python.
     pub frame: usize,
-    /// Where it stands (`PyThreadState *`).
+    /// The address of the thread state (`PyThreadState *`).
     address: usize,
 }
 
@@ -86,23 +86,23 @@ pub fn ident(thread: usize) -> Option<usize> {
     read(thread.checked_add(THREAD_IDENT)?)
 }
 
-/// The dictionary that extension modules keep things of a thread in (`PyThreadState_GetDict`); 0: it
-/// has none.
+/// The address of the dictionary in which extension modules keep things of a thread
+/// (`PyThreadState_GetDict`); 0: it has none.
 pub fn dictionary(thread: Thread) -> usize {
     let place = thread.address.checked_add(THREAD_DICTIONARY);
     place.and_then(read).unwrap_or(0)
 }
 
-/// Whether this process is a forked child whose list of threads holds the parent's.
+/// Whether this process is a forked child whose list of threads still has the parent's.
 pub fn has_dead() -> bool {
     FIRST_DEAD[0].load(Ordering::Relaxed) != 0
 }
 
-/// Calls `each` for every live thread of every interpreter, until that returns false. Returns
-/// false if the lists could not be followed to their ends.
+/// Calls `each` for every live thread of every interpreter, until it returns false. Returns false if the
+/// lists could not be followed to their ends.
 ///
-/// Any thread, interrupted or not: every read is one that fails instead of faulting. The list
-/// may be changing meanwhile, unless the caller holds the GIL.
+/// Any thread, interrupted or not: a read that cannot succeed fails instead of faulting. The lists may be
+/// changing meanwhile, unless the caller holds the GIL.
 pub fn for_each(python: &Python, each: &mut dyn FnMut(Thread) -> bool) -> bool {
     for_each_state(python, &mut |state| !state.live || each(state.thread))
 }
@@ -129,7 +129,7 @@ pub fn this_thread_holds_gil(python: &Python) -> bool {
     current != 0 && ident(current) == Some(Python::this_thread_ident() as usize)
 }
 
-/// A thread state where it stands in its list.
+/// A thread state in an interpreter's list.
 struct State {
     interpreter: usize,
     live: bool,
@@ -137,7 +137,7 @@ struct State {
 }
 
 fn for_each_state(python: &Python, each: &mut dyn FnMut(State) -> bool) -> bool {
-    // SAFETY: returns a static variable (Python/pystate.c); takes no lock.
+    // SAFETY: the function returns a static variable (Python/pystate.c), and takes no lock.
     let mut interpreter = unsafe { (python.PyInterpreterState_Head)() } as usize;
     let mut interpreters = Lap::default();
     let mut whole = true;
@@ -183,8 +183,8 @@ fn for_each_state(python: &Python, each: &mut dyn FnMut(State) -> bool) -> bool 
     whole
 }
 
-/// In a forked child, on its only thread, before any other is started: takes down which thread
-/// states are the dead parent's. Only reads memory.
+/// In a forked child, on its only thread, before any other is started: notes which thread states are those
+/// of the parent's threads. Only reads memory.
 pub fn note_fork(python: &Python) {
     let this_thread = Python::this_thread_ident() as usize;
     let mut first_dead = [0; MOST_REMEMBERED];
@@ -213,7 +213,7 @@ pub fn note_fork(python: &Python) {
     }
 }
 
-/// After `Py_Finalize`: the list is gone.
+/// After `Py_Finalize`: the lists are gone.
 pub fn forget() {
     for place in FIRST_DEAD.iter().chain(&SURVIVORS) {
         place.store(0, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! The instructions of a line of code, as far as they are known here.
+//! The instructions of a line of code.
 
-/// Instructions (Include/opcode.h, 2.6 and 2.7). Those below take no argument.
+/// Instructions (Include/opcode.h, 2.6 and 2.7). Those below this number take no argument.
 const HAVE_ARGUMENT: u8 = 90;
 pub const POP_TOP: u8 = 1;
 pub const ROT_TWO: u8 = 2;
@@ -14,7 +14,8 @@ pub const STORE_FAST: u8 = 125;
 pub const CALL_FUNCTION: u8 = 131;
 pub const LOAD_DEREF: u8 = 136;
 
-/// Those that differ, and those that jump: by so many bytes, and to a place.
+/// The instructions whose numbers differ between versions, and those that jump: by so many bytes, or to a
+/// place.
 pub struct Numbers {
     pub load_attribute: u8,
     pub import_name: u8,
@@ -41,15 +42,14 @@ pub static NUMBERS_2_7: Numbers = Numbers {
     jumps_to: &[111, 112, 113, 114, 115, 119],
 };
 
-/// Of longer code nothing is told: all of it would have to be looked through for jumps into the line
-/// from elsewhere.
+/// Longer code is not read: all of it would have to be searched for jumps into the line from elsewhere.
 const LONGEST_CODE: usize = 8000;
 
 /// A line of code: instructions with their arguments.
 pub type Line = Vec<(u8, usize)>;
 
-/// The instructions of the line that the last one is in, as far as to that one. `None` where that one
-/// calls nothing, or where it may have been come to in other ways than along the line.
+/// The instructions of the line that contains the instruction at `last`, up to that one. `None` if that one
+/// calls nothing, or if the interpreter may have reached it in another way than along the line.
 pub fn line(numbers: &Numbers, text: &[u8], table: &[u8], last: usize) -> Option<Line> {
     let instruction = *text.get(last)?;
     let calls = instruction == CALL_FUNCTION || Some(instruction) == numbers.setup_with;
@@ -92,7 +92,7 @@ pub fn line(numbers: &Numbers, text: &[u8], table: &[u8], last: usize) -> Option
     Some(line)
 }
 
-/// Where the instructions begin of the line that this one is in (Objects/lnotab_notes.txt).
+/// Where the line begins that contains this instruction (Objects/lnotab_notes.txt).
 fn start_of_line(table: &[u8], at: usize) -> usize {
     let mut position = 0;
     let mut start = 0;
@@ -111,7 +111,7 @@ fn start_of_line(table: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    /// LOAD_GLOBAL 1, LOAD_CONST 2, CALL_FUNCTION 1, POP_TOP; as a line behind six bytes of another.
+    /// LOAD_GLOBAL 1, LOAD_CONST 2, CALL_FUNCTION 1, POP_TOP: a line after six bytes of another.
     const LINE: [u8; 10] = [
         LOAD_GLOBAL,
         1,
@@ -131,25 +131,25 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_line_as_far_as_to_the_call() {
+    fn reads_the_line_up_to_the_call() {
         const NOTHING: [u8; 6] = [LOAD_CONST, 0, 0, LOAD_CONST, 0, 0];
         let call = [(LOAD_GLOBAL, 1), (LOAD_CONST, 2), (CALL_FUNCTION, 1)];
         assert_eq!(read(&NOTHING, &TABLE, 12), Some(call.to_vec()));
         // All in one line.
         assert_eq!(read(&NOTHING, &[0, 1], 12).map(|line| line.len()), Some(5));
-        // It calls nothing, or is not there.
+        // The instruction calls nothing, or does not exist.
         for last in [6, 15, 16, 100] {
             assert_eq!(read(&NOTHING, &TABLE, last), None, "{last}");
         }
     }
 
     #[test]
-    fn a_line_that_is_come_to_in_other_ways_is_none() {
+    fn refuses_a_line_that_jumps_lead_into_or_out_of() {
         /// JUMP_FORWARD, POP_JUMP_IF_FALSE.
         const BY: u8 = 110;
         const TO: u8 = 114;
         for (first, there) in [
-            // To the line's beginning, into it, behind it.
+            // To the line's beginning, into the line, and past it.
             ([BY, 3, 0, LOAD_CONST, 0, 0], true),
             ([BY, 6, 0, LOAD_CONST, 0, 0], false),
             ([TO, 6, 0, LOAD_CONST, 0, 0], true),
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn lines_begin_where_the_table_says() {
-        // 300 bytes, and 300 lines, come in pieces.
+        // The table has steps of 300 bytes and 300 lines in pieces.
         let table = [0, 1, 255, 0, 45, 255, 0, 45, 2, 1];
         let starts = [0, 299, 300, 301, 302, 303].map(|at| start_of_line(&table, at));
         assert_eq!(starts, [0, 0, 300, 300, 302, 302]);
