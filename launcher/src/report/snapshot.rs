@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_snapshot() {
-        let told = |text: &str| parse(text.as_bytes()).expect_err("no snapshot").to_string();
+        let refusal = |text: &str| parse(text.as_bytes()).expect_err("no snapshot").to_string();
         let cut = document(1, THREAD);
         let cut = &cut[..cut.len() - 2];
         for text in [
@@ -272,15 +272,18 @@ mod tests {
             r#"{"version": 1}"#,
             cut,
         ] {
-            let told = told(text);
-            assert!(told.starts_with("this is no snapshot ("), "{text}: {told}");
+            let refusal = refusal(text);
+            assert!(
+                refusal.starts_with("this is no snapshot ("),
+                "{text}: {refusal}"
+            );
         }
-        let later = told(&document(2, ""));
+        let later = refusal(&document(2, ""));
         assert!(
             later.contains("has version 2, and this command reads version 1; "),
             "{later}"
         );
-        let kind = told(&document(1, &THREAD.replace("\"lock\"", "\"moon\"")));
+        let kind = refusal(&document(1, &THREAD.replace("\"lock\"", "\"moon\"")));
         assert!(kind.contains("has the unknown wait \"moon\""), "{kind}");
     }
 }

@@ -10,7 +10,7 @@ use protocol::state::Way;
 pub struct Descriptor {
     /// Its number.
     pub number: i32,
-    /// What the thread waits for on it: some of [`WAYS`].
+    /// What the thread waits for on it: `read`, `write`, `urgent`, `accept`, `connect`.
     #[serde(deserialize_with = "known_ways")]
     pub ways: Vec<&'static str>,
     /// What it is: `tcp`, `udp`, `unix`, `socket` (any other), `pipe`, `file`, or the kernel's name for
@@ -143,8 +143,8 @@ mod tests {
     use super::*;
     #[test]
     fn reads_descriptors_and_says_what_they_are() {
-        let parsed = |words| Descriptor::parse(words).expect("a descriptor");
-        for (words, told) in [
+        let parsed = |text| Descriptor::parse(text).expect("a descriptor");
+        for (text, words) in [
             ("5 r socket:[77]", "data on socket 5"),
             ("6 rw pipe:[78]", "data on or room to write to pipe 6"),
             ("7 r /dev/pts/0 x", "data on file 7 /dev/pts/0 x"),
@@ -152,7 +152,7 @@ mod tests {
             ("9  ", "descriptor 9"),
             ("9 p", "urgent data on descriptor 9"),
         ] {
-            assert_eq!(parsed(words).waited(), told);
+            assert_eq!(parsed(text).waited(), words);
         }
         let mut socket = parsed("5 r socket:[77]");
         assert_eq!(socket.inode, Some(77));

@@ -141,13 +141,13 @@ impl GreenletWait {
     }
 }
 
-/// A number, where the library writes 0 for one that is not known. Outer `None`: it is no number.
+/// Reads a number; 0 stands for an unknown one. `None` if it is no number.
 fn known(number: &Value) -> Option<Option<u64>> {
     let number: u64 = number.number()?;
     Some(Some(number).filter(|&number| number != 0))
 }
 
-/// The key and value pairs under a key, or none; `None` if what stands there is no dictionary.
+/// The pairs of the dictionary under a key, which may be missing; `None` if it is no dictionary.
 fn pairs<'a, 'b>(value: &'a Value<'b>, key: &str) -> Option<&'a [(Value<'b>, Value<'b>)]> {
     match value.get(key) {
         None => Some(&[]),

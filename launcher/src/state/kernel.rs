@@ -143,7 +143,7 @@ fn wait_in(call: &str, arguments: &[u64], descriptors: &[&str]) -> Option<Wait> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    fn told(
+    fn kind_and_words(
         call: &str,
         arguments: &[u64],
         descriptors: &[&str],
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_a_call_waits_for() {
+    fn says_what_a_call_waits_for() {
         let all = u64::from(u32::MAX);
         for (call, arguments, extra, kind, limited, words) in [
             (
@@ -231,11 +231,11 @@ mod tests {
             ),
         ] {
             let expected = (kind, limited, words.to_owned());
-            assert_eq!(self::told(call, arguments, extra), expected, "{call}");
+            assert_eq!(kind_and_words(call, arguments, extra), expected, "{call}");
         }
         // A count that makes no sense.
         let most = format!("+{}", u64::MAX);
-        let (_, _, words) = self::told("select", &[1; 5], &["5 r ", "6 r ", &most]);
+        let (_, _, words) = kind_and_words("select", &[1; 5], &["5 r ", "6 r ", &most]);
         assert!(words.starts_with("any of 18446744073709551615 descriptors: "));
         assert_eq!(wait_in("futex", &[1, 0], &[]), None);
         assert_eq!(wait_in("select", &[0, 0, 0, 0, 1], &[]), None);
@@ -244,23 +244,23 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_the_kernel_says() {
+    fn reads_lines_of_tasks() {
         let tasks = parse_tasks("7 70 202 0x7f 0x80\n8 80 running\n6 60 -1 0x0\n5 50 \n4\n");
-        let told = |ident: u64| {
+        let task = |ident: u64| {
             let task = &tasks[&ident].task;
             (task.number, task.call.as_deref(), task.runs)
         };
-        assert_eq!(told(7), (70, Some("futex"), false));
-        assert_eq!(told(8), (80, None, true));
-        assert_eq!(told(6), (60, None, false));
-        assert_eq!(told(5), (50, None, false));
+        assert_eq!(task(7), (70, Some("futex"), false));
+        assert_eq!(task(8), (80, None, true));
+        assert_eq!(task(6), (60, None, false));
+        assert_eq!(task(5), (50, None, false));
         assert_eq!(tasks.len(), 4);
         assert!(parse_tasks("").is_empty());
         assert_eq!(call_name(100_000), "100000");
     }
 
     #[test]
-    fn takes_what_a_call_waits_for_to_it() {
+    fn knows_the_gil_among_futexes() {
         let text = "7 70 0 0x5 0x7f 0x10 0x0 0x0 0x0 0x7ff 0x7f\t5 r /a\u{e9}\\011b\n8 80 202 0x1a 0x0\n9 90 202 0x1 0x0\n";
         let known = parse_tasks(&format!("gil 0x1a\n{text}"));
         let on_gil = |tasks: &HashMap<u64, Observed>| [7, 8, 9].map(|ident| tasks[&ident].on_gil);

@@ -134,14 +134,14 @@ impl Question {
     }
 
     fn write(&self, out: &mut Text<LONGEST_QUESTION>) -> fmt::Result {
-        for (word, wanted) in [
+        for (word, is_asked) in [
             ("facts", self.facts),
             ("greenlets", self.greenlets),
             ("locals", self.locals),
             ("globals", self.globals),
             ("repr", self.repr),
         ] {
-            if wanted {
+            if is_asked {
                 writeln!(out, "{word}")?;
             }
         }
@@ -183,25 +183,25 @@ impl Question {
 
     /// Reads the text of a question; `None` if some of it is not known here.
     pub fn parse(words: &[u8]) -> Option<Question> {
-        let mut wanted = Question::NOTHING;
+        let mut question = Question::NOTHING;
         for line in core::str::from_utf8(words).ok()?.lines() {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             let number = || rest.parse().ok().filter(|&number| number <= MOST);
             match word {
-                "facts" => wanted.facts = true,
-                "greenlets" => wanted.greenlets = true,
-                "locals" => wanted.locals = true,
-                "globals" => wanted.globals = true,
-                "repr" => wanted.repr = true,
-                "length" => wanted.length = number()?,
-                "items" => wanted.items = number()?,
-                "depth" => wanted.depth = number()?,
-                "hidden" => wanted.hidden = Text::of(rest)?,
+                "facts" => question.facts = true,
+                "greenlets" => question.greenlets = true,
+                "locals" => question.locals = true,
+                "globals" => question.globals = true,
+                "repr" => question.repr = true,
+                "length" => question.length = number()?,
+                "items" => question.items = number()?,
+                "depth" => question.depth = number()?,
+                "hidden" => question.hidden = Text::of(rest)?,
                 _ => return None,
             }
         }
         // A question has one text only.
-        (wanted.words().as_bytes() == words).then_some(wanted)
+        (question.words().as_bytes() == words).then_some(question)
     }
 }
 
@@ -227,11 +227,11 @@ mod tests {
             hidden: Text::of("").expect("there is room"),
             ..facts
         };
-        for wanted in [facts, much, Question::default()] {
-            assert_eq!(Question::parse(wanted.words().as_bytes()), Some(wanted));
+        for question in [facts, much, Question::default()] {
+            assert_eq!(Question::parse(question.words().as_bytes()), Some(question));
         }
         assert_eq!(Question::default().words().as_bytes(), b"");
-        let numbers = [facts, much, Question::default()].map(|wanted| wanted.number());
+        let numbers = [facts, much, Question::default()].map(|question| question.number());
         assert!(numbers[0] != numbers[1] && numbers[0] != numbers[2] && numbers[1] != numbers[2]);
         let said = much.words();
         assert_eq!(said.as_bytes(), b"facts\nlocals\nrepr\nitems 7\nhidden \n");
@@ -252,7 +252,7 @@ mod tests {
         let longest = [b'x'; HIDDEN_ROOM];
         let hidden =
             Text::of(core::str::from_utf8(&longest).expect("text")).expect("there is room");
-        let wanted = Question {
+        let question = Question {
             facts: true,
             greenlets: true,
             locals: true,
@@ -263,7 +263,7 @@ mod tests {
             depth: MOST,
             hidden,
         };
-        assert_eq!(Question::parse(wanted.words().as_bytes()), Some(wanted));
+        assert_eq!(Question::parse(question.words().as_bytes()), Some(question));
         assert_eq!(Text::<2>::of("abc"), None);
     }
 }
