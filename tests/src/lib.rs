@@ -26,3 +26,4 @@ pub mod stream;
 pub mod terminal;
 pub mod trials;
 pub mod users;
+pub mod variables;

@@ -21,6 +21,7 @@ full.put(1)
 server = socket.socket()
 server.bind(('127.0.0.1', 0))
 server.listen(1)
+many = 'x' * 1000
 
 
 def say(line):
@@ -29,6 +30,7 @@ def say(line):
 
 
 def sleeps():
+    number, secret_word, large = 7, 'rosebud', many
     eventlet.sleep(1000)
 
 

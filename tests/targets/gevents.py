@@ -21,6 +21,7 @@ full = gevent.queue.Queue(2)
 full.put(1)
 full.put(2)
 here, there = gevent.socket.socketpair()
+many = 'x' * 1000
 
 
 def say(line):
@@ -29,6 +30,7 @@ def say(line):
 
 
 def sleeps():
+    number, secret_word, large = 7, 'rosebud', many
     gevent.sleep(1000)
 
 

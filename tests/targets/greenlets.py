@@ -13,6 +13,7 @@ import threading
 from greenlet import getcurrent, greenlet
 
 ran = []
+many = 'x' * 1000
 
 
 def say(line):
@@ -44,6 +45,7 @@ def outer(back):
 
 
 def inner(back):
+    number, secret_word, large = 7, 'rosebud', many
     back.switch()
 
 

@@ -29,6 +29,7 @@ stream = tornado.iostream.IOStream(here)
 over = Future()
 limit = tornado.gen.with_timeout(loop.time() + 1000, over)
 told = Future()
+many = 'x' * 1000
 # What has gone off, and is kept; and what is to be put into a queue, with nobody who waits for it.
 kept_timer = loop.call_later(0, lambda: None)
 full_of_futures = tornado.queues.Queue(1)
@@ -90,6 +91,7 @@ def mentions():
 
 @tornado.gen.coroutine
 def sleeps():
+    number, secret_word, large = 7, 'rosebud', many
     yield tornado.gen.sleep(1000)
 
 

@@ -23,6 +23,7 @@ list_of_one = DeferredList([Deferred()])
 plain_later = Deferred()
 later = deferLater(reactor, 0, lambda: plain_later)
 limited = Deferred()
+many = 'x' * 1000
 kept_timers = [reactor.callLater(1000, limited.cancel), reactor.callLater(900, id, limited)]
 
 
@@ -76,6 +77,7 @@ def lists():
 
 @inlineCallbacks
 def sleeps():
+    number, secret_word, large = 7, 'rosebud', many
     yield deferLater(reactor, 1000, lambda: None)
 
 

@@ -73,6 +73,10 @@ fn waits_for(graph: &WaitGraph, thread: &Thread, wait: &Wait) -> String {
     words
 }
 
+/// Stands above the threads where not all variables were taken down.
+const MISSING_VARIABLES: &str =
+    "Some variables are missing for lack of room or time: ask for less of each\n";
+
 impl Report {
     /// The report in lines, without control characters.
     pub fn full(&self) -> String {
@@ -134,7 +138,7 @@ impl Report {
         }
         suspended::write_notes(text, &state.greenlets, &state.coroutines);
         if state.is_cut {
-            text.push_str("Some variables are missing for lack of room: ask for less of each\n");
+            text.push_str(MISSING_VARIABLES);
         }
         if let Some(movements) = movements {
             let _ = writeln!(text, "{}", movements.summary());

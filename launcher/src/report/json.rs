@@ -9,6 +9,7 @@ use crate::state::coroutines::Coroutines;
 use crate::state::descriptor::Descriptor;
 use crate::state::frame::Frame;
 use crate::state::greenlets::Greenlets;
+use crate::state::suspended::SuspendedStack;
 use crate::state::thread::Thread;
 use crate::state::variables::Variables;
 use crate::state::wait::{Hold, Wait};
@@ -159,9 +160,11 @@ impl FrameEntry<'_> {
     }
 }
 
-impl Serialize for Frame {
+impl Serialize for SuspendedStack {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        FrameEntry(self, None).serialize(serializer)
+        let frames = self.stack.iter().enumerate();
+        let entries = frames.map(|(index, frame)| FrameEntry(frame, self.variables_at(index)));
+        serializer.collect_seq(entries)
     }
 }
 

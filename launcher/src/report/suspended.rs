@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use crate::printable::Printable;
-use crate::report::frames::Frames;
+use crate::report::frames::{self, Frames};
 use crate::state::coroutines::Coroutines;
 use crate::state::greenlets::{Greenlet, Greenlets};
 use crate::state::search::Search;
+use crate::state::suspended::SuspendedStack;
 
 /// Writes what stands above the threads: that the search has failed, or how many are left out.
 pub(crate) fn write_notes(
@@ -79,7 +80,10 @@ pub(crate) fn write_greenlets(
         if let Some(wait) = &greenlet.waits_for {
             let _ = writeln!(text, "  - waits for {}", wait.words());
         }
-        frames.write_stack(text, &greenlet.frames);
+        match greenlet.frames.has_variables() {
+            true => write_stack(text, frames, &greenlet.frames),
+            false => frames.write_stack(text, &greenlet.frames.stack),
+        }
     }
     if is_shown(None) {
         for line in lines_of_thread(greenlets, None) {
@@ -129,7 +133,7 @@ pub(crate) fn write_coroutines(text: &mut String, frames: &mut Frames, coroutine
         let name = chain.name.as_deref().unwrap_or("a generator");
         let library = chain.library.name();
         let mut line = format!("### Generator {name}, driven by {library}: suspended");
-        let count = chain.frames.len();
+        let count = chain.frames.stack.len();
         if count > 1 {
             let _ = write!(line, ", each of these {count} waits for the next");
         }
@@ -137,8 +141,16 @@ pub(crate) fn write_coroutines(text: &mut String, frames: &mut Frames, coroutine
         if let Some(wait) = &chain.waits_for {
             let _ = writeln!(text, "  - waits for {}", Printable(&wait.words()));
         }
-        for frame in &chain.frames {
-            frames.write(text, ' ', frame);
+        write_stack(text, frames, &chain.frames);
+    }
+}
+
+/// Writes a stack, with the variables of its frames.
+fn write_stack(text: &mut String, frames: &mut Frames, stack: &SuspendedStack) {
+    for (index, frame) in stack.stack.iter().enumerate() {
+        frames.write(text, ' ', frame);
+        if let Some(variables) = stack.variables_at(index) {
+            frames::write_variables(text, variables);
         }
     }
 }

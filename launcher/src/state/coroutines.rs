@@ -1,11 +1,10 @@
 //! Suspended generators that Tornado or Twisted drives as coroutines.
 
 use serde::{Serialize, Serializer};
-use std::collections::HashMap;
 use std::fmt::Write;
 
 use crate::duration::duration;
-use crate::state::frame::{Frame, Stack};
+use crate::state::suspended::{SuspendedStack, SuspendedStacks};
 use crate::state::wait;
 use protocol::marshal::Value;
 use protocol::state::{CoroutineLibrary, CoroutineWaitKind, chain, coroutine_wait, coroutines};
@@ -32,7 +31,7 @@ pub struct Chain {
     /// What the innermost generator waits for, if that is known.
     pub waits_for: Option<CoroutineWait>,
     /// The frame of each generator, outermost first.
-    pub frames: Vec<Frame>,
+    pub frames: SuspendedStack,
 }
 
 /// What a generator waits for.
@@ -111,18 +110,16 @@ impl CoroutineWait {
 
 impl Chain {
     /// Reads a dictionary of [`chain`]; `stacks` as for [`Coroutines::parse`].
-    fn parse(value: &Value, stacks: &HashMap<i64, Stack>) -> Option<Chain> {
-        let mut frames = Vec::new();
-        for number in value.get(chain::CHAIN)?.list()? {
-            // The program may have marked a generator's frame as the agent's: then it has no stack.
-            let stack = stacks.get(&number.number()?);
-            frames.extend(stack.into_iter().flat_map(|stack| stack.iter().cloned()));
-        }
+    fn parse(value: &Value, stacks: &SuspendedStacks) -> Option<Chain> {
+        let numbers = value.get(chain::CHAIN)?.list()?.iter();
+        let numbers: Vec<i64> = numbers.map(Value::number).collect::<Option<_>>()?;
+        // The program may have marked a generator's frame as the agent's: then it has no stack.
+        let stacks = numbers.iter().filter_map(|number| stacks.get(number));
         Some(Chain {
             library: CoroutineLibrary::from_name(&value.get(chain::LIBRARY)?.text()?)?,
             name: value.get(chain::NAME).and_then(Value::text),
             waits_for: value.get(chain::WAIT).and_then(CoroutineWait::parse),
-            frames,
+            frames: SuspendedStack::chain(stacks),
         })
     }
 }
@@ -130,7 +127,7 @@ impl Chain {
 impl Coroutines {
     /// Reads a dictionary of [`coroutines`]; `None` if it is none. `stacks` has the stacks of
     /// generators, by their negated addresses.
-    pub fn parse(value: &Value, stacks: &HashMap<i64, Stack>) -> Option<Coroutines> {
+    pub fn parse(value: &Value, stacks: &SuspendedStacks) -> Option<Coroutines> {
         // The program has imported neither library.
         let Some(chains) = value.get(coroutines::SUSPENDED) else {
             return Some(Coroutines::default());
@@ -138,7 +135,7 @@ impl Coroutines {
         let chains = chains.list()?.iter();
         let chains = chains.map(|chain| Chain::parse(chain, stacks));
         let mut suspended: Vec<Chain> = chains.collect::<Option<_>>()?;
-        suspended.retain(|chain| !chain.frames.is_empty());
+        suspended.retain(|chain| !chain.frames.stack.is_empty());
         Some(Coroutines {
             count: value.get(coroutines::COUNT)?.number()?,
             left_out: value.get(coroutines::LEFT_OUT)?.number()?,
@@ -179,10 +176,10 @@ mod tests {
     fn reads_what_there_is() {
         let none = Value::Pairs(Vec::new());
         assert_eq!(
-            Coroutines::parse(&none, &HashMap::new()),
+            Coroutines::parse(&none, &SuspendedStacks::new()),
             Some(Coroutines::default())
         );
         let nonsense = Value::Pairs(vec![(text("suspended"), Value::Number(1))]);
-        assert_eq!(Coroutines::parse(&nonsense, &HashMap::new()), None);
+        assert_eq!(Coroutines::parse(&nonsense, &SuspendedStacks::new()), None);
     }
 }

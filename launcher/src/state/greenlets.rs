@@ -1,10 +1,9 @@
 //! Greenlets, which programs switch between within a thread.
 
 use serde::{Serialize, Serializer};
-use std::collections::HashMap;
 use std::fmt::Write;
 
-use crate::state::frame::Stack;
+use crate::state::suspended::{SuspendedStack, SuspendedStacks};
 use crate::state::wait;
 use protocol::marshal::Value;
 use protocol::state::{GreenletWaitKind, greenlet, greenlet_wait, greenlets};
@@ -43,7 +42,7 @@ pub struct Greenlet {
     /// What it waits for, if that is known.
     pub waits_for: Option<GreenletWait>,
     /// Its stack.
-    pub frames: Stack,
+    pub frames: SuspendedStack,
 }
 
 /// How many greenlets of a thread have not started.
@@ -159,7 +158,7 @@ fn pairs<'a, 'b>(value: &'a Value<'b>, key: &str) -> Option<&'a [(Value<'b>, Val
 
 impl Greenlet {
     /// Reads a dictionary of [`greenlet`], with its stack.
-    fn parse(value: &Value, frames: Stack) -> Option<Greenlet> {
+    fn parse(value: &Value, frames: SuspendedStack) -> Option<Greenlet> {
         let text = |key| value.get(key).and_then(Value::text);
         Some(Greenlet {
             id: value.get(greenlet::ID)?.number()?,
@@ -178,7 +177,7 @@ impl Greenlet {
 impl Greenlets {
     /// Reads a dictionary of [`greenlets`]; `None` if it is none. `stacks` has the stacks of suspended
     /// ones, by their negated addresses.
-    pub fn parse(value: &Value, stacks: &HashMap<i64, Stack>) -> Option<Greenlets> {
+    pub fn parse(value: &Value, stacks: &SuspendedStacks) -> Option<Greenlets> {
         let all = |key| -> Option<Vec<Greenlet>> {
             let all = pairs(value, key)?.iter().map(|(number, greenlet)| {
                 let stack = stacks.get(&number.number()?).cloned();
@@ -261,10 +260,10 @@ mod tests {
     fn reads_what_there_is() {
         let none = Value::Pairs(Vec::new());
         assert_eq!(
-            Greenlets::parse(&none, &HashMap::new()),
+            Greenlets::parse(&none, &SuspendedStacks::new()),
             Some(Greenlets::default())
         );
         let nonsense = Value::Pairs(vec![(Value::Text(b"stacks"), Value::Number(1))]);
-        assert_eq!(Greenlets::parse(&nonsense, &HashMap::new()), None);
+        assert_eq!(Greenlets::parse(&nonsense, &SuspendedStacks::new()), None);
     }
 }

@@ -14,6 +14,7 @@ pub mod frame;
 pub mod greenlets;
 pub mod kernel;
 pub mod search;
+pub mod suspended;
 pub mod text;
 pub mod thread;
 pub mod variables;
@@ -28,11 +29,12 @@ use crate::state::frame::{Frame, Place, Stack};
 use crate::state::greenlets::Greenlets;
 use crate::state::kernel::{Observed, parse_tasks};
 use crate::state::search::Search;
+use crate::state::suspended::{SuspendedStack, SuspendedStacks};
 use crate::state::thread::Thread;
 use crate::state::variables::{AllVariables, Variables};
 use crate::state::wait::{Hold, Wait};
 use protocol::marshal::{self, Value};
-use protocol::state::{self as keys, WaitKind, document, suspended};
+use protocol::state::{self as keys, WaitKind, document};
 
 /// The state of a process.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +45,7 @@ pub struct State {
     pub holder: Option<u64>,
     /// The threads that run Python code, by identifier.
     pub threads: Vec<Thread>,
-    /// Whether some variables are missing because they did not fit.
+    /// Whether some variables are missing, for lack of room or time.
     pub is_cut: bool,
     /// The greenlets.
     pub greenlets: Search<Greenlets>,
@@ -76,22 +78,23 @@ impl State {
         let holder = document.get(document::HOLDER)?.number();
         let holder = holder.filter(|&ident: &u64| ident != 0);
         let mut threads = Vec::new();
-        let mut suspended_stacks = HashMap::new();
+        let mut suspended_stacks = SuspendedStacks::new();
         for entry in document.get(document::THREADS)?.list()? {
             let [number, index] = entry.list()? else {
                 return None;
             };
             let number: i64 = number.number()?;
             let stack = Arc::clone(stacks.get(index.number::<usize>()?)?);
+            let variables = variables.stacks.remove(&number).unwrap_or_default();
             let Ok(ident) = u64::try_from(number) else {
-                suspended_stacks.insert(number, stack);
+                suspended_stacks.insert(number, SuspendedStack::new(stack, variables));
                 continue;
             };
             threads.push(thread(
                 (ident, stack),
                 details.get(&ident).copied(),
                 tasks.remove(&ident),
-                variables.threads.remove(&ident).unwrap_or_default(),
+                variables,
                 holder == Some(ident),
             ));
         }
@@ -101,10 +104,10 @@ impl State {
             holder,
             threads,
             is_cut: variables.is_cut,
-            greenlets: Search::parse(suspended.get(suspended::GREENLETS), |value| {
+            greenlets: Search::parse(suspended.get(keys::suspended::GREENLETS), |value| {
                 Greenlets::parse(value, &suspended_stacks)
             })?,
-            coroutines: Search::parse(suspended.get(suspended::COROUTINES), |value| {
+            coroutines: Search::parse(suspended.get(keys::suspended::COROUTINES), |value| {
                 Coroutines::parse(value, &suspended_stacks)
             })?,
         })

@@ -36,12 +36,13 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The variables of all threads.
+/// The variables of all threads, greenlets and generators.
 #[derive(Debug, Default, PartialEq)]
 pub struct AllVariables {
-    /// By thread identifier, the variables of each frame, innermost first.
-    pub threads: HashMap<u64, Vec<Variables>>,
-    /// Whether some are missing because they did not fit.
+    /// The variables of each frame, innermost first, by the number that the stack has in the document: a
+    /// thread's identifier, or a number below zero.
+    pub stacks: HashMap<i64, Vec<Variables>>,
+    /// Whether some are missing, for lack of room or time.
     pub is_cut: bool,
 }
 
@@ -51,7 +52,7 @@ impl AllVariables {
         let mut all = AllVariables::default();
         let mut reader = Reader(bytes);
         let mut frames: Vec<Variables> = Vec::new();
-        let mut thread = None;
+        let mut stack = None;
         let mut reprs: HashMap<u64, String> = HashMap::new();
         let mut is_local = true;
         while let Some(letter) = reader.byte() {
@@ -62,13 +63,13 @@ impl AllVariables {
             let record = Record::from_letter(letter)?;
             match record {
                 Record::Thread => {
-                    let ident = reader.number()?;
-                    if let Some(former) = thread.replace(ident) {
-                        all.threads.insert(former, std::mem::take(&mut frames));
+                    let number = reader.number()?.cast_signed();
+                    if let Some(former) = stack.replace(number) {
+                        all.stacks.insert(former, std::mem::take(&mut frames));
                     }
                 }
                 Record::Frame => {
-                    thread?;
+                    stack?;
                     frames.push(Variables::default());
                 }
                 Record::Local | Record::Global => {
@@ -90,8 +91,8 @@ impl AllVariables {
                 Record::Cut => all.is_cut = true,
             }
         }
-        if let Some(ident) = thread {
-            all.threads.insert(ident, frames);
+        if let Some(number) = stack {
+            all.stacks.insert(number, frames);
         }
         all.settle(&reprs);
         Some(all)
@@ -99,7 +100,7 @@ impl AllVariables {
 
     /// Puts values that followed later into their places, and sorts attributes.
     fn settle(&mut self, reprs: &HashMap<u64, String>) {
-        for frame in self.threads.values_mut().flatten() {
+        for frame in self.stacks.values_mut().flatten() {
             for variable in frame.locals.iter_mut().chain(&mut frame.globals) {
                 let repr = variable.repr.take();
                 // Some never follow: the library ran out of time or room.
@@ -180,7 +181,7 @@ mod tests {
             b"F".to_vec(),
             named(Record::Global, "c", "<x.Y at 0x2>"),
             number(Record::ReprFollows, 0),
-            number(Record::Thread, 8),
+            number(Record::Thread, -8_i64 as u64),
             [number(Record::Repr, 0), text("itself")].concat(),
             b"E".to_vec(),
         ];
@@ -198,8 +199,8 @@ mod tests {
             locals: Vec::new(),
             globals: vec![variable("c", "itself")],
         };
-        assert_eq!(values.threads[&7], [inner, outer]);
-        assert_eq!(values.threads[&8], []);
+        assert_eq!(values.stacks[&7], [inner, outer]);
+        assert_eq!(values.stacks[&-8], []);
         assert!(values.is_cut);
         let whole = words.concat();
         assert_eq!(AllVariables::parse(&whole[..whole.len() - 3]), None);

@@ -470,8 +470,9 @@ letters! {
 letters! {
     /// What a record of the variables is: its letter, and the fields behind it.
     Record {
-        /// A thread: its identifier, a number. Its frames follow, innermost first, without the
-        /// agent's own.
+        /// A stack: the number that it has in [`document::THREADS`], in two's complement: a thread's
+        /// identifier, or the negated address of a greenlet or generator. Its frames follow, innermost
+        /// first, without the agent's own.
         Thread = b'T',
         /// A frame: no fields. Its variables follow.
         Frame = b'F',
@@ -488,7 +489,7 @@ letters! {
         /// The value, text, of all variables for which a [`Record::ReprFollows`] announced this
         /// number, which stands before it.
         Repr = b'r',
-        /// Not everything found room: no fields. The last record.
+        /// Not everything found room or time: no fields. The last record.
         Cut = b'E',
     }
 }

@@ -16,6 +16,7 @@ use crate::inspect::attributes;
 use crate::inspect::objects::Objects;
 use crate::inspect::types::BuiltinType;
 use crate::system::bounded_bytes::Bytes;
+use crate::system::futex::Instant;
 use crate::system::hash::{Set, Table};
 use protocol::question::Question;
 use protocol::state::Record;
@@ -26,7 +27,12 @@ const MOST_CALLS: i32 = 400;
 /// Of one stack so many frames, counted from the innermost.
 const MOST_FRAMES: usize = 5000;
 
-/// Takes down the variables of all these threads. [`Variables::ask_objects`] goes on, with others let run.
+/// For so long, in nanoseconds, the variables of greenlets and generators are taken down: a program may have
+/// ten thousand of them, and stands still meanwhile.
+const TIME_FOR_SUSPENDED: u64 = 100_000_000;
+
+/// Takes down the variables of all these stacks, which are in order of their identifiers.
+/// [`Variables::ask_objects`] goes on, with others let run.
 pub fn take<'g>(
     objects: Objects<'g>,
     question: &Question,
@@ -42,11 +48,18 @@ pub fn take<'g>(
         variables: Variables::default(),
         numbers: Table::default(),
     };
+    // Threads come first, so that nothing of theirs is missing for the sake of the others.
+    let (suspended, threads) = threads.split_at(threads.partition_point(|one| one.ident < 0));
     for thread in threads {
-        if taking.variables.text.is_full {
+        taking.stack(thread);
+    }
+    let end = Instant::now().after(TIME_FOR_SUSPENDED);
+    for one in suspended {
+        if end.left().is_none() {
+            taking.variables.is_cut = true;
             break;
         }
-        taking.thread(thread);
+        taking.stack(one);
     }
     Some(taking.variables)
 }
@@ -55,6 +68,8 @@ pub fn take<'g>(
 #[derive(Default)]
 pub struct Variables {
     text: Bytes,
+    /// Whether there was no time for some.
+    is_cut: bool,
     /// Objects whose own `repr` is wanted, with a reference to each. (Not `Owned`, as they are not given back
     /// where the interpreter is taken apart meanwhile.)
     objects: Vec<*mut PyObject>,
@@ -71,7 +86,7 @@ struct Taking<'a, 'g> {
 }
 
 impl<'g> Taking<'_, 'g> {
-    fn thread(&mut self, thread: &Thread<'g>) {
+    fn stack(&mut self, thread: &Thread<'g>) {
         self.variables.number(Record::Thread, thread.ident as u64);
         let fields = self.fields;
         let mark = self.mark;
@@ -280,7 +295,8 @@ impl Variables {
     }
 
     /// All of it.
-    pub fn finish(self) -> Vec<u8> {
+    pub fn finish(mut self) -> Vec<u8> {
+        self.text.is_full |= self.is_cut;
         self.text.finish(&[Record::Cut.letter()])
     }
 }

@@ -8,6 +8,7 @@ mod format;
 mod full;
 mod generators;
 mod greenlets;
+mod suspended_variables;
 mod variables;
 mod waits;
 mod watch;
