@@ -1,6 +1,6 @@
-//! Times in words.
+//! Durations in words.
 
-/// A time, as exactly as one cares for.
+/// A duration with the two units that matter.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds as u64;
     match whole {
@@ -15,15 +15,15 @@ pub fn duration(seconds: f64) -> String {
 mod tests {
     use super::*;
     #[test]
-    fn tells_how_long() {
-        for (seconds, told) in [
+    fn names_two_units() {
+        for (seconds, words) in [
             (0.16, "0.2 s"),
             (59.0, "59.0 s"),
             (61.9, "1 min 1 s"),
             (7384.0, "2 h 3 min"),
             (90_000.0, "1 d 1 h"),
         ] {
-            assert_eq!(duration(seconds), told);
+            assert_eq!(duration(seconds), words);
         }
     }
 }

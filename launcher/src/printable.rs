@@ -1,4 +1,4 @@
-//! Text of others' (file names, arguments, messages) in one line that does nothing to a terminal.
+//! Foreign text (file names, arguments, messages) as one line without effect on a terminal.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ pub struct Printable<'a>(pub &'a str);
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
-        // Nearly all is plain, which is found out many bytes at a time.
+        // Nearly every text is plain, and this check takes many bytes at a time.
         if rest
             .bytes()
             .fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
         {
             return f.write_str(rest);
         }
-        // What stands between them is written in one piece: it may be much.
+        // Long runs between control characters are written in one piece.
         while let Some(at) = rest.find(char::is_control) {
             let (before, after) = rest.split_at(at);
             let mut after = after.chars();
@@ -33,7 +33,7 @@ impl fmt::Display for Printable<'_> {
 mod tests {
     use super::*;
     #[test]
-    fn nothing_but_what_can_be_seen() {
+    fn escapes_control_characters() {
         let text = Printable("a\nb\t\x1b[31mé\u{9b}");
         assert_eq!(text.to_string(), r"a\nb\t\u{1b}[31mé\u{9b}");
     }

@@ -1,10 +1,10 @@
-//! What went wrong and what the user can do about it: one line.
+//! Error messages: what went wrong, and what the user can do about it, in one line.
 
 use std::fmt;
 
 use crate::printable::Printable;
 
-/// The trouble of a library that this command does not understand.
+/// The library in the process and this command do not understand each other.
 pub fn of_another_version() -> Trouble {
     Trouble::new(
         "the library in this process is of another version than this command",
@@ -12,9 +12,9 @@ pub fn of_another_version() -> Trouble {
     )
 }
 
-/// The trouble where we were told to stop before the answer came.
+/// A signal stopped this command before the answer came.
 pub fn not_waited_for() -> Trouble {
-    Trouble::plain("its answer was not waited for, because this command was told to stop")
+    Trouble::plain("this command was told to stop before the answer came")
 }
 
 /// An error as the user reads it: `what happened; what to do next`.
@@ -35,7 +35,7 @@ impl Trouble {
         }
     }
 
-    /// What happened, where nothing can be advised.
+    /// What happened, if no advice helps.
     pub fn plain(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -44,7 +44,7 @@ impl Trouble {
         }
     }
 
-    /// The same, as one that only the way in by a debugger has.
+    /// Marks a trouble that only the debugger's way has.
     pub fn of_the_debugger(self) -> Self {
         Self {
             of_the_debugger: true,
@@ -52,7 +52,7 @@ impl Trouble {
         }
     }
 
-    /// Whether another way in may do.
+    /// Whether the other way in may succeed.
     pub fn is_the_debuggers(&self) -> bool {
         self.of_the_debugger
     }
@@ -65,7 +65,7 @@ impl Trouble {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // File names and other programs' messages may hold anything; an error is one line.
+        // File names and other programs' messages may hold line ends; an error is one line.
         let line = match &self.next {
             Some(next) => format!("{}; {next}", self.what),
             None => self.what.clone(),

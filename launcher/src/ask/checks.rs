@@ -1,4 +1,4 @@
-//! Can this process be asked? Everything that can be known before touching it.
+//! Can a debugger attach to this process? Everything that can be known before gdb starts.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,8 +12,7 @@ use crate::system::permission;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
 
-/// Looks whether the process can be asked through gdb: it exists, lives, is ours, has an agent and
-/// runs.
+/// Finds the agent in a process that exists, lives, is ours and runs, in this order of checks.
 pub fn examine(process: Process) -> Result<Target, Trouble> {
     let alive = Alive::examine(process)?;
     let agent = no_agent::agent_of(process)?;
@@ -21,7 +20,7 @@ pub fn examine(process: Process) -> Result<Target, Trouble> {
     Ok(Target { alive, agent })
 }
 
-/// Sets a process going that is stopped and that nobody traces; whether it was.
+/// Lets a stopped process run again that nobody traces. Returns whether it was stopped.
 pub fn set_going(target: &Target) -> bool {
     let stopped = target.alive.status().is_some_and(|one| one.is_stopped());
     if stopped {
@@ -30,7 +29,7 @@ pub fn set_going(target: &Target) -> bool {
     stopped
 }
 
-/// Looks whether somebody else's debugger is at the process.
+/// Fails if somebody else's debugger holds the process.
 pub fn is_untraced(target: &Target) -> Result<(), Trouble> {
     let thread = Process {
         pid: target.thread(),
@@ -43,7 +42,7 @@ pub fn is_untraced(target: &Target) -> Result<(), Trouble> {
     tracer.map_or(Ok(()), |tracer| Err(traced(tracer)))
 }
 
-/// Looks whether a debugger may attach, by trying it harmlessly, when it is our turn.
+/// Waits for our turn, and tries harmlessly whether a debugger may attach.
 pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
     let _turn = Turn::take(target.alive.process, until);
     is_untraced(target)?;
@@ -51,8 +50,8 @@ pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
         Ok(()) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(exited()),
         Err(_) => {
-            // Somebody may have come first; and a thread that is just ending may not be traced
-            // either (`ptrace_attach`, kernel/ptrace.c).
+            // Another tracer may have come first; and the kernel refuses a thread that is just ending
+            // too (`ptrace_attach`, kernel/ptrace.c).
             is_untraced(target)?;
             std::thread::sleep(Duration::from_millis(20));
             Err(target::vanished(target)
@@ -61,15 +60,15 @@ pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
     }
 }
 
-/// Finds the debugger: the given one, a path or a name in the search path, or `gdb`.
-pub fn find_gdb(wanted: Option<&Path>) -> Result<PathBuf, Trouble> {
-    let name = wanted.unwrap_or(Path::new("gdb"));
+/// Finds the debugger: the named one, a path or a name on `$PATH`, or `gdb`.
+pub fn find_gdb(named: Option<&Path>) -> Result<PathBuf, Trouble> {
+    let name = named.unwrap_or(Path::new("gdb"));
     let search = std::env::var_os("PATH");
     crate::system::path_search::find(name.as_os_str(), search.as_deref())
         .map(|path| std::path::absolute(&path).unwrap_or(path))
-        .map_err(|_| match wanted {
-            Some(wanted) => Trouble::new(
-                format!("there is no debugger {} to run", wanted.display()),
+        .map_err(|_| match named {
+            Some(named) => Trouble::new(
+                format!("there is no debugger {} to run", named.display()),
                 "give --gdb the path of an executable gdb",
             ),
             None => Trouble::new(
@@ -83,7 +82,7 @@ pub fn find_gdb(wanted: Option<&Path>) -> Result<PathBuf, Trouble> {
 fn traced(tracer: i32) -> Trouble {
     let process = Process { pid: tracer };
     let status = process.status().ok();
-    // The tracer is a thread; name the process it belongs to.
+    // The tracer is a thread; the user knows its process.
     let pid = status.as_ref().map_or(tracer, |status| status.process);
     let name = status.map(|status| status.name).unwrap_or_default();
     Trouble::new(

@@ -1,4 +1,9 @@
-//! Asking one process, by one way in or another.
+//! One question to one process: through gdb, or by a wake-up signal.
+//!
+//! Enters: a process and the options of the question. Leaves: its answer, or the trouble that prevented
+//! one. Whichever way is taken, the process is left as it was found, also when this command is killed in
+//! the middle: that is what [`gdb::guardian`] and [`turn`] are for. The two ways know nothing of each
+//! other, and only this file chooses between them.
 
 pub mod checks;
 pub mod gdb;
@@ -18,21 +23,21 @@ use crate::system::process::Process;
 use crate::trouble::Trouble;
 use protocol::question::Question;
 
-/// How processes are to be asked.
+/// What to ask processes, and how.
 pub struct AskOptions {
-    /// What they are asked for.
+    /// The question.
     pub question: Question,
-    /// The one way in that will do; `None`: gdb, and where that cannot be, without it.
+    /// The way in; `None`: gdb, or, if that is impossible, a signal.
     pub via: Option<Via>,
-    /// The debugger that was asked for.
+    /// The debugger that the user named.
     pub gdb: Option<PathBuf>,
-    /// How long all may take that comes before the agent is reached.
+    /// The longest time to reach the agent.
     pub timeout: Duration,
     /// Whether to report every step on standard error.
     pub verbose: bool,
 }
 
-/// Asks a process; `note` is told if it is not done in the usual way.
+/// Asks a process. If gdb is impossible and a signal works, `note` takes the reason.
 pub fn ask(
     process: Process,
     options: &AskOptions,

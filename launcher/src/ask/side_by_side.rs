@@ -1,4 +1,4 @@
-//! Asking several processes at once: one that is stuck holds up no other.
+//! Several processes at once: a process that is stuck holds up no other.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -6,8 +6,8 @@ use std::thread;
 
 use crate::system::interrupt;
 
-/// Does `work` for each of the items, for so many of them at a time, and hands every result to
-/// `done` as soon as it is there, on the calling thread. Once we are asked to stop no more is begun.
+/// Does `work` for each item, `at_a_time` of them side by side, and hands every result to `done` as soon
+/// as it is there, on the calling thread. Once a signal asks us to stop, no further item is begun.
 pub fn each<T: Sync, R: Send>(
     items: &[T],
     at_a_time: usize,
@@ -16,7 +16,7 @@ pub fn each<T: Sync, R: Send>(
 ) {
     let next = AtomicUsize::new(0);
     let (sender, results) = mpsc::channel();
-    // What one thread does: one item after the other, until there are no more.
+    // A thread takes one item after another until none is left.
     let serve = |sender: mpsc::Sender<(usize, R)>| {
         while interrupt::asked_to_stop().is_none() {
             let number = next.fetch_add(1, Ordering::Relaxed);
@@ -28,7 +28,7 @@ pub fn each<T: Sync, R: Send>(
             }
         }
     };
-    // One alone needs no thread, which takes a while to start.
+    // A single item needs no thread of its own: starting one takes time.
     let threads = if items.len() == 1 {
         0
     } else {
@@ -38,7 +38,7 @@ pub fn each<T: Sync, R: Send>(
         let mut started = 0;
         for _ in 0..threads {
             let (serve, sender) = (&serve, sender.clone());
-            // The system may grant fewer, or none.
+            // The system may grant fewer threads, or none.
             let thread = thread::Builder::new().spawn_scoped(scope, move || serve(sender));
             started += usize::from(thread.is_ok());
         }

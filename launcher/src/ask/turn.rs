@@ -1,4 +1,4 @@
-//! Taking turns: of several commands that ask one process at once, one at a time holds its agent.
+//! Turns: of several commands that ask one process at once, one at a time holds its agent.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ use crate::system::process::Process;
 
 /// The right to trace the agent of a process, for as long as this value lives.
 ///
-/// It is a lock (`flock`) on the process's folder in `/proc`, which every user may open, which
-/// takes nothing from the process, and which the kernel frees whatever becomes of us. Who does
-/// not know of it, a debugger by hand, is not held off by it.
+/// It is a lock (`flock`) on the process's folder in `/proc`. Every user may open that folder, the lock
+/// takes nothing from the process, and the kernel frees it when we end, however that happens. It does
+/// not hold off debuggers that people attach by hand.
 pub struct Turn(#[allow(dead_code)] Option<File>);
 
 impl Turn {
-    /// Waits for our turn. By `until` we go on without: somebody may keep the lock for ever.
+    /// Waits for our turn, but not beyond `until`: somebody may keep the lock for ever.
     pub fn take(process: Process, until: Instant) -> Turn {
         let Ok(folder) = File::open(process.path("")) else {
-            // It has ended; whoever asks it will see that.
+            // The process has ended, which the question will show.
             return Turn(None);
         };
         while flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err() {

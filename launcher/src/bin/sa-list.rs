@@ -11,15 +11,15 @@ use launcher::options::list::{Arguments, Format};
 use launcher::printable::Printable;
 use launcher::system::process::user_name;
 
-/// The document.
+/// The JSON document.
 #[derive(Serialize)]
 struct Document<'a> {
-    /// Changes when the meaning of anything in it does.
+    /// Changes when the meaning of a key does.
     version: u32,
     processes: Vec<Listed<'a>>,
 }
 
-/// A process in it.
+/// A process in the document.
 #[derive(Serialize)]
 struct Listed<'a> {
     pid: i32,
@@ -52,12 +52,12 @@ fn main() -> ExitCode {
 }
 
 fn fail(what: &str) -> ExitCode {
-    // With nobody to read it there is nothing to be done.
+    // If nobody can read the line, nothing is left to do.
     let _ = writeln!(io::stderr(), "sa-list: {what}");
     ExitCode::FAILURE
 }
 
-/// A line for each, the columns as wide as they have to be; the command comes last.
+/// A line for each process, in columns of the widths needed; the command comes last.
 fn table(carriers: &[Carrier]) -> String {
     let head = ["PID", "USER", "PYTHON", "THREADS", "UPTIME", "COMMAND"].map(str::to_owned);
     let rows = carriers.iter().map(|one| {
@@ -108,8 +108,8 @@ fn document(carriers: &[Carrier]) -> String {
         processes: listed.collect(),
     };
     let text = serde_json::to_string_pretty(&document);
-    let text = text.expect("numbers and text always can be written");
-    // JSON lets these stand as they are; a terminal does what they say.
+    let text = text.expect("numbers and text can always be written");
+    // JSON allows these control characters unescaped, and a terminal obeys them.
     let mut safe = String::with_capacity(text.len() + 1);
     for character in text.chars() {
         match character {

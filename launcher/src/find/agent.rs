@@ -1,5 +1,5 @@
-//! The agent in a process: which mapped library it is, where its function is, and on which
-//! thread to call it.
+//! The agent in a process: which mapped library it is, and where its function, its bell and its thread
+//! are.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,23 +15,22 @@ use protocol::names::{BELL_SECTION, PARKED_THREAD, STATE_FUNCTION};
 pub struct Agent {
     /// The library, as the process names it.
     pub library: PathBuf,
-    /// Where its function [`STATE_FUNCTION`] is in the process's memory.
+    /// The address of its function [`STATE_FUNCTION`] in the process.
     pub state_function: u64,
-    /// Where it has its bell; none in a library of another version.
+    /// The address of its bell; `None` in a library of another version.
     pub bell: Option<u64>,
-    /// The thread it has parked; none if it has not booted.
+    /// The thread it has parked; `None` if it has not booted.
     pub parked_thread: Option<i32>,
 }
 
 impl Agent {
-    /// Looks for an agent in the files that are mapped into the process.
-    ///
-    /// Of several copies of the library one serves, and the others pass questions on to it.
+    /// Looks for an agent in the files that are mapped into the process. If several copies of the library
+    /// are mapped, one serves, and the others pass questions on to it.
     pub fn find(process: Process) -> io::Result<Option<Agent>> {
         let text = std::fs::read(process.path("maps"))?;
         let mut files = maps::mapped_files(&text);
-        // The preloaded library goes before an extension module of the same process; any
-        // other name is looked at last, for SLEEPER_AGENT_LIB may name any file.
+        // The preloaded library comes before an extension module of the same process. Any other name
+        // comes last: SLEEPER_AGENT_LIB may name any file.
         files.sort_by_key(likelihood);
         let parked_thread = process.thread_named(PARKED_THREAD)?;
         let mut first = None;
@@ -55,7 +54,7 @@ impl Agent {
                     }
                     first = first.or(Some(agent));
                 }
-                // By its name it is our library, so not being let in is no "there is none".
+                // The name is our library's: that we may not read it does not mean that there is no agent.
                 Err(error) if is_named_as_ours(&file) => return Err(error),
                 _ => {}
             }
@@ -63,7 +62,7 @@ impl Agent {
         Ok(first)
     }
 
-    /// Whether this copy of the library listens, as far as we may look.
+    /// Whether this copy of the library listens; true if we may not look.
     fn may_listen(&self, process: Process) -> bool {
         self.bell.is_some_and(|address| {
             !matches!(bell::look(process, address), Ok(seen) if !seen.is_some_and(|seen| seen.listens))
@@ -73,7 +72,7 @@ impl Agent {
 
 const NAMED_AS_OURS: u8 = 1;
 
-/// Whether a file is, by its name, our library or the module that it is too.
+/// Whether a file has the name of our library, or of the extension module that it is too.
 pub fn is_named_as_ours(file: &MappedFile) -> bool {
     likelihood(file) <= NAMED_AS_OURS
 }
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_none_in_this_process() {
+    fn finds_none_in_this_process() {
         let us = Process {
             pid: std::process::id() as i32,
         };

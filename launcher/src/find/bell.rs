@@ -1,4 +1,4 @@
-//! The agent's bell, seen from outside: whether it can be rung, and what was answered.
+//! The agent's bell, read from outside: whether anybody listens, and what the last answer was.
 
 use std::io;
 use std::mem::offset_of;
@@ -9,35 +9,35 @@ use crate::system::process::Process;
 use protocol::bell::Bell;
 use protocol::names::{BELL_MAGIC, DETOUR_ENTRY, DETOUR_SIZE, DETOURS};
 
-/// The bell as it was at a moment.
+/// A bell at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Whether a thread waits for it to be rung.
+    /// Whether a thread waits for the next ring.
     pub listens: bool,
-    /// How often it was rung.
+    /// The number of rings so far.
     pub rung: u32,
-    /// Which ring the last answer is for.
+    /// The ring that the last answer is for.
     pub answered: u32,
-    /// Which ring there is a question for.
+    /// The ring that the question is for.
     pub asked: u32,
-    /// Address of that answer.
+    /// The address of that answer.
     pub text: u64,
-    /// The answer's number.
+    /// The number of that answer.
     pub number: u64,
-    /// Address of the room for a question.
+    /// The address where a question goes.
     pub question: u64,
-    /// Address of the first detour.
+    /// The address of the first detour.
     pub detours: u64,
 }
 
-/// Looks at the bell at this address of a process; `None` if the library has not been bound yet,
-/// or is of another version.
+/// Reads the bell at this address of a process; `None` if the loader has not bound the library yet, or if
+/// the library is of another version.
 pub fn look(process: Process, address: u64) -> io::Result<Option<Seen>> {
     let bytes = memory::read_memory(process.pid, address, size_of::<Bell>())?;
     Ok(parse(&bytes))
 }
 
-/// Reads a bell's bytes.
+/// Parses a bell's bytes.
 pub fn parse(bytes: &[u8]) -> Option<Seen> {
     let half = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
     let whole = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
@@ -54,14 +54,14 @@ pub fn parse(bytes: &[u8]) -> Option<Seen> {
     })
 }
 
-/// Where the word is that rings, counted from the bell's own address.
+/// The offset of the word that rings.
 pub const RUNG: u64 = offset_of!(Bell, rung) as u64;
 
-/// Likewise the word that says for which ring there is a question.
+/// The offset of the word that says which ring the question is for.
 pub const ASKED: u64 = offset_of!(Bell, asked) as u64;
 
-/// The detour for this ring: the address to enter it at, and where the word is that says how to go
-/// on, counted from the bell's own address.
+/// The detour for this ring: its entry address, and the offset of the word that holds the address to
+/// resume at.
 pub fn detour(seen: &Seen, ticket: u32) -> (u64, u64) {
     let number = u64::from(ticket) % DETOURS as u64;
     let entry = seen
@@ -70,7 +70,9 @@ pub fn detour(seen: &Seen, ticket: u32) -> (u64, u64) {
     (entry, offset_of!(Bell, resume) as u64 + 8 * number)
 }
 
+/// The longest pause between two looks at the bell.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest time that job control may stop a process whose answer we wait for.
 pub(crate) const HALF_A_SECOND: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

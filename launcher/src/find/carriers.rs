@@ -1,4 +1,4 @@
-//! Which processes carry an agent: told from `/proc` alone, without waking anyone.
+//! Which processes carry an agent, as `/proc` shows it. This wakes no agent.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,19 +17,19 @@ use protocol::names::AGENT_THREADS;
 pub struct Carrier {
     /// The process.
     pub alive: Alive,
-    /// The number of its effective user.
+    /// Its effective user.
     pub user: u32,
-    /// The version of its Python, if that can be seen.
+    /// The version of its Python, if we may read its files.
     pub python: Option<String>,
-    /// How many threads it has, the agent's not counted.
+    /// The number of its threads, without the agent's.
     pub threads: usize,
-    /// How long ago it was started.
+    /// The time since it was started.
     pub uptime: Duration,
-    /// Its command line. (A process may write over it.)
+    /// Its command line, which a process may overwrite.
     pub command: Vec<String>,
 }
 
-/// Looks at a process: it as a carrier, if it is one. One that cannot be looked at, or ends, is none.
+/// The process as a carrier, if it is one. A process that is closed to us, or ends, counts as none.
 fn look(process: Process, status: &Status, versions: &mut Versions) -> Option<Carrier> {
     let started = process.started().ok()?;
     let names = process.thread_names().ok()?;
@@ -39,7 +39,7 @@ fn look(process: Process, status: &Status, versions: &mut Versions) -> Option<Ca
         return None;
     }
     let python = versions.of(process);
-    // The library goes into every program that inherits it; without a Python it is no agent.
+    // Every program that inherits LD_PRELOAD has the library; without a Python it is no agent.
     if agents == 0 && python.is_none() {
         return None;
     }
@@ -54,8 +54,8 @@ fn look(process: Process, status: &Status, versions: &mut Versions) -> Option<Ca
     })
 }
 
-/// Whether our library is in it, which may start its threads later: when a program that embeds Python
-/// is first asked.
+/// Whether our library is mapped. Its threads may come later: in a program that embeds Python they start
+/// with the first question.
 fn is_about_to(process: Process) -> bool {
     fs::read(process.path("maps")).is_ok_and(|text| {
         maps::mapped_files(&text)
@@ -64,7 +64,7 @@ fn is_about_to(process: Process) -> bool {
     })
 }
 
-/// All processes and their status, by PID, but for those that have ended.
+/// All processes that have not ended, with their status, by PID.
 fn everyone() -> Result<Vec<(Process, Status)>, Trouble> {
     let all = Process::all().map_err(|error| {
         Trouble::new(
@@ -80,7 +80,7 @@ fn everyone() -> Result<Vec<(Process, Status)>, Trouble> {
         .collect())
 }
 
-/// All processes of ours that carry an agent, by PID; for root, everyone's.
+/// The user's processes that carry an agent, by PID; for root, everyone's.
 pub fn all() -> Result<Vec<Carrier>, Trouble> {
     let us = rustix::process::geteuid().as_raw();
     let mut versions = Versions::default();
@@ -91,7 +91,7 @@ pub fn all() -> Result<Vec<Carrier>, Trouble> {
         .collect())
 }
 
-/// Those of a process and all its descendants that carry an agent, by PID; whosever they are.
+/// The processes that carry an agent among a process and its descendants, by PID, whoever owns them.
 pub fn tree(root: Process) -> Result<Vec<Carrier>, Trouble> {
     Alive::exists(root)?;
     let everyone = everyone()?;
@@ -116,7 +116,7 @@ pub fn tree(root: Process) -> Result<Vec<Carrier>, Trouble> {
 
 /// Whether a process is this one, or descends from it.
 fn is_below(mut pid: i32, root: i32, parents: &HashMap<i32, i32>) -> bool {
-    // Read while processes come and go, it may go in a circle.
+    // Processes come and go while we read, so the parents may form a circle.
     for _ in 0..=parents.len() {
         if pid == root {
             return true;
@@ -133,7 +133,7 @@ fn is_below(mut pid: i32, root: i32, parents: &HashMap<i32, i32>) -> bool {
 mod tests {
     use super::*;
     #[test]
-    fn knows_who_descends_from_whom() {
+    fn follows_parents() {
         let parents = HashMap::from([(1, 0), (5, 1), (7, 5), (9, 1), (20, 21), (21, 20)]);
         let below = |pid, root| is_below(pid, root, &parents);
         assert!(below(7, 5) && below(7, 1) && below(5, 5) && below(1, 1));

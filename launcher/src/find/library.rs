@@ -1,4 +1,4 @@
-//! Where `libsleeper.so` is, and whether the loader can take it into a program.
+//! Where `libsleeper.so` is, and whether the loader can load it into a program.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,8 +14,8 @@ pub const LIBRARY_VARIABLE: &str = "SLEEPER_AGENT_LIB";
 
 const FILE_NAME: &str = "libsleeper.so";
 
-/// Finds the library, `named` in the environment or else beside the executable or in the
-/// `lib` next to its folder, and makes sure that the loader can take it.
+/// Finds the library and makes sure that the loader can load it: the file `named` in the environment, or
+/// the file beside the executable, or in the `lib` next to its folder.
 pub fn find(named: Option<&OsStr>, executable: &Path) -> Result<PathBuf, Trouble> {
     let path = match named.filter(|name| !name.is_empty()) {
         Some(name) => std::path::absolute(name).map_err(|error| {
@@ -53,8 +53,8 @@ fn installed(executable: &Path) -> Result<PathBuf, Trouble> {
     ))
 }
 
-/// The loader splits `LD_PRELOAD` at spaces and colons, and expands `$ORIGIN` and the like; it
-/// knows no way to quote them.
+/// The loader splits `LD_PRELOAD` at spaces and colons and expands `$ORIGIN` and the like, and there is no
+/// way to quote them.
 fn check_path(path: &Path) -> Result<(), Trouble> {
     let bytes = path.as_os_str().as_bytes();
     let Some(byte) = bytes.iter().find(|byte| b" :$\n".contains(byte)) else {
@@ -68,10 +68,10 @@ fn check_path(path: &Path) -> Result<(), Trouble> {
     };
     Err(Trouble::new(
         format!(
-            "the loader cannot take a library whose path has {name} in it: {}",
+            "the loader cannot load a library whose path has {name} in it: {}",
             path.display()
         ),
-        format!("link to it from a path without (`ln -s`), and set {LIBRARY_VARIABLE} to that"),
+        format!("make a link to it at another path (`ln -s`), and set {LIBRARY_VARIABLE} to that"),
     ))
 }
 
@@ -108,7 +108,7 @@ fn check_file(path: &Path) -> Result<(), Trouble> {
     }
 }
 
-/// The value of `LD_PRELOAD` that has the library in it, first, before what is there already.
+/// The value of `LD_PRELOAD` with the library in front of what is preloaded already.
 pub fn preload_value(library: &Path, present: Option<&OsStr>) -> OsString {
     let library = library.as_os_str().as_bytes();
     let present = present.unwrap_or_default().as_bytes();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_before_what_is_preloaded_already() {
+    fn goes_in_front() {
         assert_eq!(value(None), "/lib/libsleeper.so");
         assert_eq!(value(Some("")), "/lib/libsleeper.so");
         assert_eq!(value(Some("/a.so /b.so")), "/lib/libsleeper.so:/a.so /b.so");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_library_of_ours() {
+    fn refuses_other_files() {
         let refused = |path: &str| {
             find(Some(OsStr::new(path)), Path::new("/bin/sa-run"))
                 .expect_err(path)

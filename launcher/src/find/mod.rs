@@ -1,4 +1,4 @@
-//! Which processes to ask, and what is known of them before they are asked.
+//! Which processes to ask, and what can be known of them before a question.
 //!
 //! Enters: what the user typed, and `/proc`. Leaves: targets, their agents and interpreters. Nothing
 //! here wakes, stops or changes a process.

@@ -1,4 +1,4 @@
-//! Which Python a process runs, told from the files that are mapped into it.
+//! The version of the Python in a process, read from the files that are mapped into it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,10 +10,10 @@ use crate::system::elf;
 use crate::system::maps::{self, MappedFile, in_file};
 use crate::system::process::Process;
 
-/// No interpreter is larger, in bytes; no more is read.
+/// The most bytes to read of a file: no interpreter is larger.
 const LARGEST: u64 = 64 << 20;
 
-/// Looks versions up, and keeps what it has found: many processes run the same file.
+/// Looks versions up, and keeps them by file: many processes run the same one.
 #[derive(Default)]
 pub struct Versions {
     /// By device and inode.
@@ -21,12 +21,12 @@ pub struct Versions {
 }
 
 impl Versions {
-    /// The version of the CPython 2.6 or 2.7 in a process: as much of it as can be seen, such as
-    /// `2.7.18`, or `2.7`; `None` if there is none, or its files are closed to us.
+    /// The version of the CPython 2.6 or 2.7 in a process, as far as it is known, such as `2.7.18` or
+    /// `2.7`; `None` if there is no such Python, or if we may not read its files.
     pub fn of(&mut self, process: Process) -> Option<String> {
         let text = fs::read(process.path("maps")).ok()?;
         let files = maps::mapped_files(&text);
-        // The program itself comes first, as it is mapped lowest or we know no better.
+        // The program itself usually comes first, as it is mapped lowest.
         let program = fs::read_link(process.path("exe")).unwrap_or_default();
         let may_be = |file: &&MappedFile| file.path == program || names_python(&file.path);
         files
@@ -50,13 +50,13 @@ impl Versions {
     }
 }
 
-/// Whether a file's name says that it is Python, or its library.
+/// Whether a file has the name of Python, or of its library.
 fn names_python(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.contains("python")
 }
 
-/// The version of the interpreter that this file holds, if it holds one that we know.
+/// The version of the interpreter in this file, if it is a version that we know.
 fn read_version(path: &Path, name: &Path) -> io::Result<Option<String>> {
     if elf::symbol_offset(path, "Py_GetVersion")?.is_none() {
         return Ok(None);
@@ -68,7 +68,7 @@ fn read_version(path: &Path, name: &Path) -> io::Result<Option<String>> {
     let written = version_in(&bytes);
     let name = name.file_name().unwrap_or_default().to_string_lossy();
     let by_name = ["2.6", "2.7"].into_iter().find(|one| name.contains(one));
-    // What looks like one might be another thing's.
+    // What looks like a version may be another program's.
     Ok(match (written, by_name) {
         (Some(written), Some(by_name)) if !written.starts_with(by_name) => Some(by_name.into()),
         (None, by_name) => by_name.map(str::to_owned),
@@ -76,9 +76,9 @@ fn read_version(path: &Path, name: &Path) -> io::Result<Option<String>> {
     })
 }
 
-/// The first text in a file that is, or ends in, a version of CPython 2.6 or 2.7, such as `2.7.18`
-/// or `2.6rc2`: there is one that `Py_GetVersion` shows (PY_VERSION, Python/getversion.c), which the
-/// linker may have made the tail of a longer one.
+/// The first text in a file that is, or ends in, a version of CPython 2.6 or 2.7, such as `2.7.18` or
+/// `2.6rc2`. Every interpreter has such a text for `Py_GetVersion` (PY_VERSION, Python/getversion.c),
+/// which the linker may have merged into the tail of a longer text.
 pub fn version_in(bytes: &[u8]) -> Option<String> {
     // Each text ends in NUL; the longest version is `2.7.18rc1+`.
     let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == 0);
@@ -97,7 +97,7 @@ pub fn version_in(bytes: &[u8]) -> Option<String> {
     None
 }
 
-/// `2.7.18`, `2.6rc2`, `2.7.18+`: with a third number or a stage, else it might be anything's.
+/// `2.7.18`, `2.6rc2`, `2.7.18+`: a third number or a stage is required, as `2.7` alone may be anything.
 fn is_version(text: &[u8]) -> bool {
     let Some(rest) = text.strip_prefix(b"2.6").or(text.strip_prefix(b"2.7")) else {
         return false;
@@ -125,7 +125,7 @@ fn is_version(text: &[u8]) -> bool {
 mod tests {
     use super::*;
     #[test]
-    fn knows_a_version_when_it_sees_one() {
+    fn finds_versions() {
         let found = |text: &[u8]| version_in(text);
         assert_eq!(found(b"x\x002.7.18\0y").as_deref(), Some("2.7.18"));
         assert_eq!(found(b"/opt/2.7.9+\0").as_deref(), Some("2.7.9+"));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_python_in_this_process() {
+    fn finds_no_python_in_this_process() {
         let us = Process {
             pid: std::process::id() as i32,
         };

@@ -1,4 +1,4 @@
-//! A process that may be asked: is it there, is it the same one, is it stopped?
+//! A process to ask: is it there, is it still the same, does it run?
 
 use std::io;
 use std::path::Path;
@@ -8,14 +8,14 @@ use crate::system::permission;
 use crate::system::process::{Process, Status};
 use crate::trouble::Trouble;
 
-/// Whether the process has ended or become another program meanwhile, which then explains
-/// whatever went wrong.
+/// The trouble of a process that has ended or become another program meanwhile, if it has: that explains
+/// whatever else went wrong.
 pub fn vanished(target: &Target) -> Option<Trouble> {
     if target.alive.status().is_none() {
         return Some(exited());
     }
     match Agent::find(target.alive.process) {
-        // It may have booted meanwhile, but a booted one keeps its thread.
+        // The agent may have booted meanwhile, but a booted agent keeps its thread.
         Ok(Some(agent))
             if agent.state_function == target.agent.state_function
                 && (target.agent.parked_thread.is_none()
@@ -23,7 +23,7 @@ pub fn vanished(target: &Target) -> Option<Trouble> {
         {
             None
         }
-        // One that is ending gives its memory back first.
+        // A process that is ending gives its memory back first.
         Ok(_)
             if std::fs::read(target.alive.process.path("maps"))
                 .is_ok_and(|maps| maps.is_empty()) =>
@@ -35,7 +35,7 @@ pub fn vanished(target: &Target) -> Option<Trouble> {
     }
 }
 
-/// A process that can be asked, with all that is needed to do so.
+/// A process that can be asked, and its agent.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The process.
@@ -45,13 +45,13 @@ pub struct Target {
 }
 
 impl Target {
-    /// The thread to ask on: the agent's own, which holds nothing; else the first one.
+    /// The thread to attach to: the agent's own, which holds no lock; else the first.
     pub fn thread(&self) -> i32 {
         self.agent.parked_thread.unwrap_or(self.alive.process.pid)
     }
 }
 
-/// Reads a PID as the user typed it.
+/// Parses a PID as the user typed it.
 pub fn parse_pid(typed: &str) -> Result<Process, Trouble> {
     match typed.parse::<i32>() {
         Ok(pid) if pid > 0 => Ok(Process { pid }),
@@ -62,17 +62,17 @@ pub fn parse_pid(typed: &str) -> Result<Process, Trouble> {
     }
 }
 
-/// A process that is there, is ours to ask, and has not ended.
+/// A process that is there and has not ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Alive {
     /// The process.
     pub process: Process,
-    /// When it started: another process may get its number.
+    /// When it started, as another process may get its PID.
     pub started: u64,
 }
 
 impl Alive {
-    /// Looks for such a process.
+    /// The process, if it is there, has not ended and is ours to ask.
     pub fn examine(process: Process) -> Result<Alive, Trouble> {
         let (alive, status) = Alive::look(process)?;
         if let Some(owner) = permission::foreign_owner(status.users) {
@@ -87,7 +87,7 @@ impl Alive {
         Ok(alive)
     }
 
-    /// Looks for a process that is there and has not ended, whosever it is.
+    /// The process, if it is there and has not ended, whoever owns it.
     pub fn exists(process: Process) -> Result<Alive, Trouble> {
         Alive::look(process).map(|(alive, _)| alive)
     }
@@ -124,7 +124,7 @@ impl Alive {
         (same && !status.has_ended()).then_some(status)
     }
 
-    /// Looks whether it still can answer: it may have been stopped meanwhile.
+    /// Fails if it has ended or been stopped meanwhile.
     pub fn still_runs(&self) -> Result<(), Trouble> {
         match self.status() {
             None => Err(exited()),
@@ -134,10 +134,12 @@ impl Alive {
     }
 }
 
+/// The name of a process, for messages.
 pub(crate) fn name_of(process: Process) -> String {
     process.status().map(|one| one.name).unwrap_or_default()
 }
 
+/// Job control has stopped the process.
 pub(crate) fn stopped(process: Process) -> Trouble {
     Trouble::new(
         "it is stopped",
@@ -145,12 +147,12 @@ pub(crate) fn stopped(process: Process) -> Trouble {
     )
 }
 
-/// The trouble of a process that ended while we dealt with it.
+/// The process has ended while we asked it.
 pub fn exited() -> Trouble {
     Trouble::plain("it exited while it was being asked")
 }
 
-/// The trouble of a process whose library is mapped, but does not answer yet.
+/// The library is mapped, and the loader has not bound it yet.
 pub fn just_started() -> Trouble {
     Trouble::new(
         "its program has only just started, and its libsleeper.so is not in place yet \
@@ -159,7 +161,7 @@ pub fn just_started() -> Trouble {
     )
 }
 
-/// The trouble of a process that has become another program while we dealt with it.
+/// The process has become another program while we asked it.
 pub fn replaced() -> Trouble {
     Trouble::new(
         "it replaced its program (exec) while it was being asked",
@@ -167,6 +169,7 @@ pub fn replaced() -> Trouble {
     )
 }
 
+/// `/proc` shows us no such process: why?
 pub(crate) fn absent(process: Process, error: &io::Error) -> Trouble {
     if !Path::new("/proc/self/status").exists() {
         return Trouble::new(
@@ -183,7 +186,7 @@ pub(crate) fn absent(process: Process, error: &io::Error) -> Trouble {
             "look the number up with `ps`, in the container or PID namespace that this command runs in",
         );
     }
-    // What is ours to signal, but not to be looked at any more, is on its way out.
+    // A process that we may signal but not look at any more is about to end.
     if there && matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) {
         return exited();
     }
@@ -195,8 +198,9 @@ pub(crate) fn absent(process: Process, error: &io::Error) -> Trouble {
 
 fn zombie(process: Process, status: &Status) -> Trouble {
     if process.threads().is_ok_and(|threads| threads.len() > 1) {
-        return Trouble::plain(
+        return Trouble::new(
             "its main thread has ended while others run on, and such a process cannot be asked",
+            "restart the program so that its main thread waits for the others",
         );
     }
     let parent = Process { pid: status.parent };
@@ -204,7 +208,7 @@ fn zombie(process: Process, status: &Status) -> Trouble {
     Trouble::new(
         "it has ended (a zombie) and has no state any more",
         format!(
-            "its parent, PID {} ({name}), has yet to take note of its end",
+            "its parent, PID {} ({name}), has not read its exit status yet",
             parent.pid
         ),
     )

@@ -1,4 +1,4 @@
-//! What the loader will do with a command: whether the library gets into it.
+//! What the loader will do with a command: will the library be loaded into it?
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -13,21 +13,21 @@ use crate::system::elf::{self, Machine};
 use crate::system::path_search::{NOT_FOUND, Refusal, executable, find, not_runnable};
 use crate::trouble::Trouble;
 
-/// Our own trouble, and not the command's.
+/// The exit status if `sa-run` itself fails (as `env` has it).
 pub const OWN_TROUBLE: u8 = 125;
 
-/// The kernel gives up on interpreters of interpreters beyond this.
+/// The depth of interpreters of interpreters at which the kernel gives up.
 const DEEPEST: usize = 5;
 
-/// Makes sure that the library will be loaded into the program that the kernel starts for this
-/// file: itself, or the interpreter that its `#!` line names.
+/// Makes sure that the loader will load the library into the program that the kernel starts for this file:
+/// the file itself, or the interpreter that its `#!` line names.
 pub fn check(path: &Path, search_path: Option<&OsStr>) -> Result<(), Refusal> {
     check_at_depth(path, search_path, 0)
 }
 
 fn check_at_depth(path: &Path, search_path: Option<&OsStr>, depth: usize) -> Result<(), Refusal> {
-    // What may be executed but not read is left to the kernel; so are endless scripts, and pipes,
-    // which to open would be to wait.
+    // The kernel judges files that we may execute but not read, endless scripts, and pipes: to open a
+    // pipe would be to wait.
     if depth > DEEPEST || !path.is_file() {
         return Ok(());
     }
@@ -47,7 +47,7 @@ fn check_at_depth(path: &Path, search_path: Option<&OsStr>, depth: usize) -> Res
     let mut beginning = [0; shebang::FIRST_LINE];
     let length = file.read_at(&mut beginning, 0).unwrap_or(0);
     let Some(line) = shebang::first_line(&beginning[..length]) else {
-        // As `execvp` does with what the kernel cannot run.
+        // `execvp` gives a file that the kernel cannot run to the shell.
         return check_at_depth(Path::new("/bin/sh"), search_path, depth + 1);
     };
     let interpreter = Path::new(&line.program);
@@ -70,7 +70,7 @@ fn check_at_depth(path: &Path, search_path: Option<&OsStr>, depth: usize) -> Res
         .through_env()
         .map(|name| find(OsStr::new(name), search_path))
     {
-        // What `env` cannot find it will say itself.
+        // If `env` cannot find it, `env` says so.
         Some(Ok(program)) => check_at_depth(&program, search_path, depth + 1),
         _ => Ok(()),
     }
@@ -83,7 +83,7 @@ fn check_program(path: &Path, file: &File, program: &elf::Executable) -> Result<
     {
         return Err(own(
             format!(
-                "{shown} is a {} program, and the library a {ours} one",
+                "{shown} is a {} program, and the library is for {ours}",
                 program.machine
             ),
             "use the sa-run that was built for it",
@@ -91,7 +91,7 @@ fn check_program(path: &Path, file: &File, program: &elf::Executable) -> Result<
     }
     let name = path.file_name().unwrap_or_default().as_bytes();
     match &program.interpreter {
-        // The loader itself, run as a command, preloads as usual.
+        // The loader, run as a command, preloads as usual.
         None if name.starts_with(b"ld-linux") || name.starts_with(b"ld.so") => {}
         None => {
             return Err(own(
@@ -129,8 +129,8 @@ fn check_program(path: &Path, file: &File, program: &elf::Executable) -> Result<
     Ok(())
 }
 
-/// Whether the kernel gives this program more rights than we have: the loader then takes no
-/// library from the environment.
+/// How the kernel gives this program more rights than we have, if it does: the loader then ignores the
+/// environment.
 fn privileged(data: &Metadata, path: &Path) -> Option<&'static str> {
     let user = rustix::process::getuid().as_raw();
     let group = rustix::process::getgid().as_raw();

@@ -1,19 +1,19 @@
 //! `#!` lines: which program the kernel runs for a script.
 
-/// What the first line of a file asks for.
+/// The interpreter that a `#!` line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interpreter {
-    /// The program that is run.
+    /// The interpreter's path.
     pub program: String,
-    /// The one argument that may stand behind it.
+    /// Its argument: the kernel passes at most one.
     pub argument: Option<String>,
 }
 
-/// How much of a file the kernel looks at.
+/// The bytes of a file that the kernel looks at.
 pub const FIRST_LINE: usize = 256;
 
-/// Reads the `#!` line at the beginning of a file as the kernel does; `None` where there is
-/// none, or none that names a program.
+/// Reads the `#!` line at the beginning of a file as the kernel does; `None` if there is no such line, or
+/// if it names no program.
 pub fn first_line(beginning: &[u8]) -> Option<Interpreter> {
     let line = beginning.strip_prefix(b"#!")?;
     let line = line
@@ -33,8 +33,8 @@ pub fn first_line(beginning: &[u8]) -> Option<Interpreter> {
 }
 
 impl Interpreter {
-    /// The program that `#!/usr/bin/env program` has looked for in the search path, where this
-    /// is such a line and easily read.
+    /// The program in a line like `#!/usr/bin/env program`, unless the line needs the whole of `env` to
+    /// understand.
     pub fn through_env(&self) -> Option<&str> {
         if self.program.rsplit('/').next() != Some("env") {
             return None;

@@ -1,5 +1,5 @@
-//! What the loader reads in an ELF file: for which machine it is, which loader it asks for,
-//! and at which address it defines a symbol.
+//! What the loader reads in an ELF file: its machine, the loader it names, and the addresses of its
+//! symbols.
 
 use object::Endianness;
 use object::elf::{self, FileHeader32, FileHeader64};
@@ -15,11 +15,11 @@ pub struct Executable {
     pub machine: Machine,
     /// Whether it is a shared object or a position-independent executable (`ET_DYN`).
     pub shared_object: bool,
-    /// The loader it names (`PT_INTERP`); without one it is statically linked.
+    /// The loader it names (`PT_INTERP`); `None` if it is statically linked.
     pub interpreter: Option<String>,
 }
 
-/// What must be equal for a library to be loadable into a program.
+/// The properties that a library and a program must share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// 32 or 64.
@@ -31,7 +31,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine this very program was built for.
+    /// The machine that this command was built for.
     pub fn ours() -> Option<Self> {
         match read(&File::open("/proc/self/exe").ok()?) {
             Ok(Some(executable)) => Some(executable.machine),
@@ -56,7 +56,7 @@ impl std::fmt::Display for Machine {
     }
 }
 
-/// What kind of ELF file this is; `None` if it is none.
+/// Reads an ELF file; `None` if the file is none.
 pub fn read(file: &File) -> Result<Option<Executable>, String> {
     let data = ReadCache::new(file);
     match word_size(&data) {
@@ -66,8 +66,8 @@ pub fn read(file: &File) -> Result<Option<Executable>, String> {
     }
 }
 
-/// Where the named dynamic symbol is, counted from the place where the file's first byte is
-/// mapped; `None` if the file defines no such symbol or is no ELF file.
+/// The offset of a dynamic symbol from the place where the file's first byte is mapped; `None` if the file
+/// defines no such symbol or is no ELF file.
 pub fn symbol_offset(path: &Path, name: &str) -> std::io::Result<Option<u64>> {
     let file = File::open(path)?;
     let data = ReadCache::new(&file);
@@ -79,7 +79,7 @@ pub fn symbol_offset(path: &Path, name: &str) -> std::io::Result<Option<u64>> {
     found.map_err(std::io::Error::other)
 }
 
-/// Where the named section is, counted likewise; `None` if the file has none.
+/// The offset of a section from the same place; `None` if the file has no such section.
 pub fn section_offset(path: &Path, name: &str) -> std::io::Result<Option<u64>> {
     let file = File::open(path)?;
     let data = ReadCache::new(&file);
@@ -125,8 +125,8 @@ where
     })
 }
 
-/// The address that the file's first byte has in the file's own terms: its mapping is at the
-/// load bias plus this.
+/// The address of the file's first byte in the file's own terms: the loader maps it at the load base plus
+/// this.
 fn first_address<'data, H, R>(header: &H, data: R) -> object::read::Result<u64>
 where
     H: FileHeader<Endian = Endianness>,

@@ -1,9 +1,9 @@
-//! For how long the threads of a process have not run.
+//! Off-CPU times: how long the threads of a process have not run.
 //!
-//! The kernel tells when each last did (`se.exec_start` in `/proc/PID/task/TID/sched`,
-//! kernel/sched/debug.c), but by a clock that each processor has of its own, which leaves out what
-//! interrupts took (`rq_clock_task`, kernel/sched/core.c). So we run on every processor in question
-//! for a moment, and look at ourselves.
+//! The kernel shows when each thread last ran (`se.exec_start` in `/proc/PID/task/TID/sched`,
+//! kernel/sched/debug.c), but by the clock of its processor, which leaves out the time in interrupts
+//! (`rq_clock_task`, kernel/sched/core.c). To read such a clock, we run on that processor for a moment
+//! and look at our own `se.exec_start`.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -18,18 +18,18 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::system::process::Process;
 
-/// The clocks may differ by so many milliseconds for it not to matter on which processor a thread was,
+/// If the clocks differ by at most so many milliseconds, it does not matter on which processor a thread was;
 const TOLERATED: f64 = 50.0;
 
-/// or by this part of the time that is told.
+/// nor does it if they differ by at most this part of the off-CPU time.
 const TOLERATED_PART: f64 = 0.02;
 
-/// Of more processors it is not found out by how much their clocks differ.
+/// The clocks of more processors than this are not compared.
 const MOST_COMPARED: usize = 8;
 
-/// The time in seconds, by number (TID) in the process's own PID namespace; of those threads of which
-/// it can be known. Of what runs it is about 0. Where the processors' clocks differ by little, beside
-/// that time, it is as much too long at most, and half as many files are read for it.
+/// The off-CPU times of the threads in seconds, by TID in the process's own PID namespace, as far as they
+/// can be known. A thread that runs has about 0. If the processors' clocks differ by little, compared with
+/// such a time, the time may be too long by that difference, and takes half as many files to read.
 pub fn of(process: Process) -> HashMap<i32, f64> {
     let mut times = HashMap::new();
     let Ok(folder) = File::open(process.path("task")) else {
@@ -37,7 +37,7 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
     };
     let mut clocks = Clocks::default();
     let nested = inner_number(&process.path("status")).is_some_and(|number| number != process.pid);
-    // SAFETY: has no conditions.
+    // SAFETY: takes no pointer.
     let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
     let compared = usize::try_from(count)
         .ok()
@@ -46,7 +46,7 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
         let mut room = [0; 512];
         let mut time = || {
             let then = last_run(start_of(&folder, number, "sched", &mut room)?)?;
-            // It is to run next, on another processor than before (`migrate_task_rq_fair`,
+            // The thread is about to run, on another processor than before (`migrate_task_rq_fair`,
             // kernel/sched/fair.c, and since 6.3 `enqueue_entity`).
             if then <= 0.0 {
                 return Some(0.0);
@@ -72,8 +72,8 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
     times
 }
 
-/// The first half kilobyte of a thread's file, in one read: there are up to two for each of maybe
-/// thousands of threads. `folder` is the process's `task`.
+/// The first half kilobyte of a thread's file, in one read: a process may have thousands of threads, each
+/// with two files to read. `folder` is the process's `task`.
 fn start_of<'a>(
     folder: &File,
     thread: i32,
@@ -89,7 +89,7 @@ fn start_of<'a>(
     Some(&room[..count])
 }
 
-/// The last of the numbers that a thread has, one for each PID namespace.
+/// The TID in the innermost PID namespace.
 fn inner_number(status: &Path) -> Option<i32> {
     let status = fs::read_to_string(status).ok()?;
     let numbers = status
@@ -98,20 +98,20 @@ fn inner_number(status: &Path) -> Option<i32> {
     numbers.split_whitespace().last()?.parse().ok()
 }
 
-/// The fields of a thread's `stat` behind its name, which may have anything in it (proc_pid_stat(5)).
+/// The fields of a thread's `stat` after its name, which may contain anything (proc_pid_stat(5)).
 fn fields(stat: &[u8]) -> Option<&str> {
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     str::from_utf8(&stat[end + 1..]).ok()
 }
 
-/// Whether a thread runs, or could, from its `stat`.
+/// Whether a thread runs or is runnable, from its `stat`.
 fn runs(stat: &[u8]) -> bool {
     fields(stat).is_some_and(|fields| fields.starts_with(" R "))
 }
 
 /// The processor that a thread last ran on, from its `stat`.
 fn resting_on(stat: &[u8]) -> Option<usize> {
-    // Field 39; the first here is the third, behind a space.
+    // Field 39; the first here is the third, after a space.
     fields(stat)?.split(' ').nth(37)?.parse().ok()
 }
 
@@ -123,14 +123,14 @@ fn last_run(sched: &[u8]) -> Option<f64> {
     line.split_once(':')?.1.trim().parse().ok()
 }
 
-/// In milliseconds, since this was first asked for.
+/// Milliseconds since the first call.
 fn since_start() -> f64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e3
 }
 
-/// What the clocks of the processors were at the start (see [`since_start`]); `None` for one that we
-/// may not run on.
+/// The processors' clocks at the start (see [`since_start`]); `None` for a processor that we may not run
+/// on.
 #[derive(Default)]
 struct Clocks(HashMap<usize, Option<f64>>);
 
@@ -140,8 +140,8 @@ impl Clocks {
         *clock.or_insert_with(|| read_clock(processor))
     }
 
-    /// The latest of so many, and by how much the others are behind it at most; if it is known of all of
-    /// them, and they are not too many to look.
+    /// The latest of the clocks, and how far behind it the others are at most; `None` if a clock is unknown,
+    /// or if there are too many.
     fn compared(&mut self, count: usize) -> Option<(f64, f64)> {
         if !(1..=MOST_COMPARED).contains(&count) {
             return None;
@@ -156,9 +156,9 @@ impl Clocks {
     }
 }
 
-/// In milliseconds, what it was at the start.
+/// A processor's clock at the start, in milliseconds.
 fn read_clock(processor: usize) -> Option<f64> {
-    // This thread alone moves, and may run again where it could before.
+    // Only this thread moves, and it then gets back the processors it may run on.
     let before = sched_getaffinity(None).ok()?;
     let mut there = CpuSet::new();
     if processor >= CpuSet::MAX_CPU {
@@ -179,7 +179,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn reads_what_the_kernel_tells() {
+    fn reads_the_kernels_files() {
         let fields: Vec<String> = (4..=52).map(|field| field.to_string()).collect();
         let stat = |state| format!("7 (a) b) {state} {}\n", fields.join(" "));
         assert_eq!(resting_on(stat("S").as_bytes()), Some(39));
@@ -193,19 +193,19 @@ mod tests {
     }
 
     #[test]
-    fn tells_how_long_a_thread_has_slept() {
+    fn measures_how_long_a_thread_has_slept() {
         let us = Process {
             pid: std::process::id() as i32,
         };
-        let (tell, told) = std::sync::mpsc::channel();
+        let (send, receive) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let thread = rustix::thread::gettid().as_raw_pid();
-            tell.send(thread).expect("it is heard");
+            send.send(thread).expect("it is received");
             std::thread::sleep(Duration::from_secs(60));
         });
-        let sleeper = told.recv().expect("it told");
+        let sleeper = receive.recv().expect("a TID");
         std::thread::sleep(Duration::from_millis(700));
-        // A kernel may be built so that it does not tell.
+        // Some kernels are built without this file.
         if fs::exists("/proc/self/sched").is_ok_and(|there| there) {
             let seconds = of(us)[&sleeper];
             assert!((0.6..5.0).contains(&seconds), "{seconds}");

@@ -1,18 +1,17 @@
-//! Ctrl-C and its kin: noted, and obeyed where it harms nobody.
+//! Ctrl-C and its kin: noted at once, and obeyed when nothing is held.
 //!
-//! A process that is being asked must be let go in order, so these signals don't end us on
-//! the spot.
+//! These signals must not end a command that holds a process.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 
-/// The first of them that came; 0 is none.
+/// The first signal that came; 0 is none.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
-/// The signals that are noted.
+/// The signals to note.
 const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-/// Notes SIGINT, SIGTERM and SIGHUP from now on, unless whoever started us had them ignored.
+/// Notes SIGINT, SIGTERM and SIGHUP from now on, except those that we were started to ignore.
 pub fn watch() {
     for signal in SIGNALS {
         // SAFETY: `sigaction` is plain data for which all zeroes is a valid value; both
@@ -52,11 +51,11 @@ pub fn asked_to_stop() -> Option<i32> {
     }
 }
 
-/// Sleeps until then, or until we are asked to stop. For a process with no other thread: one of
-/// these would have the signal, and this one sleep on.
+/// Sleeps until then, or until a signal asks us to stop. Only for a process without other threads: such a
+/// thread could take the signal, and this one would sleep on.
 pub fn sleep_until(then: Instant) {
-    // SAFETY: the sets are plain data, filled before they are read; the kernel reads them and the time,
-    // all of them ours, and is given no descriptors.
+    // SAFETY: the sets and the time are plain data of ours, filled in before the kernel reads them; it
+    // gets no descriptors.
     unsafe {
         let mut ours: libc::sigset_t = std::mem::zeroed();
         let mut before: libc::sigset_t = std::mem::zeroed();
@@ -64,7 +63,7 @@ pub fn sleep_until(then: Instant) {
         for signal in SIGNALS {
             libc::sigaddset(&mut ours, signal);
         }
-        // Let in by `ppoll` only: else one could come between our look and our sleep.
+        // Only `ppoll` lets them in: a signal could else come between our look and our sleep.
         libc::pthread_sigmask(libc::SIG_BLOCK, &ours, &mut before);
         while asked_to_stop().is_none() {
             let left = then.saturating_duration_since(Instant::now());

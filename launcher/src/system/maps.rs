@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 
 use crate::system::process::Process;
 
-/// Looks into a file that is mapped into a process. The process may live in another mount
-/// namespace, and the file may have been replaced since: the kernel still has the mapped one for
-/// root.
+/// Looks into a file that is mapped into a process. The process may live in another mount namespace, and
+/// the file may have been replaced since: the kernel still shows root the mapped file.
 pub fn in_file<T>(
     process: Process,
     file: &MappedFile,
     mut look: impl FnMut(&Path) -> io::Result<T>,
 ) -> io::Result<T> {
-    // Whoever is asked about chooses the names: what is opened must neither block nor do anything.
+    // The process chooses the names: to open the file must neither block nor have an effect.
     let mut look = |path: &Path| match std::fs::metadata(path) {
         Ok(data) if data.is_file() => look(path),
         Ok(_) => Err(io::Error::other("it is no regular file")),
@@ -31,12 +30,12 @@ pub fn in_file<T>(
     look(&mapped).or_else(|_| look(&named))
 }
 
-/// A file mapped from its first byte on.
+/// A file that is mapped from its first byte on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappedFile {
-    /// Where its first byte is mapped.
+    /// The address of its first byte.
     pub start: u64,
-    /// Where that first mapping ends.
+    /// The end of that first mapping.
     pub end: u64,
     /// Its path, as the process itself sees it.
     pub path: PathBuf,
@@ -44,7 +43,7 @@ pub struct MappedFile {
     pub deleted: bool,
 }
 
-/// The files that the text of `/proc/PID/maps` names, in its order, each once.
+/// The files in the text of `/proc/PID/maps`, in its order, each once.
 pub fn mapped_files(text: &[u8]) -> Vec<MappedFile> {
     let mut files: Vec<MappedFile> = Vec::new();
     for line in text.split(|byte| *byte == b'\n') {
@@ -80,7 +79,7 @@ fn mapped_from_start(line: &[u8]) -> Option<MappedFile> {
     })
 }
 
-/// The kernel writes a newline in a file name as `\012`, and nothing else so.
+/// The kernel escapes newlines in file names, as `\012`, and nothing else.
 fn unescape(name: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name;

@@ -1,13 +1,13 @@
-//! Reads the memory of another process.
+//! The memory of another process.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Reads another process's memory; the kernel asks of us the same right that a debugger needs.
+/// Reads another process's memory, for which the kernel demands the rights of a debugger.
 pub fn read_memory(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
     let error = match copy_memory(pid, address, length) {
-        // A filter for system calls may forbid this one and not that one.
+        // A seccomp filter may forbid this call and allow the file.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => error,
         result => return result,
     };

@@ -1,7 +1,8 @@
 //! The kernel's interfaces: processes, memory maps, ELF files, sockets, signals.
 //!
-//! Enters: PIDs and paths. Leaves: plain values. Nothing here knows of agents or of Python, and all that
-//! is unsafe in the commands is here.
+//! Enters: PIDs and paths. Leaves: plain values. Nothing here knows of agents or of Python, beyond the
+//! names and numbers in `protocol`. Everything `unsafe` in the commands is here, behind safe functions;
+//! system calls that rustix has go through rustix.
 
 pub mod child;
 pub mod elf;

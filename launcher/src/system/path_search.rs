@@ -1,4 +1,4 @@
-//! Where a command lies: the search along `$PATH`, as a shell does it.
+//! The search for a command along `$PATH`, as a shell does it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -15,12 +15,12 @@ pub const NOT_EXECUTABLE: u8 = 126;
 /// The exit status for a command that is not found.
 pub const NOT_FOUND: u8 = 127;
 
-/// Why a command is not run, and the exit status that says so (as `env` has them).
+/// Why a command cannot be run, and the exit status for that (as `env` has them).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// 127 not found, 126 found but not executable, 125 our own trouble with it.
+    /// 127 not found, 126 found but not executable, 125 our own failure.
     pub status: u8,
-    /// For the user.
+    /// The message.
     pub trouble: Trouble,
 }
 
@@ -62,6 +62,7 @@ pub fn find(command: &OsStr, search_path: Option<&OsStr>) -> Result<PathBuf, Ref
     }
 }
 
+/// Succeeds if we may execute this file.
 pub(crate) fn executable(path: &Path) -> io::Result<()> {
     if path.metadata()?.is_dir() {
         return Err(io::ErrorKind::PermissionDenied.into());
@@ -69,7 +70,7 @@ pub(crate) fn executable(path: &Path) -> io::Result<()> {
     Ok(accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
-/// Says why a command cannot be run, from the error that trying gave.
+/// Why a command cannot be run, from the error of trying.
 pub fn not_runnable(command: &OsStr, error: &io::Error) -> Refusal {
     let shown = command.display();
     match error.kind() {
@@ -86,7 +87,10 @@ pub fn not_runnable(command: &OsStr, error: &io::Error) -> Refusal {
         },
         _ => Refusal {
             status: NOT_EXECUTABLE,
-            trouble: Trouble::plain(format!("{shown} cannot be executed ({error})")),
+            trouble: Trouble::new(
+                format!("{shown} cannot be executed ({error})"),
+                "check that it is a program for this machine",
+            ),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! May we attach to a process? Asked of the kernel itself, and explained where it refuses.
+//! May we attach to a process? The kernel decides, and this file explains its refusals.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use crate::trouble::Trouble;
 
 const CAP_SYS_PTRACE: u32 = 19;
 
-/// Tries whether this process may trace the given thread, without stopping it.
+/// Tries whether we may trace this thread, without stopping it.
 ///
-/// `PTRACE_SEIZE` attaches and stops nothing, and the kernel lets go of whatever a thread has
-/// attached to when that thread ends: so a thread of ours seizes and ends.
+/// `PTRACE_SEIZE` attaches without a stop, and the kernel detaches whatever a thread has attached to when
+/// that thread ends. So a thread of ours seizes, and ends.
 pub fn probe(thread: i32) -> io::Result<()> {
     let tried = std::thread::spawn(move || {
         let none = std::ptr::null_mut::<libc::c_void>();
@@ -23,7 +23,7 @@ pub fn probe(thread: i32) -> io::Result<()> {
     })
     .join()
     .unwrap_or_else(|_| Err(io::Error::other("the probing thread failed")));
-    // A joined thread may still be on its way out of the kernel; wait until it has let go.
+    // A joined thread may still be on its way out of the kernel: wait until it is detached.
     let target = Process { pid: thread };
     let patience = Instant::now() + Duration::from_secs(1);
     while tried.is_ok()
@@ -35,7 +35,7 @@ pub fn probe(thread: i32) -> io::Result<()> {
     tried
 }
 
-/// What decides whether we may, as far as `/proc` shows it.
+/// What the kernel decides by, as far as `/proc` shows it.
 #[derive(Clone, Debug, Default)]
 struct Circumstances {
     root: bool,
@@ -102,14 +102,14 @@ fn has_capability(status: &str, capability: u32) -> bool {
         .is_some_and(|mask| mask & (1 << capability) != 0)
 }
 
-/// Why the kernel refused, and what to do.
+/// Why the kernel refuses to let us attach, and what to do.
 pub fn explain(process: Process) -> Trouble {
     Circumstances::read()
         .explain(&format!("sleeper_agent_activate {}", process.pid))
         .of_the_debugger()
 }
 
-/// Whether the process is another user's, and we lack the right that overrides that.
+/// The owner of a process that another user owns, if we lack the right that overrides ownership.
 pub fn foreign_owner(users: [u32; 3]) -> Option<String> {
     let circumstances = Circumstances::read();
     let us = rustix::process::geteuid().as_raw();

@@ -12,34 +12,34 @@ use rustix::time::{DynamicClockId, clock_gettime_dynamic};
 
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 
-/// For the answer that comes after the agent's own deadline.
+/// The longest time from the agent's deadline to its answer.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// A process, by its number.
+/// A process, by its PID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Its PID.
     pub pid: i32,
 }
 
-/// `/proc/PID/status`, as far as we need it.
+/// What we need of `/proc/PID/status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The command's name, at most 15 bytes.
     pub name: String,
-    /// One letter: R, S, D running or waiting, T stopped, t held by a debugger, Z ended.
+    /// A letter: R, S, D running or waiting, T stopped, t held by a debugger, Z ended.
     pub state: char,
     /// The process that this thread belongs to.
     pub process: i32,
     /// The parent's PID.
     pub parent: i32,
-    /// Who traces it; 0 is nobody.
+    /// The tracer's TID; 0 if there is none.
     pub tracer: i32,
     /// Real, effective and saved user.
     pub users: [u32; 3],
 }
 
-/// `/proc/PID/stat`, as far as we need it.
+/// What we need of `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// When the process started, in clock ticks since the machine booted.
@@ -49,7 +49,7 @@ pub struct Stat {
 }
 
 impl Status {
-    /// Whether job control has stopped it; a debugger's stop is another thing.
+    /// Whether job control has stopped it, as opposed to a debugger.
     pub fn is_stopped(&self) -> bool {
         self.state == 'T' && self.tracer == 0
     }
@@ -77,19 +77,19 @@ impl Process {
         Ok(test_kill_process(pid)?)
     }
 
-    /// A file or folder of this process's `/proc` entry.
+    /// The path of a file in the process's `/proc` folder.
     pub fn path(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{name}", self.pid))
     }
 
-    /// Reads `/proc/PID/status`; also the number of a thread will do.
+    /// Reads `/proc/PID/status`; a TID works too.
     pub fn status(&self) -> io::Result<Status> {
         let text = std::fs::read(self.path("status"))?;
         parse_status(&String::from_utf8_lossy(&text))
             .ok_or_else(|| io::Error::other("/proc/PID/status is not what Linux writes"))
     }
 
-    /// The numbers of its threads.
+    /// The TIDs of its threads.
     pub fn threads(&self) -> io::Result<Vec<i32>> {
         let mut threads = Vec::new();
         for entry in std::fs::read_dir(self.path("task"))? {
@@ -105,14 +105,14 @@ impl Process {
         Ok(threads)
     }
 
-    /// The name that a thread of its has now; `None` if it has ended meanwhile.
+    /// The present name of a thread; `None` if it has ended meanwhile.
     fn name_of(&self, thread: i32) -> Option<String> {
         let mut comm = std::fs::read(self.path(&format!("task/{thread}/comm"))).ok()?;
         comm.pop_if(|last| *last == b'\n');
         Some(String::from_utf8_lossy(&comm).into_owned())
     }
 
-    /// The thread that bears this name, if one does.
+    /// The first thread with this name.
     pub fn thread_named(&self, name: &str) -> io::Result<Option<i32>> {
         let threads = self.threads()?;
         let bears_it = |thread: &i32| self.name_of(*thread).is_some_and(|its| its == name);
@@ -165,8 +165,8 @@ impl Process {
             .ok_or_else(|| io::Error::other("/proc/PID/stat is not what Linux writes"))
     }
 
-    /// For how long its agent may look for an answer: what its environment says, and the
-    /// longest there is if that cannot be read.
+    /// The agent's deadline: from the process's environment, or the longest there is if we may not read
+    /// that.
     fn agent_deadline(&self) -> Duration {
         let seconds = match std::fs::read(self.path("environ")) {
             Ok(environment) => parse_deadline(&environment),
@@ -175,8 +175,7 @@ impl Process {
         Duration::from_secs_f64(seconds)
     }
 
-    /// How long its agent's answer may take: once the deadline for those who asked before, once for
-    /// us.
+    /// The longest time until the agent's answer: one deadline for the questions before ours, one for ours.
     pub fn longest_answer(&self) -> Duration {
         2 * self.agent_deadline() + SLACK
     }
@@ -226,7 +225,7 @@ pub fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
-/// What `/proc/PID/environ` says of the agent's deadline, in seconds; never less than usual.
+/// The agent's deadline in `/proc/PID/environ`, in seconds; never below the default.
 pub fn parse_deadline(environment: &[u8]) -> f64 {
     let value = environment
         .split(|byte| *byte == 0)
@@ -243,7 +242,7 @@ pub fn parse_deadline(environment: &[u8]) -> f64 {
     }
 }
 
-/// How long the machine has been up, by the clock that `/proc/PID/stat` counts by (proc(5)).
+/// The time since the machine booted, by the clock of `/proc/PID/stat` (proc(5)).
 pub fn uptime() -> Duration {
     let time = clock_gettime_dynamic(DynamicClockId::Boottime);
     time.ok()
@@ -251,13 +250,13 @@ pub fn uptime() -> Duration {
         .unwrap_or_default()
 }
 
-/// How long so many clock ticks are, in which `/proc` counts.
+/// The duration of so many clock ticks, the unit of `/proc`.
 pub fn ticks(count: u64) -> Duration {
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     Duration::from_secs_f64(count as f64 / per_second as f64)
 }
 
-/// A user's name for messages: `daemon`, or `user 1234` where the number has no name.
+/// A user's name for messages: `daemon`, or `user 1234` if the number has no name.
 pub fn user_name(user: u32) -> String {
     let mut entry = std::mem::MaybeUninit::<libc::passwd>::uninit();
     let mut text = vec![0_u8; 16 * 1024];
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deadline_is_never_believed_shorter_than_usual() {
+    fn no_deadline_is_below_the_default() {
         assert_eq!(parse_deadline(b"A=1\0B=2\0"), DEADLINE_SECONDS);
         assert_eq!(parse_deadline(b"SLEEPER_AGENT_DEADLINE=12.5\0"), 12.5);
         assert_eq!(

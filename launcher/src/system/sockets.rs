@@ -1,4 +1,4 @@
-//! The sockets of a process's network, as the kernel lists them.
+//! The sockets of a process's network namespace, as the kernel lists them.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -14,18 +14,18 @@ pub struct Socket {
     pub kind: &'static str,
     /// Its own address, if it has one.
     pub local: Option<String>,
-    /// The other end's, if that is known.
+    /// The address of the other end, if that is known.
     pub peer: Option<String>,
-    /// What it is at.
+    /// Its state.
     pub state: State,
 }
 
-/// What a socket is at.
+/// The state of a socket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum State {
-    /// Others may connect to it.
+    /// It accepts connections.
     Listens,
-    /// It has not been answered yet.
+    /// Its connection is not established yet.
     Connects,
     /// Any other.
     Other,
@@ -34,7 +34,7 @@ pub enum State {
 /// The lists (net/ipv4/tcp_ipv4.c, udp.c, net/ipv6 likewise, net/unix/af_unix.c), below `/proc/PID/net`.
 const LISTS: [&str; 5] = ["tcp", "tcp6", "unix", "udp", "udp6"];
 
-/// Finds those with these inodes. A list may be long: it is read as far as to the last of them.
+/// Finds the sockets with these inodes. A list may be long, so reading stops at the last of them.
 pub fn find(process: Process, mut inodes: HashSet<u64>) -> HashMap<u64, Socket> {
     let mut found = HashMap::new();
     for list in LISTS {
@@ -63,7 +63,7 @@ pub fn find(process: Process, mut inodes: HashSet<u64>) -> HashMap<u64, Socket> 
     found
 }
 
-/// A line of one of the lists.
+/// Parses a line of one of the lists.
 pub fn parse(list: &str, line: &str) -> Option<(u64, Socket)> {
     match list {
         "unix" => parse_unix(line),
@@ -93,7 +93,7 @@ fn parse_internet(kind: &'static str, line: &str) -> Option<(u64, Socket)> {
     Some((inode, socket))
 }
 
-/// Each 32 bits of the address as a number, the port likewise but turned round.
+/// The address is hexadecimal, by 32 bits in native byte order; the port is a plain hexadecimal number.
 fn parse_address(word: &str) -> Option<SocketAddr> {
     let (address, port) = word.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
@@ -124,7 +124,7 @@ fn parse_unix(line: &str) -> Option<(u64, Socket)> {
         // SS_CONNECTING (include/uapi/linux/net.h): not that of a connection to come.
         _ => State::Other,
     };
-    // It is padded.
+    // The inode is padded.
     let rest = words.collect::<Vec<_>>().join(" ");
     let rest = rest.trim_start();
     let (inode, path) = rest.split_once(' ').unwrap_or((rest, ""));

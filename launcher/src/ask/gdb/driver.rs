@@ -23,10 +23,10 @@ pub struct Gdb {
     told_to_wait: bool,
 }
 
-/// Why a command has no result.
+/// Why gdb gave no result for a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// gdb said so.
+    /// gdb refused it, with this message.
     Refused(String),
     /// It took too long.
     Late,
@@ -36,16 +36,16 @@ pub enum Failure {
     Ended(String),
 }
 
-/// What may end the wait for a result.
+/// What ends the wait for a result.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Until when to wait.
+    /// The time to give up.
     pub until: Instant,
-    /// Whether to give up when we are asked to stop.
+    /// Whether to give up when a signal asks us to stop.
     pub interruptible: bool,
 }
 
-/// How often to look whether we were asked to stop.
+/// How often to look whether a signal asks us to stop.
 const GLANCE: Duration = Duration::from_millis(50);
 
 impl Gdb {
@@ -62,8 +62,8 @@ impl Gdb {
             .stdin(Stdio::piped())
             .stdout(theirs.try_clone()?)
             .stderr(theirs);
-        // Meant for the program that is asked or for its Python, these would change or break
-        // gdb and the Python that is built into it.
+        // These variables are meant for the program or its Python, and would change or break gdb and
+        // the Python that is built into it.
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
             if name.starts_with("PYTHON")
@@ -104,7 +104,7 @@ impl Gdb {
         }
     }
 
-    /// Sends settings of which some may not exist in this gdb: what it says of them is ignored.
+    /// Sends settings. Some may not exist in this gdb, so its complaints are ignored.
     pub fn settings(&mut self, settings: &[&str], patience: Patience) -> Result<(), Failure> {
         let chatter = std::mem::replace(&mut self.chatter, false);
         let mut last = None;
@@ -128,7 +128,7 @@ impl Gdb {
         self.result_of(token, patience)
     }
 
-    /// Sends one MI command; its token is for [`Gdb::result_of`].
+    /// Sends one MI command; [`Gdb::result_of`] takes the token.
     pub fn send(&mut self, command: &str) -> Result<u64, Failure> {
         self.token += 1;
         let line = format!("{}{command}\n", self.token);
@@ -142,7 +142,7 @@ impl Gdb {
         match sent {
             Ok(()) => Ok(self.token),
             Err(_) => {
-                // It has ended; hear its last words.
+                // It has ended. Read its last words.
                 let patience = Patience {
                     until: Instant::now() + Duration::from_secs(1),
                     interruptible: false,
@@ -153,7 +153,7 @@ impl Gdb {
         }
     }
 
-    /// Waits for the result of the command that was sent with this token.
+    /// Waits for the result of the command with this token.
     pub fn result_of(&mut self, wanted: u64, patience: Patience) -> Result<String, Failure> {
         loop {
             if let Record::Result {
@@ -195,7 +195,7 @@ impl Gdb {
                     return Ok(record);
                 }
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Failure::Late),
-                // Killed, it may leave a child behind that holds its output open.
+                // A killed gdb may leave a child behind that holds its output open.
                 Err(RecvTimeoutError::Timeout) if self.has_ended() => {
                     return Err(Failure::Ended(self.last_words.clone()));
                 }
@@ -231,8 +231,8 @@ impl Gdb {
         }
     }
 
-    /// Ends a gdb: by the front door, by the end of its input, which makes it let go, by SIGKILL,
-    /// upon which the kernel lets go.
+    /// Ends gdb: by its exit command, if `in_order`; else by closing its input, which makes it detach;
+    /// at last by SIGKILL, upon which the kernel detaches it.
     pub fn end(mut self, in_order: bool) {
         if in_order && self.send("-gdb-exit").is_ok() && self.ends_within(2.0) {
             return;
@@ -244,14 +244,14 @@ impl Gdb {
         }
     }
 
-    /// Whether it has ended. Killed while it tried out what the kernel can do, it leaves a stopped
-    /// child behind for ever, which is of its process group, and which we then end.
+    /// Whether gdb has ended. A gdb that is killed while it probes the kernel's features leaves a stopped
+    /// child in its process group for ever, so we end that group.
     fn has_ended(&mut self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         if let Some(pid) = Pid::from_raw(self.child.id() as i32)
             && matches!(waitid(WaitId::Pid(pid), options), Ok(Some(_)))
         {
-            // It stays unreaped, so that the number is still its own, and its group's.
+            // gdb is not reaped yet, so the number is still its own and its group's.
             let _ = kill_process_group(pid, Signal::KILL);
         }
         !matches!(self.child.try_wait(), Ok(None))
@@ -279,7 +279,7 @@ fn forward(output: PipeReader, lines: &mpsc::Sender<String>) {
 }
 
 fn eprint_line(prefix: &str, line: &str) {
-    // With nobody to read it there is nothing to be done.
+    // If nobody can read the line, nothing is left to do.
     let _ = writeln!(io::stderr(), "{prefix}{}", Printable(line));
 }
 

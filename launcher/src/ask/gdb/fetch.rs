@@ -1,4 +1,4 @@
-//! Waits for the answer to a ring, and fetches it from the process's memory.
+//! The answer to a ring: waits for it, and fetches it from the process's memory.
 
 use std::io;
 use std::mem::offset_of;
@@ -15,21 +15,21 @@ use protocol::message::LONGEST_ANSWER;
 use protocol::names::ANSWER_MAGIC;
 use protocol::question::Question;
 
-/// Whether this is the answer to a question for this, and not to another command's, by the number of
-/// the question that its header has; where that was none, it tells why, and is for anyone.
-pub fn is_for(question: u64, wanted: Question) -> bool {
-    question == 0 || question == wanted.number()
+/// Whether an answer is for this question and not for another command's, by the number in its header. The
+/// number 0 means that the text says why there is no answer, which is for everybody.
+pub fn is_for(number: u64, question: Question) -> bool {
+    number == 0 || number == question.number()
 }
 
-/// An answer that may be replaced while it is fetched.
+/// An answer, which another may replace while we fetch it.
 pub enum Fetched {
-    /// All of it, and `AnswerHeader::question`.
+    /// The whole text, and `AnswerHeader::question`.
     Text(Vec<u8>, u64),
-    /// It is not there any more.
+    /// Another answer has replaced it.
     Replaced,
 }
 
-/// Fetches the answer that a bell tells of, from a process that runs and may answer others.
+/// Fetches the answer that a bell points to, from a process that runs and may answer others meanwhile.
 pub fn fetch_numbered(process: Process, seen: Seen) -> Fetched {
     let read = |address, length| read_memory(process.pid, address, length);
     let header = || {
@@ -39,13 +39,13 @@ pub fn fetch_numbered(process: Process, seen: Seen) -> Fetched {
     };
     let text = || {
         let text = read(seen.text, length_of(&header()?)).ok()?;
-        // The library takes a header back before it writes over the text.
+        // The library clears a header before it overwrites the text.
         header().map(|header| Fetched::Text(text, header.question))
     };
     text().unwrap_or(Fetched::Replaced)
 }
 
-/// It fits into usize: it is below LONGEST_ANSWER, and 32-bit processes are not larger than that.
+/// The length as a usize: it is below LONGEST_ANSWER, and no 32-bit process is larger than that.
 fn length_of(header: &AnswerHeader) -> usize {
     usize::try_from(header.length).unwrap_or(usize::MAX)
 }
@@ -61,23 +61,24 @@ fn parse_header(bytes: &[u8]) -> Option<AnswerHeader> {
     (header.magic == ANSWER_MAGIC && header.length < LONGEST_ANSWER).then_some(header)
 }
 
-/// The trouble of an answer, or a bell, that cannot be read.
+/// The answer, or the bell, cannot be read from memory.
 pub fn unreadable(error: &io::Error) -> Trouble {
-    Trouble::plain(format!(
-        "its answer could not be read from memory ({error})"
-    ))
+    Trouble::new(
+        format!("its answer could not be read from memory ({error})"),
+        "ask again, or ask --via wake",
+    )
 }
 
-/// How an answer was waited for.
+/// What came of the wait for an answer.
 pub enum Waited {
-    /// It came, with the number of the question that it answers.
+    /// The answer, and the number of its question.
     Answer(Vec<u8>, u64),
-    /// It came, and was replaced by another one's before it could be fetched.
+    /// It came, but another command's answer replaced it before we could fetch it.
     Overtaken,
 }
 
-/// Waits for the answer to the ring that made the count `ticket`, and fetches it. The process
-/// runs meanwhile, and nothing holds it: this wait may end at any time.
+/// Waits for the answer to the ring with the number `ticket`, and fetches it. Nothing holds the process
+/// meanwhile, so this wait may end at any time.
 pub fn wait(
     target: &Target,
     address: u64,
@@ -94,7 +95,7 @@ pub fn wait(
         if let Some(seen) = seen
             && seen.answered.wrapping_sub(ticket) as i32 >= 0
         {
-            // Once more, for what was stored before `answered`.
+            // Read again: the library stores `answered` last.
             let seen =
                 look(target.alive.process, address).map_err(|error| gone_or(target, &error))?;
             return match seen.map(|seen| fetch_numbered(target.alive.process, seen)) {
@@ -108,7 +109,7 @@ pub fn wait(
         if late || pause == LONGEST_PAUSE {
             match target.alive.still_runs() {
                 Ok(()) => ran = Instant::now(),
-                // Job control may let it go on in a moment.
+                // Job control may let it run again in a moment.
                 Err(trouble) if late || ran.elapsed() > HALF_A_SECOND => return Err(trouble),
                 Err(_) => {}
             }

@@ -3,22 +3,22 @@
 /// One line of gdb's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// `12^done,…`: the result of the command that was sent with this token.
+    /// `12^done,…`: the result of the command with this token.
     Result {
-        /// The token; gdb leaves it out where it could not read the command.
+        /// The token; gdb leaves it out if it could not read the command.
         token: Option<u64>,
         /// `done`, `running`, `error`, `exit`.
         class: String,
-        /// What stands behind the class.
+        /// The text after the class.
         fields: String,
     },
     /// `~"…"`, `&"…"`, `@"…"`: text meant for people.
     Text(String),
-    /// `*stopped,…`, `=thread-created,…`: news.
+    /// `*stopped,…`, `=thread-created,…`: an event.
     News(String),
     /// `(gdb)`: ready for a command.
     Prompt,
-    /// Anything else: gdb's standard error, which comes the same way.
+    /// Anything else: gdb's standard error, which shares the pipe.
     Other(String),
 }
 

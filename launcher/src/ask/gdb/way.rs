@@ -1,17 +1,15 @@
 //! The way in by a debugger: gdb stops one thread, rings the agent's bell, and lets go.
 //!
-//! gdb is given the *thread's* number where it usually gets the process's: it then attaches to
-//! that thread alone, the one that the agent has parked, and the program's own threads run on
-//! undisturbed. It changes one word that this thread waits on, and detaches. The thread then calls
-//! `sleeper_agent_state()` itself, and the answer is read from memory when it is there. So nothing
-//! holds the program while it answers, and a gdb that is killed at any moment leaves no half-made
-//! call behind. (Were it to call the function by itself, as people do by hand, and killed
-//! meanwhile, the call would return into a breakpoint that nobody handles, and the program would
-//! die.)
+//! gdb gets the number of a *thread* instead of a process. So it attaches to that thread alone, the one
+//! that the agent has parked, and the program's own threads run on undisturbed. It changes the word that
+//! this thread waits on, and detaches. The thread then calls `sleeper_agent_state()` itself, and we read
+//! the answer from memory. So nothing holds the program while it answers, and a gdb that is killed at any
+//! moment leaves no half-made call behind. (If gdb called the function itself, as people do by hand, and
+//! were killed meanwhile, the call would return into a breakpoint that nobody handles, and the program
+//! would die.)
 //!
-//! Only where there is no parked thread, as the agent has not booted, it attaches to the whole
-//! process and sends its first thread on a detour through the agent ([`Bell`]), which is no call
-//! either.
+//! If there is no parked thread because the agent has not booted, gdb attaches to the whole process and
+//! sends its first thread on a detour through the agent (`protocol::bell`), which is no call either.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -31,18 +29,18 @@ use protocol::question::Question;
 
 /// Asks through a gdb of its own for each process.
 pub struct ThroughGdb {
-    /// What is asked for.
+    /// The question.
     pub question: Question,
     /// The debugger.
     pub gdb: PathBuf,
-    /// How long all may take that comes before the agent is reached.
+    /// The longest time to reach the agent.
     pub timeout: Duration,
     /// Whether to report every step on standard error.
     pub verbose: bool,
 }
 
-/// No init files, no symbols, no scripts, no thread library, no questions; the program's
-/// signals go to the program. Each gdb ignores what it does not know.
+/// No init files, no symbols, no scripts, no thread library, no prompts; the program's signals go to the
+/// program. Each gdb ignores the settings that it does not know.
 const SETTINGS: &[&str] = &[
     "set confirm off",
     "set pagination off",
@@ -62,17 +60,17 @@ const SETTINGS: &[&str] = &[
     "handle all nostop noprint pass",
 ];
 
-/// How often to ask again where others' questions overtake ours.
+/// How often to ask again when answers to other commands replace ours.
 const TRIES: usize = 5;
 
-/// For how long a process may be just about to start the agent's thread.
+/// The longest time from "the agent is just starting" to its thread.
 const STARTING: Duration = Duration::from_secs(1);
 
-/// What was done while the process was held.
+/// What gdb did while it held the process.
 enum Done {
-    /// The agent's own thread is rung for, or another is on its way to it.
+    /// It rang for the agent's own thread, or sent another thread on the detour.
     Rung(Rung),
-    /// Nothing: its own thread is just being started.
+    /// Nothing, as the agent's thread is just starting.
     Starting,
 }
 
@@ -80,15 +78,15 @@ enum Done {
 struct Rung {
     /// The bell's address.
     bell: u64,
-    /// How often it was rung by then.
+    /// The number of this ring.
     ticket: u32,
-    /// Kept until the answer is there, where another command's ring has been answered in place of ours
-    /// before; and where a thread of the program's is on a detour: the next would go round on the same.
+    /// Kept until the answer is there, in two cases: another command's ring was answered in place of ours
+    /// before; or a thread of the program's is on a detour, and the next would enter the same.
     _turn: Option<Turn>,
 }
 
 impl ThroughGdb {
-    /// Has the agent answer, and brings its text. Leaves the process as it was.
+    /// Brings the agent's answer. Leaves the process as it was.
     pub fn fetch(&self, target: &Target) -> Result<Vec<u8>, Trouble> {
         let mut target = target.clone();
         let mut may_start = true;
@@ -114,12 +112,12 @@ impl ThroughGdb {
             }
         }
         Err(Trouble::new(
-            "others ask it so often that its answer to us was replaced every time",
+            "so many others ask it that an answer to them replaced ours every time",
             "ask again",
         ))
     }
 
-    /// Waits for the agent's thread; whether it has come.
+    /// Waits for the agent's thread. Returns whether it has come.
     fn has_started(&self, target: &mut Target) -> Result<bool, Trouble> {
         self.say(target, "its agent is just starting");
         let until = Instant::now() + STARTING;
@@ -135,7 +133,7 @@ impl ThroughGdb {
         Ok(target.agent.parked_thread.is_some())
     }
 
-    /// Starts gdb, has it do what must be done while the process is held, and ends it.
+    /// Starts gdb, lets it hold the process and ring, and ends it.
     fn hold(&self, target: &Target, may_start: bool, keeps_turn: bool) -> Result<Done, Trouble> {
         let before = Patience {
             until: Instant::now() + self.timeout,
@@ -177,7 +175,8 @@ impl ThroughGdb {
         })
     }
 
-    /// The bell and its count after it was rung; `None` if the agent is just starting.
+    /// Attaches, rings and detaches. Returns the bell and the number of the ring; `None` if the agent is
+    /// just starting.
     fn attached(
         &self,
         mut gdb: Gdb,
@@ -187,7 +186,7 @@ impl ThroughGdb {
     ) -> Result<Option<(u64, u32)>, Trouble> {
         let thread = target.thread();
         let held = Instant::now();
-        // Attaching is never left half done on Ctrl-C: it is a matter of milliseconds.
+        // Ctrl-C never leaves an attachment half done: it takes milliseconds.
         let whole = Patience {
             interruptible: false,
             ..before
@@ -196,9 +195,10 @@ impl ThroughGdb {
             gdb.end(false);
             self.set_going(target);
             return Err(match failure {
-                Failure::Refused(message) => {
-                    Trouble::plain(format!("gdb could not attach: {message}"))
-                }
+                Failure::Refused(message) => Trouble::new(
+                    format!("gdb could not attach: {message}"),
+                    "see with -v what gdb does, or ask --via wake",
+                ),
                 failure => self.not_ready(failure),
             });
         }
@@ -225,8 +225,8 @@ impl ThroughGdb {
         if crate::system::interrupt::asked_to_stop().is_some() {
             return Err(stopped_by_us());
         }
-        // What was found before may be another program's by now, or not bound yet; now that it
-        // is held, it stays as it is.
+        // The process may have become another program since we found the agent, or may not have bound
+        // the library yet. Now that gdb holds it, it stays as it is.
         if let Some(trouble) = target::vanished(target) {
             return Err(trouble);
         }
@@ -239,19 +239,19 @@ impl ThroughGdb {
             if !seen.listens {
                 return Err(trouble::of_another_version());
             }
-            self.say_what_is_wanted(gdb, bell, seen, ticket)?;
+            self.leave_question(gdb, bell, seen, ticket)?;
             self.write(gdb, bell + bell::RUNG, &ticket.to_ne_bytes())?;
         } else if seen.listens && may_start {
             return Ok(None);
         } else {
-            self.say_what_is_wanted(gdb, bell, seen, ticket)?;
+            self.leave_question(gdb, bell, seen, ticket)?;
             self.send_round(gdb, bell, seen, ticket)?;
         }
         Ok(Some((bell, ticket)))
     }
 
-    /// Leaves beside the bell what the ring of this number is for.
-    fn say_what_is_wanted(
+    /// Writes the question for this ring beside the bell.
+    fn leave_question(
         &self,
         gdb: &mut Gdb,
         bell: u64,
@@ -266,21 +266,26 @@ impl ThroughGdb {
             self.write(gdb, seen.question, &[&length, words].concat())?;
             return self.write(gdb, asked, &ticket.to_ne_bytes());
         }
-        // Somebody was killed before they could ring for theirs.
+        // A command left a question and was killed before it could ring.
         if seen.asked == ticket {
             self.write(gdb, asked, &ticket.wrapping_sub(1).to_ne_bytes())?;
         }
         Ok(())
     }
 
-    /// Sends the first thread, which gdb holds with all others, on a detour. Until the last of
-    /// these steps nothing has happened, and that one is a single write.
+    /// Sends the first thread, which gdb holds with all others, on a detour. Only the last of these steps
+    /// takes effect, and it is a single write.
     fn send_round(&self, gdb: &mut Gdb, bell: u64, seen: Seen, ticket: u32) -> Result<(), Trouble> {
         let (detour, resume) = bell::detour(&seen, ticket);
         let counter = self.done(gdb, "-data-evaluate-expression \"(unsigned long) $pc\"")?;
         let counter = mi::field(&counter, "value")
             .and_then(|value| value.parse::<u64>().ok())
-            .ok_or_else(|| Trouble::plain(format!("gdb gave no program counter: {counter}")))?;
+            .ok_or_else(|| {
+                Trouble::new(
+                    format!("gdb gave no program counter: {counter}"),
+                    "give another gdb with --gdb",
+                )
+            })?;
         self.write(gdb, bell + resume, &counter.to_ne_bytes())?;
         self.write(gdb, bell + bell::RUNG, &ticket.to_ne_bytes())?;
         let command = format!("-data-evaluate-expression \"(unsigned long) ($pc = {detour:#x})\"");
@@ -293,13 +298,14 @@ impl ThroughGdb {
         self.done(gdb, &command).map(drop)
     }
 
-    /// What gdb says to a command that does not take long.
+    /// The result of a command that takes no long time.
     fn done(&self, gdb: &mut Gdb, command: &str) -> Result<String, Trouble> {
         gdb.command(command, soon())
             .map_err(|failure| match failure {
-                Failure::Refused(message) => {
-                    Trouble::plain(format!("gdb could not wake the agent: {message}"))
-                }
+                Failure::Refused(message) => Trouble::new(
+                    format!("gdb could not wake the agent: {message}"),
+                    "see with -v what gdb does, or ask --via wake",
+                ),
                 failure => self.not_ready(failure),
             })
     }
@@ -307,7 +313,10 @@ impl ThroughGdb {
     fn not_ready(&self, failure: Failure) -> Trouble {
         let gdb = self.gdb.display();
         match failure {
-            Failure::Refused(message) => Trouble::plain(format!("gdb refused: {message}")),
+            Failure::Refused(message) => Trouble::new(
+                format!("gdb refused: {message}"),
+                "see with -v what gdb does, or give another with --gdb",
+            ),
             Failure::Late => Trouble::new(
                 format!(
                     "gdb was not ready within {} s, and has been ended",
@@ -318,22 +327,22 @@ impl ThroughGdb {
             Failure::Interrupted => stopped_by_us(),
             Failure::Ended(words) if words.is_empty() => Trouble::new(
                 format!("{gdb} ended before it did anything"),
-                "see whether it is a gdb, and give another with --gdb",
+                "check that it is a gdb, or give another with --gdb",
             ),
             Failure::Ended(words) => Trouble::new(
                 format!("{gdb} ended, saying: {words}"),
-                "see whether it is a gdb that works, and give another with --gdb",
+                "check that it is a gdb that works, or give another with --gdb",
             ),
         }
     }
 
-    /// The process was running when we came. A gdb ended while it was attaching leaves its
-    /// SIGSTOP behind, which takes a moment to be delivered.
+    /// Lets the process run again, as it ran when we came: a gdb that ends while it attaches leaves its
+    /// SIGSTOP behind, which the kernel delivers a moment later.
     fn set_going(&self, target: &Target) {
         let until = Instant::now() + Duration::from_millis(100);
         while Instant::now() < until {
             if checks::set_going(target) {
-                return self.say(target, "it was left stopped; setting it going");
+                return self.say(target, "it was left stopped; letting it run again");
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -351,7 +360,7 @@ impl ThroughGdb {
 }
 
 fn stopped_by_us() -> Trouble {
-    Trouble::plain("not asked, because this command was told to stop")
+    Trouble::plain("this command was told to stop before it asked")
 }
 
 fn soon() -> Patience {

@@ -1,5 +1,5 @@
-//! The way in without a debugger: a signal to the thread that waits for it, which then answers over
-//! a socket of ours. It takes the right to send a signal to the process, and no other.
+//! The way in by a signal: it wakes the agent's waker thread, which connects to a socket of ours and
+//! answers there. This takes the right to send the process a signal, and no other.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,27 +14,27 @@ use protocol::message::{HEADER, Header, Kind, answer_length};
 use protocol::names::{SIGNAL_VARIABLE, WAKE_VARIABLE, WAKER_THREAD};
 use protocol::question::Question;
 
-/// Asks without a debugger.
+/// Asks by a wake-up signal.
 pub struct ThroughWake {
-    /// What is asked for.
+    /// The question.
     pub question: Question,
-    /// How long the agent may take to hear us; the answer itself has the agent's deadline.
+    /// The longest time until the agent connects; its answer then has the agent's own deadline.
     pub timeout: Duration,
     /// Whether to report every step on standard error.
     pub verbose: bool,
 }
 
-/// How long a signal may take to be heard.
+/// The longest time from the signal to the connection.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
-/// Who holds it for longer than this is no other command.
+/// A debugger that holds the waker for longer than this is no other command's.
 const LONGEST_HOLD: Duration = Duration::from_millis(500);
 
-/// How often to look whether we were asked to stop, and whether the process is still there.
+/// How often to look whether a signal asks us to stop, and whether the process is still there.
 const GLANCE: Duration = Duration::from_millis(100);
 
 impl ThroughWake {
-    /// Has the agent answer, and brings its text.
+    /// Brings the agent's answer.
     pub fn fetch(&self, target: &Alive) -> Result<Vec<u8>, Trouble> {
         let began = Instant::now();
         let until = began + self.timeout.min(LONGEST_SLEEP);
@@ -45,9 +45,10 @@ impl ThroughWake {
             .ok_or_else(|| no_agent::why_not_started(process).unwrap_or_else(no_waker))?;
         target.still_runs()?;
         let listener = Listener::open(process).map_err(|error| {
-            Trouble::plain(format!(
-                "there is no way to listen for its answer ({error})"
-            ))
+            Trouble::new(
+                format!("this command cannot listen for its answer ({error})"),
+                "ask --via gdb",
+            )
         })?;
         let number = signal_of(target, waker, until)?;
         signal::wake(process, waker, number, listener.token).map_err(|error| {
@@ -98,8 +99,8 @@ fn no_waker() -> Trouble {
     )
 }
 
-/// The signal that the waker waits for, as the kernel tells: of those that a thread blocks, the one
-/// that it waits for is left out. While it is at work for others it waits for none.
+/// The signal that the waker waits for. It blocks every real-time signal but that, which its status
+/// shows; while it answers other commands it blocks them all.
 fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble> {
     let path = target.process.path(&format!("task/{waker}/status"));
     let mut held_since = None;
@@ -126,7 +127,7 @@ fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble>
     }
 }
 
-/// Fails if there is nothing to be waited for any more.
+/// Fails if there is no point in waiting any longer.
 fn wait_for(target: &Alive, until: Instant, late: &str) -> Result<(), Trouble> {
     if interrupt::asked_to_stop().is_some() {
         return Err(trouble::not_waited_for());
@@ -141,19 +142,19 @@ fn wait_for(target: &Alive, until: Instant, late: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The one real-time signal that is not blocked, if there is one, in the text of a thread's status.
+/// The one real-time signal that the text of a thread's status shows as not blocked, if there is one.
 pub fn awaited_signal(status: &str) -> Option<i32> {
     let mask = status
         .lines()
         .find_map(|line| line.strip_prefix("SigBlk:"))?;
     let blocked = u64::from_str_radix(mask.trim(), 16).ok()?;
-    // Signal 32 stands at bit 31. glibc keeps 32 and 33 to itself.
+    // Signal 32 is bit 31. glibc uses 32 and 33 itself.
     let open = !blocked >> 33 << 33;
     (open.count_ones() == 1).then(|| open.trailing_zeros() as i32 + 1)
 }
 
-/// What it means that the agent has broken off: its process is ending or becoming another, which
-/// may take a moment to show.
+/// Why the agent broke off. Its process may be ending or becoming another program, which takes a moment
+/// to show.
 fn broken_off(target: &Alive, waker: i32, error: &io::Error) -> Trouble {
     let until = Instant::now() + Duration::from_millis(200);
     while Instant::now() < until {
@@ -171,16 +172,16 @@ fn broken_off(target: &Alive, waker: i32, error: &io::Error) -> Trouble {
     )
 }
 
-/// Asks, and hears the answer.
+/// Sends the question, and receives the answer.
 fn converse(
     line: &mut UnixStream,
-    wanted: Question,
+    question: Question,
     target: &Alive,
     waker: i32,
     until: Instant,
 ) -> Result<Vec<u8>, Trouble> {
     let lost = |error: io::Error| broken_off(target, waker, &error);
-    let words = wanted.words();
+    let words = question.words();
     let words = words.as_bytes();
     let header = Header::new(Kind::Question, words.len() as u64).bytes();
     line.write_all(&[&header, words].concat()).map_err(lost)?;
@@ -192,17 +193,17 @@ fn converse(
     })
 }
 
-/// Why there is no answer.
+/// Why no answer came.
 #[derive(Debug)]
 pub enum Unheard {
-    /// The line broke.
+    /// The connection broke.
     Lost(io::Error),
-    /// Something else.
+    /// Another trouble.
     Of(Trouble),
 }
 
-/// Hears an answer. `glance` is called now and then while it is waited for, and may end that. What
-/// was announced takes no memory before it has come.
+/// Receives an answer. Calls `glance` now and then, which may end the wait. An answer takes memory only
+/// as it arrives, whatever length its header announces.
 pub fn hear(
     line: &mut impl Read,
     mut glance: impl FnMut() -> Result<(), Trouble>,
@@ -216,18 +217,22 @@ pub fn hear(
     while text.len() < length {
         let done = text.len();
         let more = (length - done).min(done.max(PIECE));
-        text.try_reserve(more)
-            .map_err(|_| Unheard::Of(Trouble::plain("there is no memory for its answer")))?;
+        text.try_reserve(more).map_err(|_| {
+            Unheard::Of(Trouble::new(
+                "there is no memory for its answer",
+                "ask for less, or free some memory",
+            ))
+        })?;
         text.resize(done + more, 0);
         read_whole(line, &mut text[done..], &mut glance)?;
     }
     Ok(text)
 }
 
-/// How much of an answer is read at first, in bytes; later as much as has come already.
+/// The bytes of an answer to read at first; later reads double what has arrived.
 const PIECE: usize = 1 << 16;
 
-/// Fills `bytes`, and glances around now and then.
+/// Fills `bytes`, and calls `glance` now and then.
 fn read_whole(
     line: &mut impl Read,
     bytes: &mut [u8],
@@ -240,7 +245,7 @@ fn read_whole(
             Ok(0) => return Err(Unheard::Lost(io::ErrorKind::UnexpectedEof.into())),
             Ok(count) => {
                 done += count;
-                // Also at one that sends a byte now and then.
+                // Also if the agent sends a byte now and then.
                 if glanced.elapsed() > GLANCE {
                     glanced = Instant::now();
                     glance().map_err(Unheard::Of)?;
@@ -275,7 +280,7 @@ mod tests {
         assert_eq!(awaited_signal("Name:\tx\n"), None);
     }
 
-    /// What is heard from an agent that says this and hangs up.
+    /// What we receive from an agent that sends this and hangs up.
     fn heard(words: &[u8]) -> Result<Vec<u8>, String> {
         let (mut line, mut agent) = UnixStream::pair().expect("a pair");
         agent.write_all(words).expect("there is room");
@@ -293,11 +298,11 @@ mod tests {
         let whole = [&answer(text.len() as u64).bytes()[..], &text].concat();
         assert_eq!(heard(&whole), Ok(text));
         assert_eq!(heard(&answer(0).bytes()), Ok(Vec::new()));
-        // A gigabyte, announced only; half a header; nothing.
+        // A gigabyte that is only announced; half a header; nothing.
         for words in [&answer(1 << 30).bytes()[..], &whole[..10], &[]] {
             assert_eq!(heard(words), Err("unexpected end of file".to_owned()));
         }
-        // A library of another version: newer, or that does not know what we ask.
+        // A library of another version: a newer one, or one that does not know the question.
         let newer = Header {
             version: protocol::message::VERSION + 1,
             ..answer(1)
@@ -313,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_for_a_slow_one_as_long_as_it_likes() {
+    fn glances_while_a_slow_agent_answers() {
         let (mut line, _agent) = UnixStream::pair().expect("a pair");
         line.set_nonblocking(true).expect("it may not block");
         let mut glances = 0;
