@@ -1,4 +1,4 @@
-//! Lets go of what the agent keeps in the interpreter, when that ends.
+//! Forgets the objects that the agent keeps in the interpreter, when that ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,8 +10,8 @@ use crate::cpython::thread_states;
 /// Whether [`after_finalize`] stands in the interpreter's list of exit functions.
 static HOOKED_EXIT: AtomicBool = AtomicBool::new(false);
 
-/// Has [`after_finalize`] called when the interpreter ends, once in each of its lives; false if
-/// it cannot be.
+/// Makes sure that [`after_finalize`] is called when the interpreter ends, once in each of its lives; false
+/// if that is impossible.
 pub fn hook_exit(gil: &mut Gil) -> bool {
     if !HOOKED_EXIT.load(Ordering::Relaxed) {
         // SAFETY: the GIL guards the list of exit functions; `after_finalize` stays mapped.
@@ -22,8 +22,8 @@ pub fn hook_exit(gil: &mut Gil) -> bool {
     HOOKED_EXIT.load(Ordering::Relaxed)
 }
 
-/// At the very end of `Py_Finalize`, on its thread: the interpreter is gone, its objects too. The
-/// parked thread stays, for the case that there is a next one.
+/// At the very end of `Py_Finalize`, on its thread: the interpreter and its objects are gone. The parked
+/// thread stays, as the program may initialise another one.
 unsafe extern "C" fn after_finalize() {
     // `Py_Finalize` empties its list of exit functions as it calls them (Python/pythonrun.c,
     // `call_ll_exitfuncs`), so the next life has to enter this one again.

@@ -1,8 +1,12 @@
 //! What the worker takes down while it holds the GIL, and the answer it makes of it.
 //!
-//! Enters: a question, with the GIL held. Leaves: the text of an answer. Objects of the program are
-//! borrowed and only looked at: no code of the program runs (unless `--repr` was given), nothing is
-//! kept, and the time under the GIL is bounded.
+//! Enters: a question, with the GIL held. Leaves: an answer, plain text or a state. [`answer`] is the way in:
+//! its first step takes everything down under the GIL, its second makes the answer once files have been read.
+//! The plain text is made by the `snippet`, which is Python; a `state` is made natively.
+//!
+//! May not be touched: the program's objects are borrowed and only looked at. No code of the program runs
+//! (but `repr` where `--repr` asks for it, and module loaders that linecache asks for source), nothing of it
+//! is kept from one step to the next but loaders, and the time under the GIL is bounded.
 
 pub mod answer;
 pub mod at_exit;

@@ -1,5 +1,5 @@
-//! A value as text, of bounded length, without running any code of the program's: `repr` of exact
-//! built-in types; of all others their class and where they stand.
+//! A value as text of bounded length, made without running any code of the program's: `repr` of built-in
+//! types; for all other objects their class and address.
 //!
 //! On the worker, under the GIL, while nobody else can run: what is looked at stays as it is.
 
@@ -14,14 +14,14 @@ use crate::system::bounded_bytes::Bytes;
 use crate::system::hash::Table;
 use protocol::question::Question;
 
-/// Larger numbers are told by their size, in bits: to write one out takes the square of that.
+/// Larger numbers, in bits, are shown by their size: the time to write one out grows with its square.
 const LARGEST_NUMBER: usize = 2048;
 
-/// Shows values.
+/// Makes text of values.
 pub struct SafeRepr<'a, 'g> {
     fields: Fields<'g>,
     question: &'a Question,
-    /// Of which types objects are.
+    /// The built-in types of objects.
     pub types: BuiltinTypes<'g>,
     /// For each name whether its value is hidden; names that are equal are often the same object.
     secrets: Table<usize, bool>,
@@ -33,10 +33,10 @@ pub struct SafeRepr<'a, 'g> {
     path: [Option<Object<'g>>; DEEPEST],
 }
 
-/// Longer names are cut, and those of keys not looked through to their end for what is secret.
+/// Longer names are cut, and longer keys are searched for secret words no further.
 pub const LONGEST_NAME: usize = 200;
 
-/// What contains others is never shown to more levels.
+/// The most levels of containers that are ever shown.
 pub const DEEPEST: usize = 20;
 
 impl<'a, 'g> SafeRepr<'a, 'g> {
@@ -52,7 +52,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         }
     }
 
-    /// Whether the value of this name is not to be shown.
+    /// Whether the value of this name is secret.
     pub fn is_hidden(&mut self, name: Object<'g>) -> bool {
         if let Some(&hidden) = self.secrets.get(&name.address()) {
             return hidden;
@@ -67,7 +67,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
                 let characters = self.fields.characters(unsafe { Unicode::assume(name) });
                 let count = characters.count();
                 let mut narrow = [0; LONGEST_NAME];
-                // What is no ASCII stands in no word; and nobody names a secret at such length.
+                // No secret word has other characters than ASCII, and no secret so long a name.
                 for (index, place) in narrow.iter_mut().take(count).enumerate() {
                     *place = u8::try_from(characters.at(index)).unwrap_or(0xff);
                 }
@@ -140,7 +140,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
                 out.push(b">");
             }
             _ if !exact => {
-                // As it is stored: what its class makes of that, its code would have to say.
+                // The value as the built-in type stores it: only its class knows what that means.
                 self.named(b"<", object, b" ", out);
                 self.built_in(kind, object, depth, out);
                 out.push(b">");
@@ -149,7 +149,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         }
     }
 
-    /// What a built-in type stores, also where it is of a derived one.
+    /// What a built-in type stores, in an object of that type or of a derived one.
     fn built_in(&mut self, kind: BuiltinType, object: Object<'g>, depth: usize, out: &mut Bytes) {
         let fields = self.fields;
         let bits = |object: Object| {
@@ -184,7 +184,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         }
     }
 
-    /// What the `repr` of a built-in type makes of an object, or `?` where there is no memory for it.
+    /// The text that the `repr` of a built-in type makes of an object; `?` if there is no memory for it.
     fn own_repr(&mut self, class: *mut PyObject, object: Object<'g>, out: &mut Bytes) {
         let fields = self.fields;
         // SAFETY: the class is `long` or `float`, and the object is one; their `repr` runs no other code
@@ -195,7 +195,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         fields.clear_exception();
     }
 
-    /// Text as Python writes it, as much of it as there is room for.
+    /// Text in quotes, as Python writes it; as much as there is room for.
     fn quoted(&self, prefix: &str, count: usize, one: impl Fn(usize) -> u32, out: &mut Bytes) {
         let shown = count.min(self.end.saturating_sub(out.len()));
         let has = |quote: char| (0..shown).any(|index| one(index) == u32::from(quote));
@@ -277,7 +277,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         out.push(end.as_bytes());
     }
 
-    /// `<module.Class at 0x…`, between these.
+    /// Writes `module.Class at 0x…` between `start` and `end`.
     fn named(&mut self, start: &[u8], object: Object<'g>, end: &[u8], out: &mut Bytes) {
         out.push(start);
         match self.fields.old_class_of(object) {
@@ -307,7 +307,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
     }
 
     fn qualified(&mut self, names: Option<Object<'g>>, name: &[u8], out: &mut Bytes) {
-        // Of one that was not made by a `class` statement the name has the module's in it.
+        // A class that is written in C has its module's name in its own.
         if let Some(module) = self.text_of(names, b"__module__")
             && module != b"__builtin__"
             && !name.contains(&b'.')
@@ -318,7 +318,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         out.push(name);
     }
 
-    /// What is text of a dictionary's entry.
+    /// What a dictionary has under a name, if that is text.
     fn text_of(&self, names: Option<Object<'g>>, wanted: &[u8]) -> Option<&'g [u8]> {
         let names = self.fields.as_dict(names?)?;
         self.fields
@@ -334,5 +334,5 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
     }
 }
 
-/// Stands in place of a value that is not to be shown.
+/// Stands in place of a secret value.
 pub const HIDDEN: &[u8] = b"<hidden>";

@@ -1,7 +1,7 @@
 //! What the full and JSON formats say of threads beside their stacks: their names, what they wait for,
 //! which locks they hold.
 //!
-//! On the worker, under the GIL, nobody else let run. No object of Python's is made for it.
+//! On the worker, under the GIL, while nobody else can run. No Python object is made for it.
 
 use crate::collect::lock_frames::LockFrames;
 use crate::collect::stacks::Thread;
@@ -27,7 +27,7 @@ struct Detail<'g> {
     /// The object that `threading` has for it.
     thread: Option<Object<'g>>,
     wait: Option<Wait<'g>>,
-    /// Its part of all holds.
+    /// Its range of [`Details::holds`].
     holds: std::ops::Range<usize>,
 }
 
@@ -40,7 +40,7 @@ pub struct Details<'a, 'g> {
     /// Of each thread, in the same order.
     details: Vec<Detail<'g>>,
     holds: Vec<Hold<'g>>,
-    /// Which threads have a lock in a variable that others wait for, by index and in order.
+    /// The threads that have a lock in a variable which others wait for, by index, in order.
     having: Vec<(usize, Object<'g>)>,
 }
 
@@ -102,7 +102,7 @@ impl<'a, 'g> Details<'a, 'g> {
         let start = self.holds.len();
         let holds = &mut self.holds;
         let mut enough = true;
-        // Conditions that it waits for.
+        // The locks of conditions that it waits for.
         let mut waited: Vec<Option<Object>> = Vec::new();
         let lock_of = |condition| objects.attribute(condition, b"_Condition__lock");
         let frames = self.threads[index].stack.lock_frames.clone();
@@ -137,7 +137,7 @@ impl<'a, 'g> Details<'a, 'g> {
                 }
             });
         }
-        // While it waits for a condition it has let go of that one's lock.
+        // A thread that waits for a condition has released the condition's lock.
         let mut kept = start;
         for at in start..holds.len() {
             if !waited.contains(&Some(holds[at].lock)) {
@@ -160,9 +160,9 @@ impl<'a, 'g> Details<'a, 'g> {
             let wait = self.known.wait(thread.innermost, &owner);
             let mut held = self.holds[detail.holds.clone()].iter();
             detail.wait = wait.filter(|wait| match wait.kind {
-                // It has got it already.
+                // It has acquired it already.
                 WaitKind::RLock => wait.owner != thread.ident,
-                // Where a block begins, it has it as soon as there is the block.
+                // At the beginning of a `with` block: once the block is there, the lock is acquired.
                 WaitKind::Lock => !(wait.begins && held.any(|hold| Some(hold.lock) == wait.thing)),
                 _ => true,
             });
@@ -184,7 +184,7 @@ impl<'a, 'g> Details<'a, 'g> {
         }
     }
 
-    /// Finds which threads have a plain lock in a variable that is waited for.
+    /// Finds the threads that have a plain lock in a variable which others wait for.
     fn find_having(&mut self) -> Option<()> {
         let objects = self.objects;
         let waits = self
@@ -206,7 +206,7 @@ impl<'a, 'g> Details<'a, 'g> {
             let start = self.having.len();
             let having = &mut self.having;
             for frame in objects.frames(Some(thread.innermost)) {
-                // Of nearly all frames it is enough to look at this.
+                // For nearly all frames this quick look is enough.
                 let mut here = false;
                 objects.slots(frame, &mut |value| here |= is_wanted(value));
                 let mut add = |_, value| {

@@ -21,14 +21,14 @@ use crate::system::hash::{Set, Table};
 use protocol::question::Question;
 use protocol::state::Record;
 
-/// So many calls may be made within each other by an object's `repr`.
+/// The most nested calls that an object's `repr` may make.
 const MOST_CALLS: i32 = 400;
 
-/// Of one stack so many frames, counted from the innermost.
+/// The most frames of a stack, counted from the innermost, whose variables are taken down.
 const MOST_FRAMES: usize = 5000;
 
-/// For so long, in nanoseconds, the variables of greenlets and generators are taken down: a program may have
-/// ten thousand of them, and stands still meanwhile.
+/// How long the variables of greenlets and generators may take, in nanoseconds: a program may have ten
+/// thousand of them, and stands still meanwhile.
 const TIME_FOR_SUSPENDED: u64 = 100_000_000;
 
 /// Takes down the variables of all these stacks, which are in order of their identifiers.
@@ -81,7 +81,7 @@ struct Taking<'a, 'g> {
     repr: SafeRepr<'a, 'g>,
     mark: Object<'g>,
     variables: Variables,
-    /// The numbers of the objects.
+    /// The number of each object among [`Variables::objects`], by its address.
     numbers: Table<usize, usize>,
 }
 
@@ -136,7 +136,7 @@ impl<'g> Taking<'_, 'g> {
         }
     }
 
-    /// Names that are no variables: first what the frame's code names, then the rest; without what
+    /// Names in a dictionary: first those that the frame's code uses, then the rest; without the names that
     /// every module has.
     fn in_dictionary(&mut self, code: Code<'g>, names: Dict<'g>) {
         let fields = self.fields;
@@ -163,13 +163,13 @@ impl<'g> Taking<'_, 'g> {
         }
     }
 
-    /// Whether this is a name such as `__file__`, or none at all.
+    /// Whether this is a name such as `__file__`, or no name at all.
     fn is_special(&self, name: Object<'g>) -> bool {
         let text = self.fields.str_bytes(name);
         text.is_none_or(|name| name.starts_with(b"__"))
     }
 
-    /// What is under these names, a tuple of `str`, in a dictionary.
+    /// Calls `each` with what a dictionary has under these names, a tuple of `str`.
     fn each_of(
         &mut self,
         names: Object<'g>,
@@ -208,7 +208,7 @@ impl<'g> Taking<'_, 'g> {
         }
     }
 
-    /// A name and its value; false if that is hidden, or the name is none.
+    /// Takes down a name and its value; false if the value is secret, or this is no name.
     fn entry(&mut self, what: Record, name: Object<'g>, value: Object<'g>) -> bool {
         let Some(text) = self.fields.str_bytes(name) else {
             return false;

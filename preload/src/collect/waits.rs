@@ -1,6 +1,6 @@
-//! What a thread waits for, as the objects in its innermost frames tell.
+//! What a thread waits for, found from the objects in its innermost frames.
 //!
-//! On the worker, under the GIL, while nobody else runs: objects are looked at, and never asked.
+//! On the worker, under the GIL, while nobody else runs: objects are looked at, and no method of theirs is called.
 
 use std::ptr;
 
@@ -19,13 +19,13 @@ pub struct Wait<'g> {
     pub thing: Option<Object<'g>>,
     /// The identifier of the thread that has it; 0: not known.
     pub owner: i64,
-    /// Whether it waits for a limited time only, where that is told.
+    /// Whether the wait has a timeout, where that is known.
     limited: Option<bool>,
-    /// Numbers that belong to it, under their names; one that there is not, has none.
+    /// Numbers that belong to it, with their keys; an unused place has no key.
     numbers: [(&'static str, i64); 2],
     /// A name that belongs to it.
     name: Option<Object<'g>>,
-    /// Of a lock: whether it is waited for where a `with` block begins.
+    /// A lock: whether it is waited for where a `with` block begins.
     pub begins: bool,
 }
 
@@ -86,8 +86,8 @@ pub struct Known<'g> {
     pub locks: [Option<Object<'g>>; 3],
     /// The code of a condition's own function that waits.
     pub condition_wait: Option<Code<'g>>,
-    /// Codes of functions of the standard library that threads wait in, and what they wait for there.
-    /// Another's in their place is not known.
+    /// The code of functions of the standard library that threads wait in, and what they wait for there.
+    /// Functions that the program has put in their place are not known.
     functions: [(Option<Code<'g>>, WaitKind); FUNCTIONS],
     sleep: Option<Object<'g>>,
     deque: Option<Object<'g>>,
@@ -134,8 +134,8 @@ impl<'g> Known<'g> {
         functions.find_map(|&(known, kind)| (known == code).then_some(kind))
     }
 
-    /// What a thread with this innermost frame waits for. `owner` knows the identifier of a thread that
-    /// is an object, or 0.
+    /// What a thread with this innermost frame waits for. `owner` gives the identifier of a
+    /// `threading.Thread`, or 0.
     pub fn wait(
         &mut self,
         frame: Frame<'g>,
@@ -144,14 +144,14 @@ impl<'g> Known<'g> {
         let objects = self.objects;
         match self.function(Some(frame)) {
             Some(WaitKind::RLock) => {
-                // Where it asks its own lock, and not before or after that.
+                // It waits where it calls its own lock, and not before or after that.
                 self.in_call(frame)
                     .filter(|asked| asked.kind == WaitKind::Lock)?;
                 let lock = objects.variable(frame, b"self");
                 let held_by = objects.attribute(lock, b"_RLock__owner");
                 let count = objects.attribute(lock, b"_RLock__count");
                 let mut wait = Wait::of(WaitKind::RLock, Some(lock?));
-                // 2.6 keeps the thread itself.
+                // In 2.6 it is the `Thread` itself.
                 wait.owner = match objects.number(held_by) {
                     0 => owner(held_by),
                     ident => ident,
@@ -169,8 +169,8 @@ impl<'g> Known<'g> {
         let objects = self.objects;
         let timeout = objects.variable(frame, b"timeout");
         let limited = timeout.is_some_and(|timeout| timeout != objects.none());
-        // A condition is what the others are made of. It is waited for two frames further out where
-        // there is a function between, as _Event has on 2.6.
+        // The others are made of conditions: theirs is the function that called this one, or the one
+        // before that, where there is a function between, as in 2.6's `_Event`.
         let mut found = None;
         for outer in objects.frames(objects.back(frame)).take(2) {
             found = found.or_else(|| {
@@ -202,7 +202,7 @@ impl<'g> Known<'g> {
         wait
     }
 
-    /// What a function of C's waits for that the frame is calling.
+    /// What the C function that the frame is calling waits for.
     fn in_call(&mut self, frame: Frame<'g>) -> Option<Wait<'g>> {
         let objects = self.objects;
         let call = self.calls.of(frame);
@@ -239,8 +239,8 @@ impl<'g> Known<'g> {
         Some(wait)
     }
 
-    /// Whether a lock that is called with these arguments is waited for: there are none, or the first
-    /// is known, and says so.
+    /// Whether a call of a lock with these arguments waits: there are none, or the first one is known and
+    /// true.
     fn waits_for_lock(&self, call: &PythonCall<'g>) -> bool {
         let objects = self.objects;
         match call.arguments.first() {
@@ -250,10 +250,10 @@ impl<'g> Known<'g> {
         }
     }
 
-    /// The identifier of the thread that has the import lock, of all these (and their innermost frames):
-    /// the one in which the code of a module runs because it is imported. The interpreter holds the lock
-    /// meanwhile (Python/import.c, PyImport_ImportModuleLevel). `None` if that is not known: a thread
-    /// that reads a module's file, say, or waits in its C code, is not.
+    /// The identifier of the thread, among these, that holds the import lock: the thread in which the code
+    /// of a module runs because it is imported. The interpreter holds the lock meanwhile (Python/import.c,
+    /// PyImport_ImportModuleLevel). `None` if it is not known, as when a thread reads a module's file, or
+    /// waits in the module's C code.
     pub fn importer(&mut self, threads: &[Thread<'g>]) -> Option<i64> {
         let objects = self.objects;
         let mut importer = None;
@@ -281,7 +281,7 @@ impl<'g> Known<'g> {
         importer
     }
 
-    /// Whether the import lock may be held. Who lets go of it while it imports has this module.
+    /// Whether the import lock may be held. (A program that releases it during an import has imported `imp`.)
     fn import_lock_is_held(&self) -> bool {
         let objects = self.objects;
         let held = objects.attribute(objects.module(b"imp"), b"lock_held");

@@ -1,8 +1,8 @@
-# What suspended generators wait for, and how one comes from a result to who waits
-# for it. This follows generators.py, in one text with that.
+# What suspended generators wait for, and the way from a result to its waiters.
+# Compiled as one text with greenlets.py, behind generators.py.
 
-# What holds the futures and Deferreds that are waited for: the module, the class,
-# the attribute that holds one, or several; and what it is called here.
+# What holds futures and Deferreds that are waited for: the module, the class, the
+# attribute that holds one or several of them, and what it is called here.
 _HOLDERS = (
     ('tornado.locks', 'Event', '_waiters', 'event'),
     ('tornado.locks', 'Event', '_future', 'event'),
@@ -16,12 +16,13 @@ _HOLDERS = (
     ('twisted.internet.defer', 'DeferredLock', 'waiting', 'lock'),
     ('twisted.internet.defer', 'DeferredSemaphore', 'waiting', 'semaphore'),
     ('twisted.internet.defer', 'DeferredQueue', 'waiting', 'queue_get'),
-    # The function that a timer calls.
+    # Here the attribute is the function that a timer calls.
     ('tornado.ioloop', '_Timeout', 'callback', 'timer'),
     ('twisted.internet.base', 'DelayedCall', 'func', 'timer'))
 
-# Functions within functions, the variable of those that they are for, and what they
-# do to it: fulfil it, or give up waiting for it, or call it, and that is all.
+# Functions within functions: the module, the outer function, the inner one, its
+# variable that holds a future, and what it does to that: it fulfils the future, or
+# gives up waiting for it; or the variable is a function, which it only calls.
 _CALLBACKS = (
     ('tornado.gen', 'multi_future', 'callback', 'future', 'fulfils'),
     ('tornado.concurrent', 'chain_future', 'copy', 'b', 'fulfils'),
@@ -31,22 +32,22 @@ _CALLBACKS = (
     ('tornado.stack_context', 'wrap', 'wrapped', 'fn', 'calls'),
     ('twisted.internet.defer', 'Deferred.addTimeout', 'timeItOut', 'self', 'gives up'))
 
-# What methods of futures and Deferreds do to them.
+# Methods of futures and Deferreds, and what they do to them.
 _METHODS = {
     'set_result': 'fulfils', 'set_exception': 'fulfils', 'set_exc_info': 'fulfils',
     'callback': 'fulfils', 'errback': 'fulfils', '_cbDeferred': 'fulfils',
     'cancel': 'gives up'}
 
-# Functions may be within others so deep.
+# How many functions may call each other on the way to a future.
 _DEEPEST_CALLBACK = 10
 
 
 def _is_class_of(kind, module):
-    """Return whether this is a class of the package that the module is in: of
-    either style, as Twisted's are of the old one."""
+    """Return whether this is a class, of either style, that was defined in the
+    package that has this module. (Twisted's are old-style.)"""
     if type(kind) is not type(_Old):
         return _is_type(kind) and _is_of_package(kind, module)
-    # Of a class of the old style this is what stands in it, and asks nobody.
+    # An old-style class's __dict__ is read as it stands; no code runs.
     owner = _item(kind.__dict__, '__module__')
     owner = owner and owner[0]
     return type(owner) is str and owner.split('.')[0] == module.split('.')[0]
@@ -60,8 +61,8 @@ def _class_name(thing):
 
 
 def _holders(kinds):
-    """Add the classes of _HOLDERS that there are to kinds, and return for each
-    what is to be looked at, as (attribute, what it is called)."""
+    """Add the classes of _HOLDERS that the program has to kinds, and return for
+    each a list of (attribute, what it is called)."""
     holders = []
     classes = []
     for module, name, attribute, what in _HOLDERS:
@@ -77,8 +78,8 @@ def _holders(kinds):
 
 
 class _Callbacks(object):
-    """Looks into functions that are to be called, for the futures that they are
-    for. Runs nothing of them."""
+    """Finds the futures that callbacks are about, without running any code of
+    theirs."""
 
     __slots__ = (
         'known', 'references', 'containers', 'moment', 'partial', 'kinds', 'goes_on')
@@ -91,10 +92,10 @@ class _Callbacks(object):
             if code is not None:
                 self.known[id(code)] = does, name
         self.references = _references()
-        # By identity: a metaclass may have ideas of its own about `in`.
+        # By identity: a metaclass may redefine `==`.
         self.containers = dict.fromkeys(
             [id(one) for one in (list, tuple, set, _deque())])
-        # What Tornado's loop takes up in its next round.
+        # The future that Tornado's loop goes on with in its next round.
         self.moment = _module(_TORNADO).get('moment')
         self.partial = _module('functools').get('partial')
         self.kinds = [
@@ -102,29 +103,29 @@ class _Callbacks(object):
                 (_TORNADO, _module('tornado.concurrent').get('Future')),
                 (_TWISTED, _module(_TWISTED).get('Deferred')))
             if _is_class_of(kind, module)]
-        # Stands in place of a function where the Deferred that is its argument
-        # goes on with the result.
+        # Stands in place of a callback where the Deferred that is its argument goes
+        # on with the result.
         self.goes_on = _module(_TWISTED).get('_CONTINUE')
 
     def enclosed(self, function):
-        """Return what a function has of the functions around it, by name."""
+        """Return a function's variables of the functions around it, by name."""
         held = {}
         names = function.func_code.co_freevars
         for index, cell in enumerate(function.func_closure or ()):
-            # None, where the cell is empty.
+            # No value where the cell is empty.
             for value in self.references(cell):
                 if index < len(names):
                     held[names[index]] = value
         return held
 
     def is_future(self, thing):
-        """Return whether this is a future or a Deferred, whatever its class says."""
+        """Return whether this is a future or a Deferred, by its type alone."""
         kind = type(thing)
         if kind is not type(_Old()):
             return [one for one in type.__dict__['__mro__'].__get__(kind)
                     if [known for known in self.kinds if one is known]] != []
         classes = [thing.__class__]
-        # What is added to it meanwhile comes too.
+        # The loop goes on with what is added meanwhile.
         for one in classes:
             if [known for known in self.kinds if one is known]:
                 return True
@@ -134,8 +135,8 @@ class _Callbacks(object):
         return False
 
     def purpose(self, function):
-        """Return what a function that is to be called does to which future, as
-        (what, future); (None, None) of one that is not known."""
+        """Return (what it does, future) of a callback; (None, None) if that is not
+        known."""
         for _ in xrange(_DEEPEST_CALLBACK):
             kind = type(function)
             if kind is _FUNCTION:
@@ -158,11 +159,11 @@ class _Callbacks(object):
         return None, None
 
     def fulfilled(self, callback):
-        """Return the future that is fulfilled by what stands among the callbacks
-        of another one, or None."""
+        """Return the future that an entry among another one's callbacks fulfils,
+        or None."""
         if type(callback) is tuple:
-            # Of Twisted: (function, arguments, arguments by name), and the same
-            # for failures.
+            # Twisted's: (function, arguments, arguments by name), and the same for
+            # failures.
             callback = callback and callback[0]
             if type(callback) is not tuple or len(callback) < 2:
                 return None
@@ -176,8 +177,8 @@ class _Callbacks(object):
         return does == 'fulfils' and future or None
 
     def waiters(self, held):
-        """Return what an attribute holds of futures: itself, or what is in it; of
-        pairs the second ones."""
+        """Return the futures that an attribute holds: its value, or what is in it;
+        of a pair the second part."""
         if id(type(held)) not in self.containers:
             return held,
         if len(held) > _MOST_DRIVERS:
@@ -187,8 +188,8 @@ class _Callbacks(object):
             for one in self.references(held)]
 
     def led_to(self, result, waiting):
-        """Return those of the futures that are waited for to which a result
-        leads: itself, or by way of others that are between them."""
+        """Return the futures in waiting to which a result leads: the result itself,
+        or futures that it fulfils by way of others."""
         if id(result) in waiting:
             return [result]
         found = []
@@ -211,12 +212,13 @@ class _Callbacks(object):
 
 _FUNCTION, _METHOD = type(_is_class_of), type(_Callbacks.purpose)
 
-# A type's own name, whatever its metaclass says.
+# Reads a type's name without asking its metaclass.
 _type_name = type.__dict__['__name__'].__get__
 
 
 def _callbacks(future):
-    """Return what is to be called when there is a result; of many the last."""
+    """Return the callbacks of a future or Deferred; the last ones, if there are
+    many."""
     held = _attributes(future)
     if held:
         for name in ('_callbacks', 'callbacks', '_done_callbacks'):
@@ -227,8 +229,8 @@ def _callbacks(future):
 
 
 def _look_into(thing, rows, wanted, callbacks, holders, limits):
-    """Add what of the wanted things this one holds to holders, as (what it is
-    called, what holds it), and timers that give up waiting to limits."""
+    """Look for wanted futures in this object: add (what it is called, the object)
+    to holders, and timers that end the wait for a future to limits."""
     for attribute, what in rows:
         held = _in_c(thing, attribute)
         if what != 'timer':
@@ -245,7 +247,7 @@ def _look_into(thing, rows, wanted, callbacks, holders, limits):
 
 
 def _generator_wait(driven, holders, limits, moment):
-    """Return what a generator waits for that waits for no other, or None."""
+    """Return what an innermost generator waits for, or None."""
     future = driven.future
     if future is None:
         return None
@@ -268,8 +270,8 @@ def _generator_wait(driven, holders, limits, moment):
 
 
 def _time_left(driven, timer):
-    """Return in how many milliseconds a timer goes off, as a tuple of one, or an
-    empty one; None if it has gone off already, or never will."""
+    """Return (milliseconds until a timer goes off,), or () if that is not known;
+    None if it has gone off already or never will."""
     held = _attributes(timer) or {}
     if driven.library == 'tornado':
         ends = [_in_c(timer, 'deadline'), 0]
@@ -280,13 +282,13 @@ def _time_left(driven, timer):
             return None
         ends = [held.get('time'), held.get('delayed_time')]
         clock = held.get('seconds')
-    # The program may have a clock of its own.
+    # The program may use a clock of its own.
     if type(clock) is not type(len) or clock.__name__ != 'time' or [
             one for one in ends if type(one) is not float
             and type(one) is not int]:
         return ()
     left = (ends[0] + ends[1]) * 1000 - _clocks()[1]
-    # Of Tornado's it is not known otherwise.
+    # Tornado's timers do not say that they have gone off.
     if left < 0 and driven.library == 'tornado':
         return None
     return _within(left, 1e12),

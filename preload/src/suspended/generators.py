@@ -1,32 +1,33 @@
-# Suspended generators that Tornado or Twisted drives. This follows greenlets.py
-# and greenlet_waits.py, in one text with those, and under the same rules.
+# Suspended generators that Tornado or Twisted drives. Compiled as one text with
+# greenlets.py, behind it, and under the same rules.
 #
-# What keeps a generator there: with Tornado (4 and 5) a Runner, which has the
-# future that it waits for and the one that it fulfils; with Twisted a function
-# `gotResult` within `_inlineCallbacks`, which has the Deferred that is to be
-# called back in a cell, and waits in the callbacks of the other one.
+# A generator's driver is, with Tornado (4 and 5), a Runner, which has the future
+# that the generator waits for and the future that its result fulfils; with Twisted,
+# a function `gotResult` within `_inlineCallbacks`, which has the Deferred of the
+# result in a cell, and is itself a callback of the Deferred that is waited for.
 
 _TORNADO, _TWISTED = 'tornado.gen', 'twisted.internet.defer'
 
-# Of each library so many drivers are looked at, and of each kind of things that
-# are waited for.
+# The most drivers of a library that are looked at, and the most objects of each
+# kind that is waited for.
 _MOST_DRIVERS = 20000
 
-# So many frames are told of in all: generators that many others wait for stand
-# in the chains of all of them.
-_MOST_TOLD = 200000
+# The most frames in all chains together: a generator that many others wait for
+# stands in the chain of each of them.
+_MOST_FRAMES = 200000
 
-# How long the program may stand still for it, in milliseconds from when all
-# objects have been walked through: until when each part has to be done. No part
-# may use up the time of the next ones, or of much that is found nothing is told.
+# How long the program may stand still for this, in milliseconds: the time by which
+# each part has to be done, counted from when all objects were walked through. A
+# part must not use up the time of the next ones, or much would be found and nothing
+# shown.
 _DEFERREDS_UNTIL, _DRIVERS_UNTIL, _LINKS_UNTIL = 70, 180, 320
-_HOLDERS_UNTIL, _TOLD_UNTIL = 370, 500
+_HOLDERS_UNTIL, _CHAINS_UNTIL = 370, 500
 
-# So many things are looked at between two looks at the clock, and in any case.
+# How many objects are looked at between two looks at the clock, and in any case.
 _IN_ANY_CASE = 64
 
-# From a generator's result it is looked so far for who waits for it, when it is
-# not waited for itself (but, say, together with others).
+# How many futures away from a generator's result the search for its waiters goes,
+# where nobody waits for the result itself (but, say, for it and others together).
 _MOST_BETWEEN = 64
 
 
@@ -116,29 +117,29 @@ def _nested(module, outer, inner):
 
 
 class _Driven(object):
-    """A generator, and what is known of it by way of what drives it."""
+    """A generator, and what its driver knows of it."""
 
     __slots__ = (
         'library', 'generator', 'frame', 'future', 'result', 'loop', 'inner',
-        'is_inner', 'is_told', 'is_looked_at')
+        'is_inner', 'is_listed', 'is_looked_at')
 
     def __init__(self, library, generator, future, result, loop=None):
         self.library = library
         self.generator = generator
-        # None while it runs: then its frame is among a thread's.
+        # None while it runs: then its frame is in a thread's stack.
         self.frame = None
         self.future = future
         self.result = result
         self.loop = loop
-        # Those that it waits for, and whether it is one of those itself.
+        # The generators that it waits for, and whether another one waits for it.
         self.inner = []
-        self.is_inner = self.is_told = self.is_looked_at = False
+        self.is_inner = self.is_listed = self.is_looked_at = False
         if not generator.gi_running:
             self.frame = generator.gi_frame
 
 
 class _Drivers(object):
-    """All that is driven; by the generator's id, in the order found."""
+    """All driven generators, in the order found."""
 
     def __init__(self):
         self.start = _clocks()[0]
@@ -146,13 +147,13 @@ class _Drivers(object):
         self.all = []
         self.known = {}
         self.left_out = 0
-        # What holds things that are waited for, and the timers by which they
-        # are given up, by their id: see generator_waits.py.
+        # What holds the futures that are waited for, and the timers that end the
+        # wait for them, by id of the future: see generator_waits.py.
         self.holders = {}
         self.limits = {}
 
     def in_time(self, things, until):
-        """Return as many of the things as there is time for, one by one."""
+        """Yield as many of the things as there is time for."""
         for index, thing in enumerate(things):
             if index and index % _IN_ANY_CASE == 0 and (
                     _clocks()[0] - self.start > until):
@@ -160,7 +161,7 @@ class _Drivers(object):
             yield thing
 
     def add(self, driven):
-        # What has ended has no frame.
+        # A generator that has ended has no frame.
         generator = driven.generator
         if (driven.frame is not None or generator.gi_running) and (
                 id(generator) not in self.known):
@@ -202,7 +203,7 @@ class _Drivers(object):
             status = _attributes(held.get('status')) or held
             future = status.get('waitingOn', waited.get(id(function)))
             driven = _Driven('twisted', generator, future, status.get('deferred'))
-            # One that it has waited with before may still be there.
+            # A function that drove the same generator before may still be there.
             if future is None:
                 unlinked.append(driven)
             else:
@@ -211,19 +212,19 @@ class _Drivers(object):
             if whole and left == 0:
                 self.add(driven)
             elif driven.frame is not None and id(driven.generator) not in self.known:
-                # What it waits for may be one of those that are left.
+                # It may wait for a Deferred that was not looked at.
                 self.left_out += 1
         self.left_out += len(functions) - looked_at
 
     def link(self):
-        """Find out which of them wait for which others."""
+        """Find out which generators wait for which others."""
         waiting = {}
         for one in self.all:
             if one.frame is not None and one.future is not None:
                 waiting.setdefault(id(one.future), []).append(one)
         left = []
         for one in self.in_time(self.all, _LINKS_UNTIL):
-            # Most of those that are waited for are waited for by themselves.
+            # Most results that are waited for are waited for directly.
             others = waiting.get(id(one.result), ())
             if others and one.result is not None:
                 self.add_link(one, others)
@@ -243,7 +244,7 @@ class _Drivers(object):
                 inner.is_inner = True
 
     def add_holders(self, things, holders):
-        """Find out what it is that the innermost ones wait for."""
+        """Find out what the innermost generators wait for."""
         wanted = dict([
             (id(one.future), one.future) for one in self.all if not one.inner])
         for index, rows in enumerate(holders):
@@ -255,20 +256,20 @@ class _Drivers(object):
     def details(self, stacks):
         """Return the chains of generators, and add the frames that stand in them."""
         chains = []
-        room = [_MOST_TOLD]
+        room = [_MOST_FRAMES]
         outermost = [
             one for one in self.all if not one.is_inner and one.is_looked_at]
-        # And those of a circle, of which none is the outermost.
-        for one in self.in_time(outermost + self.all, _TOLD_UNTIL):
-            if one.frame is None or one.is_told or not one.is_looked_at:
+        # And the generators of circles, none of which is the outermost.
+        for one in self.in_time(outermost + self.all, _CHAINS_UNTIL):
+            if one.frame is None or one.is_listed or not one.is_looked_at:
                 continue
             for chain, wait in self.chains(one):
                 room[0] -= len(chain)
                 if room[0] < 0 or len(chains) >= _MOST_DRIVERS:
                     break
                 for driven in chain:
-                    if not driven.is_told:
-                        driven.is_told = True
+                    if not driven.is_listed:
+                        driven.is_listed = True
                         stacks[-id(driven.generator)] = driven.frame
                 chains.append({
                     'library': one.library,
@@ -278,15 +279,15 @@ class _Drivers(object):
             if room[0] < 0 or len(chains) >= _MOST_DRIVERS:
                 break
         suspended = [one for one in self.all if one.frame is not None]
-        count = len([one for one in suspended if one.is_told])
+        count = len([one for one in suspended if one.is_listed])
         return {
             'count': count,
             'left_out': self.left_out + len(suspended) - count,
             'suspended': chains}
 
     def chains(self, outermost):
-        """Return the chains that begin with one: for each of the innermost ones
-        that it waits for (all), and what that waits for."""
+        """Yield (chain, wait) for each innermost generator that this one waits for:
+        the generators from this one to that, and what that waits for."""
         path = [outermost]
         within = {id(outermost): True}
         left = [outermost.inner.__iter__()]
@@ -316,8 +317,8 @@ class _Drivers(object):
             innermost, self.holders, self.limits, self.callbacks.moment)
 
     def let_go(self):
-        # Where some wait for each other, these objects of ours would keep their
-        # generators until the program's next garbage collection.
+        # Where generators wait for each other, these objects of ours would keep them
+        # until the program's next garbage collection.
         for one in self.all:
             del one.inner[:]
 
@@ -329,7 +330,7 @@ def _none():
 _GENERATOR = type(_none())
 
 
-# The library's own is put in place of this, as those in greenlets.py are.
+# The library puts its own function in place of this.
 
 
 def _clocks():

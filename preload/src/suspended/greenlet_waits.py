@@ -1,7 +1,8 @@
-# What greenlets wait for. This follows greenlets.py, in one text with that.
+# What greenlets wait for. Compiled as one text with greenlets.py, behind it.
 
 # What gevent's greenlets wait for: the module, the class, and what it is called
-# here. What is waited for holds the functions that switch to those who wait.
+# here. Such an object holds the functions that switch to the greenlets waiting for
+# it.
 _GEVENT = (
     ('gevent.hub', 'Waiter', 'waiter'),
     ('gevent._waiter', 'Waiter', 'waiter'),
@@ -16,8 +17,8 @@ _GEVENT = (
     ('gevent.libev.corecext', 'timer', 'timer'),
     ('gevent.libev.corecext', 'callback', 'turn'))
 
-# Functions that greenlets wait in: the module, the class if it is in one, the
-# function, and what it is called here.
+# Functions that greenlets wait in: the module, the class if it is a method, the
+# function, and what is waited for there.
 _FUNCTIONS = (
     ('gevent.hub', None, 'sleep', 'sleep'),
     ('eventlet.greenthread', None, 'sleep', 'sleep'),
@@ -28,27 +29,27 @@ _FUNCTIONS = (
     ('eventlet.queue', 'LightQueue', 'get', 'queue_get'),
     ('eventlet.queue', 'LightQueue', 'put', 'queue_put'))
 
-# Further out in a stack it is not looked for these.
+# How many frames of a stack are searched for these, from the innermost.
 _FARTHEST = 6
 
-# What holds these that is not who waits for them.
+# Attributes that hold the contents of these, which are not waiting for them.
 _CONTENTS = {'queue_get': 'queue', 'result': 'value'}
 
-# Containers are looked into so deep, and at so many objects in all.
+# How deep containers are looked into, and at how many objects in all.
 _DEEPEST_HELD = 3
 _MOST_HELD = 200000
 
-# Of the flags of an io watcher (libev, ev.h: EV_READ, EV_WRITE).
+# Flags of an io watcher (libev, ev.h: EV_READ, EV_WRITE).
 _READ, _WRITE = 1, 2
 
 
 def _linked(greenlets, others, left):
-    """Return what greenlets of gevent's wait for, by id, as (what it is, the
-    object, what is held of the greenlet): what holds a function that switches
-    to the greenlet, or to a waiter of its."""
+    """Return what gevent's greenlets wait for, by id of the greenlet, as (what it
+    is, the object, what that object holds of the greenlet). The object holds a
+    function that switches to the greenlet, or to a waiter of the greenlet's."""
     waiters = {}
     references = _references()
-    # By identity: a metaclass may have ideas of its own about `in`.
+    # By identity: a metaclass may redefine `==`.
     containers = dict.fromkeys(
         [id(one) for one in (list, tuple, dict, set, _deque())])
     for thing, what in others:
@@ -60,7 +61,7 @@ def _linked(greenlets, others, left):
             continue
         contents = None
         if what in _CONTENTS:
-            # They are no waiters, whatever they are.
+            # What is in it is not waiting for it.
             contents = _in_c(thing, _CONTENTS[what])
         for held in _held(thing, contents, references, containers, left):
             owner = held
@@ -72,8 +73,8 @@ def _linked(greenlets, others, left):
                 ident = id(owner)
             if ident not in greenlets:
                 continue
-            # A timer may be there beside what is waited for; and what is to be
-            # called next comes first.
+            # A timer may stand beside what is waited for, and what is to be called
+            # next comes first.
             before = waits.get(ident)
             if before is None or before[0] == 'timer' or what == 'turn':
                 waits[ident] = what, thing, owner
@@ -81,14 +82,15 @@ def _linked(greenlets, others, left):
 
 
 def _held(thing, contents, references, containers, left):
-    """Return what an object holds, and what is in the containers that it
-    holds, but for its contents and for containers that there is no room for."""
+    """Return what an object holds, and what is in the containers that it holds;
+    without its contents, and without containers that are too large for what is
+    left."""
     found = []
     these = [thing]
     for _ in xrange(_DEEPEST_HELD):
         inner = []
         for one in references(*these):
-            # With what it puts in, somebody who waits.
+            # An item to be put in, and the greenlet that waits to do so.
             if type(one) is tuple and len(one) == 2:
                 one = one[1]
             kind = type(one)
@@ -108,8 +110,8 @@ def _held(thing, contents, references, containers, left):
 
 
 def _known_functions():
-    """Return the functions of _FUNCTIONS that are there, by the id of their
-    code."""
+    """Return what is waited for in the functions of _FUNCTIONS that the program
+    has, by id of their code."""
     known = {}
     for module, owner, name, what in _FUNCTIONS:
         held = _module(module)
@@ -137,7 +139,7 @@ def _greenlet_wait(one, linked, known, greenlets):
     if wait is None and linked is not None:
         wait = _of_gevent(*linked)
     if wait is None and one.frame is not None:
-        # What gevent's C code keeps of it is out of sight.
+        # What gevent's C code keeps is out of sight.
         called = _called(one.frame)
         if called is not None and (
                 id(called[0]) in greenlets and called[1] in ('join', 'get')):
@@ -146,7 +148,7 @@ def _greenlet_wait(one, linked, known, greenlets):
 
 
 def _framed(what, variables, greenlets):
-    """Return what is waited for in a function that has these variables."""
+    """Return what is waited for in one of _FUNCTIONS, from its variables."""
     thing = variables.get('self')
     held = _attributes(thing) or {}
     wait = {'for': what}
@@ -179,7 +181,7 @@ def _tell_queue(wait, most, queue):
 
 
 def _of_gevent(what, thing, owner):
-    """Return what is waited for with an object of gevent's."""
+    """Return what is waited for, where that is an object of gevent's."""
     wait = {'for': what}
     if what == 'io':
         events = _number(_in_c(thing, 'events'))
@@ -193,7 +195,7 @@ def _of_gevent(what, thing, owner):
     if what == 'semaphore':
         wait['value'] = _number(_in_c(thing, 'counter'))
     if what == 'queue_get':
-        # One who puts something in waits with that in hand.
+        # A greenlet that waits to put something in has an ItemWaiter.
         if _text(type.__dict__['__name__'].__get__(type(owner))) == 'ItemWaiter':
             wait['for'] = 'queue_put'
         _tell_queue(wait, _in_c(thing, 'maxsize'), _in_c(thing, 'queue'))
@@ -201,8 +203,8 @@ def _of_gevent(what, thing, owner):
 
 
 def _in_c(thing, name):
-    """Return an attribute that is the object's own, or that a function of C's
-    answers for; else None."""
+    """Return an attribute that is the object's own or that a C function computes;
+    else None."""
     held = _attributes(thing) or {}
     if name in held:
         return held[name]

@@ -1,22 +1,21 @@
-"""What there is to tell of greenlets: of the module greenlet itself, and of what
-gevent and eventlet make of them.
+"""Finds greenlets, those of gevent and eventlet among them, and what they wait for.
 
-Compiled when it is first asked for. It runs under the GIL, as the snippet does, on
-objects that may be of any class: so it calls nothing of theirs, compares nothing of
-theirs, and looks at attributes by _attributes alone, which is the library's. What it
-returns holds nothing but numbers, text, None, lists and dictionaries of its own.
-What C code does for an attribute is known for greenlet (greenlet.c of 0.4.17 and
-1.1.3, greenlet.cpp of 2.0.2) and gevent (20.9); no attribute is looked at by way of
-an object's own class.
+Compiled when greenlets are first asked for. It runs under the GIL, as the snippet
+does, on objects that may be of any class: so it calls no method of theirs, compares
+none of them, and looks at attributes by the library's _attributes alone. The details
+that it returns hold nothing but numbers, text, None, lists and dictionaries of its
+own. Attributes that C code computes are read only where that code is known: that of
+greenlet (greenlet.c of 0.4.17 and 1.1.3, greenlet.cpp of 2.0.2) and gevent (20.9).
+No attribute is looked up through an object's own class.
 """
 
 _SLEEPER_AGENT = True
 
-# So many greenlets are looked at, and so many of each kind of things that they wait
-# for: a sixth of a second where it was measured.
+# The most greenlets that are looked at, and the most of each kind of object that
+# they wait for: together a sixth of a second where it was measured.
 _MOST_GREENLETS = 10000
 
-# Where it is looked for a class that derives from others.
+# Modules that may have the class of greenlets.
 _MODULES = 'greenlet', 'greenlet._greenlet'
 
 
@@ -24,7 +23,7 @@ def _find_suspended(frames):
     """Return (stacks, details) of suspended greenlets and generators. stacks has
     their innermost frames, by numbers below zero; frames has those of threads,
     as sys._current_frames() returns them."""
-    # Among the frames is none of ours: nothing here can reach itself by them.
+    # None of our own frames is in frames, so nothing here can reach itself.
     stacks = {}
     greenlets = _unless_nonsense(_find, frames, stacks)
     coroutines = _unless_nonsense(_find_generators, frames, stacks)
@@ -36,7 +35,7 @@ def _unless_nonsense(find, frames, stacks):
         return find(frames, stacks)
     except (SystemExit, KeyboardInterrupt):
         raise
-    except:  # Some of it is nonsense.
+    except:  # Some of the objects are nonsense.
         return None
 
 
@@ -60,7 +59,7 @@ def _find(frames, stacks):
     names = ['greenlet']
     for module, name, what in _GEVENT:
         one = _module(module).get(name)
-        # Their own, and not what the program may have put in their place.
+        # The package's own, and not what the program may have put in its place.
         if _is_type(one) and one not in kinds and _is_of_package(one, module):
             kinds.append(one)
             names.append(what)
@@ -78,7 +77,7 @@ def _find(frames, stacks):
     for one in list(greenlets.values()):
         _add_roots(one, look, greenlets)
     _add_threads(greenlets, frames)
-    # How many more containers' contents are looked at, and whether all were.
+    # How many more objects in containers may be looked at, and whether all were.
     left = [_MOST_HELD, [one for one in left_out if one[0]] == []]
     waits = _linked(greenlets, others, left)
     _add_states(greenlets, waits, frames, left[1])
@@ -88,18 +87,18 @@ def _find(frames, stacks):
 
 
 class _Greenlet(object):
-    """What is looked at of one, while nobody else runs."""
+    """A greenlet, as it is while nobody else runs."""
 
     __slots__ = (
         'thing', 'frame', 'parent', 'dead', 'active', 'root', 'thread', 'state')
 
     def __init__(self, look, thing):
         self.thing = thing
-        # active is whether it has a place on its thread's stack of C: it has
-        # begun.
+        # active: whether it has a place on its thread's C stack, that is, whether it
+        # has started.
         self.frame, self.parent, self.dead, self.active = [
             one(thing) for one in look]
-        # Not itself: nothing here shall be able to reach itself.
+        # An id, not an object: nothing here may be able to reach itself.
         self.root = 0
         self.thread = 0
         self.state = None
@@ -112,7 +111,7 @@ def _greenlet_type():
         if not _is_type(one):
             continue
         for base in type.__dict__['__mro__'].__get__(one):
-            # A class of Python's has no such descriptors of its own.
+            # A class written in Python has no such descriptors of its own.
             if type(base) is type and [
                     name for name in ('gr_frame', 'parent', 'dead')
                     if type(_class_attributes(base).get(name))
@@ -124,17 +123,17 @@ def _greenlet_type():
 
 
 def _descriptor():
-    """Return the type of attributes that functions of C's answer for."""
+    """Return the type of attributes that C functions compute."""
     return type(type(_find).__dict__['func_code'])
 
 
 def _is_type(thing):
-    # A metaclass may have ideas of its own.
+    # A class with a metaclass is left alone: that may run code of the program's.
     return type(thing) is type
 
 
 def _is_of_package(kind, module):
-    """Return whether a class is of the package that the module is in."""
+    """Return whether a class was defined in the package that has this module."""
     owner = type.__dict__['__module__'].__get__(kind)
     return type(owner) is str and (
         owner.split('.')[0] == module.split('.')[0])
@@ -146,8 +145,8 @@ def _objects():
 
 
 def _references():
-    """Return gc.get_referents: what objects hold, as the garbage collector sees
-    it. That runs nothing but the C code of their types."""
+    """Return gc.get_referents, or None likewise. It returns what objects hold, as
+    the garbage collector sees it, and runs nothing but the C code of their types."""
     return _of_collector('get_referents')
 
 
@@ -160,8 +159,8 @@ def _of_collector(name):
 
 
 def _add_roots(one, look, greenlets):
-    """Find the greenlet that a greenlet's chain of parents ends with. That is
-    the one that its thread had from the beginning."""
+    """Find the greenlet at the end of a greenlet's chain of parents: the one that
+    its thread began with."""
     chain = []
     while one.root == 0:
         chain.append(one)
@@ -176,7 +175,7 @@ def _add_roots(one, look, greenlets):
 
 
 def _add_threads(greenlets, frames):
-    """Find out which threads the greenlets are of."""
+    """Find out which thread each greenlet belongs to."""
     dictionaries = dict([
         (dictionary, ident) for ident, dictionary in _thread_dictionaries()])
     hub = _module('gevent.hub').get('Hub')
@@ -184,13 +183,13 @@ def _add_threads(greenlets, frames):
     threads = {}
     for one in greenlets.values():
         if one.parent is None:
-            # To 0.4 and 1 it holds its thread's dictionary (run_info).
+            # In greenlet 0.4 and 1 it holds its thread's dictionary (run_info).
             for thing in references(one.thing):
                 ident = dictionaries.get(id(thing))
                 if ident and type(thing) is dict:
                     threads[id(one.thing)] = ident
     for one in greenlets.values():
-        # gevent's hub has it written down.
+        # gevent's hub keeps its thread's identifier.
         if hub is not None and type(one.thing) is hub and one.active:
             held = _attributes(one.thing) or {}
             ident = _number(held.get('thread_ident'))
@@ -201,8 +200,8 @@ def _add_threads(greenlets, frames):
 
 
 def _add_states(greenlets, waits, frames, whole):
-    """Find out which of the greenlets are suspended, and which is the current
-    one of each thread; whole is whether all have been looked at."""
+    """Find out which greenlets are suspended, and which one is each thread's
+    current greenlet; whole is whether all objects were looked at."""
     unknown = {}
     for ident, one in greenlets.items():
         if one.dead:
@@ -212,15 +211,15 @@ def _add_states(greenlets, waits, frames, whole):
         elif one.frame is not None or ident in waits:
             one.state = 'suspended'
         else:
-            # The current one's frames are the thread's; others without any are
-            # in functions of C's (gevent is made of these).
+            # The current greenlet's frames are the thread's. Other greenlets without
+            # frames are in C functions, as gevent's often are.
             unknown.setdefault(one.thread, []).append(one)
     unknown.pop(0, None)
     for thread, candidates in unknown.items():
         current = candidates
         frame = frames.get(thread)
         if not whole or frame is not None and len(candidates) > 1:
-            # Not by what remains.
+            # Ruling the others out would prove nothing.
             current = []
         if current == [] and frame is not None:
             while frame.f_back is not None:
@@ -253,7 +252,7 @@ def _details(greenlets, waits, stacks):
             wait = _greenlet_wait(one, waits.get(ident), known, greenlets)
         except (SystemExit, KeyboardInterrupt):
             raise
-        except:  # Some of it is nonsense.
+        except:  # Some of what it waits for is nonsense.
             wait = None
         if wait is not None:
             described['wait'] = wait
@@ -279,19 +278,17 @@ def _described(one):
         'runs': type(run) is type(_find) and _text(run.func_name) or None}
 
 
-# The library's own are put in place of these, if it knows how frames are laid
-# out here.
+# The library puts its own functions in place of these.
 
 
 def _instances(objects, kinds, most):
-    """Return which of the objects that gc.get_objects returns are of these
-    classes, or of derived ones, or functions of this code, as a list of (object,
-    index of the class or code), no more than most of each; and, as a list of
-    tuples of one, how many more of each there are. Or return None."""
+    """Return (found, left out), or None. kinds are classes and code objects.
+    found lists (object, index of its kind), for at most so many objects of each
+    kind as most says: instances of the class or of a derived one, or functions
+    with this code. left out lists for each kind (how many more there are,)."""
     return None
 
 
 def _thread_dictionaries():
-    """Return where each thread's own dictionary is (PyThreadState.dict), as
-    (identifier, id)."""
+    """Return (identifier, id of PyThreadState.dict) of each thread."""
     return ()

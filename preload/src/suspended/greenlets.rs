@@ -1,8 +1,8 @@
-//! Suspended greenlets and generators, beside threads: `greenlets.py`, `lookups.py` and
-//! `greenlet_waits.py`, `generators.py` and `generator_waits.py`, and what those cannot do for themselves.
+//! Finds suspended greenlets and generators: runs the Python texts beside this file, and gives them the
+//! functions that they need.
 //!
-//! On the worker, under the GIL, nobody else let run. A program may have millions of objects, and all
-//! of them are looked at: not by Python code, which takes fifty times as long.
+//! On the worker, under the GIL, while nobody else can run. All objects of the program are searched, maybe
+//! millions; the search is native, as Python code takes fifty times as long.
 
 use std::ffi::c_long;
 use std::ptr;
@@ -21,7 +21,7 @@ use crate::script::{compile, namespace, undisturbed};
 use crate::suspended::lookups;
 use crate::system::memory_budget;
 
-/// The text of the Python half, NUL-terminated.
+/// The Python texts as one, NUL-terminated.
 const TEXT: &str = concat!(
     include_str!("greenlets.py"),
     "\n\n",
@@ -49,7 +49,7 @@ static METHODS: Methods<3> = Methods([
     method!(c"_clocks", clocks, 0),
 ]);
 
-/// Compiles the Python half, once. The layout of frames is known.
+/// Compiles the texts, once. The layout of frames is known.
 pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
     if !FIND.is_empty() {
         return Ok(());
@@ -78,7 +78,7 @@ impl<'gil> Suspended<'gil> {
     /// as `sys._current_frames()` returns them.
     pub fn find(gil: &mut Gil<'gil>, frames: Object) -> Result<Self, Failure> {
         let frames = gil.own(frames);
-        // An `except` clause of its leaves out what makes no sense.
+        // Its `except` clauses, which leave nonsense out, set `sys.exc_type`.
         let found = undisturbed::keeping_exc_info(gil, |gil| gil.call(&FIND, [Some(frames)]));
         let found = found.ok_or_else(|| raised(gil))?;
         let taken_apart = || {
@@ -109,23 +109,23 @@ fn written(gil: &Gil, object: Object) -> Option<Vec<u8>> {
     Some(copy)
 }
 
-/// How many classes, and codes of functions, there may be.
+/// The most classes and code objects that can be looked for at once.
 const MOST_KINDS: usize = 32;
 
-/// What is looked for among all objects.
+/// The kinds of objects that are looked for among all.
 struct Sought<'g> {
     fields: Fields<'g>,
-    /// By its index: what each is.
+    /// Each kind: a class of either style, or the code of a function.
     kinds: Vec<Object<'g>>,
-    /// Those of them that are new-style classes,
+    /// The new-style classes among them.
     classes: Vec<Type<'g>>,
-    /// and the index of each of these among all.
+    /// The index of each of these classes among the kinds.
     indices: Vec<usize>,
     bases: Bases<'g>,
 }
 
 impl<'g> Sought<'g> {
-    /// From a tuple of classes of either style, and of code; `None`, if there is no memory.
+    /// From a tuple of kinds; `None` if there is no memory.
     fn new(fields: Fields<'g>, tuple: Object<'g>) -> Option<Self> {
         let mut sought = Sought {
             fields,
@@ -148,7 +148,7 @@ impl<'g> Sought<'g> {
         Some(sought)
     }
 
-    /// The index of what an object is one of.
+    /// The index of the kind that an object is of.
     fn index_of(&mut self, object: Object<'g>) -> Option<usize> {
         let fields = self.fields;
         let mut kinds = self.kinds.iter();
@@ -182,7 +182,7 @@ fn instances<'gil>(
     let mut counts: [c_long; MOST_KINDS] = [0; MOST_KINDS];
     let known = count_instances(gil, (kinds, most), objects.object(), &mut counts, &mut list)?;
     drop(objects);
-    // Before it is begun with them.
+    // Before any of them is looked at.
     if !memory_budget::has_memory_for_greenlets(list.len()) {
         return gil.no_memory();
     }
@@ -194,11 +194,11 @@ fn instances<'gil>(
     gil.new_tuple([list.finish(), left_out.finish()])
 }
 
-/// Counts the instances of each of these kinds in a list of objects, and lists so many of each; returns how
-/// many kinds there are.
+/// Counts the objects of each of these kinds in a list of all objects, and lists at most `most` of each;
+/// returns the number of kinds.
 ///
-/// Nobody else runs meanwhile, not even for a signal: the list holds all objects, and none of them shall
-/// die with it.
+/// Nobody else runs meanwhile, not even for a signal: the list keeps all objects alive, and none of them may
+/// die when it does.
 fn count_instances<'g>(
     gil: &'g Gil<'g>,
     (kinds, most): (Object<'g>, c_long),
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn the_texts_write_the_kinds_of_the_state() {
         let said = |text| [following(text, "'for': "), following(text, "['for'] = ")].concat();
-        // What stands between greenlets and what they wait for; and what is told as a timeout.
+        // A waiter stands between a greenlet and what it waits for; a timer is written as a timeout.
         let of = |words: &[Vec<&'static str>], own: &str| -> BTreeSet<&str> {
             let words = words.concat().into_iter();
             words.filter(|&word| word != own).collect()

@@ -1,12 +1,12 @@
-# What greenlets.py looks at objects with: a part of it.
+# How the other texts look at objects. Compiled as one text with greenlets.py.
 
 # Longer text is cut.
 _LONGEST = 1000
 
-# Larger numbers are nonsense, and the commands need not read them.
+# Larger numbers are nonsense; the commands do not read them.
 _LARGEST = 2 ** 62
 
-# The library's own are put in place of these.
+# The library puts its own functions in place of these.
 
 
 def _attributes(thing):
@@ -25,13 +25,13 @@ def _item(dictionary, name):
 
 
 def _called(frame):
-    """Return what a frame is calling, as far as its code names it plainly, as
-    (object, name of its attribute), or None."""
+    """Return what a frame is calling as (object, name of the attribute), if its
+    code names it plainly; else None."""
     return None
 
 
 def _module(name):
-    """Return what a module that the program has imported holds, or {}."""
+    """Return the names of a module that the program has imported, or {}."""
     return _attributes(_loaded(name)) or {}
 
 
@@ -51,7 +51,7 @@ def _text(value):
 
 
 def _number(value):
-    """Return a value if it is a number as there may be, or 0."""
+    """Return a value if it is a sensible number, or 0."""
     kind = type(value)
     if (kind is int or kind is long) and -_LARGEST < value < _LARGEST:
         return value
@@ -59,7 +59,7 @@ def _number(value):
 
 
 def _within(value, most):
-    """Return a number as one that is not below zero, nor above the most."""
+    """Return a number, not below zero and not above most."""
     if value > 0:
         return int(value < most and value or most)
     return 0
@@ -74,8 +74,8 @@ class _Old:
 
 
 def _class_attributes(owner):
-    """Return what a class itself holds, as a dictionary to look at, and no more:
-    it is the class's own."""
+    """Return the dictionary of a class's own attributes, or {}: look only, it is
+    the class's."""
     if type(owner) is type(_Old) or type(owner) is type:
         return _attributes(owner) or {}
     return {}

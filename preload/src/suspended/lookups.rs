@@ -1,8 +1,8 @@
-//! What `greenlets.py` looks at frames and objects with: functions that run none of the program's code,
-//! and change nothing in a frame. (`frame.f_locals` copies a function's variables into a dictionary
-//! that the program may have got from `locals()`.)
+//! Functions by which the Python texts look at frames and objects. They run no code of the program's and
+//! change nothing in a frame. (`frame.f_locals` would copy a function's variables into a dictionary that the
+//! program may have got from `locals()`.)
 //!
-//! On the worker, under the GIL, where the boot has found the layout of frames to be as it is known.
+//! On the worker, under the GIL, where the boot has found objects laid out as `cpython/layout` has them.
 
 use crate::agent::failure::Failure;
 use crate::cpython::api::Methods;
@@ -29,9 +29,9 @@ pub fn put_in(gil: &mut Gil, namespace: Object) -> Result<(), Failure> {
     namespace::put_methods(gil, namespace, &METHODS.0)
 }
 
-/// `_attributes(object)`: the dictionary that holds an object's own attributes (of a class of either style,
-/// what it holds itself), or `None`, also if that is of a class with ideas of its own, or with keys that are
-/// not all `str`; without asking the object or its class.
+/// `_attributes(object)`: the dictionary of an object's own attributes; of a class of either style, the
+/// class's own. `None` if there is none, or it is of a derived class, or not all of its keys are `str`.
+/// Neither the object nor its class is asked.
 fn attributes<'gil>(gil: &mut Gil<'gil>, object: Object<'gil>) -> Option<Owned<'gil>> {
     let dictionary = Fields::known(gil).and_then(|fields| {
         held(fields, object).filter(|&dictionary| dict::has_names_only(fields, dictionary))
@@ -53,8 +53,8 @@ fn variables<'gil>(gil: &mut Gil<'gil>, frame: Object<'gil>) -> Option<Owned<'gi
     list.finish()
 }
 
-/// `_item(dictionary, name)`: what a dictionary has under a `str`, as a tuple of one, or `None`, also if
-/// this is something else; without asking the classes of its keys.
+/// `_item(dictionary, name)`: `(value,)` if a dictionary has this name, a `str`; else `None`, also if it is
+/// not a dictionary. The classes of its keys are not asked.
 fn item<'gil>(gil: &mut Gil<'gil>, [dictionary, name]: [Object<'gil>; 2]) -> Option<Owned<'gil>> {
     match dict::value(Fields::known(gil)?, dictionary, name) {
         Some(item) => gil.new_tuple([Some(gil.own(item))]),
@@ -62,8 +62,8 @@ fn item<'gil>(gil: &mut Gil<'gil>, [dictionary, name]: [Object<'gil>; 2]) -> Opt
     }
 }
 
-/// `_called(frame)`: what a frame is calling, as far as its code names it plainly, as (object, name of
-/// its attribute); or `None`.
+/// `_called(frame)`: what a frame is calling, as (object, name of the attribute), if its code names it
+/// plainly; else `None`.
 fn called<'gil>(gil: &mut Gil<'gil>, frame: Object<'gil>) -> Option<Owned<'gil>> {
     let objects = Objects::known(gil)?;
     let Some(frame) = objects.as_frame(frame) else {
