@@ -98,7 +98,7 @@ impl Asking {
             Format::Json => false,
         };
         let question = arguments.variables.add_to(Question {
-            facts: format != Format::Plain,
+            state: format != Format::Plain,
             greenlets: arguments.greenlets,
             ..Question::default()
         });

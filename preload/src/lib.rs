@@ -11,9 +11,10 @@
 //! 4. *Question.* gdb rings the bell, which wakes the parked thread; or a signal wakes the waker; or C or
 //!    Python calls `sleeper_agent_state()`. The asking thread claims the desk, lays down a request, calls
 //!    the worker and waits, no longer than the deadline.
-//! 5. *Answer.* The worker takes the GIL, takes down all stacks, lets go of the GIL while the reader reads
-//!    source lines, takes the GIL again and makes the text. If it cannot, the asking thread walks the
-//!    stacks in memory. Then the agent is asleep again.
+//! 5. *Answer.* The worker takes the GIL, takes down all stacks, and lets go of the GIL. The reader reads
+//!    source lines. Then the worker makes the answer: the plain text under the GIL again, the state
+//!    without it, unless a line is missing that only Python can find. If the worker does not get the
+//!    GIL, the asking thread walks the stacks in memory. Then the agent is asleep again.
 //!
 //! After a `fork`, the fork handler starts new threads in the child. At the end of the interpreter, the
 //! exit hook drops what the agent keeps in it; the threads stay. The agent never delays the end of the

@@ -226,13 +226,13 @@ impl<'a> Torment<'a> {
     }
 }
 
-/// What a process's questions ask for, one after the other: every fourth for facts, and every eighth
+/// What a process's questions ask for, one after the other: every fourth for the state, and every eighth
 /// for all that can be had without calling the program's code. The first is one of these: all that
 /// the agent keeps it makes then.
 fn wanted(turn: u64) -> Question {
     let all = turn.is_multiple_of(8);
     Question {
-        facts: turn.is_multiple_of(4),
+        state: turn.is_multiple_of(4),
         greenlets: all,
         locals: all,
         globals: all,

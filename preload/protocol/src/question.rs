@@ -101,7 +101,7 @@ impl<const ROOM: usize> Write for Text<ROOM> {
 pub struct Question {
     /// The state ([`crate::state`]), which the commands make the other formats of, in place of the plain
     /// format. All that follows is a part of it.
-    pub facts: bool,
+    pub state: bool,
     /// Suspended greenlets and generators.
     pub greenlets: bool,
     /// The local variables of each frame.
@@ -132,7 +132,7 @@ pub const MOST: u32 = 1_000_000;
 
 impl Question {
     const NOTHING: Question = Question {
-        facts: false,
+        state: false,
         greenlets: false,
         locals: false,
         globals: false,
@@ -156,7 +156,7 @@ impl Question {
 
     fn write(&self, out: &mut Words) -> fmt::Result {
         for (word, is_asked) in [
-            ("facts", self.facts),
+            ("facts", self.state),
             ("greenlets", self.greenlets),
             ("locals", self.locals),
             ("globals", self.globals),
@@ -205,7 +205,7 @@ impl Question {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             let number = || rest.parse().ok().filter(|&number| number <= MOST);
             match word {
-                "facts" => question.facts = true,
+                "facts" => question.state = true,
                 "greenlets" => question.greenlets = true,
                 "locals" => question.locals = true,
                 "globals" => question.globals = true,
@@ -233,8 +233,8 @@ mod tests {
     use super::*;
     #[test]
     fn a_question_is_read_as_it_was_written() {
-        let facts = Question {
-            facts: true,
+        let state = Question {
+            state: true,
             ..Question::default()
         };
         let much = Question {
@@ -242,13 +242,13 @@ mod tests {
             repr: true,
             items: 7,
             hidden: Text::of("").expect("there is room"),
-            ..facts
+            ..state
         };
-        for question in [facts, much, Question::default()] {
+        for question in [state, much, Question::default()] {
             assert_eq!(Question::parse(question.words().as_bytes()), Some(question));
         }
         assert_eq!(Question::default().words().as_bytes(), b"");
-        let numbers = [facts, much, Question::default()].map(|question| question.number());
+        let numbers = [state, much, Question::default()].map(|question| question.number());
         assert!(numbers[0] != numbers[1] && numbers[0] != numbers[2] && numbers[1] != numbers[2]);
         let said = much.words();
         assert_eq!(said.as_bytes(), b"facts\nlocals\nrepr\nitems 7\nhidden \n");
@@ -270,7 +270,7 @@ mod tests {
         let hidden =
             Text::of(core::str::from_utf8(&longest).expect("text")).expect("there is room");
         let question = Question {
-            facts: true,
+            state: true,
             greenlets: true,
             locals: true,
             globals: true,

@@ -41,7 +41,7 @@ pub fn collect(
     // Also for a state: linecache may have to find some of its lines.
     snippet::prepare(gil)?;
     // Where objects are laid out otherwise there is the text alone.
-    let is_state = question.facts && Objects::known(gil).is_some();
+    let is_state = question.state && Objects::known(gil).is_some();
     let (mut collected, kept) = match is_state {
         true => state::collect(gil, question)?,
         false => snippet::collect(gil, question)?,

@@ -6,7 +6,8 @@
 //!
 //! May not be touched: the program's objects are borrowed and only looked at. No code of the program runs
 //! (but `repr` where `--repr` asks for it, and module loaders that linecache asks for source), nothing of it
-//! is kept from one step to the next but loaders, and the time under the GIL is bounded.
+//! is kept from one step to the next but loaders. The program stands still under the GIL, so time counts:
+//! suspended stacks have limits of their own; a budget for the whole answer does not exist yet.
 
 pub mod answer;
 pub mod at_exit;

@@ -168,16 +168,16 @@ mod tests {
 
     #[test]
     fn tells_whose_answer_it_is() {
-        let state = Question::default();
-        let facts = Question {
-            facts: true,
-            ..state
+        let plain = Question::default();
+        let state = Question {
+            state: true,
+            ..plain
         };
         let locals = Question {
             locals: true,
-            ..facts
+            ..state
         };
-        let all = [state, facts, locals];
+        let all = [plain, state, locals];
         for (index, wanted) in all.into_iter().enumerate() {
             let whose = all.map(|one| is_for(one.number(), wanted));
             assert_eq!(whose, [0, 1, 2].map(|one| one == index));
