@@ -1,4 +1,8 @@
 //! A process and its threads as `/proc` shows them.
+//!
+//! These few parsers are our own. The crate `procfs` parses every field of a file, opens the process's
+//! folder for each, and fails on names that are not UTF-8: with it a question took twice as many
+//! instructions, `sa-list` a quarter more.
 
 use std::ffi::CStr;
 use std::fmt;

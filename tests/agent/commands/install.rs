@@ -60,18 +60,12 @@ fn has_pages(share: &Path, name: &str) {
     };
     let help = run(command(product().activate.with_file_name(name)).arg("--help"));
     help.expect_code(0);
-    // An option's own lines begin with it; other lines may mention options of other commands.
-    let own = |line: &str| {
-        let line = line.trim_start();
-        let long = line
-            .split(' ')
-            .take(2)
-            .find_map(|word| word.strip_prefix("--"));
-        let named = long.filter(|_| line.starts_with('-'))?;
-        Some(named.trim_end_matches(',').to_owned())
-    };
-    let options: Vec<String> = help.out().lines().filter_map(own).collect();
-    assert!(options.contains(&"help".to_owned()), "{options:?}");
+    // A line that begins with an option is about it; the examples below begin with a command.
+    let help = help.out();
+    let lines = help.lines().filter(|line| line.trim().starts_with('-'));
+    let words = lines.flat_map(|line| line.split([' ', ',']));
+    let options: Vec<&str> = words.filter_map(|word| word.strip_prefix("--")).collect();
+    assert!(options.contains(&"help"), "{options:?}");
     let page = read(format!("man/man1/{name}.1"));
     for section in [
         "NAME",
