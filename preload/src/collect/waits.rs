@@ -281,7 +281,8 @@ impl<'g> Known<'g> {
         importer
     }
 
-    /// Whether the import lock may be held. (A program that releases it during an import has imported `imp`.)
+    /// Whether the import lock may be held. (A program that releases it during an import has imported
+    /// `imp`.)
     fn import_lock_is_held(&self) -> bool {
         let objects = self.objects;
         let held = objects.attribute(objects.module(b"imp"), b"lock_held");
