@@ -1,4 +1,4 @@
-//! Processes that no way in can ask: both ways give the same reason, and it is true.
+//! Processes that neither gdb nor the signal can ask: both ways in give the same, true reason.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,12 +11,12 @@ use tests::product::product;
 use tests::users::{NOBODY, activate_as, as_user};
 use tests::{case, plain_case};
 
-/// The usual way, and each of the two alone.
+/// The default choice of a way in, and each way alone.
 const CHOICES: [&[&str]; 3] = [&[], &["--via", "gdb"], &["--via", "wake"]];
 
 const START_IT: &str = "start it with `sa-run COMMAND`, or let it `import sleeper_agent`";
 
-/// Asks by every way: each refuses for this reason, in one line, and prints nothing else.
+/// Asks by every choice: each refuses with this reason, in one line, and prints nothing else.
 #[track_caller]
 fn refused(pid: i32, reason: &str, ask: impl Fn(Vec<&str>) -> Ended) {
     let pid = pid.to_string();
@@ -33,12 +33,12 @@ fn as_we_are(arguments: Vec<&str>) -> Ended {
     activate(arguments)
 }
 
-/// What the kernel calls the program in a process.
+/// The kernel's name for the program in a process.
 fn name_of(pid: i32) -> String {
     procfs::read(pid, "comm").trim().to_owned()
 }
 
-/// A program that sleeps, once it has become that program.
+/// Starts a sleeping program and waits until the child has executed it.
 fn sleeping(mut sleep: std::process::Command) -> Program {
     let program = Program::start(sleep.arg("100"));
     procfs::wait_command(program.pid(), "sleep");
@@ -83,7 +83,7 @@ fn kernel_thread() {
 }
 
 case!(closed_memory, ForAnyone);
-/// The kernel does not let us look into its memory, but its threads show that there is no agent.
+/// The kernel does not let us read the process's memory, but its threads show that it has no agent.
 fn closed_memory(python: &Interpreter) {
     let mut command = bare_target(python, "own_signal.py");
     command.args(["guarded", "58"]);
@@ -97,7 +97,7 @@ fn closed_memory(python: &Interpreter) {
 }
 
 case!(not_started);
-/// The library is in the program and keeps still: gdb can ask it why, a signal cannot.
+/// The library is loaded but dormant: gdb can ask it why, a signal cannot.
 fn not_started(python: &Interpreter) {
     let mut command = sa_run();
     let code = "\"$0\" \"$1\" sleeping & echo \"child $!\"; wait";
@@ -111,7 +111,7 @@ fn not_started(python: &Interpreter) {
     let pid = child.to_string();
     let by_gdb = activate(["--via", "gdb", &pid]);
     let by_wake = activate(["--via", "wake", &pid]);
-    // SAFETY: a plain system call; the child is our own parent's, which waits for it.
+    // SAFETY: a plain system call; the child belongs to `parent`, which reaps it.
     unsafe { libc::kill(child, libc::SIGTERM) };
     drop(parent);
     by_gdb.expect_refusal(1, &["the agent stays dormant"]);

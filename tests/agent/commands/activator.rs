@@ -1,4 +1,4 @@
-//! `sleeper_agent_activate`: what it prints, what it refuses, and that it harms nothing.
+//! `sleeper_agent_activate`: what it prints, what it refuses, and that it does no harm.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -121,7 +121,7 @@ fn stopped(python: &Interpreter) {
     program.ends_well();
 }
 
-/// A real tracer, as a debugger that somebody left attached.
+/// A real tracer, like a debugger that somebody left attached.
 fn trace(pid: i32, folder: &Scratch) -> Program {
     let tracer = compile("tracer.c", folder, &[]);
     Program::start(command(tracer).arg(pid.to_string())).ready()
@@ -150,7 +150,7 @@ fn no_gdb(python: &Interpreter) {
         .args(["--via", "gdb", &pid])
         .env("PATH", "/nonexistent"));
     ended.expect_refusal(1, &["gdb"]);
-    // A gdb that is none.
+    // A program that is not gdb.
     let ended = activate(["--gdb", "/bin/true", &pid]);
     ended.expect_code(1);
     assert_ne!(ended.err(), "");
@@ -158,7 +158,7 @@ fn no_gdb(python: &Interpreter) {
 }
 
 case!(order_of_checks, Compiler);
-/// Of several things wrong, the first in the documented order is named.
+/// Where several things are wrong, the command names the first in the documented order.
 fn order_of_checks(python: &Interpreter) {
     let folder = Scratch::new();
     let program = Program::start(bare_target(python, "single.py").arg("sleeping")).ready();
@@ -188,8 +188,8 @@ fn another_users_process(python: &Interpreter) {
 }
 
 case!(rights_given_up, Root);
-/// A server that began as root and gave its rights up, as servers do: root may ask it, and
-/// whoever may not look into it is told so.
+/// A server that started as root and dropped its privileges: root may ask it, and a user who may
+/// not trace it gets that reason.
 fn rights_given_up(python: &Interpreter) {
     let code = format!(
         "import os, signal, sys, time\ncode = open(sys.argv.pop(1)).read()\n\
@@ -208,7 +208,7 @@ fn rights_given_up(python: &Interpreter) {
 }
 
 case!(huge_state);
-/// More text than any buffer along the way holds, complete to the last byte.
+/// A state larger than any buffer on its way arrives complete, to the last byte.
 fn huge_state(python: &Interpreter) {
     let program = woken_target(python, "threads.py", &["200", "150"]);
     procfs::settle(program.pid());

@@ -51,7 +51,7 @@ fn install() {
     assert!(ended.out().contains(", in sleeping\n"), "{ended:?}");
 }
 
-/// The man page and the completions of a command, made from what its `--help` says.
+/// The man page and the completions of a command, generated from its `--help`.
 #[track_caller]
 fn has_pages(share: &Path, name: &str) {
     let read = |file: String| {
@@ -102,7 +102,7 @@ fn shim() {
         let place = format!("DESTDIR={}", folder.display());
         let which = format!("PYTHON={}", python.path.display());
         make(&["shim".into(), which, place]).expect_code(0);
-        // Where it was put, below DESTDIR, is a folder this interpreter imports from.
+        // Its folder, with DESTDIR removed, is on this interpreter's import path.
         let code = "
 import sys
 sys.path[:0] = [sys.argv[1] + place for place in sys.path if place.startswith('/')]

@@ -1,5 +1,5 @@
-//! Where `sa-run` finds the library, what it says where the loader would not take it, and what that
-//! takes with it.
+//! Where `sa-run` finds the library, what it says where the loader would not preload it, and which
+//! libraries it brings along.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -33,7 +33,7 @@ fn finds_the_library() {
     );
     assert!(!found.contains(' '));
 
-    // Through a link, as from a folder on the PATH.
+    // Through a symbolic link, as in a folder on the PATH.
     symlink(folder.join("bin/sa-run"), folder.join("link")).unwrap();
     run(command(folder.join("link")).arg("true")).expect_code(0);
 
@@ -87,7 +87,7 @@ fn static_program() {
 }
 
 plain_case!(other_word_size);
-/// The head of a 32-bit program is enough to see that the loader would not take us.
+/// The ELF header of a 32-bit program shows that the loader would not preload the library.
 fn other_word_size() {
     let folder = Scratch::new();
     let loader = b"/lib/ld-linux.so.2\0";
@@ -97,9 +97,9 @@ fn other_word_size() {
     };
     // Executable for an Intel 80386, version 1; entry, program headers at 52, no sections.
     push(&[2 | 3 << 16, 1, 0, 52, 0, 0]);
-    // Sizes: this header 52, a program header 32 (one of them).
+    // Sizes: this header 52, a program header 32; there is one program header.
     push(&[52 | 32 << 16, 1, 0]);
-    // That one: the loader's name, behind it.
+    // The program header: the loader's name follows it.
     let length = loader.len() as u32;
     push(&[3, 84, 84, 84, length, length, 4, 1]);
     head.extend(loader);
@@ -120,8 +120,8 @@ fn set_user_id() {
 }
 
 plain_case!(brings_nothing_else);
-/// A process that is no Python has the library in it and nothing else that it would not have: each
-/// further one takes as long to load, in every process.
+/// In a process that is not Python the library brings no other library with it: each would add its
+/// load time to every process.
 fn brings_nothing_else() {
     let mapped = |cat: &Program| -> Vec<String> {
         let maps = procfs::read(cat.pid(), "maps");

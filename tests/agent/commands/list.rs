@@ -10,7 +10,7 @@ use tests::scratch::Scratch;
 use tests::users::{NOBODY, as_user};
 use tests::{case, plain_case};
 
-/// All that `sa-list --format json` tells, as this user.
+/// The whole output of `sa-list --format json`, as this user.
 #[track_caller]
 fn list(user: Option<u32>) -> Vec<Value> {
     let mut command = command(&product().list);
@@ -26,7 +26,7 @@ fn list(user: Option<u32>) -> Vec<Value> {
     document["processes"].as_array().expect("a list").clone()
 }
 
-/// What is told of one process, if it is there.
+/// The entry for one process, if it is listed.
 #[track_caller]
 fn listed(pid: i32, user: Option<u32>) -> Option<Value> {
     list(user).into_iter().find(|one| one["pid"] == pid)
@@ -42,7 +42,7 @@ fn tells_of_a_program(python: &Interpreter) {
     assert_eq!(one["threads"], 4, "{one}");
     let uptime = one["uptime_seconds"].as_f64().unwrap();
     assert!((0.1..60.0).contains(&uptime), "{one}");
-    // SAFETY: has no conditions.
+    // SAFETY: geteuid has no conditions.
     assert_eq!(one["uid"], unsafe { libc::geteuid() }, "{one}");
     let command_line = &one["command"];
     assert_eq!(command_line[0], python.path.display().to_string(), "{one}");
@@ -84,8 +84,8 @@ fn wakes_nobody(python: &Interpreter) {
 }
 
 case!(not_booted);
-/// A Python that has not come to its first bytecode, where the agent starts its threads: it waits
-/// for somebody to write its `site` module.
+/// A Python that has not reached its first bytecode, where the agent starts its threads: it blocks
+/// on reading its `site` module.
 fn not_booted(python: &Interpreter) {
     let folder = Scratch::new();
     run(command("mkfifo").arg(folder.join("site.py"))).expect_code(0);
@@ -100,7 +100,7 @@ fn not_booted(python: &Interpreter) {
 }
 
 case!(whose, ForAnyone);
-/// A user is shown their own programs; root everyone's.
+/// A user sees their own programs; root sees everyone's.
 fn whose(python: &Interpreter) {
     let ours = woken_target(python, "single.py", &["sleeping"]);
     let mut theirs = target(python, "single.py");
@@ -117,7 +117,7 @@ fn whose(python: &Interpreter) {
 }
 
 plain_case!(no_python_no_agent);
-/// The library is in every program that inherits it, but asleep in Python only.
+/// Every program that inherits the library loads it, but only Python gets an agent.
 fn no_python_no_agent() {
     let cat = Program::start(sa_run().arg("cat"));
     procfs::wait_command(cat.pid(), "cat");
@@ -125,7 +125,7 @@ fn no_python_no_agent() {
 }
 
 plain_case!(text_is_safe);
-/// A command line may hold anything.
+/// A command line may contain any bytes.
 fn text_is_safe() {
     let code = "import sys, time; print('ready'); sys.stdout.flush(); time.sleep(60)";
     let program = woken_code(&interpreters::any(), code, &["a\x1b[2Jb\nc"]);

@@ -1,4 +1,4 @@
-//! Many processes asked at once: by their numbers, by their tree, or all that there are.
+//! Many processes asked at once: by PID, by process tree, or all of them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use tests::ask::{WAYS, activate, preloaded, sa_run, target, threads_told, woken, woken_target};
@@ -50,7 +50,7 @@ fn under_headings(python: &Interpreter) {
             assert_eq!(threads_told(state), 1, "{out}");
         }
     }
-    // One alone has none, unless it was not named.
+    // A single process has no heading, unless --children or --all found it.
     let alone = activate([sleeping.pid()]);
     assert_eq!(headings(&alone), [0; 0]);
     let found = activate(["--children", &sleeping.pid().to_string()]);
@@ -101,7 +101,7 @@ fn more_than_at_a_time(python: &Interpreter) {
 }
 
 case!(a_tree);
-/// What is started by a shell, with one that has no agent between.
+/// A tree below a shell, with a process without an agent in between.
 fn a_tree(python: &Interpreter) {
     let mut shell = preloaded("sh");
     python.equip(&mut shell);
@@ -112,7 +112,7 @@ fn a_tree(python: &Interpreter) {
     program.wait_lines("ready", 2);
     let root = program.pid().to_string();
     let ask = || activate(["--via", "wake", "--children", &root]);
-    // Both have their agents, and the shells have none.
+    // Both Pythons have agents, the shells have none.
     wait_until("both are found", || headings(&ask()).len() == 2);
     let ended = ask();
     ended.expect_code(0);
@@ -137,7 +137,7 @@ fn nothing_below() {
     refused("abc", "PID abc: this is not a process number");
     drop(cat);
     refused(&pid, "no such process");
-    // That others are asked does not make up for it.
+    // Answers from other processes do not make up for it.
     let ended = activate(["--children", &pid, "x"]);
     ended.expect_code(1);
     assert_eq!(ended.err().lines().count(), 2, "{}", ended.err());
@@ -146,7 +146,7 @@ fn nothing_below() {
 }
 
 case!(all_of_a_user, ForAnyone);
-/// All programs of a user that has no others, and none of somebody else's.
+/// `--all` asks all programs of this user, and nobody else's.
 fn all_of_a_user(python: &Interpreter) {
     static USER: AtomicU32 = AtomicU32::new(61_000);
     let user = USER.fetch_add(1, Ordering::Relaxed);

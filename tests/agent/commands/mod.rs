@@ -1,5 +1,5 @@
-//! The commands as such: their options, how they find programs and the library, what they refuse and
-//! with which words, and where `make` installs them.
+//! The commands themselves: their options, how they find programs and the library, what they refuse
+//! and how they word it, and where `make` installs them.
 
 mod absent;
 mod activator;

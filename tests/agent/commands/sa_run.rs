@@ -1,4 +1,4 @@
-//! `sa-run`: becomes the command, and the command has the agent.
+//! `sa-run` becomes the command, and the command has the agent.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -104,7 +104,7 @@ fn both_ways(program: &str, arguments: &[&str], prepare: fn()) -> [String; 2] {
 
 plain_case!(signals);
 fn signals() {
-    // Not how many are queued (SigQ): that counts all processes of this user.
+    // Without SigQ, the number of queued signals: it counts all processes of this user.
     let masks = "^(SigPnd|ShdPnd|SigBlk|SigIgn|SigCgt)";
     let question = ["-E", masks, "/proc/self/status"];
     let [direct, by_us] = both_ways("grep", &question, || ());
@@ -133,7 +133,7 @@ fn descriptors() {
     });
     assert_eq!(by_us, direct);
     assert!(direct.lines().any(|line| line == "9"), "{direct}");
-    // Even with none of the first three open.
+    // Even with none of the first three descriptors open.
     let [direct, by_us] = both_ways("sh", &["-c", "exec ls /proc/self/fd >&9"], || {
         // SAFETY: as above.
         unsafe {
@@ -162,7 +162,7 @@ fn other_programs_unharmed() {
     }
 }
 
-/// A target as arguments for sa-run, with what this interpreter needs.
+/// `sa-run` with the environment that this interpreter needs.
 fn by_sa_run(python: &Interpreter) -> Command {
     let mut command = sa_run();
     python.equip(&mut command);
@@ -202,7 +202,7 @@ case!(script_with_interpreter_line);
 fn script_with_interpreter_line(python: &Interpreter) {
     let folder = Scratch::new();
     let source = fs::read_to_string(product().target("single.py")).unwrap();
-    // The kernel cuts such a line at the first space, and where it gets long.
+    // The kernel cuts a `#!` line at the first space, and at its maximum length.
     let link = folder.join("python");
     symlink(&python.path, &link).unwrap();
     let script = folder.write("script", format!("#!{}\n{source}", link.display()));
@@ -233,7 +233,7 @@ fn children_too(python: &Interpreter) {
     }
 }
 
-/// The command has the agent, its children don't, and can't tell that there is one.
+/// The command has the agent; its children do not, and see no trace of it.
 fn alone(mut command: Command, how: &str) {
     let program = Program::start(command.arg(how)).ready();
     let child = program.wait_number("child");
@@ -244,8 +244,8 @@ fn alone(mut command: Command, how: &str) {
     let ended = activate([child]);
     ended.expect_code(1);
     assert_eq!(ended.out(), "");
-    // What it would give on to the programs that it starts. (A forked child that doesn't
-    // become another program has its parent's.)
+    // The environment that the child would pass on. (A forked child that does not call exec has its
+    // parent's.)
     if how != "fork" {
         assert_eq!(program.wait_lines("given on ", 1), ["[]"], "{how}");
     }
@@ -259,7 +259,7 @@ fn no_children(python: &Interpreter) {
         command.arg(product().target("forking.py"));
         alone(command, how);
     }
-    // The program that is meant may become another; what others preloaded stays.
+    // The command may exec another program; libraries that others preloaded stay.
     let mut command = by_sa_run(python);
     command
         .arg("--no-children")

@@ -1,5 +1,4 @@
-//! Several at once: other commands, debuggers by hand and job control come in between while a
-//! program is asked.
+//! Other commands, manual debuggers and job control interfere while a program is asked.
 
 use protocol::names::THREAD_HEADING;
 use std::thread::sleep;
@@ -37,7 +36,7 @@ fn many_at_once(python: &Interpreter) {
 }
 
 case!(many_wishes);
-/// Each gets what it has asked for, also where the agent is rung again before it gets to answer.
+/// Each command gets what it asked for, even if the next one rings before the agent answers.
 fn many_wishes(python: &Interpreter) {
     const WISHES: [&[&str]; 5] = [
         &["--format", "json"],
@@ -72,7 +71,7 @@ fn many_wishes(python: &Interpreter) {
     program.ends();
 }
 
-/// gdb by hand, as somebody has it open at a terminal.
+/// A manual gdb, as somebody has it open at a terminal.
 fn debugger(pid: i32) -> Program {
     let mut gdb = command("gdb");
     gdb.args([
@@ -112,8 +111,8 @@ fn beside_a_debugger(python: &Interpreter) {
 }
 
 case!(beside_a_call_by_hand, OnlyOne);
-/// The documented line of gdb and the command at once: each gets its answer or a refusal, and
-/// neither harms the other.
+/// The documented gdb command line and the activator at once: each gets an answer or a refusal,
+/// and neither harms the other.
 fn beside_a_call_by_hand(python: &Interpreter) {
     let mut mortal = Mortal::start(python);
     let pid = mortal.pid.to_string();
@@ -123,7 +122,7 @@ fn beside_a_call_by_hand(python: &Interpreter) {
         let mut gdb = command("gdb");
         let by_hand = Program::start(gdb.args(["-nx", "-p", &pid, "-batch", "-ex", line]));
         let begun = Instant::now();
-        // The command is quicker, so several of them, to meet it somewhere.
+        // The activator is quicker than the manual call: several runs make sure that they overlap.
         while !by_hand.has_ended() {
             assert!(begun.elapsed() < PATIENCE, "gdb does not end");
             sleep(mortal.life.mul_f64(spread(round) / 2.0));
@@ -174,7 +173,7 @@ fn stopped_meanwhile(python: &Interpreter) {
 }
 
 case!(continued_meanwhile, OnlyOne);
-/// Stopped and set going again while it is asked, as by a shell's `fg`.
+/// The program is stopped and continued while it is asked, as by a shell's `fg`.
 fn continued_meanwhile(python: &Interpreter) {
     let mut mortal = Mortal::start(python);
     let mut outcomes = Outcomes::default();

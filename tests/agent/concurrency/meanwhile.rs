@@ -1,4 +1,4 @@
-//! What happens to the program, or to whoever asks, while it is being asked: nobody is harmed.
+//! What happens to the program or to the asking command during a question harms neither.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -35,7 +35,7 @@ fn program_ends_meanwhile(python: &Interpreter) {
 
 case!(program_becomes_another_meanwhile);
 fn program_becomes_another_meanwhile(python: &Interpreter) {
-    // Becomes itself forty times over, then waits.
+    // Executes itself forty times, then waits.
     let code = "
 import os, sys
 left = int(sys.argv[1])
@@ -79,7 +79,7 @@ fn two_at_once(python: &Interpreter) {
     program.ends_well();
 }
 
-/// A program whose GIL is held for six seconds, and an agent that would wait for fifteen.
+/// A program that holds its GIL for six seconds, with an agent that would wait fifteen.
 fn held(python: &Interpreter) -> Program {
     keeps_the_gil_for_six_seconds(python, "holding", "15")
 }
@@ -93,7 +93,7 @@ fn unharmed(program: Program) {
 }
 
 case!(time_limit);
-/// A gdb that never gets ready is given up, and the program hasn't noticed.
+/// The command gives up on a gdb that never gets ready, and the program does not notice.
 fn time_limit(python: &Interpreter) {
     let folder = Scratch::new();
     let gdb = folder.write("gdb", "#!/bin/sh\nexec sleep 60\n");
@@ -114,7 +114,7 @@ fn time_limit(python: &Interpreter) {
 }
 
 case!(time_limit_in_the_call);
-/// However short the limit, a call that is under way comes to its end.
+/// However short the limit, a call that has begun runs to its end.
 fn time_limit_in_the_call(python: &Interpreter) {
     let program = held(python);
     let pid = program.pid().to_string();
@@ -124,14 +124,14 @@ fn time_limit_in_the_call(python: &Interpreter) {
 }
 
 case!(interrupted);
-/// Whoever asked loses patience.
+/// The user interrupts the command.
 fn interrupted(python: &Interpreter) {
     for signal in [libc::SIGINT, libc::SIGTERM] {
         let program = held(python);
         let asked = Program::start(command(&product().activate).arg(program.pid().to_string()));
         sleep(Duration::from_millis(1500));
-        // As the terminal does it: to everybody in the foreground.
-        // SAFETY: the group of a child of ours that isn't reaped.
+        // As the terminal does: to the whole foreground process group.
+        // SAFETY: the group belongs to our child, which is not reaped yet.
         unsafe { libc::kill(-asked.pid(), signal) };
         let asked = asked.end();
         assert!(!asked.status.success(), "{asked:?}");
@@ -140,7 +140,7 @@ fn interrupted(python: &Interpreter) {
 }
 
 case!(files_in_the_working_directory);
-/// gdb must not execute what lies about where it is started.
+/// gdb must not execute files that it finds in its working directory.
 fn files_in_the_working_directory(python: &Interpreter) {
     let folder = Scratch::new();
     let trap = folder.join("sprung");

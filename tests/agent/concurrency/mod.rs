@@ -1,5 +1,5 @@
-//! What happens to the program, or to whoever asks, while it is being asked: others ask too, debuggers
-//! come and go, the program is stopped, ends or becomes another.
+//! What happens to the program or to the asking command during a question: other commands ask too,
+//! debuggers come and go, the program is stopped, ends or executes another program.
 
 mod company;
 mod meanwhile;

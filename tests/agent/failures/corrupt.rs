@@ -1,4 +1,4 @@
-//! The walk through memory that holds nonsense: an answer every time, and in time.
+//! The walk through corrupt memory gives an answer every time, and in time.
 
 use protocol::answer::AnswerHeader;
 use protocol::names::ANSWER_MAGIC;
@@ -15,16 +15,16 @@ use tests::interpreters::Interpreter;
 use tests::process::run_within;
 use tests::scratch::Scratch;
 
-/// Environment variables: how many rounds to corrupt memory in, and from which seed.
+/// Environment variables: in how many rounds to corrupt memory, and from which seed.
 const ROUNDS: &str = "SLEEPER_TEST_ROUNDS";
 const SEED: &str = "SLEEPER_TEST_SEED";
 
-/// Rounds of a plain run, and the seconds after which it stops where the machine is slow.
+/// Rounds of a plain run, and the seconds after which a plain run stops on a slow machine.
 const PLAIN_ROUNDS: u64 = 20_000;
 const PLAIN_SECONDS: u64 = 15;
 
-/// An answer that took longer, in milliseconds, is late: the walk allows itself 2 s, and the
-/// machine may be loaded.
+/// An answer that takes longer than this, in milliseconds, is late: the walk allows itself 2 s, and
+/// the machine may be loaded.
 const LATE: u64 = 4_000;
 
 fn library(folder: &Scratch) -> PathBuf {
@@ -69,7 +69,7 @@ fn memory_at_random(python: &Interpreter) {
         .collect();
     let context = format!("{SEED}={seed}\n{out}");
     assert!(out.ends_with("intact\n"), "{context}");
-    // Otherwise it proves nothing: what was written over is what the walk reads.
+    // Fewer rounds would prove little about the memory that the walk reads.
     assert!(told["rounds"] >= 500, "{context}");
     assert!(told["differed"] * 4 > told["rounds"], "{context}");
     assert!(told["torn"] * 20 > told["rounds"], "{context}");
@@ -99,7 +99,7 @@ fn lists_without_end(python: &Interpreter) {
         let text = String::from_utf8_lossy(&text);
         let says = |what| text.contains(what);
         if name == "line_tables" {
-            // No list, but as long a way for each of many frames.
+            // Not an endless list, but a long line table for each of many frames.
             assert!(says(", in endless_deep\n"), "{shown}");
             continue;
         }

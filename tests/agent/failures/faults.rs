@@ -1,5 +1,5 @@
-//! Faults inside the agent: what it needs is refused to it, its worker is ended, its snippet
-//! raises. Each ends in an answer or in one clear line, and the next question is answered.
+//! Faults inside the agent: the system refuses it what it needs, its worker ends, its snippet
+//! raises. Each question ends in an answer or in one clear line, and the next one is answered.
 
 use protocol::names::{DEADLINE_VARIABLE, THREAD_HEADING};
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ use tests::product::product;
 use tests::scratch::Scratch;
 use tests::{case, plain_case};
 
-/// `faulty.py KIND`, with what is to be refused from the start.
+/// `faulty.py KIND`, with the resources that are refused from the start.
 fn faulty(python: &Interpreter, folder: &Scratch, kind: &[&str], refused: &str) -> Command {
     let refuse = compile("refuse.c", folder, &["-shared", "-fPIC"]);
     let both = [&refuse, &product().library].map(|path| path.display().to_string());
@@ -26,14 +26,14 @@ fn faulty(python: &Interpreter, folder: &Scratch, kind: &[&str], refused: &str) 
     command
 }
 
-/// It looks at the answers by itself, and ends as programs do.
+/// The target checks its answers itself and ends as usual.
 #[track_caller]
 fn goes_on(program: Program) {
     let ended = program.ends_well();
     assert!(ended.out().ends_with("ready\nwent on\n"), "{ended:?}");
 }
 
-/// It does so; asked from outside at the end, it answers as usual.
+/// The target does so; a last question from outside is answered as usual.
 #[track_caller]
 fn recovers(mut command: Command, kind: &str) {
     command.arg(kind).env(DEADLINE_VARIABLE, "0.5");
@@ -54,7 +54,7 @@ fn recovers_from_refusal(python: &Interpreter, kind: &str) {
 }
 
 case!(no_thread, Compiler);
-/// The worker is refused, of whatever size; then the reader, the waker and the parked thread are.
+/// The worker is refused at every stack size; then the reader, the waker and the parked thread are.
 fn no_thread(python: &Interpreter) {
     let folder = Scratch::new();
     for refused in ["thread:0:3", "thread:1:6"] {
@@ -76,11 +76,11 @@ fn no_thread(python: &Interpreter) {
 }
 
 case!(no_thread_at_first, Compiler);
-/// One size of stack is refused, a smaller one is not.
+/// A thread with a large stack is refused, one with a smaller stack is not.
 fn no_thread_at_first(python: &Interpreter) {
     let folder = Scratch::new();
-    // The third is the reader, of whatever size: then the worker reads by itself. The fourth is the
-    // waker: then there is still gdb.
+    // The third thread is the reader, at every stack size: without it the worker reads files itself.
+    // The fourth is the waker: without it gdb still works.
     for refused in [
         "thread:0:1",
         "thread:0:2",
@@ -97,7 +97,7 @@ fn no_thread_in_child(python: &Interpreter) {
     recovers_from_refusal(python, "no_thread_in_child");
 }
 
-/// A user that nobody is.
+/// A user without any processes.
 const SOMEBODY: &str = "54321";
 
 case!(too_many_processes, Root);
@@ -108,8 +108,8 @@ fn too_many_processes(python: &Interpreter) {
 }
 
 case!(little_address_space, OnlyOne);
-/// From where the program just starts up to where all is as usual: whatever the agent lacks, it
-/// says so, and the program has what it needs.
+/// From the smallest limit at which the program starts up to one where all is as usual: the agent
+/// says what it lacks, and the program has what it needs.
 fn little_address_space(python: &Interpreter) {
     let start = |kilobytes: u64| {
         let mut command = preloaded_python(python);
@@ -150,7 +150,7 @@ fn little_address_space(python: &Interpreter) {
             program.out() == "ready\n" || program.has_ended()
         });
         if program.has_ended() {
-            // What the agent has taken it lacked itself, and says so: no crash.
+            // The program lacked memory that the agent had taken, and says so: no crash.
             program.end_within(PATIENCE).expect_code(1);
         } else {
             let ended = activate([program.pid()]);
@@ -163,7 +163,7 @@ fn little_address_space(python: &Interpreter) {
                 as_usual += 1;
             }
             let ended = program.ends();
-            // What it lacks itself, it says itself.
+            // The program itself says what it lacks.
             let said = ended.err();
             assert!(
                 said.is_empty() || said.contains("MemoryError"),
@@ -192,7 +192,7 @@ fn no_copy(python: &Interpreter) {
 }
 
 case!(no_readv, Compiler);
-/// As a filter for system calls refuses it; the walk then reads /proc/self/mem.
+/// A system call filter may refuse process_vm_readv; the walk then reads /proc/self/mem.
 fn no_readv(python: &Interpreter) {
     recovers_from_refusal(python, "no_readv");
 }
@@ -217,7 +217,7 @@ fn worker_exits(python: &Interpreter) {
     recovers(target(python, "faulty.py"), "worker_exits");
 }
 
-/// A program that tells this version of Python as its own, and is not one that can be served.
+/// A program that claims this version of Python but is not a supported interpreter.
 #[track_caller]
 fn stays_dormant(version: &str, why: &str) {
     let folder = Scratch::new();
@@ -246,19 +246,19 @@ fn likeness_of_3_8() {
 }
 
 case!(worker_exits_unrevived, Compiler);
-/// The first new worker is refused too.
+/// The first replacement worker is refused too.
 fn worker_exits_unrevived(python: &Interpreter) {
     recovers_from_refusal(python, "worker_exits_unrevived");
 }
 
 case!(worker_ends_itself, NoDebug);
-/// By `pthread_exit`, which unwinds the thread through our frames.
+/// The worker ends by `pthread_exit`, which unwinds the thread through our frames.
 fn worker_ends_itself(python: &Interpreter) {
     recovers(target(python, "faulty.py"), "worker_ends_itself");
 }
 
-/// The library as it is built to be tried: it panics where the environment says so. Built here, beside
-/// the product; without optimizing, as that takes no time.
+/// A test build of the library: it panics where the environment says so. It is built here, beside
+/// the product, and without optimisation, which is quick.
 fn panicking_library() -> PathBuf {
     let target = product().target.join("panics");
     let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -1,5 +1,5 @@
-//! What goes wrong: the agent lacks what it needs, memory holds nonsense, gdb or the command is killed. Each
-//! time there is an answer or one clear line, and the program goes on.
+//! Failures: the agent lacks what it needs, memory is corrupt, gdb or the command is killed. Each
+//! time there is an answer or one clear line, and the program carries on.
 
 mod corrupt;
 mod faults;

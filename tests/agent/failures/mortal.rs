@@ -1,5 +1,5 @@
-//! gdb is mortal: it and the command that drives it are killed at every moment of an activation,
-//! and the program goes on, intact.
+//! gdb and the command that drives it are killed at every moment of an activation, and the program
+//! carries on, intact.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use tests::procfs;
 use tests::rounds::{full, spread, times};
 
 fn send(pid: i32, signal: i32) {
-    // SAFETY: a plain system call; the number is one that was ours a moment ago, or its group's.
+    // SAFETY: a plain system call; the number belonged to our process, or its group, a moment ago.
     unsafe { libc::kill(pid, signal) };
 }
 
@@ -21,22 +21,22 @@ fn send(pid: i32, signal: i32) {
 enum Victim {
     Activator,
     Gdb,
-    /// The whole tree.
+    /// gdb and the command.
     Both,
-    /// The process group, as Ctrl-C at a terminal has it.
+    /// The process group, as Ctrl-C at a terminal does.
     Group,
 }
 
-/// When it is killed.
+/// When the victim is killed.
 #[derive(Clone, Copy, PartialEq)]
 enum Moment {
-    /// So long after the start, as a part of the time that an activation takes.
+    /// This long after the start, as a fraction of an activation's duration.
     After(f64),
-    /// So long after gdb has got hold of the parked thread.
+    /// This long after gdb has attached to the parked thread.
     Held(Duration),
 }
 
-/// What came of many kills.
+/// The outcomes of many kills.
 #[derive(Default)]
 struct Tally {
     kills: usize,
@@ -54,11 +54,11 @@ impl Tally {
     }
 }
 
-/// Kills during one activation, and sees that the program is none the worse.
+/// Kills the victim during one activation, and checks that the program is unharmed.
 fn kill_once(mortal: &mut Mortal, victim: Victim, signal: i32, moment: Moment, tally: &mut Tally) {
     let mut activator = Program::start(&mut activator([mortal.pid]));
     let begun = Instant::now();
-    // The activator traces the thread for a moment itself, to see whether it may.
+    // The activator itself traces the thread for a moment, to check its permission.
     let nobody = [0, activator.pid()];
     let gdb = match moment {
         Moment::After(part) => {
@@ -110,7 +110,7 @@ fn kill_once(mortal: &mut Mortal, victim: Victim, signal: i32, moment: Moment, t
         });
     }
     if mortal.goes_on_or_is_stopped(&what) {
-        // Else there was somebody left who had to set it going.
+        // Otherwise a survivor had to continue the program.
         assert!(
             victim == Victim::Both && signal == libc::SIGKILL,
             "left stopped: {what}"
@@ -130,12 +130,12 @@ fn kills(python: &Interpreter, rounds: usize) {
     for round in 0..rounds {
         let victim = VICTIMS[round % 4];
         let signal = SIGNALS[round / 4 % 3];
-        // A little beyond the end, for the moment that follows it.
+        // Slightly beyond the end, to cover the moment that follows it.
         let moment = Moment::After(spread(round) * 1.1);
         kill_once(&mut mortal, victim, signal, moment, &mut at_random);
         kill_once(&mut mortal, victim, signal, aimed_at(round), &mut aimed);
     }
-    // Otherwise it proves little. How long gdb holds it depends on the machine.
+    // Fewer hits would prove little. How long gdb holds the program depends on the machine.
     let (wanted, mut round) = (rounds / 4 + 1, rounds);
     while aimed.held < wanted {
         assert!(
@@ -153,7 +153,7 @@ fn kills(python: &Interpreter, rounds: usize) {
     mortal.ends_intact();
 }
 
-/// At once, when gdb's stop is still on the way, and later, when it sits there.
+/// At once, while gdb's stop is still pending, and later, once gdb holds the thread.
 fn aimed_at(round: usize) -> Moment {
     let later = Duration::from_millis(6).mul_f64(spread(round));
     Moment::Held(match round % 5 % 2 {
@@ -173,9 +173,9 @@ fn killed_often(python: &Interpreter) {
 }
 
 case!(both_killed, OnlyOne);
-/// With nobody left who could set it going: the kernel stops the program if gdb dies after it has
-/// asked for the thread's stop and before it has taken note of it (ptrace(2), "Death of the
-/// tracer"). It is never more than stopped.
+/// Nobody is left who could continue the program: the kernel stops it if gdb dies after it has
+/// requested the thread's stop and before it has collected it (ptrace(2), "Death of the tracer").
+/// A stop is the worst that may happen.
 fn both_killed(python: &Interpreter) {
     let mut mortal = Mortal::start(python);
     let mut at_random = Tally::default();

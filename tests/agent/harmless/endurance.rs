@@ -1,5 +1,5 @@
-//! The agent over time: asleep it does nothing, and ten thousand activations leave the program as
-//! it was.
+//! The agent over time: asleep it does nothing, and ten thousand activations leave the program
+//! unchanged.
 
 use std::collections::HashMap;
 use std::thread::sleep;
@@ -11,7 +11,7 @@ use tests::process::run_within;
 use tests::procfs::{settle, status, switches, thread_names};
 
 case!(asleep_it_never_wakes);
-/// Neither before the first question nor after one. (`make bench` looks for a whole minute.)
+/// Neither before the first question nor after it. (`make bench` watches for a whole minute.)
 fn asleep_it_never_wakes(python: &Interpreter) {
     let program = woken_target(python, "single.py", &["sleeping"]);
     let pid = program.pid();
@@ -43,7 +43,7 @@ fn ten_thousand_in_process(python: &Interpreter) {
     assert_eq!(grown["modules"], "0", "{out}");
     assert_eq!(grown["exception"], "(None, None, None)", "{out}");
     let number = |name: &str| grown[name].parse::<i64>().unwrap();
-    // What measuring itself leaves lying about is a handful; a leak would be thousands.
+    // Measuring itself leaves a handful of objects; a leak would leave thousands.
     assert!(number("objects").abs() < 20, "{out}");
     assert!(number("references").abs() < 100, "{out}");
     assert!(number("pages") < 256, "grown by over a megabyte: {out}");
@@ -69,7 +69,7 @@ fn a_hundred_through_gdb(python: &Interpreter) {
     }
     settle(pid);
     assert_eq!(thread_names(pid).len(), threads);
-    // To keep each answer would take more.
+    // Keeping every answer would take more.
     assert!(
         resident() - before < 2048,
         "{} kB more",

@@ -1,5 +1,5 @@
-//! What the agent leaves as it was: everything that the program could notice, asleep, while it answers,
-//! and after thousands of answers.
+//! The agent changes nothing that the program could notice: asleep, while it answers, and after
+//! thousands of answers.
 
 mod endurance;
 mod unharmed;

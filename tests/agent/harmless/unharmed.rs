@@ -1,4 +1,4 @@
-//! What an agent could disturb in the program, and must not.
+//! Parts of the program that an agent could disturb, and must not.
 
 use std::time::Duration;
 use tests::ask::{
@@ -11,8 +11,8 @@ use tests::procfs::status;
 use tests::scratch::Scratch;
 
 case!(own_switches);
-/// Its own functions in place of the collector's are not called. Where they would have to be, what takes
-/// that the collector stops is not to be had.
+/// The agent does not call the program's replacements of gc.enable and gc.disable. Where the collector
+/// runs and would have to be stopped, the agent reads from memory instead.
 fn own_switches(python: &Interpreter) {
     for (arguments, runs) in [(&[][..], "True"), (&["off"][..], "False")] {
         let program = woken_target(python, "own_switches.py", arguments);
@@ -28,7 +28,7 @@ fn own_switches(python: &Interpreter) {
     }
 }
 
-/// Has `unharmed.py` do what is named, and look at it.
+/// Runs this case of `unharmed.py`, which checks itself.
 #[track_caller]
 fn unharmed(python: &Interpreter, what: &str) {
     let folder = Scratch::new();
@@ -84,7 +84,7 @@ fn another_thread_imports(python: &Interpreter) {
 }
 
 case!(signal_handlers_stay);
-/// gdb's call ends in a fault on the agent's thread, which must not cost the program its handler.
+/// gdb's call faults on the agent's thread, which must not cost the program its handler.
 fn signal_handlers_stay(python: &Interpreter) {
     let program = woken_target(python, "faults.py", &[]);
     let pid = program.pid();
@@ -102,12 +102,12 @@ fn signal_handlers_stay(python: &Interpreter) {
 }
 
 case!(ends_while_first_asked);
-/// The first question takes some Python of the agent's own; the interpreter must not come to its end
-/// half-way through that.
+/// The first question runs some Python code of the agent; the interpreter must not finalize half-way
+/// through it.
 fn ends_while_first_asked(python: &Interpreter) {
     for _ in 0..4 {
         let program = woken_target(python, "ends_asked.py", &[]);
-        // Whether there still is an answer is a matter of luck.
+        // Whether an answer still comes is a matter of luck.
         activate([
             "--via",
             "wake",
@@ -122,7 +122,7 @@ fn ends_while_first_asked(python: &Interpreter) {
 }
 
 case!(nothing_stays_imported);
-/// Not even in a program that has imported next to nothing.
+/// Nothing stays, even in a program that has imported next to nothing.
 fn nothing_stays_imported(python: &Interpreter) {
     let mut command = preloaded_python(python);
     let ask = "import sys, ctypes; before = set(sys.modules); \

@@ -1,4 +1,4 @@
-//! Programs with an interpreter of their own: linked with libpython, or loading it late.
+//! Programs that embed an interpreter: linked with libpython, or loading it late.
 
 use std::path::PathBuf;
 use tests::ask::{WALK_HEADING, activate, manual_gdb, preloaded, state, threads_told};
@@ -10,19 +10,19 @@ use tests::process::{Program, run};
 use tests::procfs::{agents, wait_agent};
 use tests::scratch::Scratch;
 
-/// Waits in Python for a line, the GIL let go.
+/// Waits in Python for a line, with the GIL released.
 const WAIT: &str = "run:import sys\n\
     def waiting():\n    sys.stdout.write('ready\\n'); sys.stdout.flush(); sys.stdin.readline()\n\
     waiting()";
 
-/// Makes the interpreter's GIL, as every program does that starts a thread.
+/// Creates the interpreter's GIL, as every program does that starts a thread.
 const THREADS: &str = "run:import thread; thread.start_new_thread(lambda: None, ())";
 
-/// What is said of a program that embeds the interpreter and has made no GIL: the agent must
-/// not make one, as the program would never let go of it.
+/// The reason given for a program that embeds the interpreter and has created no GIL: the agent must
+/// not create it, as the program would never release it.
 const NO_GIL: &str = "has not called PyEval_InitThreads";
 
-/// Defines a function that does the next steps' asking from Python, with the GIL let go.
+/// Defines a function with which the next steps ask from Python, with the GIL released.
 const ASK_FROM_PYTHON: &str = "run:import ctypes, sys\n\
     def asking():\n    f = ctypes.CDLL(None).sleeper_agent_state; f.restype = ctypes.c_char_p; \
     sys.stdout.write('[' + f() + ']\\n'); sys.stdout.flush()\n\
@@ -84,7 +84,7 @@ fn ends_well(ended: &Ended) {
     assert_eq!(ended.err(), "");
 }
 
-/// One line that says this and is no state.
+/// Checks that an answer is one line with these words, not a state.
 #[track_caller]
 fn line(answer: &str, words: &str) {
     assert!(answer.contains(words), "no {words:?} in {answer:?}");
@@ -107,13 +107,13 @@ fn linked(python: &Interpreter) {
 }
 
 case!(linked_with_other_threads, SharedLibrary);
-/// A program whose main thread goes on in C, with or without a GIL of its own making, is not
-/// locked out of its interpreter by one that the agent made.
+/// A program whose main thread continues in C, with or without having created the GIL, is not locked
+/// out of its interpreter by a GIL that the agent created.
 fn linked_with_other_threads(python: &Interpreter) {
     let embedder = Embedder::linked(python);
     let code = "thread:import sys; sys.stdout.write('called back\\n'); sys.stdout.flush()";
     for before in [&["init", "run:x = 1", "let-go"][..], &["init", "run:x = 1"]] {
-        // 2.6 has no GIL made by PyGILState_Ensure, and crashes, agent or not.
+        // In 2.6 PyGILState_Ensure creates no GIL, and the program crashes, agent or not.
         if python.version == (2, 6) && !before.contains(&"let-go") {
             continue;
         }
@@ -125,8 +125,8 @@ fn linked_with_other_threads(python: &Interpreter) {
 }
 
 case!(linked_single_threaded, SharedLibrary);
-/// A program that keeps to one thread is read from memory, however often it is asked, and is
-/// left without a GIL.
+/// The agent reads a single-threaded program from memory, however often it is asked, and leaves
+/// it without a GIL.
 fn linked_single_threaded(python: &Interpreter) {
     let embedder = Embedder::linked(python);
     let steps = ["init", WAIT, "ask", WAIT];
@@ -168,7 +168,7 @@ fn linked_asked_before_and_after(python: &Interpreter) {
     assert_eq!(answers.len(), 6, "{answers:?}");
     line(&answers[0], "the interpreter is not initialised yet");
     line(&answers[1], "the interpreter is not initialised yet");
-    // The main thread holds the GIL and has no frame: said, not guessed.
+    // The main thread holds the GIL and has no frame: the answer says so and does not guess.
     assert_ne!(answers[2].trim(), "");
     assert!(answers[3].starts_with("### Thread "), "{}", answers[3]);
     assert!(answers[3].contains(", in asking\n"), "{}", answers[3]);
@@ -192,7 +192,7 @@ fn linked_initialized_again(python: &Interpreter) {
         assert!(text.contains(", in asking\n"), "turn {turn}: {text}");
         assert!(!answers[2 * turn + 1].contains("### "));
     }
-    // And from outside, in the second life.
+    // From outside too, after the second Py_Initialize.
     let steps = [
         "init", "run:pass", "finalize", "init", THREADS, WAIT, "finalize",
     ];
@@ -214,7 +214,7 @@ fn loaded_late(python: &Interpreter, how: &str) {
     line(&answers[1][1..], "the interpreter is not initialised yet");
     // The first question that finds the interpreter running arms the boot.
     assert_ne!(answers[2], "[");
-    // The next ones are answered as usual.
+    // The next questions are answered as usual.
     wait_agent(program.pid());
     let text = state(program.pid());
     assert_eq!(threads_told(&text), 1, "{text}");
@@ -256,7 +256,7 @@ fn loaded_late_asked_by_gdb(python: &Interpreter) {
         first.contains(WALK_HEADING) && first.contains(", in turning\n"),
         "{first}"
     );
-    // That question armed the boot; the interpreter's next bytecodes have carried it out.
+    // That question armed the boot; the interpreter's next bytecodes have run it.
     wait_agent(program.pid());
     program.wait_lines("ready", 2);
     let text = state(program.pid());
@@ -266,7 +266,7 @@ fn loaded_late_asked_by_gdb(python: &Interpreter) {
 
 case!(loaded_late_many_questions, SharedLibrary);
 fn loaded_late_many_questions(python: &Interpreter) {
-    // Asked a hundred times before a single bytecode has run: armed once, and no harm.
+    // A hundred questions before a single bytecode has run arm the boot once, and do no harm.
     let mut steps = vec!["load-global", "init-bare"];
     steps.extend(["ask"; 100]);
     steps.extend(["run:pass", ASK_FROM_PYTHON]);
@@ -276,7 +276,7 @@ fn loaded_late_many_questions(python: &Interpreter) {
     let last = &answers[100];
     assert!(last.starts_with("### Thread "), "{last}");
     assert!(last.contains(", in asking\n"), "{last}");
-    // A program without the interpreter stays as it is.
+    // A program without an interpreter stays unchanged.
     let ended = run(preloaded(&embedder.program).arg("ask"));
     ended.expect_code(7);
 }

@@ -1,4 +1,4 @@
-//! The optional import: alone, and in a program that has the agent already.
+//! The optional import: alone, and in a program that already has the agent.
 
 use tests::ask::{importing, manual_state, place_shim, preloaded_python, state, woken};
 use tests::case;
@@ -102,7 +102,7 @@ sys.stdout.write('one agent each\\n')
 }
 
 case!(leaves_sys_modules_alone);
-/// A preloaded program that asks for nothing has no module that it hasn't without.
+/// Without the import, a preloaded program has the same modules as without the agent.
 fn leaves_sys_modules_alone(python: &Interpreter) {
     let code = "
 import sys, time, ctypes

@@ -1,5 +1,5 @@
-//! Programs of every kind that carry the agent: ordinary and strange ones, with children, with an
-//! interpreter of their own, with the optional import, with replaced built-ins.
+//! Programs of every kind that carry the agent: ordinary and strange programs, with children, with an
+//! embedded interpreter, with the optional import, with replaced built-ins.
 
 mod embedded;
 mod import;

@@ -1,4 +1,5 @@
-//! Programs of every kind go on and end as they would have, and their children answer too.
+//! Programs of every kind carry on and end as they would without the agent, and their children answer
+//! too.
 
 use tests::ask::{
     WALK_HEADING, bare_target, manual_gdb, manual_state, preloaded_python, state, target,
@@ -29,8 +30,8 @@ fn fifty_threads(python: &Interpreter) {
     assert_eq!(ended.out(), "ready\n50 threads joined\n");
 }
 
-/// Activates a single-threaded program over and over, then ends it by a signal that only its
-/// main thread handles.
+/// Activates a single-threaded program repeatedly, then ends it with a signal that only its main
+/// thread handles.
 fn single(python: &Interpreter, what: &str, times: usize) {
     let program = woken_target(python, "single.py", &[what]);
     for _ in 0..times {
@@ -74,8 +75,8 @@ fn busy_threads(python: &Interpreter) {
 }
 
 case!(busy_by_manual_gdb);
-/// gdb by hand stops the program where it is, mostly with the GIL held on the very thread it
-/// calls on. The answer comes all the same, and says how it was come by.
+/// A manual gdb stops the program anywhere, mostly where the very thread that gdb calls on holds the
+/// GIL. The answer comes all the same, and says how it was obtained.
 fn busy_by_manual_gdb(python: &Interpreter) {
     let program = woken_target(python, "single.py", &["allocating"]);
     let mut walks = 0;
@@ -85,8 +86,8 @@ fn busy_by_manual_gdb(python: &Interpreter) {
         if let Some(start) = text.find(WALK_HEADING) {
             walks += 1;
             let line = text[start..].lines().next().unwrap();
-            // Stopped right between giving up its thread state and letting go of the GIL, the
-            // thread can't be told for its holder: then the deadline passes.
+            // If it stops between giving up its thread state and releasing the GIL, the thread
+            // cannot be recognised as the holder: then the deadline passes.
             assert!(
                 line.contains("holds the GIL") || line.contains("the GIL was not released"),
                 "{text}"
@@ -143,7 +144,7 @@ fn children(python: &Interpreter, how: &str, count: usize) -> Program {
         for _ in 0..2 {
             let text = state(child);
             assert!(text.contains(", in in_the_child\n"), "{text}");
-            // Python 2 itself would go on counting the threads that only the parent has.
+            // Python 2 itself would still count the threads that only the parent has.
             assert_eq!(threads_told(&text), 1, "{text}");
             assert_eq!(agents(child), 1);
         }
@@ -172,8 +173,8 @@ fn fork_from_a_thread(python: &Interpreter) {
 }
 
 case!(child_of_a_thread_ends_with_it);
-/// In the child the thread that forked is the only one of the program's, and its end is the
-/// child's; unless it has started another.
+/// In the child the forking thread is the program's only thread, and the child ends with it, unless
+/// it has started another.
 fn child_of_a_thread_ends_with_it(python: &Interpreter) {
     let folder = Scratch::new();
     let code = "
@@ -205,7 +206,7 @@ fn multiprocessing(python: &Interpreter) {
 case!(daemon);
 fn daemon(python: &Interpreter) {
     let program = Program::start(target(python, "forking.py").arg("daemon")).ready();
-    // The listing itself has one open, the report another; the first three are its own.
+    // The listing itself has one descriptor open, the report another; the first three are standard.
     let open = &program.wait_lines("descriptors ", 1)[0];
     assert_eq!(open.split(' ').count(), 5, "descriptors: {open}");
     drop(program);
@@ -223,7 +224,7 @@ fn shell_command(python: &Interpreter) {
 }
 
 case!(exec);
-/// A program that becomes another is a fresh sleeper under the same PID.
+/// After exec, the new program has a fresh agent under the same PID.
 fn exec(python: &Interpreter) {
     let program = Program::start(target(python, "forking.py").arg("exec"));
     let pid = program.wait_number("child");
@@ -235,7 +236,7 @@ fn exec(python: &Interpreter) {
 }
 
 case!(short_lived);
-/// Two hundred programs that are over before the agent is quite there.
+/// Two hundred programs that end before the agent has quite started.
 fn short_lived(python: &Interpreter) {
     for turn in 0..200 {
         let mut command = preloaded_python(python);
@@ -259,7 +260,7 @@ fn short_lived(python: &Interpreter) {
 }
 
 case!(exit_while_asked, Compiler);
-/// Threads ask without end while the main thread leaves.
+/// Threads ask endlessly while the main thread exits.
 fn exit_while_asked(python: &Interpreter) {
     let folder = Scratch::new();
     let library = compile("foreign.c", &folder, &["-shared", "-fPIC"]);

@@ -1,4 +1,4 @@
-//! Programs that have put something of their own in place of what an agent might lean on.
+//! Programs that have replaced functions or modules that an agent might rely on.
 
 use serde_json::{Value, json};
 use tests::ask::{WAYS, answer_by_wake, full_answer_with_greenlets, woken_code};
@@ -8,7 +8,7 @@ use tests::interpreters::Interpreter;
 use tests::packages::{self, woken_with};
 use tests::procfs::settle;
 
-/// A program that has written into the library's objects, and one of a class that lies.
+/// A program that has overwritten objects of the standard library, with an object whose class lies.
 const NONSENSE: &str = "import Queue, linecache, sys, threading, time
 class Liar(threading.Thread):
     pass
@@ -52,7 +52,7 @@ fn nonsense_in_locks(python: &Interpreter) {
     }
 }
 
-/// Code may be made with names that are of a class of the program's.
+/// Names in code objects may be instances of the program's own class.
 const OWN_NAMES: &str = "
 import sys, types
 ran = []
@@ -93,7 +93,7 @@ fn names_of_own_class(python: &Interpreter) {
 }
 
 case!(own_built_ins, Packages);
-/// What the program has put in place of built-in functions is not called.
+/// The agent does not call the program's replacements of built-in functions.
 fn own_built_ins(python: &Interpreter) {
     for (set, file) in [
         ("gevent", "gevents.py"),
@@ -116,7 +116,7 @@ fn nonsense_in_place_of_greenlets(python: &Interpreter) {
         let (program, _) = woken_with(python, packages::NONE, "greenlet_modules.py", &[nonsense]);
         for via in WAYS {
             let document = with_greenlets(program.pid(), via);
-            // Not that there are none.
+            // Null, not an empty list: the greenlets are unknown.
             assert_eq!(document["greenlets"], Value::Null, "{document:#}");
             assert_eq!(document["threads"].as_array().unwrap().len(), 1);
         }
@@ -127,7 +127,7 @@ fn nonsense_in_place_of_greenlets(python: &Interpreter) {
 }
 
 case!(collector_replaced, Packages);
-/// Nothing else finds them, and the program's own is not called.
+/// Only gc.get_objects finds the greenlets, and the agent does not call the program's replacement of it.
 fn collector_replaced(python: &Interpreter) {
     let (program, _) = woken_with(python, "gevent", "greenlets.py", &["collector"]);
     for via in WAYS {

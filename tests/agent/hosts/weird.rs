@@ -1,4 +1,4 @@
-//! Stacks that are hard to read, and programs that are hard on an agent.
+//! Stacks that are hard to read, and programs that are hard to serve.
 
 use protocol::names::DEADLINE_VARIABLE;
 use std::fs;
@@ -49,7 +49,7 @@ fn recursion_cut_in_the_middle(python: &Interpreter) {
         .unwrap();
     // Three more frames are threading's own.
     assert_eq!(left_out + frames, 15000 + 3 - 3, "{cut}");
-    // Both ends are told: where it began, and where it waits.
+    // Both ends are shown: where the thread began, and where it waits.
     assert!(text.contains(", in run\n") && text.contains("    gate.acquire()\n"));
     let manual = manual_gdb(program.pid());
     assert!(manual.contains("frames left out"));
@@ -139,7 +139,7 @@ fn source_changed(python: &Interpreter) {
 }
 
 case!(source_is_a_pipe);
-/// Where the source was there is a pipe: nobody writes to it, and nobody shall wait for that.
+/// A pipe stands in place of the source file: nobody writes to it, and the agent must not wait on it.
 fn source_is_a_pipe(python: &Interpreter) {
     let folder = Scratch::new();
     let name = "changing_module.py";
@@ -156,14 +156,14 @@ fn source_is_a_pipe(python: &Interpreter) {
     let told = text
         .split("changing_module.py\", line 2, in wait_here\n")
         .nth(1);
-    // The next line is the next thread's, or there is none.
+    // The next line belongs to the next thread, or there is none.
     assert!(told.is_some_and(|rest| !rest.starts_with("    ")), "{text}");
     goes_on(program);
 }
 
 case!(descriptors_apart);
-/// What the reader opens is never in the table of the program, and what the program has open is
-/// not kept open by the reader; whatever else runs has the program's own.
+/// The reader's files are never in the program's descriptor table, and the reader keeps none of the
+/// program's files open; all other threads share the program's table.
 fn descriptors_apart(python: &Interpreter) {
     let program = woken_target(python, "weird.py", &["recursion", "3"]);
     settle(program.pid());
@@ -195,7 +195,7 @@ fn threads_started_by_c(python: &Interpreter) {
     goes_on(program);
 }
 
-/// The answer of a program whose GIL is held comes by the deadline, read from memory.
+/// While the program's GIL is held, the answer comes by the deadline, read from memory.
 fn held(python: &Interpreter, kind: &str, function: &str) {
     let program = keeps_the_gil_for_six_seconds(python, kind, "1");
     let begun = Instant::now();
@@ -215,12 +215,12 @@ fn held(python: &Interpreter, kind: &str, function: &str) {
     );
     assert!(text.contains(&format!(", in {function}\n")), "{text}");
     assert!(text.contains("weird.py\", line "), "{text}");
-    // The request that came too late is withdrawn, and the next is answered as usual.
+    // The late request is withdrawn, and the next is answered as usual.
     settle(program.pid());
     sleep(Duration::from_secs(5));
     let text = state(program.pid());
     assert!(!text.contains(WALK_HEADING), "{text}");
-    // Its own, and the agent's four.
+    // The program's thread, and the agent's four.
     assert_eq!(thread_names(program.pid()).len(), 5);
     goes_on(program);
 }
