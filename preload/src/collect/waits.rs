@@ -1,6 +1,7 @@
 //! What a thread waits for, found from the objects in its innermost frames.
 //!
-//! On the worker, under the GIL, while nobody else runs: objects are looked at, and no method of theirs is called.
+//! On the worker, under the GIL, while nobody else runs: objects are looked at, and no method of theirs is
+//! called.
 
 use std::ptr;
 
