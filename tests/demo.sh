@@ -1,6 +1,6 @@
 #!/bin/bash
-# Shows what the product is for: starts a threaded program under sa-run, asks it what it is
-# doing, and ends it. Usage: tests/demo.sh FOLDER, where FOLDER has the built commands.
+# Shows what the product does: starts a threaded program under sa-run, asks what it is doing,
+# and ends it. Usage: tests/demo.sh FOLDER, where FOLDER has the built commands.
 set -eu
 
 built=$(cd "${1:?the folder with sa-run and sleeper_agent_activate}" && pwd)
@@ -32,10 +32,10 @@ find_python || { "$here/interpreters/debian.sh" && find_python; } || {
 program=
 folder=$(mktemp -d)
 said=$folder/said
-# The loader preloads nothing from a path that has a space or a colon in it, and this may lie anywhere.
+# The loader preloads nothing from a path with a space or a colon, and the work tree may lie anywhere.
 ln -s "$built/libsleeper.so" "$folder/"
 finish() {
-    # Only what was started here.
+    # Only the program started here.
     if [ -n "$program" ]; then
         kill -KILL "$program" 2>/dev/null || true
         wait "$program" 2>/dev/null || true

@@ -1,9 +1,9 @@
 #!/bin/bash
 # Runs a program that asks itself under valgrind, without and with the library, and fails if
-# anything is reported that has the library in its stack. Then runs it with a library that
-# AddressSanitizer checks. usage: memcheck.sh LIBRARY FOLDER [PYTHON]
+# valgrind reports anything with the library in its stack. Then runs it with a library built for
+# AddressSanitizer. usage: memcheck.sh LIBRARY FOLDER [PYTHON]
 #
-# FOLDER is where that library is built.
+# The second library is built in FOLDER.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 library=$1 built=$2
@@ -21,20 +21,20 @@ if [ -z "$python" ]; then
     echo 'there is no python2.7: name one, as in make memcheck PYTHON=/usr/bin/python2.7' >&2
     exit 1
 fi
-# A wrapper may stand for it, such as pyenv's.
+# The name may be a wrapper, such as pyenv's.
 python=$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# The path of a copy of a library from which the loader can preload it: it knows no way to quote a
-# space or a colon, and the work tree may lie anywhere.
+# The path of a copy of a library that the loader can preload: it cannot quote a space or a colon, and
+# the work tree may lie anywhere.
 loadable() {
     mkdir -p "$folder/$2" && cp "$1" "$folder/$2/" && echo "$folder/$2/libsleeper.so"
 }
 
-# Leaves its logs, one for each process, in $folder/$1. The deadline is long because valgrind runs
-# one thread at a time, slowly.
+# Leaves its logs, one per process, in $folder/$1. The deadline is long because valgrind runs one
+# thread at a time, slowly.
 run() {
     mkdir -p "$folder/$1"
     SECONDS=0
@@ -46,14 +46,15 @@ run() {
     echo "$1: ended with $status, $(tail -n 1 "$folder/$1.out"); $SECONDS s"
 }
 
-# The reports in a run's logs, each a paragraph, that have the library in their stack. By its
-# sources: valgrind names an object only where it knows no line.
+# The reports in a run's logs, each a paragraph, with the library in their stack. Matches its source
+# files: valgrind names an object only where it knows no line.
 ours() {
     cat "$folder/$1"/* | sed 's/^==[0-9]*== \{0,1\}//' |
         awk 'BEGIN { RS = ""; ORS = "\n\n" } /preload\/(protocol\/)?src\/|\/library\/(std|core|alloc)\/|\/libsleeper\.so/ && / (at|by) 0x/'
 }
 
-# By the first function in each stack: what the library leads Python into is Python's own.
+# Counts by the first function in each stack: reports from Python code that the library calls are
+# Python's own.
 kinds() {
     cat "$folder/$1"/* | sed 's/^==[0-9]*== \{0,1\}//' | awk 'BEGIN { RS = ""; FS = "\n" }
         { for (line = 2; line <= NF; line++) if ($line ~ /^   at 0x/) {
@@ -78,8 +79,8 @@ if [ -n "$found" ]; then
 fi
 [ $failed = 0 ] && echo 'nothing is reported that has the library in its stack'
 
-# The checked library has to find the sanitizer's own, and that has to come first. Leaks are
-# valgrind's: at its end a Python 2 leaves thousands.
+# The checked library needs the sanitizer's library, which has to come first. Leaks are left to
+# valgrind: Python 2 leaves thousands at its end.
 host=$(rustc +nightly -vV 2>/dev/null | sed -n 's/^host: //p')
 sanitizer=$(realpath -e "$(cc -print-file-name=libasan.so 2>/dev/null)" 2>/dev/null)
 if [ -z "$host" ] || [ -z "$sanitizer" ]; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees to it that tools are there: tests/tools.sh TOOL…
-# What is missing is installed with apt-get where that is possible, and explained where not.
+# Makes sure that tools are installed: tests/tools.sh TOOL…
+# Missing tools are installed with apt-get where possible, and otherwise explained.
 set -eu
 
 package_of() {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs py-spy, to compare with, into an environment of its own: .tools/py-spy/.
-# Where that can't be done the benchmark goes on without and says so.
+# Installs py-spy, for comparison, into an environment of its own: .tools/py-spy/.
+# If that fails, the benchmark runs without it and says so.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)

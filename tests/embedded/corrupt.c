@@ -21,19 +21,19 @@
 #define LONGEST_MS 5000
 #define HANGS_SECONDS 60
 
-/* What may be written over; with size 0, only what a pointer may be bent to. */
+/* Memory that may be overwritten; with size 0, only a target for overwritten pointers. */
 struct object { char *start; size_t size; };
 static struct object objects[MOST_OBJECTS];
 static size_t object_count, solid_count;
 
-/* The words among them that hold the address of another. */
+/* The words in the objects that hold the address of another object. */
 struct link { char *at; size_t target; };
 static struct link links[MOST_LINKS];
 static size_t link_count;
 
 struct poke { char *at; size_t width; uint64_t before; };
 
-/* What the Python side reads; all eight bytes wide. */
+/* The Python side reads this; all fields are eight bytes wide. */
 struct statistics { uint64_t rounds, differed, torn, largest; double longest, total; };
 
 static const char *(*state)(void);
@@ -109,7 +109,7 @@ static void prepare(void)
 
 static double took;
 
-/* Asks, and gives up unless the answer is a whole one. */
+/* Asks, and gives up unless the answer is whole. */
 static const char *ask(void)
 {
     const char *text;
@@ -135,7 +135,7 @@ static const char *ask(void)
     return text;
 }
 
-/* Something that was an object: a part of a copy at the edge, or a copy with a word changed. */
+/* A damaged object: a part of a copy at the edge, or a copy with a word changed. */
 static char *copy_of(struct object *object, int whole)
 {
     size_t size = object->size < PAGE ? object->size : PAGE;
@@ -181,7 +181,7 @@ static uint64_t nasty(struct object *self, uint64_t before, size_t target)
     case 9: return (uint64_t)places[below(sizeof places / sizeof *places)];
     case 10: return (uint64_t)copy_of(aim, 0);
     case 11: return (uint64_t)copy_of(aim, 1);
-    /* Of the same kind, most likely: how circles come about. */
+    /* Probably of the same kind: this makes circles. */
     default: return (uint64_t)objects[target < object_count && below(4) ? (target + below(9)) % object_count
                                                                         : below(object_count)].start;
     }
@@ -233,7 +233,7 @@ void know(const size_t *pairs, size_t count)
                     links[link_count++] = (struct link){ objects[index].start + word, other };
 }
 
-/* The round depends on nothing but the seed and its number: each can be had again alone. */
+/* The round depends only on the seed and its number: each can be repeated alone. */
 static void one_round(const char *whole, struct statistics *statistics)
 {
     struct poke pokes[MOST_POKES];
@@ -268,7 +268,7 @@ void run_rounds(uint64_t the_seed, uint64_t first, uint64_t count, double second
     seed = the_seed;
     for (round_number = first; round_number < first + count && now() < end; round_number++) {
         one_round(whole, statistics);
-        /* Nothing is kept of what was torn. */
+        /* The agent keeps nothing of corrupt memory. */
         if (round_number % 500 == 0 && strcmp(ask(), whole) != 0)
             give_up("another answer once all was mended");
     }
@@ -277,7 +277,7 @@ void run_rounds(uint64_t the_seed, uint64_t first, uint64_t count, double second
     free(whole);
 }
 
-/* Asks with words written over, given as pairs of address and value. */
+/* Asks with overwritten words, given as pairs of address and value. */
 const char *ask_with(const size_t *pairs, size_t count, double *milliseconds)
 {
     size_t before[MOST_POKES], index;

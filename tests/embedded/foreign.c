@@ -1,4 +1,4 @@
-/* A library that starts threads which Python knows nothing of. Built with -shared. */
+/* A library that starts threads unknown to Python. Built with -shared. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>

@@ -1,6 +1,5 @@
-/* Looks like a Python to whoever asks for its version, and is none: built with -DVERSION="…" and
- * -rdynamic. It asks the agent and prints what that says, twice, then prints "ready" and waits
- * for a line. */
+/* Exports a Python version but is not Python: built with -DVERSION="…" and -rdynamic. It asks the
+ * agent twice and prints each answer, then prints "ready" and waits for a line. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>

@@ -24,7 +24,7 @@ enum { THREAD, PAGE, COPY, READV, OPEN, KINDS };
 static const char *const names[KINDS] = {"thread", "page", "copy", "readv", "open"};
 static int skip[KINDS], times[KINDS];
 
-/* Smaller blocks are granted: the answer's copy is meant. */
+/* Smaller blocks are granted: only the copy of the answer is refused. */
 static const size_t LARGE = 50000;
 
 void refuse(const char *kind, int skipped, int refused)

@@ -44,7 +44,7 @@ struct registers {
     uint64_t flags;
 };
 
-/* Where the assembly below finds its own things: it has no register left to keep an address in. */
+/* The data of the assembly below, which has no register left for an address. */
 static struct {
     const struct registers *given;
     struct registers *found;
@@ -60,7 +60,7 @@ static struct {
 #define LOAD_RED(n) "mov 112+8*" #n "(%%rcx), %%rax\n mov %%rax, -8-8*" #n "(%%rsp)\n"
 #define SAVE_RED(n) "mov -8-8*" #n "(%%rsp), %%rax\n mov %%rax, 112+8*" #n "(%%rcx)\n"
 
-/* All registers hold what is given while this spins, and what they hold then is found. */
+/* Loads all registers from `given`, spins, and saves them to `found`. */
 static void spin(int avx)
 {
     uint32_t before, after, rounding = 0x3f80; /* towards minus infinity */
@@ -123,7 +123,7 @@ static void registers(void)
             damaged("register byte", one);
 }
 
-/* A call that is interrupted by no signal of the program's goes on as if nothing had been. */
+/* A call that no signal of the program interrupts carries on undisturbed. */
 static void expect(const char *what, long result, long wanted, double least, double began, int before)
 {
     if (result == -1 && errno == EINTR && (alarms != before || ending))
@@ -162,7 +162,7 @@ static void calls(void)
     expect("poll", poll(NULL, 0, 15), 0, 0.014, began, before);
 }
 
-/* A signal that is let in by sigsuspend alone always ends it. */
+/* A signal that only sigsuspend unblocks always ends it. */
 static void suspended(void)
 {
     sigset_t alarm, none;

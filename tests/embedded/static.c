@@ -1,4 +1,4 @@
-/* A program that no library can be preloaded into: built with -static. */
+/* A program into which no library can be preloaded: built with -static. */
 int main(void)
 {
     return 0;

@@ -1,4 +1,4 @@
-/* Traces the process it is told to, as a debugger or strace does, until it is ended. */
+/* Traces the given process, as a debugger or strace does, until it is killed. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Feeds every parser with anything, each for some seconds. usage: fuzz.sh FOLDER SECONDS [NAME…]
+# Fuzzes every parser, each for some seconds. usage: fuzz.sh FOLDER SECONDS [NAME…]
 #
-# What was built, and the inputs by which more was reached, stay in FOLDER for the next time.
+# The build and the inputs that reached new code stay in FOLDER for the next time.
 set -u
 cd "$(dirname "$0")" || exit 1
 folder=$1 seconds=$2
@@ -30,7 +30,7 @@ for name in "${names[@]}"; do
         continue
     fi
     mkdir -p "$folder/inputs/$name" "$folder/found"
-    # An answer may claim to be of 4 GB, which then are asked for, but not used.
+    # An answer may claim a size of 4 GB, which is then allocated, but not used.
     if "$folder/$host/release/$name" -max_total_time="$seconds" -max_len=4096 -timeout=20 \
         -malloc_limit_mb=5000 -rss_limit_mb=4000 -print_final_stats=1 \
         -artifact_prefix="$folder/found/$name-" "$folder/inputs/$name" >"$folder/$name.log" 2>&1; then

@@ -1,4 +1,4 @@
-//! Bytes as a file that has a path.
+//! Bytes as a file with a path.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub struct MemoryFile(File);
 
 impl MemoryFile {
-    /// Makes one that holds these bytes.
+    /// Makes a file with these bytes.
     pub fn new(bytes: &[u8]) -> MemoryFile {
         // SAFETY: a constant name; the descriptor is new, and the file becomes its only owner.
         let mut file = unsafe {

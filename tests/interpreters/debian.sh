@@ -6,7 +6,7 @@
 # Debian carried Python 2.7 until its release "bullseye". The packages are asked for with the
 # sources this machine already has, with nothing but the release changed.
 #
-# Where that can't be done, .tools/debian-python2.7.missing tells why, and the tests show it.
+# If that fails, .tools/debian-python2.7.missing says why, and the tests show it.
 set -eu
 
 release=bullseye
@@ -23,7 +23,7 @@ runs() {
     "$folder/usr/bin/python2.7" -c '' && "$folder/usr/bin/python2.7-dbg" -c ''
 }
 
-# Not to have it is no failure: the tests go on without and say so.
+# A missing Python is no failure: the tests run without it and say so.
 give_up() {
     mkdir -p "$tools"
     echo "Debian's Python 2.7 could not be had: $1" | tee "$missing" >&2
@@ -49,8 +49,8 @@ echo "fetching Debian's Python 2.7 into .tools/ (once)"
 rm -rf "$folder" "$apt"
 mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/packages" "$folder"
 
-# A suite of this release, as it is called in the release that has Python 2.7. Only the
-# archive itself and its security updates; everything else (third parties) is left out.
+# The name of a suite of this release in the release that has Python 2.7. Only the archive
+# itself and its security updates; everything else (third parties) is left out.
 new_suite='
 function new_suite(suite) {
     if (suite ~ /^(stable|testing|unstable|sid)$/) suite = codename
@@ -125,7 +125,7 @@ private() {
         "$@"
 }
 
-# One suite that isn't there must not matter as long as the packages are found.
+# A missing suite must not matter as long as the packages are found.
 private update >"$apt/log" 2>&1 || true
 # shellcheck disable=SC2086
 (cd "$apt/packages" && private download $packages) >>"$apt/log" 2>&1 ||

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs greenlet, gevent, eventlet, Tornado and Twisted for Python 2.7 into
-# .tools/python2.7-packages/, in sets that go on PYTHONPATH, with the pip of whichever Python 2.7 here
-# has one. They fit every build of 2.7 with wide characters that is no debug build.
+# .tools/python2.7-packages/, in sets for PYTHONPATH, with the pip of any Python 2.7 here that has it.
+# They fit every wide-character build of 2.7 that is not a debug build.
 #
-# Where that can't be done, .tools/python2.7-packages.missing tells why, and the tests show it.
+# If that fails, .tools/python2.7-packages.missing says why, and the tests show it.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
@@ -27,7 +27,7 @@ give_up() {
     exit 0
 }
 
-# There may be some of before there were these sets.
+# The folder may be older than these sets.
 if [ "$(cat "$folder/complete" 2>/dev/null)" = "$sets" ]; then
     rm -f "$missing"
     exit 0
@@ -50,7 +50,7 @@ echo "$sets" | while read -r set packages; do
     # shellcheck disable=SC2086 # They are words.
     "$python" -m pip install -q --disable-pip-version-check --target "$folder/$set" $packages \
         >"$tools/python2.7-packages.log" 2>&1 </dev/null || break
-    # pip leaves that to a .pth file, which does nothing on PYTHONPATH.
+    # pip relies on a .pth file for this, which does nothing on PYTHONPATH.
     [ ! -d "$folder/$set/zope" ] || touch "$folder/$set/zope/__init__.py"
     rm "$tools/python2.7-packages.log"
 done

@@ -1,4 +1,4 @@
-"""Activates processes all the time, and keeps account of what came of it."""
+"""Activates processes all the time, and counts the outcomes."""
 import random
 import re
 import subprocess
@@ -8,7 +8,7 @@ import processes
 
 
 class Account(object):
-    """How many activations there were, and what they brought."""
+    """The number of activations, and their outcomes."""
 
     def __init__(self):
         self.answered = self.from_memory = self.told_why_not = self.refused = 0
@@ -51,7 +51,7 @@ class Account(object):
 
 
 class Loop(object):
-    """One activation after the other, of a process or one of its descendants by turns."""
+    """One activation after another, of a process and its descendants in turn."""
 
     def __init__(self, product, pid, mark):
         self.product, self.pid, self.mark = product, pid, mark
@@ -60,7 +60,7 @@ class Loop(object):
         self.main_is_next = True
 
     def step(self):
-        """Takes note of an activation that has ended, and starts the next."""
+        """Records an ended activation, and starts the next."""
         self.settle()
         if self.running is None:
             chosen = self.choose()
@@ -68,7 +68,7 @@ class Loop(object):
                 self.start(chosen)
 
     def settle(self):
-        """Takes note of an activation that has ended; whether none is left."""
+        """Records an ended activation; returns whether none is left."""
         if self.running and self.running[0].poll() is not None:
             activator, out, err = self.running
             out.seek(0)
@@ -92,7 +92,7 @@ class Loop(object):
         return None
 
     def start(self, pid):
-        # Not pipes: nobody reads them meanwhile.
+        # Files, not pipes: nobody reads them meanwhile.
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         activator = subprocess.Popen([self.product.activator, str(pid)], stdout=out, stderr=err,
                                      stdin=open('/dev/null'), close_fds=True)

@@ -1,10 +1,10 @@
-"""What /proc tells of the processes of a test."""
+"""What /proc says about the processes of a test."""
 import errno
 import os
 import signal
 import sys
 
-# Stands in the environment of a test and of all that descends from it, wherever that daemonizes.
+# A variable in the environment of a test and of all its descendants, even daemons.
 MARK = 'SLEEPER_REGRTEST_MARK'
 
 
@@ -31,7 +31,7 @@ def state_and_parent(pid):
 
 
 def of_a_living_thread(pid, name):
-    """A file of /proc/PID that a process loses when its main thread ends: from another thread."""
+    """A file that /proc/PID loses when the main thread ends, read from another thread."""
     text = read(pid, name)
     if not text:
         try:
@@ -44,7 +44,7 @@ def of_a_living_thread(pid, name):
 
 
 def has_ended(pid, state):
-    """Whether it is a zombie; not one whose main thread alone has ended."""
+    """Whether it is a zombie, and not a process of which only the main thread has ended."""
     return state in 'ZX' and not of_a_living_thread(pid, 'maps')
 
 
@@ -75,7 +75,7 @@ def carries(pid, library):
 
 
 def kill(pids):
-    """Kills them, by their numbers."""
+    """Kills processes by PID."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)

@@ -1,10 +1,10 @@
-"""Runs one of CPython's own tests by test.regrtest, and writes down how each method of it ended.
+"""Runs one of CPython's own tests with test.regrtest, and records how each of its methods ended.
 
     python recorded.py RECORD NAME [OPTION OF REGRTEST...]
 
-RECORD gets a line for each event: what, which, more, separated by tabs. Reading them off the
-test's output would not do: many tests print in the midst of it. The file is opened for each line
-and closed again, so that the test finds no descriptor of ours.
+RECORD gets a line for each event: what, which, more, separated by tabs. The test's output would
+not do: many tests print in the middle of it. The file is opened and closed for each line, so that
+the test finds no descriptor of ours.
 """
 import os
 import sys
@@ -12,7 +12,7 @@ import unittest
 
 
 class Record(object):
-    """What is written down. It keeps its own names of what tests replace."""
+    """Writes the record. It keeps its own references to functions that tests replace."""
 
     def __init__(self, path):
         self.path = os.path.abspath(path)
@@ -38,7 +38,7 @@ class Record(object):
 
 
 def spy(record, result):
-    """Has a unittest result written down."""
+    """Records a unittest result."""
 
     def follow(method, what):
         told = getattr(result, method, None)
@@ -92,7 +92,7 @@ def main():
 
     regrtest.runtest = run
     sys.argv = [regrtest.__file__.replace('.pyc', '.py'), '-v'] + options + [name]
-    # What a module that is run by name does at its end.
+    # As regrtest does at its end when it runs as a script.
     getattr(regrtest, 'main_in_temp_cwd', regrtest.main)()
 
 

@@ -1,8 +1,8 @@
-"""Runs CPython's own tests with and without the agent, and tells which of them went another way.
+"""Runs CPython's own tests with and without the agent, and reports which outcomes differ.
 
-Started by run.sh on the interpreter under test itself, without the agent. Each test is run plainly
+run.sh starts it on the interpreter under test itself, without the agent. Each test runs plainly
 and then with the library preloaded, in a process and a folder of its own; that process and all its
-descendants that carry the agent are activated without a pause. What differs is then run again,
+descendants that carry the agent are activated without a pause. A test that differs then runs again,
 alone, several times and in several ways (trial.py), for a verdict (verdict.py). The exit status is
 0 only if no test differs.
 """
@@ -20,7 +20,7 @@ import trial
 import verdict
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-# Until it has been answered so often, a test is run again with the agent, at most so many times.
+# A test runs again with the agent until it has given ANSWERS answers, at most SHORT_RUNS times.
 ANSWERS, SHORT_RUNS = 3, 6
 LEFT_OUT = os.path.join(HERE, 'left-out.txt')
 
@@ -45,7 +45,7 @@ def options():
 
 
 def left_out():
-    """The tests that are not run, and why."""
+    """The tests that are left out, and why."""
     result = {}
     for line in open(LEFT_OUT):
         if line.strip() and not line.startswith('#'):
@@ -60,13 +60,13 @@ def all_tests():
 
 
 class Run(object):
-    """All the tests, and what became of them."""
+    """All the tests, and their results."""
 
     def __init__(self, product, chosen):
         self.product, self.chosen = product, chosen
         self.folder = os.path.realpath(tempfile.mkdtemp(prefix='regrtest-'))
-        # The loader preloads nothing from a path with a space or a colon in it, and the library may
-        # lie anywhere. Tests may become other users.
+        # The loader preloads nothing from a path with a space or a colon, and the library may lie
+        # anywhere. Tests may become other users.
         os.chmod(self.folder, int('755', 8))
         shutil.copy(product.library, self.folder)
         product.library = os.path.join(self.folder, os.path.basename(product.library))
@@ -78,13 +78,13 @@ class Run(object):
         self.trials = 0
 
     def one(self, name, way):
-        """A generator that runs a test once and enters what came of it."""
+        """A generator that runs a test once and records the result."""
         self.trials += 1
         log = os.path.join(self.folder, '%s.%s.%d.log' % (name, way, self.trials))
         folder = os.path.join(self.folder, 'in-%d' % self.trials)
         limit = self.chosen.limit
         if way != trial.PLAIN:
-            # Asked all the time on a busy machine everything is slower; what hangs, hangs longer.
+            # Constant questions on a busy machine slow a test down; a hanging test hangs longer.
             limit = 60 + 10 * self.seconds.get(name, 0)
         run = trial.Trial(self.product, name, way, folder, log, limit)
         for _ in run.running():
@@ -98,7 +98,7 @@ class Run(object):
             self.answers[name] = self.answers.get(name, 0) + run.account.states()
 
     def both_ways(self, name):
-        """A generator that runs a test plainly and asked."""
+        """A generator that runs a test plainly and then under activation."""
         for _ in self.one(name, trial.PLAIN):
             yield None
         findings = self.findings[name]
@@ -117,7 +117,7 @@ class Run(object):
             say('%s went another way; it will be run again, alone' % name)
 
     def again(self, name):
-        """Runs a suspicious test again, alone, in all ways that tell why."""
+        """Runs a suspicious test again, alone, in every way that may show why."""
         findings = self.findings[name]
         for ways in ([trial.PLAIN, trial.ASKED] * 2, [trial.BUSY, trial.ASLEEP],
                      [trial.PLAIN, trial.BUSY, trial.ASLEEP] * 2):
@@ -171,7 +171,7 @@ def exhaust(generator):
 
 
 def stop(number, _):
-    """When this is told to end, it ends what it has started, as at Ctrl-C."""
+    """Ends everything it has started when it is terminated, as at Ctrl-C."""
     signal.signal(number, signal.SIG_IGN)
     sys.exit(128 + number)
 
@@ -189,7 +189,7 @@ def paragraph(title, names):
 
 
 def write_list(run, path):
-    """A line for each test run."""
+    """Writes a line for each test run."""
     out = open(path, 'w')
     out.write('# %s\n' % sys.version.replace('\n', ' '))
     out.write('# test, verdict, methods, how it ended plainly, seconds, activations, answers\n')
@@ -203,7 +203,7 @@ def write_list(run, path):
 
 
 def tell(run, omitted):
-    """The summary; whether all is well."""
+    """Prints the summary; returns whether all is well."""
     say('')
     plain = dict((name, run.findings[name].outcomes[trial.PLAIN][0]) for name in run.findings)
     equal = run.names(verdict.EQUAL)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs CPython's own tests under the agent: run.sh FOLDER [OPTION…] [TEST…]
 # FOLDER has the built library and commands; options: run.py --help.
-# The interpreter is the first Python 2.7 that has its tests, or what PYTHON says.
+# The interpreter is PYTHON, or the first Python 2.7 that has its tests.
 set -eu
 
 built=${1:?the folder with libsleeper.so and sleeper_agent_activate}

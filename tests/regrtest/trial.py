@@ -22,7 +22,7 @@ BYSTANDERS = 2
 
 
 class Product(object):
-    """What is tested, and with what."""
+    """The interpreter under test, and the tools."""
 
     def __init__(self, python, library, activator, options):
         self.python, self.library, self.activator = python, library, activator
@@ -40,8 +40,8 @@ def environment(product, folder, mark, preload):
 
 
 def apart():
-    """In the child: a process group of its own, and no core files. Not a session: the first
-    terminal that its leader opens becomes its own, whose end is then the leader's (test_pty)."""
+    """In the child: a new process group, and no core files. No new session: its leader's first
+    terminal would become its controlling terminal, whose end would kill the leader (test_pty)."""
     os.setpgrp()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -111,7 +111,7 @@ class Trial(object):
         return activation.Loop(self.product, process.pid, mark)
 
     def tell_where_it_hangs(self, pid):
-        """Adds to the log what the processes of a test do that is not done in time."""
+        """Adds to the log what the processes of a test that hangs are doing."""
         log = open(self.log, 'a')
         for one in processes.family(pid, self.mark):
             command = processes.read(one, 'cmdline').replace('\0', ' ')
@@ -127,7 +127,7 @@ class Trial(object):
 
 
 def read_outcome(path, status, late):
-    """How each method ended, and the whole (under the empty name)."""
+    """How each method ended, and the whole test (under the empty name)."""
     outcome, result, last = {}, 'no result', ''
     lines = []
     if os.path.exists(path):

@@ -1,4 +1,4 @@
-"""Whether a test went another way under the agent, and why."""
+"""Whether a test's outcome differs under the agent, and why."""
 import trial
 
 EQUAL, DIFFERENT = 'equal', 'different'
@@ -6,12 +6,12 @@ FLAKY, SLOW = 'flaky', 'time-bound'
 
 
 def differences(one, other):
-    """The methods (the whole: the empty name) whose outcome is not the same."""
+    """The methods whose outcomes differ (the empty name is the whole test)."""
     return sorted(which for which in set(one) | set(other) if one.get(which) != other.get(which))
 
 
 class Findings(object):
-    """All that is known of one test: the outcomes of its runs, by the way it was run."""
+    """The outcomes of all runs of one test, by the way to run it."""
 
     def __init__(self, name):
         self.name = name
@@ -21,11 +21,11 @@ class Findings(object):
         self.outcomes.setdefault(way, []).append(outcome)
 
     def seen(self, way, which):
-        """What a method did, run by run."""
+        """The outcomes of a method, run by run."""
         return [outcome.get(which, 'not run') for outcome in self.outcomes.get(way, [])]
 
     def suspicious(self):
-        """The methods that did under the agent what they did not do in the first run without."""
+        """The methods with an outcome under the agent that the first run without it did not have."""
         plain = self.outcomes[trial.PLAIN][0]
         names = set()
         for way in (trial.ASKED, trial.ASLEEP):
@@ -34,8 +34,8 @@ class Findings(object):
         return sorted(names)
 
     def verdict(self, which):
-        """Why a suspicious method differs: what it did under the agent it also does without, by
-        itself or when the machine is busy; or it does not."""
+        """Why a suspicious method differs: it also has that outcome without the agent, by itself or
+        on a busy machine; or it does not."""
         asked = set(self.seen(trial.ASKED, which) + self.seen(trial.ASLEEP, which))
         if asked <= set(self.seen(trial.PLAIN, which)):
             return FLAKY
@@ -52,8 +52,8 @@ class Findings(object):
         return EQUAL
 
     def settled(self):
-        """Whether more runs would tell nothing new: the agent is not to blame, or the test always
-        goes one way without it, on a busy machine too, and always the same other way with it."""
+        """Whether more runs would show nothing new: the agent is not to blame, or the test always has
+        one outcome without it, on a busy machine too, and always the same other outcome with it."""
         if self.whole() in (EQUAL, FLAKY, SLOW):
             return True
         if trial.BUSY not in self.outcomes:
@@ -65,7 +65,7 @@ class Findings(object):
         return True
 
     def explained(self):
-        """Lines that tell of each suspicious method what it did, way by way."""
+        """Lines with the outcomes of each suspicious method, way by way."""
         lines = []
         for which in self.suspicious():
             lines.append('%s: %s' % (which or '(the whole)', self.verdict(which)))

@@ -1,4 +1,4 @@
-//! The plan of the house, held against the code: `cargo test -p tests --test rooms`, a part of
+//! Checks the code against the plan of the house: `cargo test -p tests --test rooms`, a part of
 //! `make lint`.
 //!
 //! Each crate is a house, each folder in it a room. No two files import each other in a circle; no
@@ -90,7 +90,7 @@ impl Plan {
         }
     }
 
-    /// Whether one file reaches another by way of what it imports.
+    /// Whether one file reaches another through its imports.
     fn reaches(&self, from: &str, to: &str) -> bool {
         let mut seen = BTreeSet::new();
         let mut next = vec![from];
@@ -108,7 +108,7 @@ impl Plan {
     }
 }
 
-/// The longest part of a path that is a file of the house. The rest names what is in that file.
+/// The longest prefix of a path that is a file of the house. The rest names an item in that file.
 fn owner(modules: &BTreeMap<String, PathBuf>, path: &[String]) -> Option<String> {
     let lengths = (0..=path.len()).rev();
     let mut parts = lengths.map(|length| path[..length].join("::"));

@@ -16,19 +16,19 @@ pub const WALK_HEADING: &str = "### Read from memory";
 /// The ways in, as `--via` names them.
 pub const WAYS: [&str; 2] = ["gdb", "wake"];
 
-/// `sa-run`, without its arguments yet.
+/// `sa-run`, still without arguments.
 pub fn sa_run() -> Command {
     command(&product().sa_run)
 }
 
-/// A command with the library preloaded, as by hand.
+/// A command with the library preloaded through LD_PRELOAD, without `sa-run`.
 pub fn preloaded(program: impl AsRef<OsStr>) -> Command {
     let mut command = command(program);
     command.env("LD_PRELOAD", &product().library);
     command
 }
 
-/// `python` with the library preloaded, without its arguments yet.
+/// `python` with the library preloaded, still without arguments.
 pub fn preloaded_python(python: &Interpreter) -> Command {
     let mut command = preloaded(&python.path);
     python.equip(&mut command);
@@ -84,7 +84,7 @@ pub fn activate<I: IntoIterator<Item: ToString>>(arguments: I) -> Ended {
     run(&mut activator(arguments))
 }
 
-/// What `sleeper_agent_activate OPTIONS PID` prints; panics unless it succeeds without a complaint.
+/// The output of `sleeper_agent_activate OPTIONS PID`; panics unless it succeeds without a complaint.
 #[track_caller]
 pub fn answer(pid: i32, options: &[&str]) -> String {
     let ended = activate([options, &[&*pid.to_string()]].concat());
@@ -111,7 +111,7 @@ pub fn answer_by_wake(pid: i32) -> String {
     answer(pid, &["--via", "wake"])
 }
 
-/// The state that `sleeper_agent_activate PID` prints; panics if it doesn't succeed.
+/// The state that `sleeper_agent_activate PID` prints; panics if the command fails.
 #[track_caller]
 pub fn state(pid: i32) -> String {
     let ended = activate([pid]);
@@ -125,7 +125,7 @@ pub fn state(pid: i32) -> String {
     text
 }
 
-/// What gdb prints when asked by hand, chatter included.
+/// The whole output of a manual gdb call, chatter included.
 #[track_caller]
 pub fn manual_gdb(pid: i32) -> String {
     let pid = pid.to_string();
@@ -133,7 +133,7 @@ pub fn manual_gdb(pid: i32) -> String {
     let mut gdb = command("gdb");
     let ended = run(gdb.args(["-nx", "-p", &pid, "-batch", "-ex", line]));
     let out = ended.out();
-    // gdb ends with 0 even where its command failed; then there is an error to show.
+    // gdb exits with 0 even if its command fails; then it has printed an error.
     assert!(
         out.contains("###") || out.contains("not ") || out.contains("is "),
         "gdb printed no answer:\n{out}\n--- stderr\n{}",
@@ -142,14 +142,14 @@ pub fn manual_gdb(pid: i32) -> String {
     out
 }
 
-/// The state by hand in gdb: from its first heading on.
+/// The state printed by a manual gdb call, from its first heading on.
 #[track_caller]
 pub fn manual_state(pid: i32) -> String {
     let out = manual_gdb(pid);
     let start = out
         .find("### ")
         .unwrap_or_else(|| panic!("no heading in:\n{out}"));
-    // gdb -batch may say that it detaches behind the text.
+    // gdb -batch may print that it detaches after the text.
     let text = &out[start..];
     match text.find("[Inferior 1 (process") {
         Some(end) => text[..end].to_owned(),
@@ -157,7 +157,7 @@ pub fn manual_state(pid: i32) -> String {
     }
 }
 
-/// How many threads an answer tells of.
+/// The number of threads in an answer.
 pub fn threads_told(text: &str) -> usize {
     text.lines()
         .filter(|line| line.starts_with(THREAD_HEADING))
@@ -173,8 +173,8 @@ pub fn place_shim(python: &Interpreter, folder: &Path) {
     std::fs::copy(&product().library, folder.join(module)).unwrap();
 }
 
-/// `python`, with the library preloaded or not, where the import that [`place_shim`] has put into
-/// `folder` is found.
+/// `python`, with or without the library preloaded, which finds the optional import that
+/// [`place_shim`] has put into `folder`.
 pub fn importing(python: &Interpreter, preload: bool, folder: &Path) -> Command {
     let mut command = if preload {
         preloaded_python(python)

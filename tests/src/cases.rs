@@ -1,5 +1,5 @@
-//! The cases of the runner `agent`. Each is registered by one line above its function, `case!` or
-//! `plain_case!`; the runner makes a trial of it for each interpreter, or one in all.
+//! The cases of the runner `agent`. One line above its function, `case!` or `plain_case!`, registers a
+//! case; the runner makes one trial for each interpreter of a `case!`, and one of a `plain_case!`.
 //!
 //! A function without such a line is dead code, which the compiler reports.
 
@@ -15,47 +15,47 @@ pub use inventory;
 
 /// One case.
 pub struct Case {
-    /// Where it stands: `agent::output::waits`.
+    /// Its module, such as `agent::output::waits`.
     pub module: &'static str,
-    /// The line there.
+    /// Its line in the module's file.
     pub line: u32,
     /// The name of its function.
     pub name: &'static str,
-    /// What it can't do without.
+    /// What it needs.
     pub need: Need,
-    /// What it does.
+    /// Its function.
     pub work: Work,
 }
 
-/// What a case does.
+/// A case's function.
 #[derive(Clone, Copy)]
 pub enum Work {
-    /// Something with each interpreter.
+    /// Runs with each interpreter.
     OnEach(fn(&Interpreter)),
-    /// Something that takes no particular interpreter.
+    /// Runs once, with no particular interpreter.
     Plain(fn()),
 }
 
-/// What a case can't do without.
+/// What a case needs.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Need {
     /// Nothing but the interpreter.
     Nothing,
     /// The right to become another user.
     Root,
-    /// That right, and an interpreter that every user may run.
+    /// The right to become another user, and an interpreter that every user may run.
     ForAnyone,
     /// A C compiler.
     Compiler,
     /// A C compiler, and an interpreter with a shared libpython.
     SharedLibrary,
-    /// An interpreter that is no debug build.
+    /// An interpreter that is not a debug build.
     NoDebug,
     /// greenlet, gevent, eventlet, Tornado and Twisted (tests/interpreters/packages.sh).
     Packages,
-    /// A kernel thread, which no container shows.
+    /// A visible kernel thread; containers show none.
     KernelThread,
-    /// A case for one interpreter that stands for all.
+    /// One interpreter of a case that runs on no other.
     OnlyOne,
 }
 
@@ -85,7 +85,7 @@ macro_rules! plain_case {
     };
 }
 
-/// What [`case!`] and [`plain_case!`] have in common.
+/// The common part of [`case!`] and [`plain_case!`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! register_case {
@@ -110,7 +110,7 @@ impl Case {
     }
 }
 
-/// Why a case can't be run, if it can't.
+/// The reason why a case cannot run here, if there is one.
 fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
     // SAFETY: geteuid has no conditions.
     let root = unsafe { libc::geteuid() } == 0;
@@ -146,8 +146,8 @@ fn trial(name: String, lacking: Option<&str>, work: impl FnOnce() + Send + 'stat
     }
 }
 
-/// A trial of each plain case, of each other case on each interpreter, and of each kind of interpreter
-/// that is missing.
+/// A trial of each plain case, a trial of each other case on each interpreter, and an ignored trial for
+/// each missing kind of interpreter.
 pub fn trials(found: &Found) -> Vec<Trial> {
     let mut cases: Vec<&Case> = inventory::iter::<Case>.into_iter().collect();
     cases.sort_by_key(|case| (case.module, case.line));

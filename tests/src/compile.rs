@@ -1,4 +1,4 @@
-//! Small C programs, built on the spot with the system's compiler.
+//! Small C programs, built during the test with the system's compiler.
 
 use crate::process::{command, run};
 use crate::product::product;

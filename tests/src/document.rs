@@ -1,22 +1,21 @@
-//! The document that `--format json` prints, checked against its schema, and how to look things up
-//! in it.
+//! The document that `--format json` prints, checked against its schema, and lookups in it.
 
 use crate::ask::answer;
 use serde_json::Value;
 
-/// The document that a process is answered with, which is as the schema says.
+/// A process's document, checked against the schema.
 #[track_caller]
 pub fn document(pid: i32, via: &str) -> Value {
     document_with(pid, &["--via", via])
 }
 
-/// The same, with greenlets and generators in it.
+/// A process's document with greenlets and generators, checked against the schema.
 #[track_caller]
 pub fn document_with_greenlets(pid: i32, via: &str) -> Value {
     document_with(pid, &["--greenlets", "--via", via])
 }
 
-/// The document that it is answered with where these options are given.
+/// A process's document with these options, checked against the schema.
 #[track_caller]
 pub fn document_with(pid: i32, options: &[&str]) -> Value {
     let out = answer(pid, &[&["--format", "json"], options].concat());
@@ -25,14 +24,14 @@ pub fn document_with(pid: i32, options: &[&str]) -> Value {
     document
 }
 
-/// The one document in an output, which is as the schema says.
+/// The only document in an output, checked against the schema.
 #[track_caller]
 pub fn only_document(out: &str) -> Value {
     assert_eq!(out.lines().count(), 1, "{out}");
     valid_document(out)
 }
 
-/// The document in a line, which is as the schema says.
+/// The document in a line, checked against the schema.
 #[track_caller]
 pub fn valid_document(line: &str) -> Value {
     let document: Value = serde_json::from_str(line).expect("JSON");
@@ -44,7 +43,7 @@ pub fn valid_document(line: &str) -> Value {
     document
 }
 
-/// What a document tells of a thread.
+/// A document's entry for a thread.
 #[track_caller]
 pub fn thread(document: &Value, ident: u64) -> &Value {
     let mut threads = document["threads"].as_array().unwrap().iter();

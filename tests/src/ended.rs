@@ -1,4 +1,4 @@
-//! How a program ended, what it wrote, and what is expected of that.
+//! How a program ended, what it wrote, and checks of both.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -20,8 +20,8 @@ impl Ended {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Standard error as text; without the count of references that a debug build of Python 2.6 ends
-    /// with.
+    /// Standard error as text, without the reference count that a debug build of Python 2.6 prints at
+    /// its end.
     pub fn err(&self) -> String {
         let text = String::from_utf8_lossy(&self.stderr);
         let last = text.trim_end_matches('\n').rsplit('\n').next();
@@ -53,7 +53,7 @@ impl Ended {
     }
 
     /// Panics unless it refused: with this status, nothing on standard output, and one line on standard
-    /// error that has all these words in it.
+    /// error that contains all these words.
     #[track_caller]
     pub fn expect_refusal(&self, code: i32, words: &[&str]) -> &Ended {
         self.expect_code(code);

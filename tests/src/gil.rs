@@ -1,4 +1,4 @@
-//! Programs that keep the GIL, so that the agent cannot have it.
+//! Programs that keep the GIL, so that the agent cannot take it.
 
 use crate::ask::{preloaded_python, target, woken};
 use crate::interpreters::Interpreter;
@@ -7,11 +7,11 @@ use protocol::names::DEADLINE_VARIABLE;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// In line 2 it takes the GIL into a call that lasts a minute.
+/// Line 2 holds the GIL during a call that lasts a minute.
 const KEEPS_IT: &str = "import ctypes, sys; sys.stdout.write('ready\\n'); sys.stdout.flush()\n\
     ctypes.PyDLL(None).sleep(60)";
 
-/// A program that keeps the GIL for good, where the agent waits for it so many seconds.
+/// A program that keeps the GIL for good; its agent waits this many seconds for it.
 #[track_caller]
 pub fn keeps_the_gil(python: &Interpreter, deadline: &str) -> Program {
     let mut command = preloaded_python(python);
@@ -22,8 +22,8 @@ pub fn keeps_the_gil(python: &Interpreter, deadline: &str) -> Program {
     )
 }
 
-/// `weird.py KIND 6`, which keeps the GIL for six seconds, already in their midst; the agent waits for
-/// it so many seconds.
+/// `weird.py KIND 6`, which already holds the GIL and keeps it for six seconds; the agent waits this
+/// many seconds for it.
 #[track_caller]
 pub fn keeps_the_gil_for_six_seconds(python: &Interpreter, kind: &str, deadline: &str) -> Program {
     let mut command = target(python, "weird.py");

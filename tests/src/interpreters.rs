@@ -1,4 +1,4 @@
-//! The CPython 2.6 and 2.7 of this machine, each asked what it is.
+//! The CPython 2.6 and 2.7 interpreters of this machine, with what each says about itself.
 
 use crate::process::{command, run_within};
 use crate::product::product;
@@ -16,27 +16,27 @@ pub struct Interpreter {
     pub path: PathBuf,
     /// Major and minor version.
     pub version: (u32, u32),
-    /// All that `sys.version` says, on one line.
+    /// The whole `sys.version`, on one line.
     pub full_version: String,
     /// Whether it counts all references (`Py_TRACE_REFS`).
     pub debug: bool,
     /// The libpython that it is linked with, unless it is a static build.
     pub libpython: Option<PathBuf>,
-    /// The libpython that a program embedding this version would use: its own, or for a static
-    /// build the one that comes with it.
+    /// The libpython that a program embedding this version would use: the interpreter's own, or the
+    /// library that comes with a static build.
     pub embeddable: Option<PathBuf>,
     /// `sys.prefix`.
     pub prefix: PathBuf,
-    /// How the file name of an extension module ends: `.so`, in debug builds often `_d.so`.
+    /// The ending of an extension module's file name: `.so`, in debug builds often `_d.so`.
     pub extension_suffix: String,
-    /// Where its modules find libraries that this system no longer has.
+    /// The folder of libraries that its modules need and this system no longer has.
     pub libraries: Option<PathBuf>,
-    /// What trials call it: `py2.7-shared`, `py2.7-static-debug`, …
+    /// Its name in trials: `py2.7-shared`, `py2.7-static-debug`, …
     pub label: String,
 }
 
 impl Interpreter {
-    /// Gives a command that starts this interpreter what it needs.
+    /// Sets the environment that this interpreter needs on a command that starts it.
     pub fn equip<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         if let Some(libraries) = &self.libraries {
             command.env("LD_LIBRARY_PATH", libraries);
@@ -60,18 +60,18 @@ impl Interpreter {
     }
 }
 
-/// What was found and what was not.
+/// The interpreters found, and those missing.
 pub struct Found {
     /// Usable interpreters, each once.
     pub interpreters: Vec<Interpreter>,
-    /// A line for each kind that no interpreter here is of.
+    /// A line for each kind of interpreter that is missing here.
     pub missing: Vec<String>,
     /// A line for each interpreter named in `SLEEPER_TEST_PYTHONS` that can't be used.
     pub unusable: Vec<String>,
 }
 
 impl Found {
-    /// Prints what there is and what there is not.
+    /// Prints the interpreters found, and those missing.
     pub fn announce(&self) {
         println!("interpreters:");
         for one in &self.interpreters {
@@ -83,7 +83,7 @@ impl Found {
         }
     }
 
-    /// Why nothing can be tested with these.
+    /// The reason why these interpreters cannot be tested, if there is one.
     pub fn trouble(&self) -> Option<String> {
         if !self.unusable.is_empty() {
             return Some(format!(
@@ -172,19 +172,19 @@ fn ask(path: &Path) -> Result<Interpreter, String> {
     })
 }
 
-/// Where Debian's own 2.7 is unpacked by tests/interpreters/debian.sh.
+/// The folder into which tests/interpreters/debian.sh unpacks Debian's own 2.7.
 fn debian_folder() -> PathBuf {
     product().root.join(".tools/debian-python2.7")
 }
 
-/// The folder in it that is named for the machine, such as usr/lib/x86_64-linux-gnu.
+/// The folder in it that is named after the architecture, such as usr/lib/x86_64-linux-gnu.
 fn debian_libraries() -> Option<PathBuf> {
     let entries = fs::read_dir(debian_folder().join("usr/lib")).ok()?;
     let mut paths = entries.flatten().map(|entry| entry.path());
     paths.find(|path| path.to_string_lossy().contains("-linux-"))
 }
 
-/// Interpreters that may or may not be there.
+/// Paths at which an interpreter may be found.
 fn likely_places() -> Vec<PathBuf> {
     let names = ["python2.7", "python2.6", "python2"];
     let mut places = Vec::new();
@@ -209,7 +209,7 @@ fn likely_places() -> Vec<PathBuf> {
     places
 }
 
-/// Looks everywhere.
+/// Finds all interpreters.
 pub fn find() -> Found {
     let mut found = Found {
         interpreters: Vec::new(),
@@ -241,7 +241,7 @@ pub fn find() -> Found {
             Err(why) => found.unusable.push(format!("{}: {why}", path.display())),
         }
     }
-    // A name on the PATH may be a wrapper for a version that isn't installed: not an error.
+    // A name on the PATH may be a wrapper for a version that is not installed: no error.
     for path in likely_places() {
         if let Ok(interpreter) = ask(&path) {
             add(interpreter);
@@ -251,12 +251,12 @@ pub fn find() -> Found {
     found
 }
 
-/// An interpreter, whichever it is.
+/// Any interpreter.
 pub fn any() -> Interpreter {
     find().interpreters.remove(0)
 }
 
-/// The interpreter to measure on: the first that is CPython 2.7 and no debug build.
+/// The interpreter to measure on: the first CPython 2.7 that is not a debug build.
 pub fn to_measure() -> Result<Interpreter, String> {
     let mut found = find().interpreters.into_iter();
     found

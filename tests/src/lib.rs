@@ -1,7 +1,7 @@
-//! What tests and benchmarks stand on: the interpreters of this machine, the product under
-//! test, processes that always end, and the ways to ask a program for its state.
+//! The base of tests and benchmarks: the interpreters of this machine, the product under test,
+//! processes that always end, and the ways to ask a program for its state.
 //!
-//! Everything here panics when something isn't as it must be; a trial's runner reports it.
+//! Everything here panics when something is wrong; the trial's runner reports it.
 
 pub mod ask;
 pub mod cases;

@@ -1,5 +1,5 @@
-//! The target `mortal.py`, which checks its own data, and proofs that it goes on whatever happens while
-//! it is asked.
+//! The target `mortal.py`, which checks its own data, and checks that it carries on whatever happens
+//! while it is asked.
 
 use crate::ask::{activate, woken_target};
 use crate::interpreters::Interpreter;
@@ -9,7 +9,7 @@ use protocol::names::{PARKED_THREAD, THREAD_HEADING};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// A program that checks its own data, and how to see that it goes on.
+/// A program that checks its own data, with checks that it carries on.
 pub struct Mortal {
     /// The running program.
     pub program: Program,
@@ -39,10 +39,10 @@ impl Mortal {
         mortal
     }
 
-    /// The process that traces its parked thread; 0 is nobody.
+    /// The process that traces its parked thread; 0 if there is none.
     pub fn tracer(&self) -> i32 {
-        // What is told is a thread of the tracer's. It may have ended since, and its number be one of our
-        // own threads' by now: numbers come round often here.
+        // The kernel names a thread of the tracer. That thread may have ended since, and its number may
+        // belong to one of our own threads by now: numbers are soon reused here.
         let number = |pid, key| procfs::status(pid, key).parse().unwrap_or(0);
         match number(self.parked, "TracerPid") {
             0 => 0,
@@ -55,22 +55,23 @@ impl Mortal {
 
     /// Whether it is stopped, as by SIGSTOP.
     pub fn is_stopped(&self) -> bool {
-        // The parked thread first, if it was its stop that became everyone's.
+        // The parked thread first: its stop may have become a stop of the whole process.
         [self.parked, self.pid].map(procfs::state).contains(&'T')
     }
 
-    /// It is neither traced nor stopped, and each of its threads does its work.
+    /// Checks that it is neither traced nor stopped, and that each of its threads does its work.
     #[track_caller]
     pub fn goes_on(&mut self, after: &str) {
         let stopped = self.goes_on_or_is_stopped(after);
         assert!(!stopped, "it was left stopped by {after}");
     }
 
-    /// As [`Mortal::goes_on`], but lets pass, and ends, that it is left stopped; then true.
+    /// Like [`Mortal::goes_on`], but accepts a stopped program, and continues it. Returns whether it
+    /// was stopped.
     #[track_caller]
     pub fn goes_on_or_is_stopped(&mut self, after: &str) -> bool {
         assert!(!self.program.has_ended(), "{after}: {}", self.told());
-        // Awake, it may yet be on its way to a stop.
+        // While the thread is awake, a stop may still be pending.
         wait_until(&format!("its thread rests after {after}"), || {
             ['S', 'T', ' '].contains(&procfs::state(self.parked))
         });
@@ -89,7 +90,7 @@ impl Mortal {
             stopped_since = self
                 .is_stopped()
                 .then(|| stopped_since.unwrap_or_else(Instant::now));
-            // A stop that passes is none.
+            // A short stop does not count.
             if stopped_since
                 .is_some_and(|since: Instant| since.elapsed() > Duration::from_millis(500))
             {
@@ -102,7 +103,7 @@ impl Mortal {
         was_stopped
     }
 
-    /// It is asked, and answered as usual.
+    /// Asks it, and checks that it answers as usual.
     #[track_caller]
     pub fn answers(&mut self) {
         let begun = Instant::now();
@@ -113,7 +114,7 @@ impl Mortal {
         assert_eq!(ended.err(), "");
     }
 
-    /// Ends it; it must find its data as they should be.
+    /// Ends it, and checks that it finds its data intact.
     #[track_caller]
     pub fn ends_intact(mut self) {
         self.program.say("end");
@@ -135,7 +136,7 @@ impl Mortal {
     }
 }
 
-/// Whether a text is the whole state: the main thread and the five that work.
+/// Whether a text is the whole state: the main thread and the five worker threads.
 pub fn is_whole(text: &str) -> bool {
     text.starts_with(THREAD_HEADING) && text.matches(THREAD_HEADING).count() == 6
 }

@@ -1,11 +1,11 @@
-//! A program whose threads move when it is told to, and how to read in an answer which of them have.
+//! A program whose threads move on command, and how to read from an answer which threads have moved.
 
 use crate::ask::woken_code;
 use crate::interpreters::Interpreter;
 use crate::process::Program;
 use crate::procfs::settle;
 
-/// A program whose threads go on when it is told to: one comes, one goes, one moves, one does not.
+/// The program: at each step one thread starts, one ends, one moves and one stays.
 const STEPS: &str = "import sys, threading, time
 locks = [threading.Lock() for _ in range(5)]
 [one.acquire() for one in locks]
@@ -43,7 +43,7 @@ sys.stdin.readline()
 sys.exit(7)
 ";
 
-/// That program, once all its threads wait.
+/// The program, once all its threads wait.
 #[track_caller]
 pub fn steps(python: &Interpreter) -> Program {
     let program = woken_code(python, STEPS, &[]);
@@ -51,7 +51,7 @@ pub fn steps(python: &Interpreter) -> Program {
     program
 }
 
-/// Has it make its step.
+/// Makes the program take its step.
 #[track_caller]
 pub fn step(program: &mut Program) {
     program.say("");
@@ -59,7 +59,7 @@ pub fn step(program: &mut Program) {
     settle(program.pid());
 }
 
-/// The parts of an output that describe the thread of this name, one for each look at it.
+/// The parts of an output that describe the thread of this name, one for each answer.
 pub fn looks_at(text: &str, name: &str) -> Vec<String> {
     let threads = text.split("\n\n");
     let name = format!(" \"{name}\"");
@@ -75,7 +75,7 @@ pub fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// Which frames are marked how: the mark, and the function.
+/// The marks of a thread's frames, each with its function.
 pub fn marks(thread: &str) -> Vec<(char, String)> {
     let frames = thread
         .lines()

@@ -1,4 +1,4 @@
-//! What came of a command that asked `mortal.py` while it, gdb or the program was disturbed.
+//! The outcome of a command that asked `mortal.py` while the command, gdb or the program was disturbed.
 
 use crate::ended::Ended;
 use crate::mortal::is_whole;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::os::unix::process::ExitStatusExt;
 
-/// An answer, one line that says what happened, or the death that was meant.
+/// The outcome: an answer, one line that says what happened, or the intended death.
 #[track_caller]
 pub fn expect_outcome(ended: &Ended, what: &str) -> String {
     let said = ended.err();
@@ -16,7 +16,7 @@ pub fn expect_outcome(ended: &Ended, what: &str) -> String {
             assert!(is_whole(&ended.out()), "{what}: {}", ended.out());
             "answered".to_owned()
         }
-        // Told to stop, it may have had its answer already.
+        // An interrupted command may already have had its answer.
         (Some(code), None) => {
             let answered = code > 128 && is_whole(&ended.out());
             assert!(
@@ -52,7 +52,7 @@ pub fn expect_outcome(ended: &Ended, what: &str) -> String {
 pub struct Outcomes(BTreeMap<String, usize>);
 
 impl Outcomes {
-    /// Takes one down.
+    /// Counts an outcome.
     pub fn take(&mut self, outcome: String) {
         *self.0.entry(outcome).or_default() += 1;
     }

@@ -1,5 +1,5 @@
-//! greenlet, gevent, eventlet, Tornado and Twisted for Python 2.7, as tests/interpreters/packages.sh
-//! has installed them.
+//! greenlet, gevent, eventlet, Tornado and Twisted for Python 2.7, installed by
+//! tests/interpreters/packages.sh.
 
 use crate::ask::{target, woken};
 use crate::interpreters::Interpreter;
@@ -9,7 +9,7 @@ use crate::product::product;
 use crate::said::Said;
 use std::path::PathBuf;
 
-/// A set in which there is nothing.
+/// The name of an empty set.
 pub const NONE: &str = "none";
 
 /// The folder of the sets.
@@ -17,7 +17,7 @@ fn folder() -> PathBuf {
     product().root.join(".tools/python2.7-packages")
 }
 
-/// Why there are no packages for this interpreter, if there are none.
+/// The reason why this interpreter has no packages, if it has none.
 pub fn lacking(python: &Interpreter) -> Option<&'static str> {
     if python.version != (2, 7) {
         return Some("the packages are there for 2.7");
@@ -29,7 +29,7 @@ pub fn lacking(python: &Interpreter) -> Option<&'static str> {
         .then_some("`make test`, which installs packages for it, could not")
 }
 
-/// A target that can import one of the sets, once all its threads sleep, and what it has said.
+/// A target that can import one of the sets, once all its threads sleep, and what it has printed.
 #[track_caller]
 pub fn woken_with(
     python: &Interpreter,

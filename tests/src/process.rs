@@ -14,15 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that should take a moment: generous, because a loaded machine
-/// is no failure, and bounded, because no test may hang.
+/// The limit for anything that should take a moment: generous, because a loaded machine is not a
+/// failure, and bounded, because no test may hang.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Environment variable by which all descendants of a program are found again, wherever they
-/// have daemonized to.
+/// Environment variable that identifies all descendants of a program, even daemons.
 const MARK: &str = "SLEEPER_TEST_MARK";
 
-/// A command whose environment carries nothing that would disturb what is tested.
+/// A command whose environment contains nothing that would disturb the test.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -34,8 +33,8 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Has the programs that are started find the signals of a terminal as they are by default: whoever
-/// started the runner in the background may have had it ignore them, and that is inherited.
+/// Resets a terminal's signals to their defaults for the programs that tests start: a runner started in
+/// the background may ignore them, and its children would inherit that.
 pub fn signals_as_usual() {
     for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP] {
         // SAFETY: the default for a signal, in a process whose tests have not begun.
@@ -43,8 +42,8 @@ pub fn signals_as_usual() {
     }
 }
 
-/// Has the programs that are started find no descriptors but the first three: whoever started the runner
-/// may have left it others, such as a lock or a job server's pipe.
+/// Leaves the programs that tests start only the first three descriptors: the runner may have inherited
+/// others, such as a lock or a job server's pipe.
 pub fn descriptors_as_usual() {
     let entries = fs::read_dir("/proc/self/fd")
         .into_iter()
@@ -69,12 +68,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts the command in a process group of its own, all three streams ours.
+    /// Starts the command in a process group of its own, with pipes to us as its three streams.
     pub fn start(command: &mut Command) -> Program {
         Program::start_reading(command, Stdio::piped())
     }
 
-    /// As [`Program::start`], with /dev/null for standard input.
+    /// Like [`Program::start`], with /dev/null as standard input.
     pub fn start_without_input(command: &mut Command) -> Program {
         Program::start_reading(command, Stdio::null())
     }
@@ -159,7 +158,7 @@ impl Program {
         self
     }
 
-    /// Waits until it has printed `count` whole lines that begin so, and returns what follows.
+    /// Waits until it has printed `count` whole lines with this prefix, and returns the rest of each.
     #[track_caller]
     pub fn wait_lines(&self, start: &str, count: usize) -> Vec<String> {
         self.wait_output(&format!("{count} lines {start:?}"), |text| {
@@ -208,8 +207,8 @@ impl Program {
 
     /// How it has ended, if it has; it stays a zombie, not reaped.
     pub fn status(&self) -> Option<ExitStatus> {
-        // SAFETY: an all-zero siginfo_t is a valid one, and waitid fills it; what is read of it
-        // afterwards it sets for every child that has ended.
+        // SAFETY: an all-zero siginfo_t is valid, and waitid fills it; for every ended child it
+        // sets the fields that are read afterwards.
         unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
@@ -226,13 +225,13 @@ impl Program {
         }
     }
 
-    /// Closes its input and waits for its own end.
+    /// Closes its input and waits until it ends by itself.
     #[track_caller]
     pub fn end(mut self) -> Ended {
         self.end_within(PATIENCE)
     }
 
-    /// As [`Program::end`], with another limit.
+    /// Like [`Program::end`], with another limit.
     #[track_caller]
     pub fn end_within(&mut self, limit: Duration) -> Ended {
         self.input = None;
@@ -252,7 +251,7 @@ impl Program {
             thread::sleep(Duration::from_millis(2));
         };
         self.ended = Some(status);
-        // A child that lives on may hold the streams open; what was written by now counts.
+        // A surviving child may hold the streams open; the output up to now counts.
         self.output.wait_end(Duration::from_millis(500));
         self.errors.wait_end(Duration::from_millis(500));
         Ended {
@@ -264,9 +263,9 @@ impl Program {
 }
 
 impl Program {
-    /// Writes an empty line, for which most targets wait, and expects that it then ends as they do, with
-    /// status 7. Daemon threads of Python 2 may complain on standard error while the interpreter shuts
-    /// down; see [`Program::ends_well`] for programs that have none.
+    /// Writes an empty line, for which most targets wait, and expects status 7, with which they end.
+    /// Daemon threads of Python 2 may complain on standard error while the interpreter shuts down;
+    /// see [`Program::ends_well`] for programs without daemon threads.
     #[track_caller]
     pub fn ends(mut self) -> Ended {
         self.say("");
@@ -275,7 +274,7 @@ impl Program {
         ended
     }
 
-    /// As [`Program::ends`], and expects nothing on standard error.
+    /// Like [`Program::ends`], and expects nothing on standard error.
     #[track_caller]
     pub fn ends_well(self) -> Ended {
         let ended = self.ends();
@@ -283,7 +282,7 @@ impl Program {
         ended
     }
 
-    /// Sends SIGTERM, which the target `single.py` handles, and expects that it then ends as that does.
+    /// Sends SIGTERM, and expects the program to end as the target `single.py` then does.
     #[track_caller]
     pub fn handles_sigterm(self) {
         self.signal(libc::SIGTERM);
@@ -298,7 +297,7 @@ impl Drop for Program {
     fn drop(&mut self) {
         if self.ended.is_none() {
             let group = -self.pid();
-            // SAFETY: the child is not reaped yet, so its group's number is not used anew.
+            // SAFETY: the child is not reaped yet, so its group's number is not reused.
             unsafe { libc::kill(group, libc::SIGKILL) };
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -307,7 +306,7 @@ impl Drop for Program {
     }
 }
 
-/// Kills every process whose environment carries the mark.
+/// Kills every process whose environment contains the mark.
 fn kill_marked(mark: &str) {
     let mark = format!("{MARK}={mark}");
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -320,7 +319,7 @@ fn kill_marked(mark: &str) {
             .split(|&byte| byte == 0)
             .any(|one| one == mark.as_bytes())
         {
-            // SAFETY: a plain system call; the process was one of ours a moment ago.
+            // SAFETY: a plain system call; the process was ours a moment ago.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
     }

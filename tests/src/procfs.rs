@@ -1,4 +1,4 @@
-//! What the kernel says of a process.
+//! What the kernel says about a process.
 
 use crate::process::wait_until;
 use protocol::names::PARKED_THREAD;
@@ -63,7 +63,7 @@ pub fn thread_named(pid: i32, name: &str) -> Option<i32> {
     tasks.find(|task| read(pid, &format!("task/{task}/comm")).trim() == name)
 }
 
-/// How many parked agents the process has.
+/// The number of parked agents in the process.
 pub fn agents(pid: i32) -> usize {
     let names = thread_names(pid);
     names.iter().filter(|name| *name == PARKED_THREAD).count()
@@ -78,7 +78,7 @@ pub fn wait_agent(pid: i32) {
     );
 }
 
-/// Waits until a process has become this command, and sleeps.
+/// Waits until a process has executed this command, and sleeps.
 #[track_caller]
 pub fn wait_command(pid: i32, name: &str) {
     wait_until(&format!("process {pid} is {name}, and sleeps"), || {
@@ -86,8 +86,8 @@ pub fn wait_command(pid: i32, name: &str) {
     });
 }
 
-/// Waits until every thread has been asleep for a while: whatever it was about to do before
-/// it blocks, it has done.
+/// Waits until every thread has been asleep for a while, and so has done everything it does before
+/// it blocks.
 #[track_caller]
 pub fn settle(pid: i32) {
     let until = Instant::now() + crate::process::PATIENCE;
@@ -104,7 +104,7 @@ pub fn settle(pid: i32) {
     }
 }
 
-/// What each of its open descriptors is, as `NUMBER -> TARGET`, sorted.
+/// Its open descriptors as `NUMBER -> TARGET`, sorted.
 pub fn descriptors(pid: i32) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return Vec::new();
@@ -131,15 +131,15 @@ pub fn threads_with_states(pid: i32) -> Vec<String> {
     tasks(pid).into_iter().filter_map(tell).collect()
 }
 
-/// How often each of its threads has been given the processor anew, as `NAME VOLUNTARILY
-/// OTHERWISE`: a thread that stays asleep is never.
+/// The context switches of each of its threads, as `NAME VOLUNTARY INVOLUNTARY`: a thread that stays
+/// asleep has none.
 pub fn switches(pid: i32) -> Vec<String> {
     let keys = [
         "Name",
         "voluntary_ctxt_switches",
         "nonvoluntary_ctxt_switches",
     ];
-    // The number of a thread will do there.
+    // /proc/TID/status works like /proc/PID/status.
     let tell = |task: i32| keys.map(|key| status(task, key)).join(" ");
     tasks(pid).into_iter().map(tell).collect()
 }

@@ -1,6 +1,6 @@
 //! The product under test: the release build, as users get it.
 //!
-//! No test runs anything at its place in the work tree, for that may lie anywhere: it is staged first
+//! No test runs a file at its place in the work tree, which may lie anywhere: the file is staged first
 //! (see `stage.rs`).
 
 use crate::stage;
@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Where the built files are.
+/// The paths of the built files.
 pub struct Product {
     /// The root of the work tree.
     pub root: PathBuf,
-    /// Where cargo builds.
+    /// Cargo's target folder.
     pub target: PathBuf,
     /// `libsleeper.so`, staged.
     pub library: PathBuf,
@@ -22,9 +22,9 @@ pub struct Product {
     pub list: PathBuf,
     /// `sleeper_agent_activate`, staged.
     pub activate: PathBuf,
-    /// The programs to wake, tests/targets, staged.
+    /// The test programs, tests/targets, staged.
     pub targets: PathBuf,
-    /// The programs to torment, tests/torture/programs, staged.
+    /// The torture programs, tests/torture/programs, staged.
     pub torture_programs: PathBuf,
     stage: PathBuf,
 }
@@ -35,7 +35,7 @@ impl Product {
             .parent()
             .unwrap()
             .to_owned();
-        // This program is TARGET/PROFILE/deps/NAME, wherever TARGET was put.
+        // This program is TARGET/PROFILE/deps/NAME, wherever TARGET is.
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let target = program.ancestors().nth(3).unwrap_or(&root).to_owned();
         let stage = stage::make()?;
@@ -64,12 +64,12 @@ impl Product {
         })
     }
 
-    /// A program to wake, from tests/targets.
+    /// A test program from tests/targets.
     pub fn target(&self, name: &str) -> PathBuf {
         self.targets.join(name)
     }
 
-    /// Stages another file that was built, in a folder of this name, and returns its path there.
+    /// Stages another built file in a folder of this name, and returns its new path.
     #[track_caller]
     pub fn stage(&self, built: &Path, folder: &str) -> PathBuf {
         let folder = self.stage.join(folder);
@@ -83,7 +83,7 @@ impl Product {
     }
 }
 
-/// The product, or why it can't be tested.
+/// The product, or the reason why it cannot be tested.
 pub fn find() -> Result<&'static Product, String> {
     static PRODUCT: OnceLock<Result<Product, String>> = OnceLock::new();
     PRODUCT

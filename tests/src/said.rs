@@ -1,15 +1,15 @@
-//! What a target has said of itself: lines `WHAT VALUE`, such as `thread main 140213` or
+//! What a target has printed about itself: lines `WHAT VALUE`, such as `thread main 140213` or
 //! `at listener 127.0.0.1:4000`, where WHAT is all words but the last.
 
 use crate::process::Program;
 use std::collections::BTreeMap;
 
-/// The values, by what they are of.
+/// The values, by WHAT.
 #[derive(Debug)]
 pub struct Said(BTreeMap<String, String>);
 
 impl Said {
-    /// All that a program has written so far. Where it says `ready` in the end, that is all of it.
+    /// All that a program has written so far; all it will write, if its last line is `ready`.
     pub fn by(program: &Program) -> Said {
         let out = program.out();
         let lines = out.lines().filter_map(|line| line.rsplit_once(' '));
@@ -27,7 +27,7 @@ impl Said {
         found.unwrap_or_else(|| panic!("{what} is not said: {self:?}"))
     }
 
-    /// A value that is a number.
+    /// A numeric value.
     #[track_caller]
     pub fn number(&self, what: &str) -> u64 {
         let text = self.text(what);
@@ -35,7 +35,7 @@ impl Said {
         number.unwrap_or_else(|_| panic!("{what} is no number: {text}"))
     }
 
-    /// A number, if it is said.
+    /// A numeric value, if the target has printed it.
     #[track_caller]
     pub fn number_if_said(&self, what: &str) -> Option<u64> {
         self.0.contains_key(what).then(|| self.number(what))

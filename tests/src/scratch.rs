@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes one that every user may read: some tests look in as somebody else.
+    /// Makes a folder that every user may read: some tests look into it as another user.
     pub fn new() -> Scratch {
         use std::os::unix::fs::PermissionsExt;
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -51,9 +51,9 @@ impl Drop for Scratch {
     }
 }
 
-/// A copy of a program in this folder, where any user may run it. By a process of its own: while we
-/// ourselves have a file open to write to, a child that another thread starts has it too, for a
-/// moment, and what is open so cannot be run ("Text file busy").
+/// A copy of a program in this folder, which any user may run. A separate process makes the copy: if we
+/// had the file open for writing, a child that another thread starts would briefly have it open too,
+/// and the kernel runs no file that is open for writing ("Text file busy").
 #[track_caller]
 pub fn copied(program: &Path, folder: &Path) -> PathBuf {
     let copy = folder.join(program.file_name().expect("a file's path"));

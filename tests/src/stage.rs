@@ -1,9 +1,9 @@
-//! The folder in which everything stands that tests run.
+//! The stage: the folder of all files that tests run.
 //!
-//! The work tree may lie anywhere: but the loader preloads no library whose path has a space or a colon
-//! in it, other users may not be allowed in, and programs print their own paths. The stage lies below
-//! the folder for temporary files, its path is short and plain, and every user may enter it. It is
-//! removed as the runner exits; that of a runner which was killed, by the next one.
+//! The work tree may lie anywhere. But the loader preloads no library whose path contains a space or a
+//! colon, other users may not have access, and programs print their own paths. The stage lies below the
+//! folder for temporary files, its path is short and plain, and every user may enter it. The runner
+//! removes its stage as it exits; the next runner removes the stage of a killed runner.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -34,14 +34,14 @@ pub fn make() -> Result<PathBuf, String> {
     let number = std::process::id();
     let stage = temporary.join(format!("{PREFIX}{number}"));
     let make = || -> io::Result<PathBuf> {
-        // It has its name once it is locked: until then it looks abandoned.
+        // The folder gets its final name once it is locked: an unlocked stage looks abandoned.
         let new = temporary.join(format!("sleeper-new-stage-{number}"));
         fs::create_dir(&new)?;
         fs::set_permissions(&new, Permissions::from_mode(0o755))?;
         let folder = File::open(&new)?;
         lock(&folder);
         fs::rename(&new, &stage)?;
-        // /proc/PID/maps has no links in it.
+        // /proc/PID/maps shows paths without symbolic links.
         let stage = fs::canonicalize(&stage)?;
         if STAGE.set((stage.clone(), folder)).is_ok() {
             // SAFETY: the function follows C's convention and takes nothing.
@@ -58,13 +58,13 @@ extern "C" fn remove() {
     }
 }
 
-/// Locks a folder, unless another process has locked it. Whether this one has it now.
+/// Locks a folder, unless another process has locked it. Returns whether this process has the lock.
 fn lock(folder: &File) -> bool {
     // SAFETY: a plain system call on an open descriptor.
     unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
 }
 
-/// Removes the stages of runners that were killed: nobody has locked them.
+/// Removes the stages of killed runners: nobody has locked them.
 fn remove_abandoned(temporary: &Path) {
     for entry in fs::read_dir(temporary).into_iter().flatten().flatten() {
         let is_stage = entry.file_name().as_bytes().starts_with(PREFIX.as_bytes());
@@ -74,7 +74,7 @@ fn remove_abandoned(temporary: &Path) {
     }
 }
 
-/// Links a file into a folder, or copies it where that cannot be, and returns its new path.
+/// Hard-links a file into a folder, or copies it where that fails, and returns its new path.
 pub fn place(file: &Path, folder: &Path) -> Result<PathBuf, String> {
     let placed = folder.join(file.file_name().unwrap_or_default());
     let _ = fs::remove_file(&placed);

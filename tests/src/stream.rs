@@ -1,11 +1,11 @@
-//! An output stream of a process, followed by a thread of its own.
+//! An output stream of a process, read by its own thread.
 
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a stream has delivered so far, filled by a thread of its own.
+/// What a stream has delivered so far, filled by its own thread.
 #[derive(Default)]
 pub struct Stream {
     state: Mutex<(Vec<u8>, bool)>,

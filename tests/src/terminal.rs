@@ -1,4 +1,4 @@
-//! A pseudo-terminal for what a command writes.
+//! A pseudo-terminal for a command's output.
 
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
@@ -12,10 +12,10 @@ use std::thread;
 use crate::ended::Ended;
 use crate::process::run;
 
-/// Runs a command to its end, its standard output a terminal, and returns also what that was sent.
+/// Runs a command to its end with a terminal as standard output, and returns also the terminal's text.
 #[track_caller]
 pub fn run_on_terminal(command: &mut Command) -> (Ended, String) {
-    // Closed in whatever other trials start meanwhile, which would keep the terminal open.
+    // Close-on-exec: programs that other trials start meanwhile would keep the terminal open.
     let open = |path: &str| {
         let mut options = OpenOptions::new();
         options.read(true).write(true).custom_flags(libc::O_NOCTTY);
@@ -33,7 +33,7 @@ pub fn run_on_terminal(command: &mut Command) -> (Ended, String) {
     }
     let reader = thread::spawn(move || {
         let mut told = Vec::new();
-        // It ends with EIO when nobody has the other side open.
+        // Reading ends with EIO when nobody has the other side open.
         let _ = (&master).read_to_end(&mut told);
         told
     });
@@ -46,8 +46,8 @@ pub fn run_on_terminal(command: &mut Command) -> (Ended, String) {
 
 fn name_of_slave(master: &File) -> String {
     let mut name = [0; 64];
-    // SAFETY: the descriptor is a pseudo-terminal's, and the kernel's name for it is shorter than the
-    // array that is given with its length.
+    // SAFETY: the descriptor is a pseudo-terminal, and its name is shorter than the array, whose length
+    // the call gets.
     let name = unsafe {
         assert_eq!(libc::unlockpt(master.as_raw_fd()), 0);
         let failed = libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len());

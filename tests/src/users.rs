@@ -1,4 +1,4 @@
-//! Commands as another user than the one who runs the tests. Only root may start them.
+//! Commands that run as another user. Only root may start them.
 
 use crate::ended::Ended;
 use crate::process::{command, run};
@@ -9,7 +9,7 @@ use std::process::Command;
 /// User and group `nobody`, who owns nothing.
 pub const NOBODY: u32 = 65534;
 
-/// Has a command run as a user, and as the group of the same number, in a folder that everybody may
+/// Makes a command run as a user, and as the group of the same number, in a folder that everybody may
 /// enter.
 pub fn as_user(command: &mut Command, user: u32) -> &mut Command {
     command.uid(user).gid(user).current_dir("/")

@@ -1,6 +1,6 @@
-//! What the full format shows of variables.
+//! Variables in the full format.
 
-/// A text without the addresses in it.
+/// A text without its addresses.
 fn without_addresses(text: &str) -> String {
     let mut pieces = text.split(" at 0x");
     let mut rest = pieces.next().unwrap().to_owned();

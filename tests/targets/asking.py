@@ -1,7 +1,7 @@
 """Asks itself through the C function. usage: asking.py endurance COUNT | exit LIBRARY | short | held
 
-endurance: asks COUNT times and prints what it found grown. exit: threads ask
-without end while the main thread exits. short: asks once. held: asks while holding the GIL.
+endurance: asks COUNT times and prints what has grown. exit: threads ask endlessly
+while the main thread exits. short: asks once. held: asks while holding the GIL.
 """
 import ctypes
 import gc
@@ -70,7 +70,7 @@ def endurance(count):
 
 
 def exit():
-    # Threads of C's own: Python's daemon threads have troubles of their own at exit.
+    # C threads: Python's daemon threads have their own troubles at exit.
     library = ctypes.CDLL(sys.argv[2])
     for _ in range(2):
         library.start_asking()

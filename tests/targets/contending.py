@@ -1,4 +1,4 @@
-"""Threads that compute without end, and one that waits for a lock.
+"""Threads that compute endlessly, and a thread that waits for a lock.
 usage: contending.py
 
 Says "thread WHAT IDENT" of each, then "ready".
@@ -26,7 +26,7 @@ def compute():
         number += 1
 
 
-# Else they are woken all the time, to find it taken again.
+# With a short interval the waiting threads would wake all the time and find the GIL taken again.
 sys.setcheckinterval(100000)
 taken = threading.Lock()
 taken.acquire()

@@ -1,9 +1,9 @@
-"""Asks while what the walk reads is corrupt. See tests/embedded/corrupt.c.
+"""Asks while the memory that the walk reads is corrupt. See tests/embedded/corrupt.c.
 
 usage: corrupt.py rounds LIBRARY SEED FIRST COUNT SECONDS | circles LIBRARY FOLDER
 
-rounds: corrupts at random, COUNT times, from round FIRST of SEED on. circles: makes lists
-that have no end, and writes each answer to FOLDER/NAME, with its milliseconds on standard output.
+rounds: corrupts at random, COUNT times, from round FIRST of SEED on. circles: makes endless
+lists, writes each answer to FOLDER/NAME, and prints how many milliseconds it took.
 Ends with status 7 if the program's own work is intact.
 """
 import ctypes
@@ -32,7 +32,7 @@ def deep(left, gate):
 
 
 def long_code():
-    # A line table of some length, in pieces of one line each.
+    # A long line table, with an entry for each line.
     lines = ['def long_code(gate):', ' total = 0']
     lines += [' total += %d' % number for number in range(400)]
     lines += [' gate.acquire()', ' return total']
@@ -95,15 +95,15 @@ def word_at(address):
 
 
 def place_of(value, start, size):
-    """Where in an object a pointer stands, so that no layout needs to be known.
+    """The address of a pointer within an object, found without knowing the layout.
 
-    The last: debug builds begin with pointers to the objects made before and after.
+    The last match: in debug builds objects begin with pointers to the previous and next object.
     """
     return [at for at in range(start, start + size, WORD) if word_at(at) == value][-1]
 
 
 def all_objects():
-    """What the walk goes through, as pairs of address and size; what has no size comes last."""
+    """The objects that the walk reads, as pairs of address and size; those without size come last."""
     found = {}
     for frame in sum([stack(one) for one in sys._current_frames().values()], []):
         code = frame.f_code
@@ -115,7 +115,7 @@ def all_objects():
     own = ctypes.pythonapi.PyThreadState_Get
     own.restype = ctypes.c_void_p
     for one in states:
-        # Who holds the GIL is told by more of its own state than its place in the lists.
+        # The GIL holder itself needs its thread state: only the first three words may be overwritten.
         found[one] = one == own() and 3 * WORD or THREAD_STATE_SIZE
     found[interpreter] = 2 * WORD
     pairs = sorted(found.items())
@@ -139,7 +139,7 @@ def ask_with(*pokes):
 
 
 def expected_lines():
-    """For each other thread, its frames as the walk is to tell them."""
+    """For each other thread, its frames as the walk must show them."""
     return [''.join(['  File "%s", line %d, in %s\n' % entry[:3] for entry in traceback.extract_stack(frame)])
             for ident, frame in sys._current_frames().items() if ident != thread.get_ident()]
 
@@ -176,7 +176,7 @@ def circles():
         frame = word_at(states[index] + 2 * WORD)
         return [one[0] for one in frames if id(one[0]) == frame][0]
 
-    # The last of the list is the main thread, the others are those that were started.
+    # The last in the list is the main thread, the others are the started threads.
     every_frame = [(back(innermost(index)), id(innermost(index))) for index in range(len(states) - 1)]
     cases = [
         ('frame_itself', [(back(recursion[0]), id(recursion[0]))]),
@@ -191,7 +191,7 @@ def circles():
     ]
     whole = None
     for name, pokes in cases:
-        # Both from one line, or this frame would make them differ.
+        # Both answers come from one line, because this frame is in them.
         (text, taken), (mended, _) = [ask_with(*some) for some in (pokes, ())]
         whole = whole or mended
         assert text != whole and mended == whole, name
@@ -201,7 +201,7 @@ def circles():
 
 
 def lookups_without_end():
-    """Each frame's line is at the end of a table of a megabyte."""
+    """Each frame's line is at the end of a line table of a megabyte."""
     endless = renamed(endless_deep, 'endless_deep', '\0' * (1 << 20))
     globals()['endless_deep'] = endless
     for _ in range(3):

@@ -31,7 +31,7 @@ def go(what, work, *arguments):
             try:
                 return work(*arguments)
             except (select.error, EnvironmentError):
-                # A debugger makes calls end so.
+                # A debugger interrupts system calls like this.
                 if sys.exc_info()[1].args[0] != errno.EINTR:
                     raise
     count = len(begun)
@@ -47,7 +47,7 @@ def address(of):
 
 
 def tcp():
-    """Return two ends of a connection."""
+    """Return the two ends of a connection."""
     listener = socket.socket()
     listener.bind(('127.0.0.1', 0))
     listener.listen(1)
@@ -60,7 +60,7 @@ def tcp():
 
 
 def named(what, one):
-    """Say where a socket is, and how it is called; return it."""
+    """Say a socket's number and its address; return it."""
     say('number', what, one.fileno())
     say('at', what, address(one.getsockname()))
     try:
@@ -84,7 +84,7 @@ def listener():
 
 
 def full():
-    """Return the address of one that takes no more connections."""
+    """Return the address of a listening socket that accepts no more connections."""
     one = socket.socket()
     one.bind(('127.0.0.1', 0))
     one.listen(0)

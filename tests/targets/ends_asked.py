@@ -1,5 +1,5 @@
-"""Ends while it is being asked for the first time, as soon as it sees code of the agent's half-way,
-and lets others run for a moment at its very end, when its modules are gone. usage: ends_asked.py
+"""Ends during the first question, as soon as it sees that the agent's code runs, and lets other
+threads run for a moment at its very end, when its modules are gone. usage: ends_asked.py
 """
 import codecs
 import sys
@@ -8,7 +8,7 @@ import time
 
 
 class Last(object):
-    """Kept to the end by the interpreter itself; takes a moment to go."""
+    """The interpreter itself keeps it to the end; its finalizer takes a moment."""
 
     def __init__(self):
         self.sleep = time.sleep

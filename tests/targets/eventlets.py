@@ -1,4 +1,4 @@
-"""Greenlets of eventlet's that wait for everything there is to wait for.
+"""eventlet greenlets, one for each kind of wait.
 usage: eventlets.py
 
 Says "greenlet WHAT ID" and "thing WHAT ID" of each, then "ready"; ends with status 7 at the end of

@@ -1,4 +1,4 @@
-"""Has a handler of its own for SIGSEGV, and waits."""
+"""Has its own handler for SIGSEGV, and waits."""
 import ctypes
 import sys
 

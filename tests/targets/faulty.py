@@ -1,7 +1,7 @@
-"""Brings the agent's own work to fail, asks it, and goes on. usage: faulty.py KIND
+"""Makes the agent's own work fail, asks it, and carries on. usage: faulty.py KIND
 
-What cannot be had is refused by embedded/refuse.c, preloaded. Each kind ends with "went on" and
-status 7, once it has read a line.
+The preloaded embedded/refuse.c refuses resources. Each kind ends with "went on" and status 7, once
+it has read a line.
 """
 import __builtin__
 import ctypes
@@ -29,7 +29,7 @@ def expect(text, *parts):
 
 
 def usual():
-    """Asked now, it answers as ever."""
+    """Asks now, and checks that the agent answers as usual."""
     text = state()
     expect(text, ', in <module>\n    globals()[sys.argv[1]]()\n')
     assert text.startswith('### Thread '), text[:300]
@@ -37,7 +37,7 @@ def usual():
 
 
 def walked(*why):
-    """Asked now, it reads memory, and says why."""
+    """Asks now, and checks that the agent reads from memory and says why."""
     text = state()
     assert text.startswith('### Read from memory'), text[:300]
     expect(text.split('\n')[0], *why)
@@ -46,7 +46,7 @@ def walked(*why):
 
 
 def one_line(*parts):
-    """Asked now, it says in a line why it has no answer."""
+    """Asks now, and checks that the agent says in one line why it has no answer."""
     text = state()
     assert text.count('\n') == 1 and text[-1] == '\n', text[:2000]
     expect(text, *parts)
@@ -88,7 +88,7 @@ def no_thread():
     # REFUSE has refused it from the start.
     for _ in range(3):
         walked(NO_THREAD)
-    # It no longer is.
+    # It is no longer refused.
     in_child(usual)
 
 
@@ -108,7 +108,7 @@ def no_thread_in_child():
 
 def no_thread_for_real():
     usual()
-    # The program's one, the agent's four, the child's one.
+    # One thread of the program, four of the agent, one of the child.
     resource.setrlimit(resource.RLIMIT_NPROC, (6, 6))
     os.setuid(int(sys.argv[2]))
     in_child(lambda: walked(NO_THREAD))
@@ -116,7 +116,7 @@ def no_thread_for_real():
 
 
 def little_memory():
-    """With as much memory as answers for few threads, and not for many."""
+    """With enough memory to answer for few threads, but not for many."""
     usual()
     former = resource.getrlimit(resource.RLIMIT_AS)
 
@@ -139,7 +139,7 @@ def no_page():
     start_deep(20, 30)
     sys._current_frames = None
     texts = []
-    # All that there is, the first two sizes that are tried, nothing; not what the snippet needs.
+    # Refuse every page, the first two sizes tried, nothing; but not the pages that the snippet needs.
     for times in (-1, 2, 0):
         refuse('page', 1, times)
         texts.append(state())
@@ -155,7 +155,7 @@ def no_copy():
     start_deep(60, 30)
     assert len(usual()) > 100000
     before = len(gc.get_objects())
-    # There is no memory to begin, for so many threads, to go on after the files have been read,
+    # There is no memory to begin, for so many threads, to continue after the files have been read,
     # for the copy.
     for kind, skip in 4 * [('page', 0), ('page', 1), ('page', 2), ('copy', 0)]:
         refuse(kind, skip, 1)
@@ -166,7 +166,7 @@ def no_copy():
 
 
 def no_readv():
-    # Asked while it holds the GIL, it has to read memory.
+    # This question comes while the GIL is held: the agent has to read memory.
     holding = ctypes.PyDLL(None).sleeper_agent_state
     holding.restype = ctypes.c_char_p
     texts = []
@@ -183,7 +183,7 @@ def no_readv():
 
 
 class Broken(object):
-    """In place of whatever the agent might lean on."""
+    """A replacement for whatever the agent might rely on."""
     def __call__(self, *_):
         raise RuntimeError('this is broken')
 
@@ -192,7 +192,7 @@ class Broken(object):
 
 
 def break_names():
-    """What stands in place of built-in names is not asked, and not missed."""
+    """The agent neither calls nor needs replacements of built-in names."""
     asked = []
     put = setattr
     before = dict([(name, value) for name, value in vars(__builtin__).items()
@@ -248,7 +248,7 @@ def nonsense_module():
 
 
 def dying(how):
-    """A module's loader ends the worker, on which it is asked for source."""
+    """A module's loader ends the worker, which asks the loader for source."""
     ended = []
 
     class Loader(object):
@@ -272,7 +272,7 @@ def dying(how):
     expect(text.split('\n')[0], '### Read from memory', 'was not done within 0.5 s')
     expect(text, ', in wait_here\n')
     assert ended
-    # From here on a new worker may be there at any time.
+    # From here on a new worker may exist at any time.
     until = time.time() + 20
     text = state()
     expect(text.split('\n')[0], '### Read from memory', 'worker thread has been ended')
@@ -290,7 +290,7 @@ def worker_exits():
 
 
 def worker_exits_unrevived():
-    # No new one can be started at first.
+    # At first no new worker can be started.
     refuse('thread', 0, 6)
     dying(lambda: library.syscall(60, 0))
 
@@ -301,7 +301,7 @@ def worker_ends_itself():
 
 def panics():
     """With a library that panics where the environment says so: on the worker, holding the GIL and
-    the garbage collector; on each other thread of the agent's, and on the one that asks."""
+    the garbage collector; on each other thread of the agent, and on the asking thread."""
     def panicking(place, ask, *expected):
         os.environ['SLEEPER_AGENT_PANIC'] = place
         begun = time.time()

@@ -1,4 +1,4 @@
-"""Processes out of processes. usage: forking.py fork|bare|thread|pool|daemon|spawn|command|exec
+"""Starts child processes. usage: forking.py fork|bare|thread|pool|daemon|spawn|command|exec
 
 Prints "child PID" for each; every child is in a function called in_the_child. Ends with
 status 7 once it has read a line.
@@ -31,7 +31,7 @@ def fork():
 
 
 def bare():
-    # By the system call alone, which runs no handlers.
+    # The bare system call runs no fork handlers.
     import ctypes
     if ctypes.CDLL(None).syscall(57) == 0:
         in_the_child()
@@ -58,8 +58,8 @@ def pool():
 
 
 def daemon():
-    # As daemons have always done it: two forks, a new session, every descriptor closed and
-    # the first three opened anew; nothing of the agent may live in a descriptor.
+    # As daemons always do: two forks, a new session, every descriptor closed and the first
+    # three opened anew; the agent must not depend on any descriptor.
     out = os.dup(1)
     middle = os.fork()
     if middle == 0:
@@ -87,7 +87,7 @@ def daemon():
 
 
 def sleeper():
-    # The arguments of another Python that becomes a child. Its own path may have anything in it.
+    # The arguments of another Python as a child. Its own path may contain anything.
     code = 'import sys\nfile, sys.argv[1] = sys.argv[1], "nothing"\nexecfile(file)\nin_the_child()\n'
     return [sys.executable, '-c', code, os.path.abspath(__file__)]
 

@@ -1,10 +1,10 @@
 """A program without Tornado and Twisted, or with something else in place of their modules.
 usage: generator_modules.py [likeness|classes|objects|collector]
 
-A `likeness` has its own Runner, and its own inlineCallbacks, whose objects hold anything; one
-generator of each is suspended, and one in a circle, and two that wait for each other. Ends with
-status 7 at the end of its input, after a line on which modules have been imported since, what of
-its own code has run, and how much garbage has been left.
+A `likeness` has its own Runner and its own inlineCallbacks, whose objects contain anything. One
+generator of each is suspended, one waits for itself, and two wait for each other. Ends with
+status 7 at the end of its input, after a line that says which modules have been imported since,
+which of its own code has run, and how much garbage is left.
 """
 import gc
 import os

@@ -1,9 +1,9 @@
-"""Greenlets of gevent's that wait for everything there is to wait for.
+"""gevent greenlets, one for each kind of wait.
 usage: gevents.py [blocks|many]
 
 Says "greenlet WHAT ID" and "thing WHAT ID" of each, then "ready"; ends with status 7 at the end of
-its input, after a line on whether references have been left. Until then its main greenlet waits in
-the hub; or it `blocks`, and nobody else runs. With `many` there are 10,100 more.
+its input, after a line that says whether references are left. Until then its main greenlet waits in
+the hub; with `blocks` it blocks the thread, and no other runs. With `many` there are 10,100 more.
 """
 import os
 import sys
@@ -74,7 +74,7 @@ def parks():
 class Named(gevent.Greenlet):
     ran = []
 
-    # What looks at it by way of its class runs this.
+    # Any access through its class runs this.
     @property
     def gr_frame(self):
         self.ran.append('gr_frame')
@@ -103,13 +103,13 @@ for function in (
 gevent.sleep(0)
 sleeper = greenlets['sleeps']
 greenlets['joins'] = gevent.spawn(joins)
-# In functions of C's alone.
+# Its stack has only C functions.
 greenlets['frameless'] = gevent.spawn(event.wait)
 greenlets['named'] = Named()
 greenlets['named'].name = 'a name \x1b[2J'
 greenlets['named'].start()
 gevent.sleep(0.05)
-# What is in a queue does not wait for it.
+# A greenlet in a queue does not wait for the queue.
 holds = gevent.queue.Queue()
 holds.put(greenlets['parks'].switch)
 channel = gevent.queue.Channel()

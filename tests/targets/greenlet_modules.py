@@ -1,8 +1,8 @@
 """A program without greenlets, or with nonsense in place of their modules.
 usage: greenlet_modules.py [classes|objects|no_modules|collector]
 
-Ends with status 7 at the end of its input, after a line on which modules have been imported since,
-and what of its own code has run.
+Ends with status 7 at the end of its input, after a line that says which modules have been imported
+since, and which of its own code has run.
 """
 import gc
 import os

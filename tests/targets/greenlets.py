@@ -1,9 +1,9 @@
-"""Greenlets of two threads, and of one that has ended.
+"""Greenlets of two threads, and of a thread that has ended.
 usage: greenlets.py [collector]
 
 Says "greenlet WHAT ID" of each, "thread WHAT IDENT", then "ready"; ends with status 7 at the end of
-its input, after a line on what of its own code has run. With functions of its own in the module gc, if
-it says so.
+its input, after a line that says which of its own code has run. With `collector` it replaces
+functions of the module gc.
 """
 import gc
 import os
@@ -22,7 +22,7 @@ def say(line):
 
 
 class Odd(greenlet):
-    # What looks at it by way of its class runs this.
+    # Any access through its class runs this.
     def __getattribute__(self, name):
         ran.append(name)
         return greenlet.__getattribute__(self, name)
@@ -59,7 +59,7 @@ def uses_greenlets(what):
     kept[what + ' ended'] = one = greenlet(lambda: None)
     one.switch()
     kept[what + ' not begun'] = greenlet(outer)
-    # This thread's stack is in a greenlet of its own, and the first one is suspended.
+    # This thread runs in a greenlet of its own, and its first greenlet is suspended.
     if what == 'second':
         kept['second current'] = greenlet(stays)
         kept['second current'].switch(what)

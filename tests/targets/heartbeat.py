@@ -1,11 +1,11 @@
-"""Sleeping threads, and one that notices when it is held up.
+"""Sleeping threads, and a heartbeat thread that notices when it is held up.
 usage: heartbeat.py COUNT DEPTH [busy]
 
-With "busy" the last of the COUNT threads does not sleep but computes, without end.
+With "busy" the last of the COUNT threads does not sleep but computes endlessly.
 
 Reads lines: at "begin" it starts counting anew and says "begun", at "end" it prints
-"held LONGEST TOTAL" in seconds: the longest gap between two heartbeats, and the sum of all that
-were longer than a millisecond. Whatever holds up Python code counts: a debugger, or somebody with
+"held LONGEST TOTAL" in seconds: the longest gap between two heartbeats, and the sum of all gaps
+longer than a millisecond. Whatever holds up Python code counts: a debugger, or another holder of
 the GIL.
 """
 import sys
@@ -17,7 +17,7 @@ deep = []
 
 
 def deep_down(depth, last):
-    # Ten variables, for those who ask for them.
+    # Ten variables, for questions that ask for variables.
     name, number, real, words = 'deep down', depth * 1000, 0.5, u'so many words'
     pair, numbers, options, none = (depth, last), [1, 2, 3], {'depth': depth, 'last': last}, None
     if depth > 1:
@@ -49,7 +49,7 @@ def start(function, *arguments):
 
 
 def wait_longer(grown):
-    # A gap is known only when it is over.
+    # A gap is known only once it is over.
     length = len(grown)
     while len(grown) == length:
         time.sleep(0.0005)
@@ -60,7 +60,7 @@ def main():
     gate.acquire()
     threading.stack_size(256 * 1024)
     count, depth = int(sys.argv[1]), int(sys.argv[2])
-    # Last comes the one that would be in the way of all that are still to start.
+    # The computing thread comes last: it would delay the start of the others.
     for last in [gate.acquire] * (count - 1) + [
             'busy' in sys.argv and compute or gate.acquire]:
         start(deep_down, depth, last)

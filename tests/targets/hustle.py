@@ -1,5 +1,5 @@
 """Threads that take and release locks all the time, and never wait for each other for long; and
-threads that wait in calls with arguments whose classes notice when code of theirs runs.
+threads that wait in calls whose arguments' classes notice when their code runs.
 usage: hustle.py
 
 Says "ready"; at the end of its input it says what was noticed, "ran []", and ends with status 7.

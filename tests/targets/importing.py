@@ -1,8 +1,8 @@
-"""A module that waits for threads while it is imported, which import something themselves.
+"""A module that, while it is imported, waits for threads that import something themselves.
 usage: importing.py deadlock|taken
 
 Says "thread WHAT IDENT" of each, then "ready". deadlock: it imports itself, and waits for a thread that
-waits for the import lock. taken: the import lock is held by a thread that imports nothing.
+waits for the import lock. taken: a thread that imports nothing holds the import lock.
 """
 import imp
 import sys

@@ -1,7 +1,7 @@
 """Threads blocked at known places. usage: known_stack.py FILE
 
-Writes to FILE what the state must be while it waits, made by the documented rule: for each
-thread a heading and what traceback.format_stack says, joined by two newlines.
+Writes its expected state to FILE while it waits, following the documented rule: for each
+thread a heading and the text of traceback.format_stack, joined by two newlines.
 """
 import Queue
 import sys
@@ -51,7 +51,7 @@ def wait_in_code_without_source():
 
 
 def wait_where_the_line_stands_still(lock):
-    # What a debugger does, if it then looks away: f_lineno says this line from here on.
+    # As a debugger that has stopped tracing: f_lineno stays at this line from here on.
     sys._getframe().f_trace = lambda *_: None
     lock.acquire()
 
@@ -71,7 +71,7 @@ def main():
     go(wait_on_queue)
     go(wait_in_code_without_source)
     go(wait_where_the_line_stands_still, locked)
-    # Until the others are where they will stay.
+    # Wait until the other threads have stopped moving.
     seen = []
     while len(seen) < 3 or seen[-1] != seen[-3]:
         seen.append(state(sys._getframe()))

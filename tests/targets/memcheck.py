@@ -1,6 +1,6 @@
-"""Asks itself in every way, for a checker of memory. usage: memcheck.py COUNT
+"""Asks itself in every way, under a memory checker. usage: memcheck.py COUNT
 
-Runs with the agent and without: what the checker finds only with it is the agent's. Ends with
+Runs with the agent and without: faults found only with the agent are the agent's. Ends with
 status 7.
 """
 import ctypes
@@ -21,7 +21,7 @@ def ask_by(library, result):
 
 let_go = ask_by(ctypes.CDLL(None), ctypes.c_char_p)
 held = ask_by(ctypes.PyDLL(None), ctypes.c_char_p)
-# A text is good until the next call: where several ask at once it is not looked at.
+# A text is valid until the next call: where several threads ask at once, nobody reads it.
 unread = ask_by(ctypes.CDLL(None), None)
 
 

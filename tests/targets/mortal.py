@@ -24,7 +24,7 @@ def fail(what):
 
 
 def memory(number):
-    # Allocates much, of every size, and finds it again as it was.
+    # Allocates blocks of every size, and checks that they stay unchanged.
     words = [str(number + one) * (one % 40) for one in range(300)]
     by_word = dict([(word, one) for one, word in enumerate(words)])
     expected = zlib.crc32(''.join(words))
@@ -87,7 +87,7 @@ def main():
     while line == 'how\n':
         how()
         line = sys.stdin.readline()
-    # Who takes ends before who gives, who would leave it waiting.
+    # The consumer ends before the producer, which would leave it waiting.
     for one_round, thread in at_work:
         ending.append(one_round.__name__)
         while thread.isAlive():

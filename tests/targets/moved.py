@@ -1,5 +1,5 @@
-"""Has moved to another folder than the one that its relative name counts from, like a daemon, and
-takes the lowest descriptor that is free, over and over.
+"""Leaves the folder that its relative name refers to, like a daemon, and takes the lowest free
+descriptor over and over.
 
 Ends with status 7 on SIGTERM.
 """

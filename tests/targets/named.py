@@ -1,10 +1,10 @@
-"""Threads that have names, numbers and something to wait for.
+"""Threads that have names and numbers, and that wait.
 usage: named.py [busy] [FAULT...]
 
 Says "thread WHAT IDENT" and "tid WHAT TID" of each, then "ready"; at the end of its input it says whether it has
 imported marshal, and ends with status 7. With "busy" one of the threads computes.
 
-A FAULT breaks what an agent might lean on: "active", "class", "marshal".
+A FAULT breaks something that an agent might rely on: "active", "class", "marshal".
 """
 import ctypes
 import sys
@@ -19,7 +19,7 @@ shy = []
 
 
 class Shy(threading.Thread):
-    """Whoever asks it for anything has themselves to blame."""
+    """Any attribute access ends the accessing thread."""
 
     def __getattribute__(self, name):
         if shy:

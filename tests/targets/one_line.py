@@ -36,7 +36,7 @@ def main():
     check('blocks', [line[:11] for line in text.split('\n')].count('### Thread '), 2)
     gate.release()
     other.join()
-    # Joined is not yet gone.
+    # A joined thread may still be ending.
     while len(sys._current_frames()) > 1:
         time.sleep(0.01)
 

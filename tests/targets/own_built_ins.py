@@ -1,4 +1,4 @@
-"""Runs another target with functions of its own in place of all built-in ones, which do the same.
+"""Runs another target with replacements of all built-in functions, which do the same.
 usage: own_built_ins.py TARGET [ARGUMENT ...]
 
 They write a line on standard error when the agent calls them.
@@ -16,7 +16,7 @@ def own(name, function):
     return does
 
 
-# These look at who calls them.
+# These depend on their caller.
 LEFT = 'dir', 'eval', 'execfile', 'globals', 'locals', 'vars'
 
 del sys.argv[0]

@@ -1,8 +1,8 @@
 """Uses the agent's signal itself. usage: own_signal.py handler|waits|open|guarded NUMBER
 
-handler: has a handler for it, that prints "signal"; waits: blocks it in every thread, and prints
-"signal" for each that it takes by sigwaitinfo. guarded: forbids that its memory is looked at. Ends
-with status 7 once it has read a line.
+handler: has a handler for it that prints "signal". waits: blocks it in every thread, and prints
+"signal" for each one that sigwaitinfo returns. guarded: is not dumpable, so that its memory is
+protected. Ends with status 7 once it has read a line.
 """
 import ctypes
 import os
@@ -35,7 +35,7 @@ def wait_here():
     say('ready')
     while True:
         try:
-            # Not by way of Python's own buffers, which a signal upsets.
+            # Not through Python's own buffers, which a signal disturbs.
             if os.read(0, 100):
                 return
         except OSError:

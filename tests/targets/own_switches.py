@@ -1,8 +1,8 @@
-"""A program with functions of its own in place of the garbage collector's switches.
+"""A program that has replaced the garbage collector's switches, gc.enable and gc.disable.
 usage: own_switches.py [off]
 
-The collector runs, or is `off`. Ends with status 7 at the end of its input, after a line on what of its
-own has run, and whether the collector runs.
+The collector runs, or is `off`. Ends with status 7 at the end of its input, after a line that says
+which of its own code has run, and whether the collector runs.
 """
 import gc
 import sys

@@ -1,4 +1,4 @@
-"""A program that lets go of the GIL ten times in a second, so that questions pile up.
+"""A program that releases the GIL only ten times a second, so that questions pile up.
 
 Says "ready", and ends with status 7 at the end of its input.
 """

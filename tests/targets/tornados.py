@@ -1,9 +1,9 @@
-"""Generators that Tornado drives, and that wait for everything there is to wait for.
+"""Generators driven by Tornado, one for each kind of wait.
 usage: tornados.py [many]
 
-Says "thing WHAT ID" of what they wait for, then "ready". After a line of its input it says whether
-references have been left, and lets all but one of them end; then it says "ended", and after another
-line it ends with status 7. There may be `many` more of them: 20,100.
+Says "thing WHAT ID" of each awaited object, then "ready". After a line of input it says whether
+references are left, and lets all generators but one end; then it says "ended", and after another
+line it ends with status 7. With `many` there are 20,100 more generators.
 """
 import gc
 import os
@@ -30,7 +30,7 @@ over = Future()
 limit = tornado.gen.with_timeout(loop.time() + 1000, over)
 told = Future()
 many = 'x' * 1000
-# What has gone off, and is kept; and what is to be put into a queue, with nobody who waits for it.
+# A timer that has fired and is kept; and an object waiting to be put into a queue, that nobody awaits.
 kept_timer = loop.call_later(0, lambda: None)
 full_of_futures = tornado.queues.Queue(1)
 full_of_futures.put_nowait(1)
@@ -85,7 +85,7 @@ def waits_for_what_is_put():
 
 @tornado.gen.coroutine
 def mentions():
-    # Its result is no matter to what a callback of it merely mentions.
+    # A generator that a callback of `plain` merely mentions does not wait for `plain`.
     yield plain
 
 
@@ -132,10 +132,10 @@ def finished():
 
 @tornado.gen.coroutine
 def runs():
-    # Not before `finished` has, and Python has seen to what that needs.
+    # Not before `finished` has ended and Python has cleaned up after it.
     yield tornado.gen.sleep(0.2)
     ready()
-    # It is among the thread's frames while it is asked.
+    # During the questions this generator is among the thread's frames.
     sys.stdin.readline()
     raise tornado.gen.Return('ran')
 

@@ -1,7 +1,7 @@
-"""Generators that Twisted drives, and that wait for everything there is to wait for.
+"""Generators driven by Twisted, one for each kind of wait.
 usage: twisteds.py [many]
 
-As tornados.py.
+Works like tornados.py.
 """
 import os
 import sys
@@ -44,7 +44,7 @@ def innermost():
 
 @inlineCallbacks
 def middle():
-    # This one has been called back already.
+    # This Deferred has already been called back.
     yield succeed(None)
     yield innermost()
 
@@ -66,7 +66,7 @@ def joins():
 
 @inlineCallbacks
 def limits():
-    # A Deferred whose callback returns another one.
+    # A Deferred whose callback returns another Deferred.
     yield succeed(None).addCallback(lambda _: joined())
 
 
@@ -83,7 +83,7 @@ def sleeps():
 
 @inlineCallbacks
 def slept():
-    # The timer is kept, and has gone off.
+    # The timer is kept, and has fired.
     yield later
 
 
@@ -121,7 +121,7 @@ def finished():
 def runs():
     yield deferLater(reactor, 0.2, lambda: None)
     ready()
-    # It is among the thread's frames while it is asked.
+    # During the questions this generator is among the thread's frames.
     sys.stdin.readline()
 
 

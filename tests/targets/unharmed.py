@@ -1,4 +1,4 @@
-"""Does what an agent could disturb while it is asked, and says `unharmed` if it was not.
+"""Does work that an agent could disturb, asks itself meanwhile, and prints `unharmed` if all is well.
 
 usage: unharmed.py finished | exceptions | crowd | walks | forks | left_behind | handler | importing
 """
@@ -40,7 +40,7 @@ class Thing(object):
 
 
 def finished():
-    """What a thread leaves behind dies with it, without a garbage collection."""
+    """A thread's objects die with it, without a garbage collection."""
     gc.collect()
     gc.disable()
     left = []
@@ -55,7 +55,7 @@ def finished():
         begun, end = threading.Event(), threading.Event()
         one = start(work, begun, end)
         begun.wait()
-        # The one before may still be on its way out, after join().
+        # The previous thread may still be ending, after join().
         assert told(ask()) in (2, 3)
         end.set()
         one.join()
@@ -65,7 +65,7 @@ def finished():
 
 
 def exceptions():
-    """sys.exc_type and its like are as the program's own except clause has them."""
+    """sys.exc_type and the like keep the values of the program's own except clause."""
     def legacy():
         try:
             raise ValueError('mine')
@@ -74,7 +74,7 @@ def exceptions():
                 ask()
             return sys.exc_type, str(sys.exc_value), sys.exc_info()[0]
 
-    # A file that is not there makes linecache catch an exception.
+    # A missing file makes linecache catch an exception.
     names = {'sys': sys, 'ask': ask, 'legacy': legacy}
     eval(compile('def gone():\n    return legacy()\n', 'gone-%d.py' % os.getpid(), 'exec'), names)
     assert names['gone']() == (ValueError, 'mine', ValueError), names['gone']()
@@ -87,7 +87,7 @@ def module():
 
 
 def crowd():
-    """Many ask at once, and none goes without an answer."""
+    """Many threads ask at once, and each gets an answer."""
     state = module()
     found = []
 
@@ -104,7 +104,7 @@ def crowd():
 
 
 def walks():
-    """The same, where the text is read from memory."""
+    """Many threads ask at once, and the answers are read from memory."""
     state = module()
     sys._current_frames = None
     found = []
@@ -121,7 +121,7 @@ def walks():
 
 
 def forks():
-    """Signals and forks in the midst of it: each child has its collector and its agent."""
+    """Signals and forks during an answer: each child has its collector and its agent."""
     signal.signal(signal.SIGALRM, lambda *_: None)
     stop = []
 
@@ -135,7 +135,7 @@ def forks():
         while not stop:
             ask()
 
-    # So many frames that signals and forks fall into the middle of taking them down.
+    # Enough frames that signals and forks arrive while the agent collects them.
     gate = threading.Lock()
     gate.acquire()
     threading.stack_size(256 * 1024)
@@ -147,7 +147,7 @@ def forks():
         signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
     try:
         for _ in range(150):
-            # Waits for the GIL while it is taken down who is where, unless a signal comes.
+            # Waits for the GIL while the agent collects the stacks, unless a signal comes.
             for number in range(3000):
                 str(number)
             child = os.fork()
@@ -167,7 +167,7 @@ def forks():
 
 
 def left_behind():
-    """The parent's threads are not told as the child's."""
+    """The parent's threads are not shown in the child."""
     def parents():
         time.sleep(60)
 
@@ -205,7 +205,7 @@ def left_behind():
 
 
 def handler():
-    """A child that is forked in a signal handler, and stays there, has its agent too."""
+    """A child forked in a signal handler, which stays there, has its agent too."""
     found = []
 
     def fork(*_):
@@ -223,7 +223,7 @@ def handler():
 
 
 def importing():
-    """Another thread imports, and may do so for ever."""
+    """Another thread imports, possibly for ever."""
     begun, end = threading.Event(), threading.Event()
 
     def work():

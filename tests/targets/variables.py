@@ -1,8 +1,8 @@
 """Threads with variables of all kinds, and a watch on whether any code of their classes runs.
 usage: variables.py [repr]
 
-Says "ready", with the addresses of some; at the end of its input it says what was noticed, "ran []",
-and ends with status 7. With "repr" objects have one of their own, of various behaviour.
+Says "ready", with the addresses of some objects; at the end of its input it says which code ran,
+"ran []", and ends with status 7. With "repr" its objects have their own, variously behaved, repr.
 """
 import collections
 import sys
@@ -11,7 +11,7 @@ import time
 
 ran = []
 ready = []
-# Under a name that is equal to the one below, and another object.
+# The name is equal to the name below, but a different object.
 globals()[''.join(['tw', 'ice'])] = 1
 if not twice:
     sys.exit(1)
@@ -73,7 +73,7 @@ class Old:
 
 
 class Key(object):
-    """Not equal to a name, but of its hash."""
+    """Not equal to a name, but with the same hash."""
 
     def __init__(self, name):
         self.hash = hash(name)
@@ -165,7 +165,7 @@ def inner(before):
     never_there()
 
 
-# Names that are looked up for an answer, and not by this program: what is not there, there.
+# An answer looks these names up, this program does not; never_there is not defined.
 for name in 'never_there', '_SLEEPER_AGENT', '__loader__':
     globals()[Key(name)] = name
 
@@ -196,7 +196,7 @@ class Long(object):
 
 
 class Blocks(object):
-    """Says its name, once it may."""
+    """Its repr blocks until the program lets it return."""
 
     def __repr__(self):
         while not kept.get('go'):
@@ -218,7 +218,7 @@ for target, arguments in ((own, ()),) if 'repr' in sys.argv else (
     thread = threading.Thread(target=target, args=arguments)
     thread.setDaemon(True)
     thread.start()
-    # Nor does this program look this up, unless it is asked for the thread's own repr.
+    # This program does not look this up either, unless the thread's own repr runs.
     if 'repr' not in sys.argv:
         del thread.__dict__['_Thread__name']
         thread.__dict__[Key('_Thread__name')] = 'nobody'

@@ -1,4 +1,4 @@
-"""Threads that wait for everything there is to wait for.
+"""Threads, one for each kind of wait.
 usage: waits.py
 
 Says "thread WHAT IDENT" of each, then "ready"; ends with status 7 at the end of its input.
@@ -83,7 +83,7 @@ def condition_taker(one):
         time.sleep(2000)
 
 
-# Too long to be looked through for jumps; and the line of the call is jumped into.
+# Too long to be searched for jumps; and a jump leads into the line of the call.
 exec """
 def lock_in_long_code(first, second):
 %s    (first or
@@ -113,7 +113,7 @@ def main():
     shop.till.lock.acquire()
     long_kept = threading.Lock()
     long_kept.acquire()
-    # Not in a variable of this thread's own.
+    # Not in a variable of this thread.
     shop.kept = threading.Lock()
     guarded = threading.Condition(threading.Lock())
     full = Queue.Queue(2)

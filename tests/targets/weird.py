@@ -1,6 +1,6 @@
 """Programs that make a stack hard to read. usage: weird.py KIND [ARGUMENT]
 
-Each prints "ready" when it is in its trouble, and ends with status 7 after a line.
+Each prints "ready" once its stack is in that state, and ends with status 7 after a line.
 """
 import ctypes
 import os
@@ -92,8 +92,8 @@ def changed():
 
 
 def foreign():
-    # A thread that C started and that has been in Python only for a moment, and one that
-    # never was: neither has a frame.
+    # A thread that C started and that has run Python only for a moment, and a thread that
+    # never has: neither has a frame.
     library = ctypes.CDLL(sys.argv[2])
     calls = []
     callback_type = ctypes.CFUNCTYPE(None)
@@ -106,7 +106,7 @@ def foreign():
 
 
 def holding():
-    # Another thread does something long in C and never lets go of the GIL.
+    # Another thread makes a long call in C and never releases the GIL.
     seconds = int(sys.argv[2])
     sleep = ctypes.PyDLL(None).sleep
 
@@ -123,7 +123,7 @@ def holding():
 
 
 def holding_main():
-    # The main thread itself is the one that holds on.
+    # The main thread itself keeps the GIL.
     ready()
     ctypes.PyDLL(None).sleep(int(sys.argv[2]))
     sys.stdin.readline()
@@ -132,7 +132,7 @@ def holding_main():
 
 
 def poor():
-    # A program that has taken away what a careless agent would lean on.
+    # A program that has removed what a careless agent would rely on.
     import __builtin__
     for name in ('traceback', 'linecache', 'os'):
         sys.modules[name] = None

@@ -1,9 +1,10 @@
-//! One core for a program and for who asks it. gdb takes its time to start, and a program that
-//! has but a tenth of a second to live would be gone by then, or past the moment that was meant.
-//! Where the two share a core and gdb may have nearly all of it, the program stands almost still
-//! until gdb is there, without a signal or a tracer that it could notice.
+//! One core for a program and the command that asks it. gdb takes time to start, and a program that
+//! lives for a tenth of a second would have ended by then, or passed the intended moment. Where the
+//! two share a core and gdb gets nearly all of it, the program almost stands still until gdb is
+//! ready, without a signal or a tracer that it could notice.
 //!
-//! Nearly: with a real-time priority one of the two can wait in the kernel for the other for ever.
+//! Not all of it: with a real-time priority one of the two can wait in the kernel for the other for
+//! ever.
 
 use crate::dice::Dice;
 use std::fs;
@@ -15,14 +16,14 @@ use tests::procfs;
 #[derive(Clone, Copy, Debug)]
 pub struct Core(usize);
 
-/// So much of a core: about nine times what others get, and not so much that they starve.
+/// The niceness of the foremost program: about nine times the share of others, which do not starve.
 const FOREMOST: libc::c_int = -10;
 
 impl Core {
-    /// One of those that we may use. None for others than root, who may prefer nobody.
+    /// A random core that we may use. None unless we are root: only root may lower niceness.
     pub fn any(dice: &mut Dice) -> Option<Core> {
-        // SAFETY: geteuid has no conditions. An all-zero cpu_set_t is an empty one, which the
-        // call fills; CPU_ISSET is given numbers that it has room for.
+        // SAFETY: geteuid has no conditions. An all-zero cpu_set_t is an empty set, which the
+        // call fills; CPU_ISSET gets only numbers that fit into the set.
         let usable: Vec<usize> = unsafe {
             if libc::geteuid() != 0 {
                 return None;
@@ -36,19 +37,19 @@ impl Core {
         usable.get(dice.below(usable.len())).copied().map(Core)
     }
 
-    /// The command runs on this core.
+    /// Pins the command to this core.
     pub fn hold(self, command: &mut Command) {
         self.place(command, 0);
     }
 
-    /// The command runs on this core, and gets nearly all of it.
+    /// Pins the command to this core, and gives it nearly all of the core.
     pub fn hold_foremost(self, command: &mut Command) {
         self.place(command, FOREMOST);
     }
 
     fn place(self, command: &mut Command, nice: libc::c_int) {
         // SAFETY: between fork and exec the closure makes plain system calls, which are
-        // async-signal-safe; the set is its own.
+        // async-signal-safe; it owns the set.
         unsafe {
             command.pre_exec(move || {
                 let mut set: libc::cpu_set_t = std::mem::zeroed();
@@ -63,13 +64,13 @@ impl Core {
     }
 }
 
-/// gdb, whose activator this is, comes first too. Niceness counts only within a session where
-/// the kernel groups by sessions, and gdb is started in one of its own. Whether there is a gdb yet.
+/// Gives this activator's gdb precedence too. Where the kernel groups by sessions, niceness counts
+/// only within a session, and gdb starts in its own session. Returns whether gdb has started.
 pub fn prefer_gdb(activator: i32) -> bool {
     let Some(&gdb) = procfs::children(activator).first() else {
         return false;
     };
-    // Until it has become gdb it is in the activator's session.
+    // Before its exec, gdb's process is in the activator's session.
     let is_gdb = procfs::read(gdb, "comm").trim() == "gdb";
     if is_gdb {
         let _ = fs::write(format!("/proc/{gdb}/autogroup"), FOREMOST.to_string());

@@ -1,5 +1,5 @@
-//! Random numbers that can be had again: the seed is printed, and each trial's follow from it and
-//! from the trial's name alone.
+//! Reproducible random numbers: the seed is printed, and each trial's numbers depend only on the seed
+//! and the trial's name.
 
 use std::time::Duration;
 
@@ -24,12 +24,12 @@ impl Dice {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// From 0 up to, not including, `count`.
+    /// A number from 0 up to, not including, `count`.
     pub fn below(&mut self, count: usize) -> usize {
         (self.next() >> 33) as usize % count.max(1)
     }
 
-    /// From nothing up to `longest`.
+    /// A duration from zero up to `longest`.
     pub fn moment(&mut self, longest: Duration) -> Duration {
         longest.mul_f64((self.next() >> 11) as f64 / (1u64 << 53) as f64)
     }

@@ -1,5 +1,5 @@
 //! The direct way, for comparison: gdb stops the program and calls Python on whichever thread it
-//! is at. The program runs without the agent. That it is lost is no failure; it is what is shown.
+//! finds. The program runs without the agent. A lost program is no failure here: it is the result.
 
 use crate::header::Tortured;
 use crate::start::{Lost, Start, limit_of};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tests::interpreters::Interpreter;
 use tests::process::{Program, command};
 
-/// How often a program is activated at most.
+/// How often a program is activated, at most.
 pub const MOST: u64 = 40;
 
 /// How long gdb may take. It needs a second or two.
@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// Environment variable: the build to compare on, by its label.
 const BUILD: &str = "SLEEPER_TORTURE_DIRECT_BUILD";
 
-/// The build to compare on: the first that is CPython 2.7 and no debug build, or the one named.
+/// The build to compare on: the named build, or the first CPython 2.7 that is not a debug build.
 pub fn build(interpreters: &[Interpreter]) -> Result<&Interpreter, String> {
     let named = std::env::var(BUILD).ok();
     let fits = |one: &&Interpreter| match &named {
@@ -45,7 +45,7 @@ pub fn torment(tortured: &Tortured, python: &Interpreter) -> DirectRow {
     };
     match all(tortured, python, &mut row) {
         Ok(()) => {}
-        // It imports modules and fills caches, which the programs take for a leak.
+        // The call imports modules and fills caches, which the programs take for a leak.
         Err(lost) if lost.what.contains("Broken: leaked: ") => row.left_something = true,
         Err(lost) => row.lost = Some(lost.what),
     }
@@ -65,7 +65,7 @@ fn all(tortured: &Tortured, python: &Interpreter, row: &mut DirectRow) -> Result
         if !in_time {
             return Err(start.lost(&format!("gdb's call did not return within {LIMIT:?}")));
         }
-        // What dies of it takes a moment to do so.
+        // A program that dies of the call takes a moment to die.
         thread::sleep(Duration::from_millis(50));
         if start.has_ended() {
             return start.finish(limit_of(python)).map(|_| ());
@@ -75,7 +75,7 @@ fn all(tortured: &Tortured, python: &Interpreter, row: &mut DirectRow) -> Result
     start.finish(limit_of(python)).map(|_| ())
 }
 
-/// Calls Python in the process, as one does by hand. Whether gdb came to its end.
+/// Calls Python in the process, as users do in gdb. Returns whether gdb finished in time.
 fn call(pid: i32, told: &Path) -> bool {
     // In a function, so that no name in `__main__` keeps a frame alive.
     let lines = format!(

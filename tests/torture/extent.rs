@@ -1,4 +1,4 @@
-//! How much is done: the short form, the full one, or the comparison alone.
+//! The extent of a run: the short form, the full form, or the comparison alone.
 
 use crate::header::Life;
 use crate::ways::Way;
@@ -7,67 +7,67 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tests::product::product;
 
-/// Environment variable: `full`, `direct`, or nothing for the short form.
+/// Environment variable: `full`, `direct`, or unset for the short form.
 const FORM: &str = "SLEEPER_TORTURE";
 
-/// Environment variable: how many activations the full form makes by each way in.
+/// Environment variable: how many activations the full form makes through each way in.
 const ACTIVATIONS: &str = "SLEEPER_TORTURE_ACTIVATIONS";
 
-/// Environment variable: the seed of another run, to have its moments again.
+/// Environment variable: the seed of an earlier run, to repeat its moments.
 const SEED: &str = "SLEEPER_TORTURE_SEED";
 
-/// What a run does.
+/// The form of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Form {
     /// A little of everything.
     Short,
-    /// So many activations that losing one in thousands shows.
+    /// Enough activations to show the loss of one in thousands.
     Full,
     /// The direct way alone.
     Direct,
 }
 
-/// How much a trial does.
+/// A trial's share of the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
-    /// It is done after so many activations,
+    /// The trial is done after this many activations,
     pub activations: u64,
-    /// or after so many starts,
+    /// or after this many starts,
     pub starts: u64,
-    /// or after so long.
+    /// or after this time.
     pub longest: Duration,
-    /// How it is asked from within the runner, if it is.
+    /// The way in, if the runner itself asks, without a command.
     pub from_within: Option<Via>,
 }
 
-/// What all trials of a way in have to do together, in the full form.
+/// The remaining work of all trials of a way in, in the full form.
 #[derive(Clone, Copy, Debug)]
 pub struct Pot {
-    /// So many activations have not been made yet.
+    /// The activations still to be made.
     pub activations: u64,
-    /// So many trials have not begun yet.
+    /// The trials that have not begun yet.
     pub trials: u64,
 }
 
-/// How much a run does.
+/// The extent of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
-    /// What it does.
+    /// Its form.
     pub form: Form,
-    /// Where random numbers begin.
+    /// The seed of its random numbers.
     pub seed: u64,
     wanted: Option<u64>,
 }
 
-/// How often a brief program is asked, at the most, in a way in that has steady ones asked from
-/// within: to start it takes a hundred times as long as to ask.
+/// How often a brief program is asked, at most, through a way in by which the runner itself asks
+/// steady programs: a start takes a hundred times as long as a question.
 const BRIEF: u64 = 60;
 
-/// How long a trial of such a way may take: some programs let nobody have the GIL for seconds.
+/// How long a trial of such a way in may take: some programs keep the GIL for seconds.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// In the short form a steady program is asked so often, in one start; and a brief one, in so many
-/// starts.
+/// How often the short form asks a steady program, in one start, and a brief program, in at most
+/// `SHORT_STARTS` starts.
 const SHORT_STEADY: u64 = 5;
 const SHORT_BRIEF: u64 = 18;
 const SHORT_STARTS: u64 = 6;
@@ -83,7 +83,7 @@ fn number(variable: &str) -> Result<Option<u64>, String> {
 }
 
 impl Extent {
-    /// As the environment says.
+    /// The extent that the environment variables choose.
     pub fn from_environment() -> Result<Extent, String> {
         let form = match std::env::var(FORM).as_deref() {
             Err(_) | Ok("" | "short") => Form::Short,
@@ -100,7 +100,7 @@ impl Extent {
         })
     }
 
-    /// What this form is called.
+    /// The name of this form.
     pub fn title(&self) -> &'static str {
         match self.form {
             Form::Short => "The torture suite, short form",
@@ -109,7 +109,7 @@ impl Extent {
         }
     }
 
-    /// Where its table is written.
+    /// The file for its table.
     pub fn table(&self) -> PathBuf {
         let name = match self.form {
             Form::Short => "torture-short.md",
@@ -119,14 +119,14 @@ impl Extent {
         product().target.join(name)
     }
 
-    /// How many activations all trials together make by a way in at the least, if that is
-    /// promised.
+    /// How many activations all trials of a way in together must make at least, if there is such a
+    /// number.
     pub fn wanted(&self, way: &Way) -> Option<u64> {
         let wanted = self.wanted.unwrap_or(way.activations);
         (self.form == Form::Full).then_some(wanted)
     }
 
-    /// What is wanted of a way in, before the first of so many trials has begun.
+    /// The work of a way in before the first of this many trials has begun.
     pub fn pot(&self, way: &Way, trials: u64) -> Pot {
         let activations = self.wanted(way).unwrap_or(0);
         Pot {
@@ -135,7 +135,7 @@ impl Extent {
         }
     }
 
-    /// The part of the next trial.
+    /// The share of the next trial.
     pub fn share(&self, way: &Way, pot: &mut Pot, life: Life) -> Share {
         let even = pot.activations.div_ceil(pot.trials.max(1));
         pot.trials = pot.trials.saturating_sub(1);
@@ -153,20 +153,20 @@ impl Extent {
         let (activations, longest) = match (way.from_within, life) {
             (None, _) => (even, Duration::MAX),
             (Some(_), Life::Brief) => (even.min(BRIEF), Duration::MAX),
-            // For those that cannot do theirs.
+            // Twice as many, for the trials that cannot make theirs.
             (Some(_), Life::Steady) => (2 * even, LONGEST),
         };
         Share {
             activations,
-            // A start of a brief program may be over before it is asked at all.
+            // A brief program may end before it is asked at all.
             starts: 5 * activations + 20,
             longest,
             from_within: way.from_within.filter(|_| life == Life::Steady),
         }
     }
 
-    /// Whether a program is asked by a way in on a build, all by their places in the lists. The
-    /// short form chooses another build for each way.
+    /// Whether a program is asked through a way in on a build, each given by its index. The short form
+    /// chooses a different build for each way in.
     pub fn includes(&self, program: usize, way: usize, build: usize, builds: usize) -> bool {
         let chosen = (program + way + self.seed as usize) % builds;
         self.form == Form::Full || build == chosen

@@ -1,39 +1,39 @@
-//! What a tortured program says about itself at its head: a docstring, whose first line is how the
-//! table describes it, and below that comments `# KEY: VALUE`.
+//! The header of a torture program: a docstring, whose first line is its description in the table, and
+//! below it comments `# KEY: VALUE`.
 
 use crate::reasons::normalised;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A program to torment: one variant of a file of the programs folder.
+/// A torture program: one variant of a file in the programs folder.
 #[derive(Clone, Debug)]
 pub struct Tortured {
-    /// Where its file is.
+    /// The folder of its file.
     pub folder: PathBuf,
     /// The file's name, without `.py`.
     pub name: String,
-    /// The argument it is started with, if its header lists variants.
+    /// Its argument, if its header lists variants.
     pub variant: Option<String>,
-    /// What it does, for the table.
+    /// Its description in the table.
     pub what: String,
     /// How long it lives.
     pub life: Life,
     /// How it ends.
     pub ends: Ends,
-    /// The runner ends it by the signal of `ends`, after so long at most.
+    /// The runner kills it with the signal of `ends`, after this time at most.
     pub killed_after: Option<Duration>,
-    /// How it says that it is intact.
+    /// How it reports that it is intact.
     pub prints: Prints,
-    /// Who is asked.
+    /// Which of its processes are asked.
     pub ask: Ask,
-    /// What it can't do without.
+    /// What it needs.
     pub needs: Vec<Need>,
     /// Its agent's deadline, where it sets one.
     pub deadline: Option<Duration>,
-    /// Reasons that are right for it, normalised.
+    /// Acceptable reasons, normalised.
     pub may_say: Vec<String>,
-    /// How many activations a start is good for at most.
+    /// How many activations a start allows, at most.
     pub per_start: Option<u64>,
 }
 
@@ -55,30 +55,30 @@ pub enum Ends {
     Signal(i32),
 }
 
-/// How a program says that it is intact.
+/// How a program reports that it is intact.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Prints {
     /// By its last line on standard output.
     Intact,
     /// By the file `intact` in its folder.
     File,
-    /// By how it ends; and by that file, if it makes one.
+    /// By how it ends; and by that file, if it writes it.
     Nothing,
 }
 
 /// Which processes of a program are asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ask {
-    /// The one that the runner started.
+    /// The process that the runner started.
     Main,
-    /// All that carry an agent.
+    /// All processes that carry an agent.
     Tree,
 }
 
-/// What a program can't do without.
+/// What a program needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Need {
-    /// All rights.
+    /// Root privileges.
     Root,
     /// A C compiler, for the native library.
     Compiler,
@@ -108,11 +108,11 @@ pub fn signal_name(number: i32) -> String {
     known.map_or(format!("signal {number}"), |one| one.0.to_owned())
 }
 
-/// The longest description that the table has room for.
+/// The longest description that fits into the table.
 const LONGEST: usize = 100;
 
 impl Tortured {
-    /// What the table and the trials call it.
+    /// Its name in the table and in trials.
     pub fn title(&self, between: &str) -> String {
         match &self.variant {
             Some(variant) => format!("{}{between}{variant}", self.name),
@@ -215,10 +215,10 @@ fn seconds(value: &str) -> Option<Duration> {
         .then(|| Duration::from_secs_f64(number))
 }
 
-/// A head's description, and its keys with their values.
+/// A header's description, and its keys with their values.
 type Split<'a> = (String, Vec<(&'a str, &'a str)>);
 
-/// Takes the head of a file apart. It ends at the first line of code.
+/// Splits the header of a file, which ends at the first line of code.
 fn split(text: &str) -> Result<Split<'_>, String> {
     let mut lines = text
         .lines()
@@ -243,7 +243,7 @@ fn split(text: &str) -> Result<Split<'_>, String> {
         let Some((key, value)) = comment.split_once(':') else {
             continue;
         };
-        // Any other comment with a colon in it is prose, unless it has the look of a key.
+        // Any other comment with a colon is prose, unless it looks like a key.
         let key = key.trim();
         if key.split(' ').count() <= 2 && key.chars().all(|c| c.is_ascii_lowercase() || c == ' ') {
             header.push((key, value.trim()));
@@ -252,7 +252,7 @@ fn split(text: &str) -> Result<Split<'_>, String> {
     Ok((what.to_owned(), header))
 }
 
-/// The programs of a folder, in the order of their names, or all that is wrong with them.
+/// The programs of a folder, ordered by name, or all that is wrong with them.
 pub fn programs(folder: &Path) -> Result<Vec<Tortured>, String> {
     let entries = std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
@@ -261,7 +261,7 @@ pub fn programs(folder: &Path) -> Result<Vec<Tortured>, String> {
     let mut wrong = Vec::new();
     for path in paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        // The module that the programs have in common is none.
+        // The programs' common module is not a program.
         if path.extension().is_none_or(|end| end != "py") || name == "torment" {
             continue;
         }

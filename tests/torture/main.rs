@@ -1,5 +1,5 @@
-//! Programs that are hard to ask, asked over and over on every real interpreter of this machine:
-//! one trial for each program, build and way in. See README.md.
+//! Programs that are hard to ask, asked repeatedly on every real interpreter of this machine: one trial
+//! for each program, build and way in. See README.md.
 
 mod cores;
 mod dice;
@@ -32,25 +32,25 @@ use tests::trials;
 use tormenting::Torment;
 use ways::{WAYS, Way};
 
-/// What the trials bring.
+/// The results of the trials.
 #[derive(Default)]
 struct Results {
     rows: Mutex<Vec<Row>>,
     direct: Mutex<Vec<DirectRow>>,
 }
 
-/// Everything that a run is made of.
+/// A whole run.
 struct Run {
     extent: Extent,
     interpreters: Vec<Interpreter>,
     missing: Vec<String>,
-    /// The build that the direct way is shown on, if it is.
+    /// The build for the direct way, if the run includes it.
     direct: Option<Interpreter>,
     programs: Vec<Tortured>,
     results: Results,
 }
 
-/// Why the program can't be run here, if it can't.
+/// The reason why the program cannot run here, if there is one.
 fn lacking(tortured: &Tortured) -> Option<&'static str> {
     // SAFETY: geteuid has no conditions.
     let root = unsafe { libc::geteuid() } == 0;
@@ -61,7 +61,7 @@ fn lacking(tortured: &Tortured) -> Option<&'static str> {
     tortured.needs.iter().find_map(lacks)
 }
 
-/// One program on one build by one way: the trial itself.
+/// The trial itself: one program on one build through one way in.
 fn torment(
     run: &Run,
     name: &str,
@@ -130,7 +130,7 @@ fn planned(run: &Arc<Run>, arguments: &Arguments) -> Vec<Planned> {
                 }
             }
         }
-        // What is wanted is shared by those that are run at all.
+        // Only the trials that run at all share the work.
         let runs = |name: &str| !arguments.is_filtered_out(&Trial::test(name, || Ok(())));
         let count = chosen.iter().filter(|one| runs(&one.0)).count();
         let pot = Arc::new(Mutex::new(run.extent.pot(way, count as u64)));
@@ -164,7 +164,7 @@ fn planned_direct(run: &Arc<Run>, build: &Interpreter) -> Vec<Planned> {
 }
 
 impl Run {
-    /// All that has come of it, as Markdown.
+    /// All results, as Markdown.
     fn tables(&self) -> String {
         let rows = self.results.rows.lock().unwrap();
         let mut text = format!("# {}\n\n", self.extent.title());
@@ -182,19 +182,19 @@ impl Run {
         text
     }
 
-    /// Takes down what came of a trial.
+    /// Records the result of a trial.
     fn took(&self, row: Row) {
         self.results.rows.lock().unwrap().push(row);
         self.write();
     }
 
-    /// Writes the tables of what has come of it so far: a long run may be broken off.
+    /// Writes the tables of the results so far: a long run may be interrupted.
     fn write(&self) {
         let path = self.extent.table();
         fs::write(&path, self.tables()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
 
-    /// Fails if fewer activations were made than is promised.
+    /// Fails if the run has made fewer activations than it must.
     fn promised(&self) -> Result<(), Failed> {
         for way in WAYS {
             let rows = self.results.rows.lock().unwrap();
@@ -209,7 +209,7 @@ impl Run {
     }
 }
 
-/// Finds out what there is to run. Fails with what is wrong.
+/// Prepares the run, or fails with a description of what is wrong.
 fn prepare() -> Result<Run, String> {
     product::find()?;
     let extent = Extent::from_environment()?;
@@ -261,7 +261,7 @@ fn main() -> ExitCode {
         list.extend(planned_direct(&run, build));
     }
     let left = Arc::new(Left::default());
-    // It comes last and shows what the others have brought; the runner's summary follows it.
+    // The last trial shows the results of the others; the runner's summary follows it.
     let (of, others) = (Arc::clone(&run), Arc::clone(&left));
     list.push(Planned::new("table".to_owned(), move || {
         others.wait_until_last();

@@ -1,5 +1,5 @@
-//! The runner's own trials: whatever way a program is lost, and whatever an activator does, it is
-//! noticed; and what is right is let pass.
+//! The runner's own trials: the runner notices every way to lose a program and every fault of an
+//! activator, and accepts what is right.
 
 use crate::dice::Dice;
 use crate::extent::Share;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tests::interpreters::Interpreter;
 use tests::scratch::Scratch;
 
-/// What all of these begin with.
+/// The beginning of all these programs.
 const BEGIN: &str = "
 import os, signal, sys, time
 FOLDER = os.environ['TORTURE_FOLDER']
@@ -27,7 +27,7 @@ def until_stopped():
         time.sleep(0.01)
 ";
 
-/// A program that must be lost: its name, its header, its code, and what must be said of it.
+/// A program that must be lost: its name, its header, its code, and the expected report.
 type Losing = (&'static str, &'static str, &'static str, &'static str);
 
 const LOSING: &[Losing] = &[
@@ -112,13 +112,13 @@ const LOSING: &[Losing] = &[
     ),
 ];
 
-/// A program that is not lost, whatever is asked.
+/// A program that is not lost, however it is asked.
 const KEEPING: &str = "until_stopped(); say('intact')";
 
-/// A header that leaves all patience to the way in.
+/// A header with a deadline of zero, so that only the way in's patience counts.
 const AT_ONCE: &str = "# deadline: 0";
 
-/// Ways in that fail, and what must be said of them.
+/// Ways in that fail, and the expected report of each.
 const FAILING: &[(Way, &str)] = &[
     (failing("late", &[], Duration::ZERO), "the activator hangs"),
     (

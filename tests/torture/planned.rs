@@ -1,20 +1,20 @@
-//! Trials to come, and how many of them are left.
+//! Planned trials, and how many of them are left.
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::sync::{Arc, Condvar, Mutex};
 use tests::trials;
 
-/// A trial to come, or one that can't be run here, which says why by its name.
+/// A planned trial, or a trial that cannot run here and whose name says why.
 pub struct Planned {
     name: String,
     work: Option<Work>,
 }
 
-/// What a trial does.
+/// The function of a trial.
 type Work = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
 
 impl Planned {
-    /// A trial that does this.
+    /// A trial with this function.
     pub fn new(
         name: String,
         work: impl FnOnce() -> Result<(), Failed> + Send + 'static,
@@ -23,12 +23,12 @@ impl Planned {
         Planned { name, work }
     }
 
-    /// One that is never run, which says why by its name.
+    /// A trial that is never run and whose name says why.
     pub fn ignored(name: String) -> Planned {
         Planned { name, work: None }
     }
 
-    /// Makes it a trial. Those that are run are counted until they are done.
+    /// Makes it a trial of the runner. A trial that runs is counted until it is done.
     pub fn trial(self, arguments: &Arguments, left: &Arc<Left>) -> Trial {
         let Some(work) = self.work else {
             return trials::ignored(self.name);
@@ -56,7 +56,7 @@ impl Left {
         self.1.notify_all();
     }
 
-    /// Waits until there are no others.
+    /// Waits until all other trials are done.
     pub fn wait_until_last(&self) {
         let others = self.0.lock().unwrap();
         drop(self.1.wait_while(others, |left| *left > 1).unwrap());

@@ -1,4 +1,4 @@
-//! Reasons in a form in which they can be compared and counted.
+//! Normalised reasons, which can be compared and counted.
 
 /// The text with each number as one `#`, so that reasons can be compared and counted.
 pub fn normalised(text: &str) -> String {

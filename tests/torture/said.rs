@@ -1,4 +1,4 @@
-//! What came of one activation, and whether it is right.
+//! The outcome of one activation, and whether it is right.
 
 use crate::header::{Life, Tortured};
 use crate::reasons::normalised;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tests::ask::WALK_HEADING;
 use tests::ended::Ended;
 
-/// What an activation brought. Anything else that may come of one is a loss.
+/// The outcome of an activation. Any other outcome is a loss.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
     /// The state.
@@ -19,8 +19,8 @@ pub enum Said {
     Refused(String),
 }
 
-/// Reasons that say no more than that a process has just begun, is ending, has become another, or
-/// is in somebody else's hands: always right where processes come and go.
+/// Reasons that only say that a process has just begun, is ending, has executed another program, or
+/// is traced by another process: always right where processes come and go.
 const COMES_AND_GOES: &[&str] = &[
     "it exited while it was being asked",
     "its main thread has ended while others run on",
@@ -37,22 +37,22 @@ const COMES_AND_GOES: &[&str] = &[
     "it is being traced by PID",
     "it is stopped",
     "the agent is just starting",
-    // `site` has not come that far.
+    // `site` has not got that far.
     "linecache is not imported, and could not be imported",
-    // It has not got a thread of its own yet, and the program's first one was sent round.
+    // The agent has no thread yet, and gdb diverted the program's first thread.
     "the calling thread holds the GIL",
 ];
 
-/// Reasons of an activation that found no process any more.
+/// Reasons of an activation that came after the process had ended.
 const TOO_LATE: &[&str] = &[
     "no such process",
     "it has ended (a zombie)",
-    // The number is another's by now.
+    // The number belongs to another thread by now.
     "this is a thread of process",
 ];
 
 impl Said {
-    /// What an ended activator said; a description of it where that is nothing it should say.
+    /// What an ended activator said, or a description of it if it should not say that.
     pub fn of(ended: &Ended) -> Result<Said, String> {
         let (out, err) = (ended.out(), ended.err());
         let strange = |what: &str| {
@@ -78,7 +78,7 @@ impl Said {
         }
     }
 
-    /// What a text tells; what is strange about it where that is no state.
+    /// The outcome that a text shows, or what is strange about the text if it is not a state.
     pub fn told(text: &str) -> Result<Said, &'static str> {
         let first = text.lines().next().unwrap_or_default();
         if !text.lines().any(|line| line.starts_with(THREAD_HEADING)) {
@@ -97,12 +97,12 @@ impl Said {
         Ok(Said::FromMemory(normalised(reason)))
     }
 
-    /// Nothing, for this reason.
+    /// No state, for this reason.
     pub fn refused(reason: &str) -> Said {
         Said::Refused(normalised(reason))
     }
 
-    /// Why there was no answer in full.
+    /// The reason why there was no full answer.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Said::Answered => None,
@@ -110,12 +110,12 @@ impl Said {
         }
     }
 
-    /// Whether it found no process any more.
+    /// Whether the process had already ended.
     pub fn too_late(&self) -> bool {
         matches!(self, Said::Refused(reason) if is_one_of(reason, TOO_LATE))
     }
 
-    /// Whether it is right for this program; `main` if the process asked is the one that the
+    /// Whether it is right for this program; `main` if the asked process is the process that the
     /// runner started.
     pub fn is_right(&self, tortured: &Tortured, main: bool) -> bool {
         let Some(reason) = self.reason() else {
@@ -127,7 +127,7 @@ impl Said {
     }
 }
 
-/// Stands before the reason for reading from memory, where nothing was found there.
+/// Precedes the reason for reading from memory if the walk found no frames.
 const NO_FRAMES: &str = "no Python frames were found in memory; ";
 
 fn is_one_of(reason: &str, list: &[&str]) -> bool {
@@ -135,9 +135,9 @@ fn is_one_of(reason: &str, list: &[&str]) -> bool {
     list.iter().any(|known| reason.starts_with(known))
 }
 
-/// Whether a line can be one of a state's.
+/// Whether a line can belong to a state.
 fn belongs(line: &str) -> bool {
-    // The last two are marks of a text that says itself that it is not whole.
+    // The last two mark a text that itself says that it is incomplete.
     let starts = [
         "  ",
         THREAD_HEADING,
@@ -148,30 +148,30 @@ fn belongs(line: &str) -> bool {
     line.is_empty() || starts.iter().any(|start| line.starts_with(start))
 }
 
-/// What came of all activations of one program.
+/// The outcomes of all activations of one program.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// The state, in full.
     pub answered: u64,
-    /// Asked when there was no process any more.
+    /// Asked after the process had ended.
     pub too_late: u64,
-    /// Read from memory: how often for which reason.
+    /// Read from memory: how often for each reason.
     pub from_memory: BTreeMap<String, u64>,
-    /// Refused: how often for which reason.
+    /// Refused: how often for each reason.
     pub refused: BTreeMap<String, u64>,
-    /// The longest that one took.
+    /// The longest duration of an activation.
     pub worst: Duration,
 }
 
 impl Tally {
-    /// Takes one down. Returns whether it counts as an activation.
+    /// Records an outcome. Returns whether it counts as an activation.
     pub fn take(&mut self, said: &Said, took: Duration) -> bool {
         self.worst = self.worst.max(took);
         if said.too_late() {
             self.too_late += 1;
             return false;
         }
-        // What to do about it, behind the semicolon, does not belong into a table.
+        // The advice after the semicolon does not belong into a table.
         let short = |reason: &str| {
             let (first, rest) = match reason.strip_prefix(NO_FRAMES) {
                 Some(rest) => (NO_FRAMES, rest),
@@ -192,7 +192,7 @@ impl Tally {
         self.answered + count(&self.from_memory) + count(&self.refused)
     }
 
-    /// Adds another's.
+    /// Adds another tally.
     pub fn add(&mut self, other: &Tally) {
         self.answered += other.answered;
         self.too_late += other.too_late;
@@ -208,7 +208,7 @@ impl Tally {
     }
 }
 
-/// How often all of these reasons were given.
+/// How often these reasons were given, all together.
 pub fn count(reasons: &BTreeMap<String, u64>) -> u64 {
     reasons.values().sum()
 }

@@ -1,4 +1,4 @@
-//! One start of a tortured program, from its folder to the proof that it ended as it should.
+//! One start of a torture program, from its folder to the proof that it ended as it should.
 
 use crate::cores::Core;
 use crate::header::{Ends, Need, Prints, Tortured, signal_name};
@@ -20,7 +20,7 @@ use tests::procfs;
 use tests::product::product;
 use tests::scratch::Scratch;
 
-/// By this environment variable a program finds its folder, and the runner its processes.
+/// Environment variable from which a program knows its folder, and the runner the program's processes.
 const FOLDER: &str = "TORTURE_FOLDER";
 
 /// How long a program of this build may take to end.
@@ -28,7 +28,7 @@ pub fn limit_of(python: &Interpreter) -> Duration {
     Duration::from_secs(if python.debug { 60 } else { 15 })
 }
 
-/// How a program was lost: a line for the table, and all that is known.
+/// How a program was lost: a line for the table, and all details.
 #[derive(Debug)]
 pub struct Lost {
     /// In a few words.
@@ -39,14 +39,14 @@ pub struct Lost {
 
 /// A running program in a folder of its own.
 pub struct Start<'a> {
-    // Before the folder, so that it is dropped while the folder is still there.
+    // Before the folder, so that it is dropped while the folder still exists.
     program: Program,
     folder: Scratch,
     tortured: &'a Tortured,
     begun: Instant,
 }
 
-/// The native library, compiled once for all.
+/// The native library, compiled once for all trials.
 fn native() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -65,7 +65,7 @@ fn native() -> &'static Path {
 }
 
 impl Start<'_> {
-    /// Starts it, with the agent or without, and on one core where that matters.
+    /// Starts it, with or without the agent, and on one core where that matters.
     pub fn new<'a>(
         tortured: &'a Tortured,
         python: &Interpreter,
@@ -111,7 +111,7 @@ impl Start<'_> {
         self.begun.elapsed()
     }
 
-    /// For how long its first thread has been running on a core.
+    /// How long its first thread has run on a core.
     pub fn ran(&self) -> Duration {
         let told = procfs::read(self.pid(), "schedstat");
         let nanoseconds = told
@@ -143,7 +143,7 @@ impl Start<'_> {
         Ok(())
     }
 
-    /// All other processes of its that carry the folder's name.
+    /// All other processes whose environment contains the folder's name.
     fn others(&self) -> Vec<i32> {
         let mark = [FOLDER.as_bytes(), b"=", self.folder.as_os_str().as_bytes()].concat();
         let names = fs::read_dir("/proc").unwrap().flatten();
@@ -174,7 +174,7 @@ impl Start<'_> {
         self.folder.write("stop", "");
     }
 
-    /// Waits until it and all its descendants have ended, and sees whether all was well. Returns
+    /// Waits until it and all its descendants have ended, and checks whether all was well. Returns
     /// how long it lived.
     pub fn finish(mut self, limit: Duration) -> Result<Duration, Lost> {
         let until = Instant::now() + limit;
@@ -201,9 +201,9 @@ impl Start<'_> {
         }
     }
 
-    /// It was lost: says how it is now.
+    /// The loss, with the program's present state.
     pub fn lost(&self, what: &str) -> Lost {
-        // What dies of an activation may take a moment to do so.
+        // A program that dies of an activation may take a moment to die.
         let until = Instant::now() + Duration::from_millis(200);
         while !self.has_ended() && Instant::now() < until {
             thread::sleep(Duration::from_millis(5));

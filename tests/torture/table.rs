@@ -8,7 +8,7 @@ use std::time::Duration;
 use tests::interpreters::Interpreter;
 use tests::process::{command, run};
 
-/// What came of one trial.
+/// The result of one trial.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The program.
@@ -19,13 +19,13 @@ pub struct Row {
     pub build: String,
     /// The way in.
     pub way: &'static str,
-    /// What was said.
+    /// The outcomes of its activations.
     pub tally: Tally,
     /// How the program was lost, if it was.
     pub lost: Option<String>,
 }
 
-/// What came of the direct way on one program.
+/// The result of the direct way on one program.
 #[derive(Clone, Debug)]
 pub struct DirectRow {
     /// The program.
@@ -34,20 +34,20 @@ pub struct DirectRow {
     pub what: String,
     /// How often it was activated.
     pub activations: u64,
-    /// How often all stacks were told.
+    /// How often it showed all stacks.
     pub answered: u64,
-    /// Whether the program survived with more objects or references than it had.
+    /// Whether the program survived with more objects or references than before.
     pub left_something: bool,
     /// How the program was lost, if it was.
     pub lost: Option<String>,
 }
 
-/// All rows of one program and way.
+/// All rows of one program and way in.
 struct Summed<'a> {
     first: &'a Row,
     tally: Tally,
     lost: usize,
-    /// Its activations and the longest, by build.
+    /// Its activations and the longest activation, by build.
     builds: BTreeMap<&'a str, (u64, Duration)>,
 }
 
@@ -55,7 +55,7 @@ fn seconds(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f64())
 }
 
-/// Text that cannot end a cell.
+/// Text escaped so that it cannot end a cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
@@ -114,7 +114,7 @@ pub fn brief(rows: &[Row]) -> String {
     )
 }
 
-/// What was run on what.
+/// The product, the machine and its interpreters.
 pub fn machine(interpreters: &[Interpreter]) -> String {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -175,7 +175,7 @@ fn losses(rows: &[Row]) -> String {
     }
 }
 
-/// Why there was no answer in full.
+/// The reasons why there was no full answer.
 fn reasons(sums: &[Summed]) -> String {
     let mut text = String::from("\n## Why an answer was read from memory or refused\n\n");
     text += "| program | way | | reason | times |\n|---|---|---|---|--:|\n";
@@ -191,7 +191,7 @@ fn reasons(sums: &[Summed]) -> String {
     text
 }
 
-/// Activations and the longest of them, build by build.
+/// Activations and the longest activation, build by build.
 fn by_build(sums: &[Summed]) -> String {
     let mut builds: Vec<&str> = sums
         .iter()

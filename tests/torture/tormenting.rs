@@ -1,4 +1,4 @@
-//! What is done to a program: it is started and asked, over and over.
+//! Torments a program: starts and asks it repeatedly.
 
 use crate::cores::Core;
 use crate::dice::Dice;
@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tests::interpreters::Interpreter;
 
-/// One program on one build, asked by one way.
+/// One program on one build, asked through one way in.
 pub struct Torment<'a> {
     /// The program.
     pub tortured: &'a Tortured,
@@ -25,25 +25,25 @@ pub struct Torment<'a> {
     pub share: Share,
     /// How long the program may take to end.
     pub limit: Duration,
-    /// Where its random moments come from.
+    /// The source of its random moments.
     pub dice: Dice,
-    /// What has come of it so far.
+    /// The outcomes so far.
     pub tally: Tally,
-    /// How often each process has been asked from within the runner.
+    /// How often the runner itself has asked each process.
     pub asked: HashMap<i32, u64>,
 }
 
-/// How many activations a start of a brief program is good for, unless it says otherwise.
+/// How many activations a start of a brief program allows, unless its header says otherwise.
 const BRIEF_ASKS: u64 = 3;
 
-/// Activations at the end may arrive so much too early or too late: how long it lives varies.
+/// How much too early or too late activations at the end may arrive: a program's lifetime varies.
 const BEYOND: Duration = Duration::from_millis(15);
 
-/// For how long a program runs until the interpreter has started; a debug build takes several
-/// times as long.
+/// How long a program runs until the interpreter has started; a debug build takes several times as
+/// long.
 const BEGINNING: Duration = Duration::from_millis(15);
 
-/// Which part of a brief program's life is meant.
+/// The part of a brief program's life in which to ask.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum At {
     Beginning,
@@ -60,7 +60,7 @@ struct Plan {
 }
 
 impl<'a> Torment<'a> {
-    /// Does all of it.
+    /// Runs the whole torment.
     pub fn run(&mut self) -> Result<(), Lost> {
         match self.tortured.life {
             Life::Steady => self.steady(),
@@ -99,7 +99,7 @@ impl<'a> Torment<'a> {
     }
 
     fn brief(&mut self) -> Result<(), Lost> {
-        // How long it lives when nobody asks; one that is killed is not killed here too.
+        // Its lifetime without questions; for a program that is killed, the longest possible lifetime.
         let mut life = match self.tortured.killed_after {
             Some(longest) => longest,
             None => self.start(None).finish(self.limit)?,
@@ -113,8 +113,8 @@ impl<'a> Torment<'a> {
             let start = self.start(plan.core);
             self.live_through(&start, &plan, death)?;
             let lived = start.finish(self.limit)?;
-            // How long it takes depends on what else the machine does; one activation at its
-            // end hardly adds to it.
+            // The lifetime depends on the machine's load; one activation at the end hardly adds
+            // to it.
             if plan.at == At::End && death.is_none() {
                 life = (3 * life + lived) / 4;
             }
@@ -156,7 +156,7 @@ impl<'a> Torment<'a> {
         }
     }
 
-    /// Asks as planned; meanwhile the program is killed, if it is to be.
+    /// Asks as planned; meanwhile kills the program, if it has to be killed.
     fn live_through(
         &mut self,
         start: &Start,
@@ -171,7 +171,7 @@ impl<'a> Torment<'a> {
                 });
             }
             for moment in &plan.moments {
-                // Its beginning takes so long on a core, however long it waits for one.
+                // The beginning is measured in time on a core, however long it waits for a core.
                 let age = || match plan.at {
                     At::Beginning => start.ran(),
                     At::Anywhere | At::End => start.age(),
@@ -192,7 +192,7 @@ impl<'a> Torment<'a> {
         })
     }
 
-    /// The processes to be asked, in random order.
+    /// The processes to ask, in random order.
     fn processes(&mut self, start: &Start) -> Vec<i32> {
         let mut pids = vec![start.pid()];
         if self.tortured.ask == Ask::Tree {
@@ -226,9 +226,9 @@ impl<'a> Torment<'a> {
     }
 }
 
-/// What a process's questions ask for, one after the other: every fourth for the state, and every eighth
-/// for all that can be had without calling the program's code. The first is one of these: all that
-/// the agent keeps it makes then.
+/// The successive questions to a process: every fourth asks for facts, and every eighth for everything
+/// available without calling the program's code. The first question is such a question: in answering
+/// it the agent creates all that it keeps.
 fn wanted(turn: u64) -> Question {
     let all = turn.is_multiple_of(8);
     Question {

@@ -1,4 +1,4 @@
-//! The ways in, and how a process is asked by one of them.
+//! The ways in, and how to ask a process through one of them.
 
 use crate::cores::{self, Core};
 use crate::said::Said;
@@ -16,22 +16,22 @@ use tests::product::product;
 /// A way in: how `sleeper_agent_activate` gets to a process.
 #[derive(Debug)]
 pub struct Way {
-    /// What the tables and the trials call it.
+    /// Its name in tables and trials.
     pub name: &'static str,
     /// The arguments that choose it.
     pub arguments: &'static [&'static str],
-    /// About how long an activation takes from its begin to where it is at the program.
+    /// About how long an activation takes from its start until it reaches the program.
     pub before: Duration,
-    /// How much longer than the agent's deadline one may take.
+    /// How much longer than the agent's deadline an activation may take.
     pub patience: Duration,
-    /// How many activations by it the full form makes, unless it is told otherwise.
+    /// How many activations the full form makes through it, unless the environment says otherwise.
     pub activations: u64,
-    /// How the full form asks steady programs from within the runner, by what the command does: a
-    /// command for each takes longer than the answer, and a million of them a day.
+    /// The way in by which the runner itself asks steady programs in the full form, with the code of
+    /// the command: starting a command takes longer than the answer, and a million starts take a day.
     pub from_within: Option<Via>,
 }
 
-/// Every program is asked by every one of these, on every build.
+/// Every program is asked through every way in, on every build.
 pub const WAYS: &[Way] = &[
     Way {
         name: "gdb",
@@ -58,8 +58,8 @@ const USUAL_DEADLINE: Duration = Duration::from_secs(3);
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Way {
-    /// Asks a process once, on a core where that matters. Returns what it said, or what went
-    /// wrong, and how long it took.
+    /// Asks a process once, on one core where that matters. Returns the outcome, or what went
+    /// wrong, and how long the question took.
     pub fn ask(
         &self,
         pid: i32,
@@ -91,7 +91,7 @@ impl Way {
     }
 }
 
-/// Asks a process once, without a command. Returns as [`Way::ask`] does.
+/// Asks a process once, without a command. Returns the same as [`Way::ask`].
 pub fn ask_from_within(
     via: Via,
     question: Question,
@@ -125,7 +125,7 @@ pub fn ask_from_within(
     (said, took)
 }
 
-/// Where an activator and its children are: what each waits for, and for how long each has run.
+/// The state of an activator and its children: what each waits for, and how long each has run.
 fn whereabouts(activator: i32) -> String {
     let children = procfs::children(activator);
     let tell = |pid: i32| {

@@ -84,8 +84,8 @@ fn wakes_nobody(python: &Interpreter) {
 }
 
 case!(not_booted);
-/// A Python that has not reached its first bytecode, where the agent starts its threads: it blocks
-/// on reading its `site` module.
+/// A Python that has not reached the bytecode at which the agent starts its threads: it blocks on
+/// reading its `site` module.
 fn not_booted(python: &Interpreter) {
     let folder = Scratch::new();
     run(command("mkfifo").arg(folder.join("site.py"))).expect_code(0);

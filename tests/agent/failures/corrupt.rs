@@ -69,7 +69,7 @@ fn memory_at_random(python: &Interpreter) {
         .collect();
     let context = format!("{SEED}={seed}\n{out}");
     assert!(out.ends_with("intact\n"), "{context}");
-    // Fewer rounds would prove little about the memory that the walk reads.
+    // Lower numbers would prove nothing: the rounds must corrupt memory that the walk reads.
     assert!(told["rounds"] >= 500, "{context}");
     assert!(told["differed"] * 4 > told["rounds"], "{context}");
     assert!(told["torn"] * 20 > told["rounds"], "{context}");

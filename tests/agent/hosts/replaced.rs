@@ -127,7 +127,7 @@ fn nonsense_in_place_of_greenlets(python: &Interpreter) {
 }
 
 case!(collector_replaced, Packages);
-/// Only gc.get_objects finds the greenlets, and the agent does not call the program's replacement of it.
+/// Only gc.get_objects finds the greenlets, and the agent does not call the program's replacement.
 fn collector_replaced(python: &Interpreter) {
     let (program, _) = woken_with(python, "gevent", "greenlets.py", &["collector"]);
     for via in WAYS {

@@ -1,4 +1,4 @@
-//! The full format on a terminal: in colours, which are all that drives it.
+//! The full format on a terminal: its colours are the only escape sequences in it.
 
 use tests::ask::{activator, woken_code, woken_target};
 use tests::case;
@@ -10,7 +10,7 @@ use tests::product::product;
 use tests::scratch::Scratch;
 use tests::terminal::run_on_terminal;
 
-/// What the command writes on a terminal, asked for the full format.
+/// The command's output on a terminal, in this format.
 #[track_caller]
 fn on_terminal(pid: i32, format: &str, environment: &[(&str, &str)]) -> String {
     let mut activate = activator(["--via", "wake", "--format", format, &*pid.to_string()]);
@@ -24,7 +24,7 @@ fn on_terminal(pid: i32, format: &str, environment: &[(&str, &str)]) -> String {
     told
 }
 
-/// Without any of the escape sequences that are ours.
+/// The text without our own escape sequences.
 fn bare(told: &str) -> String {
     ["0", "1", "2", "31", "32", "33"]
         .iter()
@@ -57,17 +57,17 @@ fn as_wished(python: &Interpreter) {
     for (format, environment) in [
         ("full", &[("NO_COLOR", "1")]),
         ("full", &[("TERM", "dumb")]),
-        // Of that one every byte stays as it is.
+        // The plain format stays as it is, byte by byte.
         ("plain", &[("NO_COLOR", "")]),
         ("json", &[("NO_COLOR", "")]),
     ] {
         let told = on_terminal(program.pid(), format, environment);
         assert!(!told.contains('\x1b'), "{format} {environment:?}: {told:?}");
     }
-    // An empty one is none.
+    // An empty NO_COLOR counts as unset.
     let told = on_terminal(program.pid(), "full", &[("NO_COLOR", "")]);
     assert!(told.contains("\x1b[1m### Thread "), "{told:?}");
-    // What is no terminal gets none, whatever is wished for.
+    // A pipe gets no colours, whatever the environment says.
     let pid = program.pid().to_string();
     let mut piped = activator(["--via", "wake", "--format", "full", &*pid]);
     piped.envs([("CLICOLOR_FORCE", "1"), ("TERM", "xterm")]);
@@ -76,7 +76,7 @@ fn as_wished(python: &Interpreter) {
     assert!(!ended.out().contains('\x1b'), "{}", ended.out());
 }
 
-/// A program whose names of threads, files and functions would drive a terminal.
+/// A program whose thread, file and function names contain escape sequences.
 const DRIVES: &str = "import sys, threading, time
 red, clear = '\\x1b[31m', '\\x1b[2J'
 def named(file, name):
@@ -108,12 +108,12 @@ fn are_ours_alone(python: &Interpreter) {
     ] {
         assert!(told.contains(name), "{name:?} not in {told:?}");
     }
-    // Those of the program's that look like ours too.
+    // Sequences of the program that look like ours are escaped too.
     assert!(told.contains("\x1b[1m### Thread "), "{told:?}");
     assert!(!told.contains("\x1b[31m"), "{told:?}");
     assert!(!bare(&told).contains('\x1b'), "{told:?}");
     assert!(!told.contains(|one: char| one.is_control() && one != '\n' && one != '\x1b'));
-    // Nor from a file.
+    // Names from a file are escaped too.
     let folder = Scratch::new();
     let document = document(program.pid(), "wake").to_string();
     let file = folder.write("a.json", &document);

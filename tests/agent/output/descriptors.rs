@@ -1,4 +1,4 @@
-//! What the kernel tells of what threads wait for: descriptors, children, the GIL; and the import lock.
+//! What threads wait for according to the kernel: descriptors, children, the GIL; and the import lock.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use tests::procfs::settle;
 use tests::said::Said;
 use tests::scratch::Scratch;
 
-/// A target that is ready, and what it says of itself.
+/// A target that is ready, and what it has printed about itself.
 fn started(python: &Interpreter, name: &str, arguments: &[&str]) -> (Program, Said) {
     let program = woken_target(python, name, arguments);
     let said = Said::by(&program);
@@ -180,7 +180,7 @@ fn descriptors_in_words(python: &Interpreter) {
 }
 
 case!(import_lock);
-/// A module that is imported waits for a thread, and that for the import lock.
+/// A module waits for a thread while it is imported, and the thread waits for the import lock.
 fn import_lock(python: &Interpreter) {
     let (program, said) = started(python, "importing.py", &["deadlock"]);
     settle(program.pid());
@@ -203,7 +203,7 @@ fn import_lock(python: &Interpreter) {
 }
 
 case!(import_lock_of_nobody);
-/// Where it is not known who has it, nothing is said.
+/// Where the holder of the import lock is unknown, the answer names none.
 fn import_lock_of_nobody(python: &Interpreter) {
     let (program, said) = started(python, "importing.py", &["taken"]);
     settle(program.pid());
@@ -216,11 +216,11 @@ fn import_lock_of_nobody(python: &Interpreter) {
     }
 }
 
-/// So often at most a program is asked until something was seen.
+/// How often a program is asked, at most, until the answers have shown what is expected.
 const MOST_QUESTIONS: usize = 60;
 
 case!(gil);
-/// Of threads that compute one has it, and others wait for it, or have just been woken to try again.
+/// One computing thread holds the GIL; the others wait for it, or have just woken up to try again.
 fn gil(python: &Interpreter) {
     let (program, said) = started(python, "contending.py", &[]);
     for via in WAYS {

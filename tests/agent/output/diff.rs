@@ -25,7 +25,7 @@ fn snapshots(python: &Interpreter) {
     // It takes no process.
     program.ends_well();
     let files = [
-        // Of two of the same process the last one counts.
+        // Of two documents of the same process the last counts.
         folder.write("old.json", format!("{new}\n{old}\n")),
         folder.write("new.json", new.to_string()),
     ];
@@ -62,10 +62,10 @@ fn snapshots(python: &Interpreter) {
         "{out}"
     );
     assert!(moves.contains(&format!("\n> - {now}")), "{out}");
-    // The other way round.
+    // In the opposite order.
     let back = diff(&files[1], &files[0]).expect_code(0).out();
     assert!(back.contains("\"fresh\" is gone\n"), "{back}");
-    // Another process is another one, whatever its threads are.
+    // A different PID is a different process, even with the same threads.
     let mut other = old.clone();
     other["pid"] = 1.into();
     let other = folder.write("other.json", other.to_string());

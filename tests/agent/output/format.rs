@@ -1,4 +1,4 @@
-//! The text, byte by byte, by every way of asking.
+//! The plain text, byte by byte, through every way in.
 
 use std::fs;
 use tests::ask::{importing, manual_state, place_shim, state, target, woken};
@@ -8,7 +8,7 @@ use tests::process::Program;
 use tests::procfs::settle;
 use tests::scratch::Scratch;
 
-/// A program that has written down what its state must be, and that state.
+/// A program that has written down its expected state, and that state.
 fn known(python: &Interpreter, folder: &Scratch) -> (Program, String) {
     let file = folder.join("expected");
     let program = woken(target(python, "known_stack.py").arg(&file));
@@ -19,7 +19,7 @@ fn known(python: &Interpreter, folder: &Scratch) -> (Program, String) {
     (program, expected)
 }
 
-/// It goes on as if nothing had been, and ends as it would have.
+/// Checks that the program has carried on undisturbed and ends as usual.
 fn ends_well(mut program: Program) {
     program.say("it");
     let ended = program.end();
@@ -60,7 +60,7 @@ fn asked_again_and_again(python: &Interpreter) {
 }
 
 case!(documented_session);
-/// The session that the original documents, typed into an interactive interpreter.
+/// The original's documented session, typed into an interactive interpreter.
 fn documented_session(python: &Interpreter) {
     let folder = Scratch::new();
     place_shim(python, &folder);

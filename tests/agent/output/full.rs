@@ -1,4 +1,4 @@
-//! `--format full` and `--format json`: what there is to tell beside the stacks.
+//! `--format full` and `--format json`: the details beside the stacks.
 
 use serde_json::Value;
 use std::fs;
@@ -20,7 +20,7 @@ fn named(python: &Interpreter, arguments: &[&str]) -> (Program, Said) {
     (program, said)
 }
 
-/// It goes on, and nothing of ours has stayed.
+/// Checks that the program carries on, and that the agent has left nothing behind.
 #[track_caller]
 fn ends_well(program: Program, marshal: bool) {
     let ended = program.ends_well();
@@ -70,7 +70,7 @@ fn json(python: &Interpreter) {
             assert_eq!(thread["running"], false, "{thread}");
             let call = thread["system_call"].as_str().expect("it is told");
             assert!(calls.contains(&call), "{thread}");
-            // A kernel may be built so that it does not tell.
+            // Some kernels are built without this file.
             if fs::exists("/proc/self/sched").unwrap() {
                 let seconds = thread["waiting_seconds"].as_f64().expect("it is told");
                 assert!((0.5..40.0).contains(&seconds), "{thread}");
@@ -136,7 +136,7 @@ fn frames_as_in_the_plain_state(python: &Interpreter) {
 }
 
 case!(who_held_the_gil);
-/// The one that computes holds it, but for moments.
+/// The computing thread holds the GIL almost all the time.
 fn who_held_the_gil(python: &Interpreter) {
     let (program, said) = named(python, &["busy"]);
     let mut times = 0;
@@ -227,7 +227,7 @@ fn nonsense_in_place_of_threads(python: &Interpreter) {
 }
 
 case!(marshal_is_not_to_be_had);
-/// It is not needed that it can be imported, nor that nobody imports.
+/// The agent works without an importable marshal, and while another thread imports.
 fn marshal_is_not_to_be_had(python: &Interpreter) {
     let (program, said) = named(python, &["marshal"]);
     settle(program.pid());

@@ -1,4 +1,4 @@
-//! Suspended generators that Tornado or Twisted drives.
+//! Suspended generators driven by Tornado or Twisted.
 
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ fn coroutines(program: &Program, via: &str) -> Value {
     document_with_greenlets(program.pid(), via)["coroutines"].take()
 }
 
-/// What is told of the chains: what stands in them, what the innermost waits for, and its address.
+/// The chains of a document: their functions, what the innermost waits for, and its address.
 #[track_caller]
 fn chains(told: &Value, library: &str) -> Vec<(Vec<String>, String, Option<u64>)> {
     let all = told["suspended"].as_array().unwrap().iter();
@@ -40,7 +40,7 @@ fn chains(told: &Value, library: &str) -> Vec<(Vec<String>, String, Option<u64>)
     chains
 }
 
-/// The same, as it should be: names, a kind, and what the program calls the thing.
+/// The expected chains: function names, a kind, and the program's name for the awaited object.
 fn expected(said: &Said, chains: &[(&str, &str, &str)]) -> Vec<(Vec<String>, String, Option<u64>)> {
     let chain = |&(names, kind, thing): &(&str, &str, &str)| {
         let names = names.split(' ').map(str::to_owned).collect();
@@ -52,7 +52,7 @@ fn expected(said: &Said, chains: &[(&str, &str, &str)]) -> Vec<(Vec<String>, Str
     chains
 }
 
-/// Which of them give up waiting after a time.
+/// The names of the chains that wait with a timeout.
 fn given_up(told: &Value) -> Vec<&str> {
     let all = told["suspended"].as_array().unwrap().iter();
     let limited = all.filter(|chain| {
@@ -131,7 +131,7 @@ fn twisted(python: &Interpreter) {
 }
 
 case!(none_are_left, Packages);
-/// Those that have ended are not told of: it is one that is left.
+/// Finished generators are not listed: one is left.
 fn none_are_left(python: &Interpreter) {
     for (set, name) in [TORNADO, TWISTED].concat() {
         let (mut program, _) = woken_with(python, set, name, &[]);
@@ -181,7 +181,7 @@ fn text(python: &Interpreter) {
 }
 
 case!(there_are_many, Packages);
-/// The program is not held up for as long as it would take to tell of all.
+/// The answer leaves generators out rather than hold up the program.
 fn there_are_many(python: &Interpreter) {
     for (set, name) in [TORNADO, TWISTED].concat() {
         let (program, _) = woken_with(python, set, name, &["many"]);
@@ -191,7 +191,7 @@ fn there_are_many(python: &Interpreter) {
             let took = begun.elapsed();
             let number = |what: &str| told[what].as_u64().unwrap();
             let (count, left_out) = (number("count"), number("left_out"));
-            // Of thousands there is time to tell, however it is divided.
+            // There is time for thousands, however they are divided.
             assert!(
                 (500..=20_000).contains(&count),
                 "{set}: {count}, {left_out}"
@@ -210,7 +210,7 @@ fn modules(python: &Interpreter, arguments: &[&str]) -> Program {
 }
 
 case!(not_imported);
-/// And none of the modules is imported for it.
+/// The agent imports none of the modules.
 fn not_imported(python: &Interpreter) {
     let program = modules(python, &[]);
     for via in WAYS {
@@ -226,7 +226,7 @@ fn not_imported(python: &Interpreter) {
 }
 
 case!(a_likeness);
-/// What looks like theirs is told of, and none of it runs.
+/// Classes that look like the libraries' own are listed, and none of their code runs.
 fn a_likeness(python: &Interpreter) {
     let program = modules(python, &["likeness"]);
     for via in WAYS {
@@ -258,7 +258,7 @@ fn nonsense_in_place_of_them(python: &Interpreter) {
     for nonsense in ["classes", "objects", "collector"] {
         let program = modules(python, &[nonsense]);
         for via in WAYS {
-            // Not that there are none.
+            // Null, not an empty list: the generators are unknown.
             assert_eq!(coroutines(&program, via), Value::Null, "{nonsense}");
             let out = full_answer_with_greenlets(program.pid(), via);
             let line = "\nSuspended generators cannot be found here.\n";

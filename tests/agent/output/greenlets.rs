@@ -1,4 +1,4 @@
-//! Suspended greenlets, of greenlet itself, gevent and eventlet.
+//! Suspended greenlets of greenlet itself, gevent and eventlet.
 
 use serde_json::{Value, json};
 use tests::ask::{WAYS, activate, full_answer_with_greenlets};
@@ -7,7 +7,7 @@ use tests::interpreters::Interpreter;
 use tests::packages::{self, woken_with};
 use tests::{case, plain_case};
 
-/// What is told of one greenlet that is suspended.
+/// The entry of a suspended greenlet.
 #[track_caller]
 fn suspended(document: &Value, id: u64) -> &Value {
     let all = document["greenlets"]["suspended"].as_array().unwrap();
@@ -20,7 +20,7 @@ fn suspended(document: &Value, id: u64) -> &Value {
     one
 }
 
-/// Which greenlets are the threads' current ones.
+/// Each thread with its current greenlet.
 fn current(document: &Value) -> Vec<(u64, u64)> {
     let all = document["greenlets"]["current"].as_array().unwrap().iter();
     all.map(|one| {
@@ -90,7 +90,7 @@ fn gevent(python: &Interpreter) {
         assert_eq!(wait("puts")["size"], 2);
         assert_eq!(wait("puts")["most"], 2);
         assert_eq!(wait("gets")["size"], 0);
-        // The thread is in the hub's stack.
+        // The thread runs the hub.
         let main = suspended(&document, number("main"));
         assert_eq!(main["parent"], Value::Null);
         assert_eq!(main["waits_for"]["kind"], "io", "{main:#}");
@@ -115,14 +115,14 @@ fn gevent(python: &Interpreter) {
 }
 
 case!(there_are_many, Packages);
-/// The program is not held up for as long as it would take to look at all.
+/// The answer leaves greenlets out rather than hold up the program.
 fn there_are_many(python: &Interpreter) {
     let (program, _) = woken_with(python, "gevent", "gevents.py", &["many"]);
     for via in WAYS {
         let document = document(program.pid(), via);
         let greenlets = &document["greenlets"];
         let left_out = greenlets["left_out"].as_u64().unwrap();
-        // 10,118 in all; and parents of those that are looked at are looked at too.
+        // 10,118 in all; the parents of examined greenlets are examined too.
         assert_eq!(left_out, 118, "{left_out}");
         let told = greenlets["suspended"].as_array().unwrap().len();
         assert!((9990..=10_002).contains(&told), "{told}");
@@ -134,7 +134,7 @@ fn there_are_many(python: &Interpreter) {
 }
 
 case!(gevent_without_the_hub, Packages);
-/// Its main greenlet blocks the thread, and all others.
+/// The main greenlet blocks the thread, and with it all other greenlets.
 fn gevent_without_the_hub(python: &Interpreter) {
     let (program, said) = woken_with(python, "gevent", "gevents.py", &["blocks"]);
     for via in WAYS {
@@ -187,8 +187,7 @@ fn eventlet(python: &Interpreter) {
 }
 
 case!(of_several_threads, Packages);
-/// Whose they are is known with all versions of greenlet but the last for 2.7, which keeps that out of
-/// sight.
+/// Every version of greenlet exposes a greenlet's thread except the last one for 2.7.
 fn of_several_threads(python: &Interpreter) {
     for (set, known) in [
         ("gevent", true),
@@ -198,7 +197,7 @@ fn of_several_threads(python: &Interpreter) {
         let (program, said) = woken_with(python, set, "greenlets.py", &[]);
         for via in WAYS {
             let document = document(program.pid(), via);
-            // The last version ends those of a thread that has ended.
+            // The last version ends the greenlets of an ended thread.
             let threads = ["main", "second", "ended"];
             for what in &threads[..2 + usize::from(known)] {
                 let ident = said
@@ -215,7 +214,7 @@ fn of_several_threads(python: &Interpreter) {
                     assert_eq!(one["waits_for"], Value::Null);
                 }
             }
-            // What has been switched from in the last thread, but has not ended.
+            // The second thread has switched away from this greenlet, which has not ended.
             let first = suspended(&document, said.number("greenlet second_first"));
             assert_eq!(functions(first).last(), Some(&"uses_greenlets"));
             if known {
@@ -291,7 +290,7 @@ case!(not_asked_for, Packages);
 fn not_asked_for(python: &Interpreter) {
     let (program, _) = woken_with(python, "gevent", "gevents.py", &[]);
     for via in WAYS {
-        // Also after it was.
+        // Without the option there are none, also after a question with it.
         for asked in [false, true, false] {
             let options: &[&str] = if asked { &["--greenlets"] } else { &[] };
             let options = [options, &["--via", via]].concat();
@@ -304,7 +303,7 @@ fn not_asked_for(python: &Interpreter) {
 }
 
 case!(there_are_none);
-/// And none of the modules is imported for it.
+/// The agent imports none of the modules.
 fn there_are_none(python: &Interpreter) {
     let (program, _) = woken_with(python, packages::NONE, "greenlet_modules.py", &[]);
     for via in WAYS {

@@ -1,5 +1,5 @@
-//! What the commands print of a program, in every format: stacks, names and numbers of threads, waits,
-//! variables, greenlets and generators, colours, and what `--watch` and `--diff` make of two answers.
+//! What the commands print about a program, in every format: stacks, thread names and numbers, waits,
+//! variables, greenlets and generators, colours, and how `--watch` and `--diff` compare two answers.
 
 mod colours;
 mod descriptors;

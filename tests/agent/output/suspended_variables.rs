@@ -33,7 +33,7 @@ fn of_generators(python: &Interpreter) {
     ] {
         let (mut program, _) = woken_with(python, set, target, &[]);
         are_shown(&program, "coroutines", "sleeps");
-        // Each frame of a chain has its own.
+        // Each frame of a chain has its own variables.
         let document = with_suspended(&program, &["--locals"]);
         let functions = ["outermost", "middle", "innermost"];
         let chains = document["coroutines"]["suspended"].as_array().unwrap();
@@ -52,7 +52,7 @@ fn of_generators(python: &Interpreter) {
     }
 }
 
-/// The document with greenlets and generators, by these options.
+/// The document with greenlets and generators, with these options.
 #[track_caller]
 fn with_suspended(program: &Program, options: &[&str]) -> Value {
     document_with(program.pid(), &[&["--greenlets"], options].concat())
@@ -72,8 +72,8 @@ fn values(variables: &Value) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// What is suspended in this function has its variables, in both formats and both ways, under the same
-/// options as threads.
+/// The greenlet or generator suspended in this function shows its variables in both formats and through
+/// both ways in, with the same options as threads.
 #[track_caller]
 fn are_shown(program: &Program, what: &str, function: &str) {
     let frames_of = |document: &Value| -> Vec<Value> {

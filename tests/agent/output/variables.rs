@@ -1,5 +1,5 @@
-//! `--locals` and `--globals`: values as text, without the program's code, and without what is
-//! secret.
+//! `--locals` and `--globals`: values as text, without running the program's code, and without
+//! secrets.
 
 use protocol::names::DEADLINE_VARIABLE;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use tests::interpreters::Interpreter;
 use tests::process::Program;
 use tests::variables::below;
 
-/// It goes on, none of its code has run, and its frames are as they were.
+/// Checks that the program carries on, none of its code has run, and its frames are unchanged.
 #[track_caller]
 fn ends_untouched(program: Program) {
     let ended = program.ends();
@@ -124,7 +124,7 @@ fn in_json(python: &Interpreter) {
 }
 
 case!(limits);
-/// However much there is, it takes little time and little of it is shown.
+/// However large the values are, the answer is quick and shows little of them.
 fn limits(python: &Interpreter) {
     let program = woken_target(python, "variables.py", &[]);
     let lines = below(&answer(program.pid(), &["--locals"]), "kinds");
@@ -189,7 +189,7 @@ fn secrets(python: &Interpreter) {
 }
 
 case!(of_modules);
-/// Of a module that is being run: what its code names, in that order, then the rest.
+/// Variables of a running module: first the names in its code, in that order, then the rest.
 fn of_modules(python: &Interpreter) {
     let program = woken_target(python, "variables.py", &[]);
     let lines = below(&answer(program.pid(), &["--locals"]), "<module>");
@@ -239,7 +239,7 @@ fn own_repr(python: &Interpreter) {
 }
 
 case!(repr_that_blocks);
-/// Then there are the stacks, as read from memory; and all is well once it comes back.
+/// The answer then has the stacks, read from memory; and all is well once the repr returns.
 fn repr_that_blocks(python: &Interpreter) {
     let mut command = target(python, "variables.py");
     command

@@ -67,7 +67,7 @@ fn what_is_waited_for(python: &Interpreter) {
         assert_eq!(sizes("queue_put"), json!([2, 2]));
         assert_eq!(wait("join")["thread"], ident("one"));
         assert_eq!(wait("keeper")["seconds"], 1000.0);
-        // The same lock is the same for all.
+        // The same lock has the same id in every thread.
         let held = &thread(&document, said.ident("one"))["holds"];
         assert_eq!(held[0]["id"], wait("three")["id"], "{held}");
         assert!(held[0]["file"].as_str().unwrap().ends_with("waits.py"));
@@ -79,7 +79,7 @@ fn what_is_waited_for(python: &Interpreter) {
     program.ends();
 }
 
-/// One waits for two, two for three, three for one: from the lowest identifier on.
+/// The cycle one, two, three, each waiting for the next, from the lowest identifier on.
 fn circle(said: &Said) -> Vec<u64> {
     let mut circle = ["one", "two", "three"].map(|what| said.ident(what));
     let lowest = (0..3).min_by_key(|&at| circle[at]).unwrap();
@@ -126,7 +126,7 @@ fn deadlock_comes_first(python: &Interpreter) {
 }
 
 case!(no_deadlock_where_none_is);
-/// Whatever it is in the midst of; and none of its own code runs for it.
+/// Whatever the program is doing, no deadlock is reported; and none of its own code runs.
 fn no_deadlock_where_none_is(python: &Interpreter) {
     let program = woken_target(python, "hustle.py", &[]);
     for _ in 0..60 {
@@ -134,7 +134,7 @@ fn no_deadlock_where_none_is(python: &Interpreter) {
         assert_eq!(document["note"], Value::Null);
         assert_eq!(document["deadlocks"], json!([]), "{document:#}");
         for thread in document["threads"].as_array().unwrap() {
-            // Who waits for a condition has let go of its lock.
+            // A thread that waits for a condition has released its lock.
             let condition = thread["waits_for"]["kind"] == "condition";
             assert!(!condition || thread["holds"] == json!([]), "{thread}");
         }

@@ -1,4 +1,4 @@
-//! `--watch`: the full format again and again, with marks of what has moved.
+//! `--watch`: the full format again and again, with marks where threads have moved.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ fn watch(arguments: &[&str]) -> Program {
     Program::start(activator(["--via", "wake", "--watch"]).args(arguments))
 }
 
-/// Waits until it has been told this.
+/// Waits until the command has printed this.
 #[track_caller]
 fn wait_told(watch: &Program, what: &str) {
     wait_until(&format!("{what:?} is told"), || watch.out().contains(what));
@@ -70,7 +70,7 @@ fn what_has_moved(python: &Interpreter) {
     let (last, before) = marks.split_last().unwrap();
     assert_eq!(last, &('>', "inner".to_owned()), "{moved}");
     assert!(before.iter().all(|(mark, _)| *mark == '='), "{moved}");
-    // Then it counts anew.
+    // Then the count starts again.
     let last = first_line(moves.last().unwrap());
     assert!(last.contains(", has not moved for "), "{last}");
     let fresh = looks_at(&out, "fresh");
@@ -99,7 +99,7 @@ fn ran_in_place(python: &Interpreter) {
 }
 
 case!(until_interrupted);
-/// However long it would sleep.
+/// An interrupt ends the command at once, however long its interval.
 fn until_interrupted(python: &Interpreter) {
     let program = steps(python);
     for signal in [libc::SIGINT, libc::SIGTERM] {
@@ -134,7 +134,7 @@ fn until_all_have_ended(python: &Interpreter) {
     wait_until("the other one is looked at", || looks(pids[1]) > count + 1);
     second.ends_well();
     let ended = watch.end();
-    // They have answered for as long as they were there.
+    // The programs have answered for as long as they ran.
     ended.expect_code(0);
     let told = pids.map(|pid| format!("sleeper_agent_activate: PID {pid}: it has ended\n"));
     assert_eq!(ended.err(), told.concat());
@@ -160,7 +160,7 @@ fn documents(python: &Interpreter) {
         let between = pair[1] - pair[0];
         assert!((0.2..20.0).contains(&between), "{times:?}");
     }
-    // It marks, for which the plain text has no place.
+    // The plain format has no place for marks.
     let refused = activate(["--watch", "1", "--format", "plain", &pid]);
     refused.expect_code(2);
     assert!(

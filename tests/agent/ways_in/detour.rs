@@ -1,5 +1,5 @@
-//! Programs in which the agent has no thread of its own: a thread of the program's is sent round by
-//! way of the agent, goes on as if nothing had been, and does so whatever becomes of gdb.
+//! Programs in which the agent has no thread: gdb diverts a thread of the program through the agent.
+//! The thread carries on undisturbed, whatever happens to gdb.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tests::rounds::{spread, times};
 use tests::scratch::Scratch;
 use tests::{case, plain_case};
 
-/// It is not Python, and has no thread but its own.
+/// The program is not Python, so the agent has no thread in it.
 const ANSWER: &str = "not a Python process\n";
 
 fn restless(folder: &Scratch, kind: &str) -> Program {
@@ -61,8 +61,8 @@ fn suspended() {
 }
 
 plain_case!(killed, Compiler);
-/// gdb and the command that drives it are killed while gdb holds the program. How long that lasts
-/// depends on the machine, so it is tried until it was often enough.
+/// gdb and the command that drives it are killed while gdb holds the program. How long gdb holds it
+/// depends on the machine, so the test repeats until enough kills have hit.
 fn killed() {
     let folder = Scratch::new();
     for kind in ["registers", "calls", "suspended"] {
@@ -76,7 +76,7 @@ fn killed() {
         while held < wanted {
             assert!(kills < 40 * wanted, "{kind}: held: {held} of {kills}");
             let mut activator = Program::start(&mut activator([program.pid()]));
-            // The activator itself tries out whether it may trace.
+            // The activator itself checks whether it may trace.
             let strangers = [0, activator.pid()];
             let begun = Instant::now();
             let gdb = loop {
@@ -90,7 +90,7 @@ fn killed() {
             held += usize::from(tracer() == gdb && gdb != 0);
             let victims = [gdb, activator.pid()];
             for &victim in victims.iter().take(1 + kills % 2) {
-                // A number may have come round to a thread of our own by now.
+                // The number may belong to a thread of our own by now.
                 if victim == 0 || procfs::status(victim, "Tgid") != victim.to_string() {
                     continue;
                 }
@@ -109,7 +109,7 @@ fn killed() {
 }
 
 case!(threads_of_the_parent);
-/// A child that was made by the bare system call has the agent's memory and none of its threads.
+/// A child made by the bare system call has the agent's memory and none of its threads.
 fn threads_of_the_parent(python: &Interpreter) {
     let program = Program::start(target(python, "forking.py").arg("bare")).ready();
     let child = program.wait_number("child");

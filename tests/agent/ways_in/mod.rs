@@ -1,5 +1,5 @@
-//! How a question gets into a program: through gdb by way of a thread of the program's own (`detour`), and
-//! by a signal without a debugger (`wake`, `peers`).
+//! How a question gets into a program: through gdb and a thread of the program (`detour`), or by a
+//! signal without a debugger (`wake`, `peers`).
 
 mod detour;
 mod peers;

@@ -1,4 +1,4 @@
-//! Who else may be at the other end when an agent is woken: hostile peers, and other users.
+//! Other peers that may wake an agent: hostile peers, and other users.
 
 use protocol::message::{HEADER, Header, Kind, VERSION, socket_address};
 use protocol::names::{SIGNAL, THREAD_HEADING, WAKE_CODE, WAKER_THREAD};
@@ -15,7 +15,7 @@ use tests::process::{PATIENCE, Program};
 use tests::procfs::thread_named;
 use tests::users::{NOBODY, activate_as, as_user};
 
-/// Wakes the agent as a command does, and leaves what follows to the test.
+/// A peer that wakes the agent as a command does, and leaves the rest to the test.
 struct Peer {
     listener: UnixListener,
     pid: i32,
@@ -25,7 +25,7 @@ struct Peer {
 impl Peer {
     fn new(pid: i32, token: u64) -> Peer {
         let (address, length) = socket_address(token);
-        // SAFETY: a new descriptor; the address is alive and so long.
+        // SAFETY: a new descriptor; the address is alive and has this length.
         let listener = unsafe {
             let socket = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
             assert_eq!(libc::bind(socket, (&raw const address).cast(), length), 0);
@@ -85,7 +85,7 @@ fn hostile_peers(python: &Interpreter) {
         let took = begun.elapsed();
         assert!(took < Duration::from_secs(9), "{after}: {took:?}");
     };
-    // It speaks to nobody that is not there.
+    // Nobody listens: the peer's socket is gone.
     let gone = peer();
     let (listener, stays) = (gone.listener, gone.token);
     drop(listener);
@@ -98,7 +98,7 @@ fn hostile_peers(python: &Interpreter) {
         nobody.signal();
     }
     answers("nobody listens");
-    // Words that it doesn't know.
+    // A question with unknown bits.
     let from_the_future = Header {
         version: VERSION + 1,
         ..question
@@ -125,7 +125,7 @@ fn hostile_peers(python: &Interpreter) {
         assert_eq!(line.read(&mut [0; 1]).unwrap(), 0);
         answers("words that it does not know");
     }
-    // What is no header, too much, half of one, nothing.
+    // No header, a header with a huge length, half a header, nothing.
     let huge = Header {
         length: 1 << 30,
         ..question
@@ -143,7 +143,7 @@ fn hostile_peers(python: &Interpreter) {
         assert!(begun.elapsed() < Duration::from_secs(8));
         answers("half a message");
     }
-    // Who hangs up, at every stage.
+    // Peers that hang up, at every stage.
     for words in [&question.bytes()[..], &question.bytes()[..5], &[]] {
         for _ in 0..10 {
             let mut line = peer().connected();
@@ -151,7 +151,7 @@ fn hostile_peers(python: &Interpreter) {
         }
         answers("a peer that hung up");
     }
-    // Who asks and does not read: a small text is sent anyway.
+    // A peer that asks and does not read: the agent sends a small text anyway.
     let mut slow = peer().connected();
     slow.write_all(&question.bytes()).unwrap();
     answers("a slow reader");
@@ -161,7 +161,7 @@ fn hostile_peers(python: &Interpreter) {
     mortal.goes_on("hostile peers");
     mortal.ends_intact();
 
-    // A large one is given up, and costs nothing for good.
+    // The agent gives up on a large text, at no lasting cost.
     let program = woken_target(python, "threads.py", &["200", "150"]);
     let peer = Peer::new(program.pid(), 0x5eed_ffff);
     let mut slow = peer.connected();
@@ -174,12 +174,12 @@ fn hostile_peers(python: &Interpreter) {
 }
 
 case!(strangers, ForAnyone);
-/// Another user can't wake it, nor make it talk to a socket of theirs.
+/// Another user can neither wake the agent nor make it talk to their socket.
 fn strangers(python: &Interpreter) {
     let program = woken_target(python, "threads.py", &["2", "2"]);
     activate_as(NOBODY, ["--via", "wake", &*program.pid().to_string()])
         .expect_refusal(1, &["it belongs to root"]);
-    // The signal comes from root, and the socket is nobody's: it hangs up without a word.
+    // The signal comes from root, but nobody owns the socket: the agent hangs up without a word.
     let peer = Peer {
         listener: UnixListener::from(OwnedFd::from(File::open("/dev/null").unwrap())),
         pid: program.pid(),

@@ -34,7 +34,7 @@ fn same_answer(python: &Interpreter) {
         assert_eq!(answer_by_wake(program.pid()), text);
     }
     assert_eq!(procfs::descriptors(program.pid()), before);
-    // Larger than any buffer between the two.
+    // Larger than any buffer between command and agent.
     let large = woken_target(python, "threads.py", &["200", "150"]);
     procfs::settle(large.pid());
     assert_eq!(answer_by_wake(large.pid()), state(large.pid()));
@@ -56,8 +56,8 @@ fn thousands(python: &Interpreter) {
 }
 
 case!(a_script_that_moved);
-/// The source of a script that has left the folder which its name counts from is found, and never by
-/// way of the program's own descriptors.
+/// The agent finds the source of a script that has left the folder of its relative name, and never
+/// through the program's own descriptors.
 fn a_script_that_moved(python: &Interpreter) {
     let mut start = preloaded_python(python);
     let program = woken(start.arg("moved.py").current_dir(&product().targets));
@@ -73,7 +73,7 @@ fn a_script_that_moved(python: &Interpreter) {
 }
 
 case!(falls_back, Compiler);
-/// Where gdb can't be used it is done without, and said; unless gdb was asked for.
+/// Where gdb cannot be used, the command works without it and says so, unless gdb was requested.
 fn falls_back(python: &Interpreter) {
     let folder = Scratch::new();
     let program = woken_target(python, "threads.py", &["2", "2"]);
@@ -147,8 +147,8 @@ fn another_signal(python: &Interpreter) {
 }
 
 case!(signal_of_the_program);
-/// A handler of the program's for the very signal gets what is the program's, each of them, and
-/// nothing of ours.
+/// The program's own handler for the same signal gets every signal meant for the program, and none
+/// meant for the agent.
 fn signal_of_the_program(python: &Interpreter) {
     let mut command = target(python, "own_signal.py");
     command.args(["handler", &SIGNAL.to_string()]);
@@ -172,8 +172,8 @@ fn signal_of_the_program(python: &Interpreter) {
 }
 
 case!(signal_waited_for);
-/// A program that blocks the signal everywhere and waits for it as we do gets each of them, too;
-/// the agent then leaves the signal to it, and says so.
+/// A program that blocks the signal in every thread and waits for it, as the agent does, gets every
+/// one of its signals too; the agent then leaves the signal to it, and says so.
 fn signal_waited_for(python: &Interpreter) {
     let mut command = target(python, "own_signal.py");
     command.args(["waits", &SIGNAL.to_string()]);
@@ -185,7 +185,7 @@ fn signal_waited_for(python: &Interpreter) {
     wait_until("all have come", || {
         program.out().matches("signal\n").count() >= 200
     });
-    // It depends on the kernel whether ours was ever chosen to take one.
+    // Whether the waker ever got one of the signals depends on the kernel.
     if procfs::thread_names(program.pid()).contains(&WAKER_THREAD.to_owned()) {
         answer_by_wake(program.pid());
     } else {
@@ -197,7 +197,7 @@ fn signal_waited_for(python: &Interpreter) {
 }
 
 case!(guarded_memory, ForAnyone);
-/// A process whose memory nobody may look at answers root alone.
+/// A process that is not dumpable answers root alone.
 fn guarded_memory(python: &Interpreter) {
     for guarded in [false, true] {
         let mut command = target(python, "own_signal.py");
@@ -219,8 +219,8 @@ fn guarded_memory(python: &Interpreter) {
     }
 }
 
-/// Started by `unshare` with these arguments, as this user. The namespaces' own first process is a
-/// child of what is started.
+/// A program started by `unshare` with these arguments, as this user. The first process of the
+/// namespaces is a child of the started process.
 fn unshared(python: &Interpreter, arguments: &[&str], user: u32) -> Program {
     let library = product().library.display();
     let mut command = command("unshare");
@@ -235,7 +235,7 @@ fn unshared(python: &Interpreter, arguments: &[&str], user: u32) -> Program {
     Program::start(as_user(&mut command, user)).ready()
 }
 
-/// The process that has the waker: the one started, or a descendant of it.
+/// The process that has the waker: the started process, or a descendant of it.
 fn inner(program: &Program) -> i32 {
     wait_until("there is a waker", || {
         let children = procfs::children(program.pid()).into_iter();
@@ -248,7 +248,7 @@ fn inner(program: &Program) -> i32 {
 }
 
 case!(other_namespaces, Root);
-/// Root wakes what runs in other namespaces, whoever it is there.
+/// Root wakes programs in other namespaces, whatever user they are there.
 fn other_namespaces(python: &Interpreter) {
     for arguments in [
         &["--net"][..],
@@ -273,7 +273,7 @@ fn other_namespaces(python: &Interpreter) {
 }
 
 case!(unprivileged_namespaces, ForAnyone);
-/// A user wakes a program of theirs that runs in namespaces of theirs.
+/// A user wakes their own program in their own namespaces.
 fn unprivileged_namespaces(python: &Interpreter) {
     let arguments = ["--user", "--map-root-user", "--net"];
     let program = unshared(python, &arguments, NOBODY);

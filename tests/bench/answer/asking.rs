@@ -1,4 +1,4 @@
-//! A command that asks, watched from its start to its end.
+//! An asking command, watched from its start to its end.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 
 use crate::ways::Way;
 
-/// How long any of them may take.
+/// How long a command may take.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// What the command took.
+/// The command's time and memory.
 pub struct Asked {
     /// Seconds from its start to its end.
     pub took: f64,
-    /// The most memory that it had, in bytes: of its processes the largest one's.
+    /// Its peak memory, in bytes: the peak of its largest process.
     pub memory: u64,
 }
 
-/// Asks once and checks the answer; nothing if the command had to be killed at the limit.
+/// Asks once and checks the answer; `None` if the command had to be killed at the limit.
 ///
-/// What it writes goes to files in `folder`: were it read here, this process would grow.
+/// The command's output goes to files in `folder`: reading it here would make this process grow.
 pub fn ask(way: &Way, pid: i32, threads: usize, folder: &Path) -> Option<Asked> {
     let (out, errors) = (folder.join("out"), folder.join("errors"));
     let mut command = (way.command)(pid);
@@ -67,9 +67,9 @@ pub fn ask(way: &Way, pid: i32, threads: usize, folder: &Path) -> Option<Asked> 
     Some(Asked { took, memory })
 }
 
-/// Waits until a child ends, which stays a zombie; false if it doesn't within the limit.
+/// Waits until a child ends, and leaves it a zombie; false if it does not end within the limit.
 fn wait_end(child: i32) -> bool {
-    // SAFETY: the call makes a new descriptor, which is owned here and nowhere else.
+    // SAFETY: the call makes a new descriptor, which only this value owns.
     let ended = unsafe {
         let pidfd = libc::syscall(libc::SYS_pidfd_open, child, 0) as i32;
         assert!(pidfd >= 0, "pidfd_open: {}", io::Error::last_os_error());
@@ -84,10 +84,10 @@ fn wait_end(child: i32) -> bool {
     unsafe { libc::poll(&mut poll, 1, LIMIT.as_millis() as i32) == 1 }
 }
 
-/// Reaps a child; returns the peak of its memory, or of its largest descendant's that was waited
-/// for, in bytes.
+/// Reaps a child; returns its peak memory, or the peak of its largest reaped descendant if that is
+/// larger, in bytes.
 fn reap(child: i32) -> u64 {
-    // SAFETY: an all-zero rusage is a valid one, and the call fills it.
+    // SAFETY: an all-zero rusage is valid, and the call fills it.
     unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         let reaped = libc::wait4(child, std::ptr::null_mut(), 0, &mut usage);

@@ -1,24 +1,24 @@
-//! What the numbers should come to.
+//! The goals for the measurements.
 
 use crate::measure::Block;
 use crate::ways::{BY_GDB, FULL, LOCALS, NOTHING, PLAIN_GDB, PY_SPY, WAKE};
 use tests::measured::verdict;
 
-/// From so many threads on more is asked for.
+/// From this many threads on, the goals are higher.
 const MANY: usize = 500;
 
-/// By how much more the way without a debugger may take at 2,000 threads than at 500: in
-/// proportion it would be 4 times, the rest is for noise.
+/// How many times as long the way without a debugger may take at 2,000 threads as at 500: linear
+/// growth would be 4 times, the rest is for noise.
 const GROWTH: f64 = 6.0;
 
-/// "1/N" of the other's, N at least `goal`.
+/// Prints `own` as "1/N" of `other`; N must be at least `goal`.
 fn part(what: &str, own: f64, other: f64, goal: f64) {
     let ratio = other / own;
     let met = verdict(ratio >= goal);
     println!("  goal: {what}, at most 1/{goal}: 1/{ratio:.1}, {met}");
 }
 
-/// Prints the goals for one kind of program, of which there is something to compare.
+/// Prints the goals for one kind of program, as far as there are measurements to compare.
 pub fn check(block: &Block) {
     let pick = |few: f64, many: f64| if block.threads < MANY { few } else { many };
     let wake = block.seen(WAKE);

@@ -1,8 +1,8 @@
-//! How long an answer takes, how long the program is held up for it, and how much memory it takes,
-//! beside py-spy and plain gdb as the original used it: all in one run, turn by turn, medians.
+//! How long an answer takes, how long it holds up the program, and how much memory it needs, compared
+//! with py-spy and with plain gdb as the original used it: all in one run, turn by turn, medians.
 //!
-//! *Held up* is what a Python thread of the program itself missed in one go at the longest, whoever
-//! took it: a debugger, or an agent holding the GIL.
+//! *Held up* is the longest pause that a Python thread of the program itself saw, whatever caused it: a
+//! debugger, or an agent holding the GIL.
 
 mod asking;
 mod goals;
@@ -17,10 +17,10 @@ use std::process::ExitCode;
 use tests::interpreters;
 use tests::product::{self, product};
 
-/// Environment variable that says of how many threads the programs are: numbers, with spaces.
+/// Environment variable with the programs' numbers of threads, separated by spaces.
 const THREADS: &str = "THREADS";
 
-/// Numbers of threads where nothing else is said.
+/// The default numbers of threads.
 const USUAL: &str = "1 10 100 500 2000";
 
 fn wanted() -> Result<Vec<usize>, String> {

@@ -1,4 +1,4 @@
-//! One kind of program, asked in all ways, turn by turn.
+//! One kind of program, asked in every way, turn by turn.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -10,52 +10,52 @@ use crate::asking::ask;
 use crate::subject::Subject;
 use crate::ways::{WAKE, Way};
 
-/// What one way of asking costs.
+/// The cost of one way of asking.
 pub struct Cost {
     /// The name of the way.
     pub way: &'static str,
-    /// Whether it was asked only once: what was measured is no median.
+    /// Whether it was asked only once, so that the measurement is not a median.
     pub once: bool,
-    /// What was measured; nothing where no answer came within the limit.
+    /// The measurement; `None` if no answer came within the limit.
     pub seen: Option<Seen>,
 }
 
-/// What was measured of one way.
+/// The measurement of one way of asking.
 #[derive(Clone, Copy)]
 pub struct Seen {
     /// Seconds until the answer was there.
     pub answer: f64,
-    /// The longest time in one go, in seconds, for which the program was held up.
+    /// The longest pause of the program, in seconds.
     pub held_up: f64,
-    /// The most memory that the program had more than before, in bytes.
+    /// How much the program's memory grew at its peak, in bytes.
     pub program: u64,
-    /// The most memory that the command had, in bytes.
+    /// The command's peak memory, in bytes.
     pub command: u64,
 }
 
 /// One kind of program.
 pub struct Block {
-    /// How many threads it has, beside its main thread and the heartbeat's.
+    /// How many threads it has, beside the main thread and the heartbeat.
     pub threads: usize,
     /// Whether one of them computes.
     pub busy: bool,
-    /// How often it was asked in each way, but for those that are asked once.
+    /// How often it was asked in each way, except the ways that ask only once.
     pub turns: usize,
-    /// The longest time in one go, in seconds, that the program missed while nobody asked, in a
-    /// span as long as the way without a debugger takes.
+    /// The longest pause of the program while nobody asked, in seconds, within a span as long as the
+    /// way without a debugger takes.
     pub nobody: f64,
-    /// Of each way, in their order.
+    /// The cost of each way, in the order of the ways.
     pub costs: Vec<Cost>,
 }
 
 impl Block {
-    /// What was measured of a way.
+    /// The measurement of a way.
     pub fn seen(&self, way: &str) -> Option<Seen> {
         self.costs.iter().find(|cost| cost.way == way)?.seen
     }
 }
 
-/// How often to ask, so that the whole takes minutes.
+/// How often to ask, so that the whole benchmark takes minutes.
 fn turns(threads: usize) -> usize {
     match threads {
         ..=100 => 21,
@@ -78,8 +78,8 @@ pub fn measure(python: &Interpreter, ways: &[Way], threads: usize, busy: bool) -
             command: asked.memory,
         })
     };
-    // It is the first question that makes a program grow: each way has one of its own for that.
-    // The caches of the machine are filled on the way.
+    // Only the first question makes a program grow, so each way asks a fresh program first. This
+    // also fills the machine's caches.
     let first = |way: &Way| ask(&mut Subject::start(python, threads, busy), way);
     let mut costs: Vec<Cost> = ways
         .iter()
@@ -102,7 +102,7 @@ pub fn measure(python: &Interpreter, ways: &[Way], threads: usize, busy: bool) -
             let Some(one) = ask(&mut subject, way) else {
                 panic!("{} answered once, and then not within the limit", way.name);
             };
-            // In the first turn the agent still makes what it keeps.
+            // In the first turn the agent still creates what it keeps.
             if turn > 0 {
                 seen[index].push(one);
             }

@@ -1,4 +1,4 @@
-//! The numbers as a table to read, and as one for the README.
+//! The measurements as a table for the terminal, and as a table for the README.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use crate::asking::LIMIT;
 use crate::measure::{Block, Cost};
 use crate::ways::{BY_GDB, FULL, LOCALS, NOTHING, PLAIN_GDB, PY_SPY, PY_SPY_LOCALS, WAKE};
 
-/// Prints a line of the table that is read.
+/// Prints a line of the terminal's table.
 fn line(name: &str, cells: [&str; 4]) {
     let [answer, held_up, program, command] = cells;
     println!("  {name:<26}{answer:>12}{held_up:>12}{program:>14}{command:>14}");
@@ -22,7 +22,7 @@ fn bytes(value: u64) -> String {
     format!("{:.1} MB", value as f64 / 1e6)
 }
 
-/// Answer, held up, and the memory of the program and of the command.
+/// The cells: answer, held up, memory of the program, and memory of the command.
 fn cells(cost: &Cost) -> [String; 4] {
     match cost.seen {
         Some(seen) => [
@@ -39,7 +39,7 @@ fn cells(cost: &Cost) -> [String; 4] {
     }
 }
 
-/// What a kind of program is called.
+/// The name of a kind of program.
 pub fn kind(threads: usize, busy: bool) -> String {
     let plural = if threads == 1 { "" } else { "s" };
     let work = match (busy, threads) {
@@ -50,7 +50,7 @@ pub fn kind(threads: usize, busy: bool) -> String {
     format!("{threads} thread{plural} of 30 frames, {work}")
 }
 
-/// Prints what was measured of one kind of program.
+/// Prints the measurements of one kind of program.
 pub fn show(block: &Block) {
     println!("  medians of {} turns", block.turns);
     line("", ["answer", "held up", "program +", "command"]);

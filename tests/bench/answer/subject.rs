@@ -1,4 +1,4 @@
-//! The program that is asked, and what it notices of that.
+//! The program that is asked, and what it notices.
 
 use std::fs;
 use tests::ask::target;
@@ -6,24 +6,24 @@ use tests::interpreters::Interpreter;
 use tests::process::Program;
 use tests::procfs;
 
-/// What happened to the program in a span.
+/// What happened to the program during a span.
 pub struct Noticed {
     /// The longest gap, in seconds, between two beats of its heartbeat.
     pub held_up: f64,
-    /// By how many bytes its memory grew at most. A few hundred thousand are its own: what the
-    /// heartbeat takes down, and how roughly some kernels count.
+    /// How many bytes its memory grew at most. A few hundred thousand are the program's own: the
+    /// heartbeat's records, and the rough counting of some kernels.
     pub grown: u64,
 }
 
 /// tests/targets/heartbeat.py, running.
 pub struct Subject {
     program: Program,
-    /// How often it was watched.
+    /// How often it has been watched.
     turns: usize,
 }
 
 impl Subject {
-    /// Starts it and waits until it is ready, and the agent in it.
+    /// Starts it and waits until the program and its agent are ready.
     pub fn start(python: &Interpreter, threads: usize, busy: bool) -> Subject {
         let mut start = target(python, "heartbeat.py");
         start.args([&threads.to_string(), "30"]);
@@ -40,14 +40,14 @@ impl Subject {
         self.program.pid()
     }
 
-    /// Watches it while `work` is done, and returns what that comes to beside what was noticed.
-    /// If it comes to nothing, so does this: whoever was killed while asking may have left the
-    /// program in any state.
+    /// Watches it while `work` runs, and returns the result of `work` with what the program noticed.
+    /// Returns `None` if `work` does: a command killed while asking may have left the program in any
+    /// state.
     pub fn watch<R>(&mut self, work: impl FnOnce() -> Option<R>) -> Option<(R, Noticed)> {
         self.turns += 1;
         self.program.say("begin");
         self.program.wait_lines("begun", self.turns);
-        // Sets the peak back to what there is now: proc_pid_clear_refs(5).
+        // Resets the peak to the present value: proc_pid_clear_refs(5).
         fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").unwrap();
         let before = self.memory("VmRSS");
         let done = work()?;

@@ -1,4 +1,4 @@
-//! The ways of asking that are compared.
+//! The compared ways of asking.
 
 use protocol::names::THREAD_HEADING;
 use std::path::PathBuf;
@@ -8,30 +8,30 @@ use tests::product::product;
 
 /// The way without a debugger.
 pub const WAKE: &str = "activate --via wake";
-/// The same, for all that there is to tell.
+/// The same, in the full format.
 pub const FULL: &str = "--via wake --format full";
-/// The same, and the local variables of every frame.
+/// The same, with the local variables of every frame.
 pub const LOCALS: &str = "--via wake --locals";
 /// The command's way through gdb.
 pub const BY_GDB: &str = "activate --via gdb";
 /// The other tool.
 pub const PY_SPY: &str = "py-spy dump";
-/// The other tool, for the local variables too.
+/// The other tool, with local variables.
 pub const PY_SPY_LOCALS: &str = "py-spy dump --locals";
-/// gdb as one types it.
+/// gdb as a user types it.
 pub const PLAIN_GDB: &str = "plain gdb";
-/// A command that does nothing: what it costs the program that one is started at all.
+/// A command that does nothing: the cost to the program of starting any command.
 pub const NOTHING: &str = "true, asks nothing";
 
-/// A way of asking, and how to see from its output how many threads it told of.
+/// A way of asking, and how to count the threads in its output.
 pub struct Way {
-    /// What the tables call it.
+    /// Its name in the tables.
     pub name: &'static str,
     /// The command that asks the process of this ID.
     pub command: Box<dyn Fn(i32) -> Command>,
-    /// How the lines begin that head a thread; none, if it tells of none.
+    /// The prefix of a thread's heading; `None` if the output shows no threads.
     pub heading: Option<&'static str>,
-    /// A program of so many threads or more is asked only once, as it takes so long.
+    /// A program of this many threads or more is asked only once, because it takes so long.
     pub once_from: usize,
 }
 
@@ -49,7 +49,7 @@ fn activate(name: &'static str, options: &'static [&'static str]) -> Way {
     }
 }
 
-/// All that can be had here; says what can't.
+/// All ways that are available here; prints which are not.
 pub fn ways() -> Vec<Way> {
     let mut ways = vec![
         activate(WAKE, &["--via", "wake"]),

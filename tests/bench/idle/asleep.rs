@@ -1,4 +1,4 @@
-//! What a sleeping agent takes: threads, memory, and whether it ever wakes by itself.
+//! The cost of a sleeping agent: threads, memory, and whether it ever wakes by itself.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tests::measured::{median, verdict};
 use tests::process::Program;
 use tests::procfs::{settle, status, switches, tasks, wait_agent};
 
-/// How often a program is started, for its memory.
+/// How often a program is started to measure its memory.
 const STARTS: usize = 7;
 
-/// How long it is watched.
+/// How long a program is watched.
 const WATCHED: Duration = Duration::from_secs(60);
 
 fn start(python: &Interpreter, agent: bool) -> Program {
@@ -27,7 +27,7 @@ fn start(python: &Interpreter, agent: bool) -> Program {
     program
 }
 
-/// Prints it.
+/// Measures and prints the cost.
 pub fn measure(python: &Interpreter) {
     let fields = ["VmRSS", "RssAnon", "RssFile"];
     let mut seen: [[Vec<f64>; 4]; 2] = Default::default();

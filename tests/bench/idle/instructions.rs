@@ -1,5 +1,5 @@
-//! Instructions, counted by callgrind. Each program is run twice, the second time for twice as long,
-//! so that what starting costs can be told from what running does.
+//! Instructions, counted by callgrind. Each program runs twice, the second time for twice as long, so
+//! that the cost of starting can be separated from the cost of running.
 
 use std::time::Duration;
 use tests::interpreters::Interpreter;
@@ -10,7 +10,7 @@ use tests::product::product;
 /// Turns of the loop in the shorter run.
 const TURNS: u64 = 1_000_000;
 
-/// callgrind takes some fifty times as long as the program does alone.
+/// callgrind takes some fifty times as long as the program alone.
 const LIMIT: Duration = Duration::from_secs(300);
 
 const LOOP: &str = "import sys\n\
@@ -39,12 +39,12 @@ const SUBJECTS: [Subject; 2] = [
             thread.start_new_thread(lock.release, ())\n\
             lock.acquire()\n\
             count(int(sys.argv[1]))\n",
-        // As good as nothing: the counts are exact, but not free of what the system does.
+        // Practically nothing: the counts are exact, but the system influences them.
         most: 0.02,
     },
 ];
 
-/// How many instructions a run takes.
+/// The number of instructions of a run.
 fn instructions(python: &Interpreter, code: &str, turns: u64, agent: bool) -> Result<u64, String> {
     let mut valgrind = command("valgrind");
     python.equip(&mut valgrind);
@@ -65,14 +65,14 @@ fn instructions(python: &Interpreter, code: &str, turns: u64, agent: bool) -> Re
         .ok_or_else(|| format!("valgrind counted nothing: {}\n{said}", ended.status))
 }
 
-/// Instructions for a turn of the loop, and for all the rest.
+/// Instructions per turn of the loop, and for all the rest.
 fn cost(python: &Interpreter, code: &str, agent: bool) -> Result<(f64, f64), String> {
     let once = instructions(python, code, TURNS, agent)? as f64;
     let twice = instructions(python, code, 2 * TURNS, agent)? as f64;
     Ok(((twice - once) / TURNS as f64, 2.0 * once - twice))
 }
 
-/// Prints what the agent adds.
+/// Prints how many instructions the agent adds.
 pub fn measure(python: &Interpreter) -> Result<(), String> {
     println!(
         "  {:<30}{:>12}{:>12}{:>10}{:>22}",

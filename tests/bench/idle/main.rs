@@ -1,4 +1,4 @@
-//! What the agent costs a program that nobody asks: at its start, while it runs, and asleep.
+//! The agent's cost to a program that nobody asks: at its start, while it runs, and asleep.
 
 mod asleep;
 mod instructions;

@@ -1,5 +1,5 @@
-//! How much longer a process takes from its start to its end, for the library in it: turn by turn with
-//! one that has none, and one that has another library, in which there is nothing.
+//! How much longer a process takes from start to end with the library: turn by turn with a process
+//! without the library, and a process with an empty library.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,10 +11,10 @@ use tests::process::run;
 use tests::product::product;
 use tests::scratch::Scratch;
 
-/// How much longer a process may take that is no Python, in milliseconds.
+/// How much longer a process that is not Python may take, in milliseconds.
 const GOAL: f64 = 0.1;
 
-/// Prints it.
+/// Measures and prints the difference.
 pub fn measure(python: &Interpreter) {
     let folder = Scratch::new();
     let empty = empty_library(&folder);
@@ -67,7 +67,7 @@ fn once(python: &Interpreter, program: &Path, arguments: &[&str], library: Optio
     took
 }
 
-/// A library in which there is nothing, if there is a compiler to make one.
+/// An empty library, if there is a compiler to build it.
 fn empty_library(folder: &Scratch) -> Option<std::path::PathBuf> {
     if !have_compiler() {
         return None;

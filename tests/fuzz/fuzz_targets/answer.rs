@@ -1,4 +1,4 @@
-//! Answers and bells in a process's memory, which may hold anything.
+//! Answers and bells in a process's memory, which may contain anything.
 
 #![no_main]
 
@@ -28,12 +28,12 @@ fuzz_target!(|data: &[u8]| {
     whole(data);
 });
 
-/// Our own memory, at an address that `data` names, or where `data` itself stands.
+/// Reads our own memory, at an address that `data` contains, or at `data` itself.
 fn from_a_process(data: &[u8]) {
     let process = Process {
         pid: std::process::id() as i32,
     };
-    // So that there always is a whole header.
+    // Padding, so that there is always a whole header.
     let memory = [data, &[0; HEADER]].concat();
     let word = |at: usize| u64::from_ne_bytes(*memory[at..].first_chunk().unwrap());
     let own = memory.as_ptr() as u64 + HEADER as u64;
@@ -56,7 +56,7 @@ fn from_a_process(data: &[u8]) {
     }
 }
 
-/// An answer that is whole is fetched whole.
+/// A whole answer is fetched whole.
 fn whole(data: &[u8]) {
     let mut memory = vec![0; HEADER];
     let length_at = offset_of!(AnswerHeader, length);

@@ -1,4 +1,4 @@
-//! What sa-run reads before it becomes the command: `#!` lines, and LD_PRELOAD.
+//! The parsers of sa-run before it executes the command: `#!` lines, and LD_PRELOAD.
 
 #![no_main]
 
@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(!name.starts_with('-') && !name.contains('='));
         }
     }
-    // As a whole file, with /bin for what `env` looks for.
+    // The data as a whole file, with /bin as the path that `env` searches.
     let file = MemoryFile::new(data);
     let _ = command::check(&file.path(), Some(OsStr::new("/bin")));
     let _ = path_search::find(OsStr::from_bytes(data), Some(OsStr::from_bytes(data)));
@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
     preload(data);
 });
 
-/// The library is in LD_PRELOAD once, and nothing else in it is changed.
+/// LD_PRELOAD has the library once, and nothing else in it changes.
 fn preload(present: &[u8]) {
     let library = b"/opt/libsleeper.so";
     let value = library::preload_value(

@@ -1,7 +1,7 @@
-//! ELF files: damaged ones are an error, and what a sound one defines is found.
+//! ELF files: damaged files are an error, and the definitions of sound files are found.
 //!
-//! The input is a whole file, or, where it begins with `P`, a list of words to be
-//! written over in a sound one.
+//! The input is a whole file, or, if it begins with `P`, a list of words to overwrite in
+//! a sound file.
 
 #![no_main]
 
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     look(&file);
 });
 
-/// Where it has the function `wanted` and the section `.wanted`; an error is `None`.
+/// The places of the function `wanted` and the section `.wanted`; an error is `None`.
 fn look(bytes: &[u8]) -> (Option<Option<u64>>, Option<Option<u64>>) {
     let file = MemoryFile::new(bytes);
     let path = file.path();
@@ -89,7 +89,7 @@ fn sound(wide: bool, first: u64, value: u64) -> Vec<u8> {
     ] {
         let numbers = [at, address, address, size, size];
         file.extend(half(kind));
-        // The flags stand in another place in each.
+        // The two word sizes have the flags at different places.
         if wide {
             file.extend(half(5));
         }
@@ -100,7 +100,7 @@ fn sound(wide: bool, first: u64, value: u64) -> Vec<u8> {
         file.extend(word(4096));
     }
     file.extend(names);
-    // None; `other`, which is nowhere; `wanted`, a function.
+    // The null symbol; `other`, which is undefined; `wanted`, a function.
     for (name, place, value) in [(0, 0, 0), (8, 0, 0), (1, 1, value)] {
         let kind = vec![0x12, 0];
         file.extend(half(name));
@@ -109,7 +109,7 @@ fn sound(wide: bool, first: u64, value: u64) -> Vec<u8> {
             false => file.extend([word(value), word(0), kind, short(place)].concat()),
         }
     }
-    // None; the names; `.wanted`; the symbols, which the names belong to.
+    // The null section; the names; `.wanted`; the symbols, which refer to the names.
     let sections = [
         [0, 0, 0, 0, 0, 0, 0],
         [22, 3, 0, names_at, names.len() as u64, 0, 0],

@@ -1,5 +1,5 @@
-//! The agent's own reading of the loader's list of objects and of their symbols: the very code,
-//! fed with a list that is made up.
+//! The agent's reader of the loader's list of objects and of their symbols: the agent's own code,
+//! with a made-up list.
 
 #![no_main]
 
@@ -34,8 +34,8 @@ fuzz_target!(|data: &[u8]| {
 /// Looks a symbol up where the list of objects begins at `first`.
 fn look_up(first: usize, name: &str) -> Option<usize> {
     let name = CString::new(name).unwrap();
-    // SAFETY: the list is for debuggers and `loaded_objects`; the loader keeps to another of its own. One
-    // thread, and put back before anyone else could look.
+    // SAFETY: only debuggers and `loaded_objects` use this list; the loader has its own. There is one
+    // thread, and the list is restored before anyone else could look.
     unsafe {
         let list = &raw mut _r_debug.first_object;
         let before = list.replace(first);
@@ -45,11 +45,11 @@ fn look_up(first: usize, name: &str) -> Option<usize> {
     }
 }
 
-/// An object whose parts are all of `data`, in front of memory that cannot be read.
+/// An object made only of `data`, in front of unreadable memory.
 fn anything(data: &[u8]) {
     const SIZE: usize = 4096;
     static ARENA: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    // SAFETY: new mappings, never given back; the second page is taken away before it is used.
+    // SAFETY: new mappings, never unmapped; the second page is protected before it is used.
     let arena = *ARENA.get_or_init(|| unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         let both = libc::PROT_READ | libc::PROT_WRITE;
@@ -65,15 +65,15 @@ fn anything(data: &[u8]) {
     let start = arena + SIZE - data.len();
     let word = |at: usize| usize::from_ne_bytes(*head[at..].first_chunk().unwrap());
     let inside = |at: usize| start + word(at) % data.len();
-    // l_addr, l_name, l_ld, l_next. Addresses below l_addr count from there, so that small
-    // numbers, which are easily come by, point into the object.
-    // A list that comes back to its beginning is followed to a bound: true, but slow.
+    // l_addr, l_name, l_ld, l_next. Addresses below l_addr are relative to it, so that small
+    // numbers, which the fuzzer finds easily, point into the object.
+    // A circular list is followed up to a bound, which is correct but slow.
     let next = match inside(24) {
         next if next == start => 0,
         next => next,
     };
     let entry = [start, 0, inside(16), next].map(usize::to_ne_bytes);
-    // SAFETY: it fits between `start` and the end of the page that may be written to.
+    // SAFETY: `data` fits between `start` and the end of the writable page.
     unsafe {
         std::ptr::copy_nonoverlapping(data.as_ptr(), start as *mut u8, data.len());
         std::ptr::copy_nonoverlapping(entry.as_ptr().cast::<u8>(), start as *mut u8, 32);
@@ -82,7 +82,7 @@ fn anything(data: &[u8]) {
     look_up(start, "Py_GetVersion");
 }
 
-/// A sound object whose symbols have the lines of `data` as names: each is found.
+/// A sound object whose symbols are named by the lines of `data`: each symbol is found.
 fn whole(data: &[u8]) {
     const BASE: usize = 0x10_0000;
     let (&buckets, text) = data.split_first().unwrap_or((&0, data));
@@ -100,7 +100,7 @@ fn whole(data: &[u8]) {
     let bucket = |name: &str| hash(name) as usize % buckets;
     names.sort_by_key(|name| bucket(name));
 
-    // The first symbol is nobody's, the second is undefined and in no chain.
+    // The first symbol is the null symbol, the second is undefined and in no chain.
     const FIRST: usize = 2;
     let mut strings = b"\0absent\0".to_vec();
     let mut symbols = vec![[0_u64; 3], [1, 0, 0]];

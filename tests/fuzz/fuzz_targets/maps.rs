@@ -1,4 +1,4 @@
-//! `/proc/PID/maps`: every file is named once, and one that is put in is found.
+//! `/proc/PID/maps`: every file is named once, and an inserted file is found.
 
 #![no_main]
 
@@ -16,8 +16,8 @@ fuzz_target!(|data: &[u8]| {
         assert!(file.path.is_absolute());
     }
 
-    // A name as the kernel writes it: a newline as `\012`. It tells a name that itself ends in
-    // " (deleted)", or has `\012` in it, from no other, and neither can we.
+    // A name as the kernel writes it: a newline as `\012`. A name that itself ends in
+    // " (deleted)" or contains `\012` is ambiguous to every reader.
     let ambiguous = |part: &[u8]| data.windows(part.len()).any(|window| window == part);
     if data.contains(&0) || ambiguous(b"\\012") || data.ends_with(b" (deleted)") {
         return;

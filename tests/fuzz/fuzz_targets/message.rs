@@ -1,5 +1,5 @@
-//! What a command and an agent say to each other: the agent's reading of a question, the command's of
-//! an answer that comes in pieces of any size and may end anywhere.
+//! The messages between a command and an agent: the agent's reader of a question, and the command's
+//! reader of an answer, which comes in pieces of any size and may end anywhere.
 
 #![no_main]
 
@@ -10,10 +10,10 @@ use protocol::message::{HEADER, Header, Incoming, Kind, VERSION};
 use protocol::question::{LONGEST_QUESTION, Question};
 use std::io::{self, Read};
 
-/// Delivers its bytes in pieces, between which nothing comes for a while.
+/// Delivers its bytes in pieces, with pauses in between.
 struct Line<'a> {
     bytes: &'a [u8],
-    /// The sizes of the pieces, over and over; 0: nothing comes.
+    /// The sizes of the pieces, repeated; 0 is a pause.
     pieces: &'a [u8],
     turn: usize,
 }
@@ -34,7 +34,7 @@ impl Read for Line<'_> {
     }
 }
 
-/// What is heard, if the whole is not waited for longer than so.
+/// The message heard, with a bounded wait for the whole.
 fn heard(bytes: &[u8], pieces: &[u8]) -> Result<Vec<u8>, Unheard> {
     let mut line = Line {
         bytes,
@@ -74,7 +74,7 @@ fn anything(bytes: &[u8], pieces: &[u8]) {
         Some(Incoming::Words(length)) => {
             assert!(length <= LONGEST_QUESTION);
             assert_eq!(header, Some(Header::new(Kind::Question, length as u64)));
-            // What is not known is not taken for something else.
+            // An unknown question is not taken for a known one.
             let words = bytes[HEADER..].get(..length);
             if let Some((words, question)) = words.and_then(|words| Some((words, Question::parse(words)?)))
             {
@@ -89,7 +89,7 @@ fn anything(bytes: &[u8], pieces: &[u8]) {
     }
 }
 
-/// What is said is heard, whatever follows, and not before it is all there.
+/// A message is heard whatever follows it, and only once it is complete.
 fn whole(text: &[u8], pieces: &[u8]) {
     let header = Header::new(Kind::Answer, text.len() as u64);
     let said = [&header.bytes()[..], text, b"more"].concat();

@@ -1,4 +1,4 @@
-//! gdb's machine interface: what is put into a record comes out of it, and any line is read.
+//! gdb's machine interface: a value put into a record is read back, and no line crashes the parser.
 
 #![no_main]
 
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     }
     read_fields(&line);
 
-    // Two texts: a value, and what stands in front of it.
+    // Two texts: a value, and the text before it.
     let (value, before) = line.split_once('|').unwrap_or((&line, ""));
     let quoted = quote(value);
     assert_eq!(
@@ -46,14 +46,14 @@ fuzz_target!(|data: &[u8]| -> Corpus {
 fn read_fields(fields: &str) {
     for name in ["msg", "value", "contents", "thread-id", ""] {
         if let Some(text) = mi::field(fields, name) {
-            // Each escape is longer than what it stands for, but a byte that is no UTF-8
-            // becomes three.
+            // An escape is longer than its character, but a byte that is not UTF-8 becomes
+            // three bytes.
             assert!(text.len() <= 3 * fields.len());
         }
     }
 }
 
-/// As gdb quotes.
+/// Quotes as gdb does.
 fn quote(text: &str) -> String {
     let mut quoted = String::from('"');
     for character in text.chars() {

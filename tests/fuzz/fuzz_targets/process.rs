@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     parse_stat(&text);
     allowed(parse_deadline(data));
 
-    // A name may hold anything but a newline, which the kernel escapes.
+    // A name may contain anything but a newline, which the kernel escapes.
     let name: String = text
         .chars()
         .filter(|character| !"\n\r".contains(*character))
@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
     let stat = format!("42 ({text}) {}\n", rest.join(" "));
     assert_eq!(parse_stat(&stat).expect("a whole stat").started, 22);
 
-    // The last of the environment's entries but for what is fuzzed before it.
+    // The last entry of the environment, after the fuzzed entries.
     if !text.contains(DEADLINE_VARIABLE) {
         let environment = [data, b"\0", DEADLINE_VARIABLE.as_bytes(), b"=7.5\0X=1\0"].concat();
         assert_eq!(parse_deadline(&environment), 7.5);

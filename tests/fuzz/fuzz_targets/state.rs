@@ -1,5 +1,5 @@
-//! States: of any bytes, the command makes a report without control characters and a JSON document, or
-//! refuses them.
+//! States: from any bytes the command makes a report without control characters and a JSON document, or
+//! it refuses them.
 
 #![no_main]
 

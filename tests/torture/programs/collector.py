@@ -27,7 +27,7 @@ def churn(seed):
         one.number = other.number = number
         one.list = [one.__dict__, watched]
         watched.append(weakref.ref(one, forgotten.append))
-        # Not in the cycle but held by it: it dies with the cycle, of a collection.
+        # Not in the cycle but held by it: a collection frees it with the cycle.
         other.mortal = Mortal(one.other.other)
         other.mortal.ring = Node()
         other.mortal.ring.number = number

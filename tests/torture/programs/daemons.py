@@ -9,7 +9,7 @@ number = 0
 
 
 def lasts(descriptor):
-    """Whether it is open for longer than the agent needs to read a source file."""
+    """Whether it stays open for longer than the agent needs to read a source file."""
     for _ in range(10):
         if not os.path.exists('/proc/self/fd/%d' % descriptor):
             return False

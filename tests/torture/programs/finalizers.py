@@ -53,7 +53,7 @@ threading.stack_size(256 * 1024)
 waiting = [threading.Thread(target=deep, args=(20,)) for _ in range(50)]
 for one in waiting:
     one.start()
-# A signal has the interpreter hand over the GIL at once, wherever it is.
+# A signal makes the interpreter hand over the GIL at once, wherever it is.
 signal.signal(signal.SIGALRM, lambda *_: None)
 signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
 try:

@@ -40,7 +40,7 @@ def storm(number):
 
 
 def work():
-    # Those of the main thread end as programs do, by way of Py_Finalize.
+    # The main thread's children end as programs do, through Py_Finalize.
     children = [(fork(code, sys.exit), code) for code in range(4)]
     torment.crowd(2, storm)
     for child, code in children:

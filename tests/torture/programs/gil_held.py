@@ -19,7 +19,7 @@ def work():
     one = threading.Thread(target=hold, args=(ctypes.c_double(seconds), stop))
     one.start()
     one.join()
-    # In between it answers as usual.
+    # In between the agent answers as usual.
     torment.crowd(2, lambda number: [sum(range(10000)) for _ in range(100)])
 
 

@@ -8,7 +8,7 @@ import torment
 
 MEGABYTE = 1 << 20
 SIZE = 65536
-# What the blocks are compared with.
+# The patterns to compare the blocks with.
 whole = [letter * SIZE for letter in '0123456789']
 
 
@@ -34,8 +34,8 @@ def work():
         block.close()
     del mappings[-8:]
     take(blocks, lambda letter: letter * SIZE)
-    # Both together: what the heap cannot give back, because something small lies at its end, is
-    # no longer there for mappings, but for blocks.
+    # Both together: memory that the heap cannot return, because a small block lies at its end, is
+    # available to blocks, but no longer to mappings.
     megabytes = 2 * len(mappings) + len(blocks) / 16
     torment.check(megabytes > 48, 'only %d megabytes are left of 64' % megabytes)
     for _ in range(5):
@@ -51,10 +51,10 @@ def work():
 
 
 pages = int(open('/proc/self/statm').read().split()[0])
-# What glibc sets aside for the agent's three threads, and a third of it for the program.
+# The memory that glibc reserves for the agent's three threads, and a third of it for the program.
 limit = pages * 4096 + 256 * MEGABYTE
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-# Interpreters themselves lose one now and then where they find no memory: the debug build, say,
-# leaves an exception set that it has no use for.
+# Interpreters themselves leak an object now and then when memory runs out: the debug build, for
+# example, leaves an unused exception set.
 torment.slack['objects'] = 150
 torment.steady(work)

@@ -11,7 +11,7 @@ failures = [0]
 
 
 def grow():
-    # Every size, so that what lies free inside the heaps is taken as well.
+    # Every size, so that free memory inside the heaps is taken as well.
     kept = []
     for size in (1 << 20, 1 << 15, 1 << 10, 600, 400, 100, 30):
         try:

@@ -15,7 +15,7 @@ def down(reached):
 def fall(number):
     for _ in range(torment.variant == 'deep' and 3 or 40):
         reached = []
-        # Caught here and not further down: at the limit 2.6 cannot even compare exceptions.
+        # Caught here, not further down: at the limit 2.6 cannot even compare exceptions.
         try:
             down(reached)
         except RuntimeError:

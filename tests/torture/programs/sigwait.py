@@ -27,7 +27,7 @@ def work():
     for _ in range(150):
         os.kill(os.getpid(), USR1)
         heard.acquire()
-    # Those of real time are queued, each for itself.
+    # Real-time signals are queued individually.
     for number in range(100):
         torment.check(library.send_signal(os.getpid(), REALTIME) == 0, 'not sent')
     one.join()

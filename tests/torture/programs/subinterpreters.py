@@ -25,5 +25,5 @@ def work():
     torment.crowd(3, live)
 
 
-# CPython itself leaves much behind of each.
+# CPython itself leaks much with each interpreter.
 torment.steady(work, ['threads', 'descriptors'])

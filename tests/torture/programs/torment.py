@@ -1,4 +1,4 @@
-"""What the tortured programs share: when to go on, and whether all is as it was.
+"""The common part of the torture programs: when to go on, and whether all is unchanged.
 
 A program of `life: steady` does its work in rounds that leave nothing behind, and hands one
 round to steady(). Most need no more than that.
@@ -17,15 +17,15 @@ TASKS = '/proc/self/task'
 variant = (sys.argv + [''])[1]
 
 ALL = ('descriptors', 'objects', 'references', 'threads')
-# References and objects waver by themselves: free lists, caches, the program's own threads.
-# So their growth is looked at over rounds, and must stay below what they wavered by, and this.
+# References and objects fluctuate by themselves: free lists, caches, the program's own threads.
+# So their growth over rounds must stay below their fluctuation plus this slack.
 # The interpreter's own caches hold references, and fill for a long time: of 20,000 answers to
 # `coroutines` the first half left some 40 more, the second 3. A leak leaves one for every answer.
 slack = {'objects': 25, 'references': 150}
-# What the agent keeps from its first answer on: its compiled functions, those for facts, variables
-# and greenlets too, and linecache.
+# What the agent keeps from its first answer on: its compiled functions, including the functions for
+# facts, variables and greenlets, and linecache.
 FIRST_ANSWER = 7000
-# As many rounds tell how much the counts waver.
+# The number of rounds that measure how much the counts fluctuate.
 SAMPLES = 4
 
 before = {}
@@ -36,7 +36,7 @@ _asked = 0
 
 
 class Broken(Exception):
-    """Something is not as it must be."""
+    """A check of the program's own state has failed."""
 
 
 def check(condition, what):
@@ -45,13 +45,13 @@ def check(condition, what):
 
 
 def native():
-    """Return the library of C functions twice: keeping the GIL in a call, and without it."""
+    """Return the library of C functions twice: its calls keep the GIL, or release it."""
     path = os.path.join(FOLDER, 'native.so')
     return ctypes.PyDLL(path), ctypes.CDLL(path)
 
 
 def crowd(count, work):
-    """Run work(number) in so many threads at once; fail if one of them fails."""
+    """Run work(number) in this many threads at once; fail if a thread fails."""
     failed = []
 
     def run(number):
@@ -74,7 +74,7 @@ def say(word):
 
 
 def count():
-    """Return how many there are of what a leak would add to."""
+    """Return the counts of everything that a leak would increase."""
     gc.collect()
     found = {'threads': len(os.listdir(TASKS)), 'descriptors': 0,
              'objects': len(gc.get_objects()), 'references': 0}
@@ -90,7 +90,7 @@ def count():
 
 
 def note(samples):
-    """From here on, nothing may grow beyond the least that was seen in these samples."""
+    """From here on, nothing may grow beyond the minimum of these samples."""
     for name in ALL:
         seen = [sample[name] for sample in samples]
         before[name] = min(seen)
@@ -98,7 +98,7 @@ def note(samples):
 
 
 def asked():
-    """How much Python of the agent's there is: by the first answer, and by the first with greenlets."""
+    """How many Python modules the agent has made: at the first answer, and the first with greenlets."""
     return len(set([id(one.func_globals) for one in gc.get_objects()
                     if type(one) is types.FunctionType
                     and one.func_globals.get('__name__') == '_sleeper_agent_carried']))
@@ -114,23 +114,23 @@ def grown():
 
 
 def ready(work, counted=ALL):
-    """Do a few rounds of work, see how the counts waver by themselves, and say `ready`."""
+    """Do a few rounds of work, measure how the counts fluctuate by themselves, and say `ready`."""
     global _counted
     _counted = counted
     samples = []
     for _ in range(2 + SAMPLES):
         work()
         samples.append(count())
-    # The first rounds are also the first use of this and that.
+    # The first rounds fill caches.
     note(samples[2:])
     say('ready')
 
 
 def goes_on():
-    """Whether there is another round to be done.
+    """Whether to do another round.
 
-    A first answer leaves the agent's own functions behind, once; what came before is
-    noted anew after it, from a few rounds.
+    A first answer leaves the agent's own functions behind, once; after it, a few rounds
+    measure the counts anew.
     """
     global _asked
     there = asked()
@@ -151,7 +151,7 @@ def goes_on():
 
 
 def intact(into_file=False):
-    """Say `intact`, if nothing has leaked. Threads that have just ended get two seconds."""
+    """Say `intact` if nothing has leaked. Threads that have just ended get two seconds."""
     patience = time.time() + 2
     while before and grown() and time.time() < patience:
         time.sleep(0.05)

@@ -17,7 +17,7 @@ def watch(number):
         return trace
 
     def profile(frame, event, argument):
-        # What it calls itself after setprofile() is seen too.
+        # The profiler also sees calls that this function makes after setprofile().
         if event in ('call', 'return') and frame.f_code is called.func_code:
             events.append(event)
         elif frame.f_code is not watch.func_code:

@@ -18,7 +18,7 @@ def put_source():
 
 
 def let_go():
-    """Put the source back, and let who waits at the old file find its end."""
+    """Put the source back, and let a reader that waits at the pipe find its end."""
     os.rename(PATH, PATH + '.fifo')
     put_source()
     patience = time.time() + 0.3
@@ -32,7 +32,7 @@ def let_go():
 
 
 def work():
-    # Nobody writes to it: to open it waits for ever.
+    # Nobody writes to it: opening it blocks for ever.
     os.mkfifo(PATH + '.new')
     os.rename(PATH + '.new', PATH)
     end = time.time() + seconds
