@@ -241,9 +241,11 @@ impl Hold {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    fn wait(kind: WaitKind, id: u64) -> Wait {
+
+    /// A wait for the object at this address.
+    pub(crate) fn wait(kind: WaitKind, id: u64) -> Wait {
         Wait {
             id: Some(id),
             ..Wait::of_kind(kind)

@@ -125,13 +125,7 @@ impl<'a> WaitGraph<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::wait::Hold;
-    fn wait(kind: WaitKind, id: u64) -> Wait {
-        Wait {
-            id: Some(id),
-            ..Wait::of_kind(kind)
-        }
-    }
+    use crate::state::wait::{Hold, tests::wait};
 
     fn thread(ident: u64, wait: Wait, holds: &[u64]) -> Thread {
         let hold = |&id: &u64| Hold {

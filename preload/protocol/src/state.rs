@@ -1,6 +1,8 @@
 //! The state: what the library writes of every thread, and the commands make the formats `full` and
 //! `json` of. The plain format is text, and not described here.
 //!
+//! The file is long because it is one format, which has to be read in one place.
+//!
 //! An answer that is a state is, one behind the other:
 //!
 //! 1. [`VERSION_LINE`];

@@ -24,8 +24,7 @@ use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIA
 use protocol::question::Words;
 
 /// Answers a question, and lets `with` use the answer while this thread holds the desk, so that no other
-/// thread can replace it. Leaves errno as it was. A panic
-/// becomes the answer.
+/// thread can replace it. Leaves errno as it was. A panic becomes the answer.
 ///
 /// Any thread, interrupted or not, whatever it holds. Returns by the deadline (twice the deadline, if
 /// another thread asked first), plus the time it takes to read memory. If `with` returns the text

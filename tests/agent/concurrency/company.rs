@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tests::ask::{WALK_HEADING, activate, activator, woken_target};
 use tests::case;
 use tests::document::only_document;
+use tests::ended::Ended;
 use tests::interpreters::Interpreter;
 use tests::mortal::{Mortal, is_whole};
 use tests::outcomes::{Outcomes, expect_outcome};
@@ -143,24 +144,36 @@ fn beside_a_call_by_hand(python: &Interpreter) {
     mortal.ends_intact();
 }
 
+/// An activator that was started a while before its program was stopped, a different while each round.
+fn asking_and_stopped(mortal: &Mortal, round: usize) -> Program {
+    let asking = asking(mortal.pid);
+    sleep(mortal.life.mul_f64(spread(round)));
+    mortal.program.signal(libc::SIGSTOP);
+    asking
+}
+
+/// The outcome of asking a program that is stopped meanwhile.
+#[track_caller]
+fn expect_answered_or_stopped(ended: &Ended, what: &str) -> String {
+    let outcome = expect_outcome(ended, what);
+    assert!(
+        outcome == "answered" || outcome.contains("it is stopped"),
+        "{outcome}"
+    );
+    outcome
+}
+
 case!(stopped_meanwhile);
 fn stopped_meanwhile(python: &Interpreter) {
     let mut mortal = Mortal::start(python);
     let mut outcomes = Outcomes::default();
     for round in 0..times(8) {
-        let asking = asking(mortal.pid);
-        sleep(mortal.life.mul_f64(spread(round)));
-        mortal.program.signal(libc::SIGSTOP);
+        let asking = asking_and_stopped(&mortal, round);
         let begun = Instant::now();
         let ended = asking.end();
         let took = begun.elapsed();
         assert!(took < Duration::from_secs(6), "stopped: it took {took:?}");
-        let outcome = expect_outcome(&ended, "stopped");
-        assert!(
-            outcome == "answered" || outcome.contains("it is stopped"),
-            "{outcome}"
-        );
-        outcomes.take(outcome);
+        outcomes.take(expect_answered_or_stopped(&ended, "stopped"));
         wait_until("it is stopped", || mortal.is_stopped());
         sleep(Duration::from_millis(50));
         assert!(mortal.is_stopped(), "somebody else's stop was undone");
@@ -178,17 +191,10 @@ fn continued_meanwhile(python: &Interpreter) {
     let mut mortal = Mortal::start(python);
     let mut outcomes = Outcomes::default();
     for round in 0..times(8) {
-        let asking = asking(mortal.pid);
-        sleep(mortal.life.mul_f64(spread(round)));
-        mortal.program.signal(libc::SIGSTOP);
+        let asking = asking_and_stopped(&mortal, round);
         sleep(mortal.life.mul_f64(spread(round + 3) / 2.0));
         mortal.program.signal(libc::SIGCONT);
-        let outcome = expect_outcome(&asking.end(), "continued");
-        assert!(
-            outcome == "answered" || outcome.contains("it is stopped"),
-            "{outcome}"
-        );
-        outcomes.take(outcome);
+        outcomes.take(expect_answered_or_stopped(&asking.end(), "continued"));
         mortal.goes_on("a stop and its end");
         mortal.answers();
     }
