@@ -60,6 +60,7 @@ demo: build gdb
 test: build gdb pythons
 	@$(CARGO) test --quiet --workspace --exclude tests
 	@$(CARGO) test --quiet -p tests --test torture
+	@$(CARGO) test --quiet -p tests --test hostile
 	@$(CARGO) test -p tests --test agent
 
 # The short form of it is a part of `make test`; see tests/torture/README.md.

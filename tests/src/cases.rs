@@ -1,4 +1,4 @@
-//! The cases of the runner `agent`. One line above its function, `case!` or `plain_case!`, registers a
+//! The cases of the runners `agent` and `hostile`. One line above its function, `case!` or `plain_case!`, registers a
 //! case; the runner makes one trial for each interpreter of a `case!`, and one of a `plain_case!`.
 //!
 //! A function without such a line is dead code, which the compiler reports.
@@ -105,7 +105,7 @@ macro_rules! register_case {
 impl Case {
     /// `output::waits::what_is_waited_for`.
     fn path(&self) -> String {
-        let (_runner, place) = self.module.split_once("::").expect("it stands in a folder");
+        let (_runner, place) = self.module.split_once("::").expect("it stands in a module");
         format!("{place}::{}", self.name)
     }
 }

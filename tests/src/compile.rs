@@ -17,12 +17,30 @@ pub fn have_compiler() -> bool {
 /// Builds `tests/embedded/SOURCE` into `folder` and returns the program's path.
 #[track_caller]
 pub fn compile(source: &str, folder: &Path, more: &[&str]) -> PathBuf {
-    let source = product().root.join("tests/embedded").join(source);
+    build(
+        &product().root.join("tests/embedded").join(source),
+        folder,
+        more,
+    )
+}
+
+/// The same for `tests/hostile/programs/SOURCE`.
+#[track_caller]
+pub fn compile_hostile(source: &str, folder: &Path, more: &[&str]) -> PathBuf {
+    build(
+        &product().root.join("tests/hostile/programs").join(source),
+        folder,
+        more,
+    )
+}
+
+#[track_caller]
+fn build(source: &Path, folder: &Path, more: &[&str]) -> PathBuf {
     let program = folder.join(source.file_stem().unwrap());
     let mut cc = command("cc");
     cc.args(["-O1", "-g", "-Wall", "-Werror", "-pthread", "-o"])
         .arg(&program)
-        .arg(&source)
+        .arg(source)
         .args(more)
         .arg("-ldl");
     run(&mut cc).expect_code(0);

@@ -4,6 +4,7 @@
 //! Everything here panics when something is wrong; the trial's runner reports it.
 
 pub mod ask;
+pub mod bounded;
 pub mod cases;
 pub mod compile;
 pub mod document;

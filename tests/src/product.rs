@@ -26,6 +26,8 @@ pub struct Product {
     pub targets: PathBuf,
     /// The torture programs, tests/torture/programs, staged.
     pub torture_programs: PathBuf,
+    /// The hostile programs, tests/hostile/programs, staged.
+    hostile_programs: PathBuf,
     stage: PathBuf,
 }
 
@@ -58,6 +60,7 @@ impl Product {
             activate: file("sleeper_agent_activate")?,
             targets: programs("targets")?,
             torture_programs: programs("torture/programs")?,
+            hostile_programs: programs("hostile/programs")?,
             target,
             root,
             stage,
@@ -67,6 +70,11 @@ impl Product {
     /// A test program from tests/targets.
     pub fn target(&self, name: &str) -> PathBuf {
         self.targets.join(name)
+    }
+
+    /// A hostile program from tests/hostile/programs.
+    pub fn hostile(&self, name: &str) -> PathBuf {
+        self.hostile_programs.join(name)
     }
 
     /// Stages another built file in a folder of this name, and returns its new path.

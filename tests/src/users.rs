@@ -9,6 +9,12 @@ use std::process::Command;
 /// User and group `nobody`, who owns nothing.
 pub const NOBODY: u32 = 65534;
 
+/// A user who runs honest programs.
+pub const HONEST: u32 = 1000;
+
+/// A user who means harm to root and to [`HONEST`].
+pub const HOSTILE: u32 = 2000;
+
 /// Makes a command run as a user, and as the group of the same number, in a folder that everybody may
 /// enter.
 pub fn as_user(command: &mut Command, user: u32) -> &mut Command {

@@ -1,0 +1,1 @@
+//! Processes that keep others from asking: locks, floods, agents that never answer.

@@ -1,0 +1,1 @@
+//! What is printed of a hostile process: no control characters, no forged headings, no secrets.
