@@ -65,7 +65,17 @@ pub fn question(rung: u32) -> Words {
     words.and_then(Words::from_bytes).unwrap_or_default()
 }
 
-/// Wakes the parked thread, which starts a new worker if there is none. Any thread, interrupted or not.
-pub fn revive_worker() {
+/// Counts rings that ask nothing: see [`ring_for_ourselves`].
+static OWN_RINGS: AtomicU32 = AtomicU32::new(0);
+
+/// Wakes a parked thread that no signal reaches. Any thread, interrupted or not.
+pub fn ring_for_ourselves() {
+    OWN_RINGS.fetch_add(1, Ordering::SeqCst);
+    BELL.rung.fetch_add(1, Ordering::SeqCst);
     futex::wake(&BELL.rung);
+}
+
+/// How many rings since the last call ask nothing. On the parked thread.
+pub fn take_own_rings() -> u32 {
+    OWN_RINGS.swap(0, Ordering::SeqCst)
 }

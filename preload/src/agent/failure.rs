@@ -2,9 +2,10 @@
 
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use crate::agent::panics;
+use crate::agent::threads::Why;
 
 /// Why the worker could not answer.
 #[derive(Clone, Copy)]
@@ -21,6 +22,8 @@ pub enum Failure {
     ShuttingDown,
     /// The worker panicked: the agent itself is at fault.
     Panicked,
+    /// The worker could not be started: see [`keep_error`].
+    NoThread,
 }
 
 impl Failure {
@@ -32,6 +35,7 @@ impl Failure {
             Self::Raised,
             Self::ShuttingDown,
             Self::Panicked,
+            Self::NoThread,
         ]
         .into_iter()
         .find(|failure| *failure as u32 == code)
@@ -56,8 +60,21 @@ impl fmt::Display for Failure {
             Self::Raised => write!(out, "the agent's snippet failed: {}", last_exception()),
             Self::ShuttingDown => write!(out, "the interpreter is shutting down"),
             Self::Panicked => write!(out, "{}", panics::Last),
+            Self::NoThread => write!(
+                out,
+                "the agent could not start its worker ({})",
+                Why(ERROR.load(Ordering::SeqCst))
+            ),
         }
     }
+}
+
+/// The errno with which starting the worker failed last.
+static ERROR: AtomicI32 = AtomicI32::new(0);
+
+/// Keeps that errno. On the parked thread, before it publishes the failure.
+pub fn keep_error(error: i32) {
+    ERROR.store(error, Ordering::SeqCst);
 }
 
 /// The text of an exception is cut to this length, in bytes.

@@ -1,25 +1,41 @@
-//! How far the worker has got with the request on the desk.
+//! How far the worker has got with the request on the desk, and how it is called.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::system::futex;
+use crate::agent::bell;
+use crate::agent::stage::process_id;
+use crate::agent::threads::{self, Role};
+use crate::system::signals::{self, NUDGE};
 
-/// Counts the calls of the worker, which waits on this word.
+/// Counts the calls for a worker. The parked thread starts one at each.
 pub static CALLS: AtomicU32 = AtomicU32::new(0);
+
+/// Whether the agent's threads sleep where signals reach them (`crew/nap.rs`).
+pub static NAPS_BY_SIGNAL: AtomicBool = AtomicBool::new(true);
 
 /// The worker's [`Progress`].
 static PROGRESS: AtomicU32 = AtomicU32::new(Progress::Resting as u32);
 
-/// Wakes the worker for the request on the desk. Any thread, interrupted or not.
-pub fn call() {
+/// Has the parked thread start a worker for the request on the desk. Any thread but the parked one,
+/// interrupted or not.
+pub fn call_parked() {
     CALLS.fetch_add(1, Ordering::SeqCst);
-    futex::wake(&CALLS);
+    nudge();
+}
+
+/// Has the parked thread look around. Any thread but the parked one, interrupted or not.
+pub fn nudge() {
+    if NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
+        signals::send(process_id(), threads::id_of(Role::Parked), NUDGE);
+    } else {
+        bell::ring_for_ourselves();
+    }
 }
 
 /// How far the worker has got with a request.
 #[derive(Clone, Copy)]
 pub enum Progress {
-    /// It has not woken yet.
+    /// It has not begun yet.
     Resting,
     /// It waits for the GIL.
     WaitsForGil,

@@ -4,9 +4,9 @@ use std::ffi::{c_int, c_void};
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
-use crate::agent::stage::process_id;
+use crate::system::thread_struct;
 
 /// Signals that the kernel raises for a fault of the thread itself. The agent's threads must not block
 /// them: a blocked fault cannot wait, so the kernel resets the handler of the whole process
@@ -20,18 +20,22 @@ const FAULTS: [c_int; 5] = [
     libc::SIGTRAP,
 ];
 
+/// What a thread runs.
+pub type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
+
 /// Starts a detached thread that blocks all signals but its own faults, with the first of these stack
 /// sizes that the system grants; the error is an errno.
 ///
 /// It allocates: see `crew::start`.
-pub fn spawn(
-    entry: extern "C-unwind" fn(*mut c_void) -> *mut c_void,
-    stack_sizes: &[usize],
-) -> Result<libc::pthread_t, c_int> {
+pub fn spawn(entry: Entry, stack_sizes: &[usize]) -> Result<(), c_int> {
+    spawn_with(entry, ptr::null_mut(), stack_sizes)
+}
+
+/// The same, with an argument for `entry`, which has to be what `entry` takes it for.
+pub fn spawn_with(entry: Entry, argument: *mut c_void, stack_sizes: &[usize]) -> Result<(), c_int> {
     let mut result = libc::EAGAIN;
     // SAFETY: attributes and masks are locals, initialised before use. The mask of the calling thread is
-    // restored before anything else runs on it. `entry` stays mapped (-z nodelete) and ignores its
-    // argument. As a C function it differs only in that `pthread_exit` may unwind it, and glibc, which
+    // restored before anything else runs on it. `entry` stays mapped (-z nodelete). As a C function it differs only in that `pthread_exit` may unwind it, and glibc, which
     // calls it, expects that. A child forked meanwhile has no such thread and starts its own.
     unsafe {
         let mut all = MaybeUninit::<libc::sigset_t>::uninit();
@@ -61,12 +65,12 @@ pub fn spawn(
                     extern "C-unwind" fn(*mut c_void) -> *mut c_void,
                     extern "C" fn(*mut c_void) -> *mut c_void,
                 >(entry),
-                ptr::null_mut(),
+                argument,
             );
             libc::pthread_attr_destroy(attributes.as_mut_ptr());
             if result == 0 {
                 libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
-                return Ok(thread);
+                return Ok(());
             }
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
@@ -99,9 +103,11 @@ impl fmt::Display for Why {
     }
 }
 
-/// The agent's threads whose IDs the agent keeps. The parked thread is not among them.
+/// The agent's threads.
 #[derive(Clone, Copy)]
 pub enum Role {
+    /// Waits for a ring of the bell, and starts the worker.
+    Parked,
     /// Takes the GIL.
     Worker,
     /// Reads files.
@@ -111,23 +117,53 @@ pub enum Role {
 }
 
 /// Their thread IDs, by [`Role`]; 0: there is no such thread, or it has not called [`begin`] yet.
-static THREAD_IDS: [AtomicI32; 3] = [const { AtomicI32::new(0) }; 3];
+static THREAD_IDS: [AtomicI32; 4] = [const { AtomicI32::new(0) }; 4];
 
-/// The worker's `pthread_t`; 0: there is no worker in this process.
-static WORKER: AtomicUsize = AtomicUsize::new(0);
+/// Their `pthread_t`s, in the same way.
+static IDENTS: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
+
+const ROLES: [Role; 4] = [Role::Parked, Role::Worker, Role::Reader, Role::Waker];
+
+/// Whether there is a worker, or one is being started.
+static HAS_WORKER: AtomicBool = AtomicBool::new(false);
 
 /// The first call of each of these threads: notes its thread ID and names it.
 pub fn begin(role: Role, name: &str) {
+    IDENTS[role as usize].store(this_ident(), Ordering::SeqCst);
     THREAD_IDS[role as usize].store(this_thread_id(), Ordering::SeqCst);
     name_this_thread(name);
 }
 
-/// Notes that there is no such thread: in a forked child, or after it has ended.
+/// Notes that there is no such thread: in a forked child, or as it ends.
 pub fn forget(role: Role) {
-    if let Role::Worker = role {
-        WORKER.store(0, Ordering::SeqCst);
-    }
     THREAD_IDS[role as usize].store(0, Ordering::SeqCst);
+    IDENTS[role as usize].store(0, Ordering::SeqCst);
+    if let Role::Worker = role {
+        HAS_WORKER.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A thread's ID; 0: there is none. Any thread, interrupted or not.
+pub fn id_of(role: Role) -> i32 {
+    THREAD_IDS[role as usize].load(Ordering::SeqCst)
+}
+
+/// Takes the calling thread out of reach of the C library's `setuid` and its kin: a thread without an ID is
+/// passed over (`setxid_signal_thread`, nptl/nptl_setxid.c, glibc 2.36). For a thread that has shut itself in,
+/// whose user does not matter any more.
+///
+/// On a thread of the agent's.
+pub fn get_out_of_reach() {
+    let this = (this_ident(), this_thread_id());
+    let others = ROLES.map(|role| (ident_of(role), id_of(role)));
+    let other = others
+        .into_iter()
+        .find(|&(ident, id)| id != 0 && ident != this.0);
+    if let Some(offset) = other.and_then(|other| thread_struct::id_offset([this, other])) {
+        // SAFETY: the aligned word of this thread's own structure in which its ID has just been found. This
+        // thread calls nothing that reads it, and the C library reads it as an atomic word.
+        unsafe { AtomicI32::from_ptr((this.0 + offset) as *mut i32) }.store(0, Ordering::SeqCst);
+    }
 }
 
 /// The thread IDs of these threads, as far as they are there.
@@ -136,43 +172,36 @@ pub fn thread_ids() -> impl Iterator<Item = i32> {
     ids.filter(|&id| id != 0)
 }
 
-/// Notes that the worker has been started.
-pub fn worker_has_started(ident: libc::pthread_t) {
-    WORKER.store(ident as usize, Ordering::SeqCst);
+/// Takes the place of the worker; false if it is taken. Whoever has taken it starts the thread, or gives
+/// the place back by [`forget`].
+pub fn take_workers_place() -> bool {
+    !HAS_WORKER.swap(true, Ordering::SeqCst)
 }
 
-/// The worker's `pthread_t`; 0: there is no worker in this process. Any thread, interrupted or not.
-pub fn worker_ident() -> usize {
-    WORKER.load(Ordering::SeqCst)
+/// Whether there is a worker, or one is being started. Any thread, interrupted or not.
+pub fn has_worker() -> bool {
+    HAS_WORKER.load(Ordering::SeqCst)
 }
 
-/// The worker's thread ID; 0: there is no worker, or it has not called [`begin`] yet. Any thread.
-pub fn worker_id() -> i32 {
-    THREAD_IDS[Role::Worker as usize].load(Ordering::SeqCst)
+/// A thread's `pthread_t`; 0: there is none. Any thread, interrupted or not.
+pub fn ident_of(role: Role) -> usize {
+    IDENTS[role as usize].load(Ordering::SeqCst)
 }
 
 /// Whether a `pthread_t` is the worker's. Any thread, interrupted or not.
 pub fn is_worker(ident: usize) -> bool {
-    ident != 0 && worker_ident() == ident
+    ident != 0 && ident_of(Role::Worker) == ident
 }
 
 /// Whether the calling thread is the worker. Any thread.
 pub fn this_is_worker() -> bool {
-    let worker = worker_id();
-    worker != 0 && worker == this_thread_id()
+    is_worker(this_ident())
 }
 
-/// Whether the worker is still there. Code of the program may run on it, such as a module's loader
-/// that is asked for source, and that code may end the thread.
-///
-/// Any thread, interrupted or not.
-pub fn worker_is_alive() -> bool {
-    let worker = worker_id();
-    let is_there = |id: i32| {
-        // SAFETY: signal 0 is never sent: the kernel only says whether the process has this thread.
-        unsafe { libc::syscall(libc::SYS_tgkill, process_id(), id, 0) == 0 }
-    };
-    worker_ident() != 0 && (worker == 0 || is_there(worker))
+/// The calling thread's `pthread_t`. Any thread, interrupted or not.
+fn this_ident() -> usize {
+    // SAFETY: it reads a register, and cannot fail.
+    unsafe { libc::pthread_self() as usize }
 }
 
 /// The calling thread's ID. Any thread, interrupted or not.

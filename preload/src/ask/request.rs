@@ -13,7 +13,7 @@ use crate::agent::failure::Failure;
 use crate::agent::page::{self, Constant, Page};
 use crate::agent::progress::{self, Progress};
 use crate::agent::stage::{self, Stage};
-use crate::agent::{bell, panics, threads};
+use crate::agent::{panics, threads};
 use crate::ask::walk;
 use crate::cpython::api::Python;
 use crate::cpython::find::{self, Interpreter};
@@ -29,7 +29,7 @@ use protocol::question::Words;
 /// Any thread, interrupted or not, whatever it holds. Returns by the deadline (twice the deadline, if
 /// another thread asked first), plus the time it takes to read memory. If `with` returns the text
 /// itself, the text is good until the next call.
-pub fn answer_with<R>(words: &Words, arm: Arm, with: impl Fn(*const c_char) -> R) -> R {
+pub fn answer_with<R>(words: &Words, asker: Asker, with: impl Fn(*const c_char) -> R) -> R {
     // A debugger may interrupt the thread between a system call and its look at errno; it restores the
     // registers, but not errno.
     // SAFETY: this thread's own errno, which stays at its address for the life of the thread.
@@ -37,7 +37,7 @@ pub fn answer_with<R>(words: &Words, arm: Arm, with: impl Fn(*const c_char) -> R
         let errno = libc::__errno_location();
         (errno, *errno)
     };
-    let result = panics::caught(|| claim_and_answer(words, arm, &with));
+    let result = panics::caught(|| claim_and_answer(words, asker, &with));
     let result = result.unwrap_or_else(|| report_panic(with));
     // SAFETY: still on the same thread, whose errno this is.
     unsafe { *errno = before };
@@ -47,11 +47,16 @@ pub fn answer_with<R>(words: &Words, arm: Arm, with: impl Fn(*const c_char) -> R
 /// How long a request may wait for its answer, in nanoseconds.
 static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
 
-/// Makes the agent boot, in a process where it has not: `entry::boot::arm`. It is passed in, as a room
-/// does not import from a room above it.
-pub type Arm = fn(&Python);
+/// What the asking thread does by means of the rooms above this one, from which a room does not import.
+#[derive(Clone, Copy)]
+pub struct Asker {
+    /// Makes the agent boot, in a process where it has not: `entry::boot::arm`.
+    pub arm: fn(&Python),
+    /// Calls the worker for the request on the desk: `crew::worker::call`.
+    pub call: fn(),
+}
 
-/// The [`Arm`] of the agent's own threads, which exist only where it has booted.
+/// [`Asker::arm`] of the agent's own threads, which exist only where it has booted.
 pub fn has_booted(_: &Python) {}
 
 /// The answer if the desk is still claimed at the deadline.
@@ -59,7 +64,7 @@ const BUSY: &[u8] = b"another request has not been answered within the deadline;
 static BUSY_ANSWER: Constant<{ BUSY.len() }> = Constant::new(BUSY);
 
 /// [`answer_with`], without its care for errno and panics.
-fn claim_and_answer<R>(words: &Words, arm: Arm, with: impl FnOnce(*const c_char) -> R) -> R {
+fn claim_and_answer<R>(words: &Words, asker: Asker, with: impl FnOnce(*const c_char) -> R) -> R {
     let Some(claim) = Claim::take(deadline(), stale_age()) else {
         return with(BUSY_ANSWER.text());
     };
@@ -72,7 +77,7 @@ fn claim_and_answer<R>(words: &Words, arm: Arm, with: impl FnOnce(*const c_char)
         None => {
             // SAFETY: this thread has claimed the desk, and with it the pages.
             unsafe { Page::give_back() };
-            answer(&claim, words, arm)
+            answer(&claim, words, asker)
         }
     };
     with(text)
@@ -87,7 +92,7 @@ fn report_panic<R>(with: impl FnOnce(*const c_char) -> R) -> R {
     }
 }
 
-fn answer(claim: &Claim, words: &Words, arm: Arm) -> *const c_char {
+fn answer(claim: &Claim, words: &Words, asker: Asker) -> *const c_char {
     panics::may_come("asking");
     let python = match find::found() {
         Some(python) => python,
@@ -123,10 +128,10 @@ fn answer(claim: &Claim, words: &Words, arm: Arm) -> *const c_char {
         });
     }
     match stage {
-        Stage::Parked => ask_worker(python, claim, words),
+        Stage::Parked => ask_worker(python, claim, words, asker),
         Stage::Booting => walk(python, format_args!("the agent is just starting")),
         Stage::Unborn(0) if !python.has_gil() => {
-            arm(python);
+            (asker.arm)(python);
             walk(
                 python,
                 format_args!("the agent starts when this program next runs Python code"),
@@ -146,7 +151,12 @@ fn answer(claim: &Claim, words: &Words, arm: Arm) -> *const c_char {
     }
 }
 
-fn ask_worker(python: &'static Python, claim: &Claim, words: &Words) -> *const c_char {
+fn ask_worker(
+    python: &'static Python,
+    claim: &Claim,
+    words: &Words,
+    asker: Asker,
+) -> *const c_char {
     if !python.has_gil() {
         return walk(
             python,
@@ -162,14 +172,7 @@ fn ask_worker(python: &'static Python, claim: &Claim, words: &Words) -> *const c
             format_args!("the question came from the agent's own worker, which was busy answering"),
         );
     }
-    if !threads::worker_is_alive() {
-        bell::revive_worker();
-        return walk(
-            python,
-            format_args!("the agent's worker thread has been ended; a new one is being started"),
-        );
-    }
-    let result = claim.ask(words, deadline(), progress::call);
+    let result = claim.ask(words, deadline(), asker.call);
     if !claim.holds() {
         return BUSY_ANSWER.text();
     }

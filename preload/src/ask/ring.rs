@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 
 use crate::agent::bell::{BELL, question};
 use crate::agent::page;
-use crate::ask::request::{Arm, answer_with};
+use crate::ask::request::{Asker, answer_with};
 
 /// Answers ring number `rung`, and with it all before it. Any thread, interrupted or not.
-pub fn answer(rung: u32, arm: Arm) {
-    answer_with(&question(rung), arm, |text| {
+pub fn answer(rung: u32, asker: Asker) {
+    answer_with(&question(rung), asker, |text| {
         // SAFETY: a fresh answer: this thread holds the desk, so no other thread can replace it.
         let number = unsafe { page::header(text) }.number;
         BELL.text.store(text as u64, Ordering::SeqCst);

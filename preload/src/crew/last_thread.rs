@@ -11,10 +11,10 @@ use std::io::Write;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::agent::bell::BELL;
+use crate::agent::progress;
 use crate::agent::stage::process_id;
 use crate::agent::threads;
-use crate::system::{futex, proc_file};
+use crate::system::proc_file;
 use protocol::names::AGENT_THREADS;
 
 /// The key of a thread-specific value, whose destructor runs when the thread ends, but not when the
@@ -24,9 +24,6 @@ const NO_KEY: u32 = u32::MAX;
 
 /// Whether the first thread has ended.
 static HAS_ENDED: AtomicBool = AtomicBool::new(false);
-
-/// Whether the first thread's end has rung the bell, and the parked thread has not noticed yet.
-static HAS_RUNG: AtomicBool = AtomicBool::new(false);
 
 /// Watches for the end of the calling thread, if it is the first of its process.
 ///
@@ -53,14 +50,7 @@ pub fn watch_this_one() {
 /// The destructor: on the first thread, which has nothing left but its stack.
 unsafe extern "C" fn first_thread_ends(_: *mut c_void) {
     HAS_ENDED.store(true, Ordering::SeqCst);
-    HAS_RUNG.store(true, Ordering::SeqCst);
-    BELL.rung.fetch_add(1, Ordering::SeqCst);
-    futex::wake(&BELL.rung);
-}
-
-/// How many rings since the last call came from the first thread's end. On the parked thread.
-pub fn take_rings() -> u32 {
-    u32::from(HAS_RUNG.swap(false, Ordering::SeqCst))
+    progress::nudge();
 }
 
 /// Whether the first thread has ended, so that the parked thread must watch the others. Any thread.
@@ -85,7 +75,7 @@ pub fn end_if_alone() {
 fn is_alone() -> Option<bool> {
     let (state, threads) = state_and_threads()?;
     let mut known = 1;
-    for thread in threads::thread_ids().chain([threads::this_thread_id()]) {
+    for thread in threads::thread_ids() {
         known += usize::from(is_ours(thread));
     }
     Some(state == b'Z' && threads == known)

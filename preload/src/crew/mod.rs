@@ -1,33 +1,41 @@
 //! The agent's own threads: how they start, what each does, and how a forked child gets new ones.
 //!
+//! Two threads sleep ([`nap`]), from the boot on:
+//!
 //! - [`parked`]: waits for a ring of the bell, then asks.
-//! - [`worker`]: takes the GIL and makes the answer.
-//! - [`reader`]: reads source files and `/proc` for the worker.
 //! - [`waker`]: waits for a command's signal, then asks and sends the answer to the command's socket.
+//!
+//! Two more work, and end when there is nothing to do:
+//!
+//! - [`worker`]: takes the GIL and makes the answer. The parked thread starts it.
+//! - [`reader`]: reads source files and `/proc` for the worker, which starts it.
 //!
 //! Enters: the boot's call to start, a ring of the bell, a signal. Leaves: questions for `ask`, work for
 //! `collect` and `files`. Asleep, a thread is in one system call and holds nothing: no descriptor, no
-//! lock. Each blocks all signals but its own faults, from before it starts. The threads are started at
-//! the boot and never at a question: a thread that starts inside a debugger's call is traced and stopped
-//! from its birth, and would take the GIL in that state.
+//! lock. Each blocks all signals but its own faults, from before it starts. A thread of the agent's has no
+//! more rights than the program's first thread when it serves ([`walls`], [`new_user`]).
 
 pub mod last_thread;
+pub mod nap;
+pub mod new_user;
 pub mod parked;
 pub mod reader;
 pub mod waker;
+pub mod walls;
 pub mod with_gil;
 pub mod worker;
 
 use std::ffi::c_int;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::agent::bell::BELL;
+use crate::agent::progress::CALLS;
 use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, THREAD_ERROR, process_id, set_parked};
-use crate::agent::threads::spawn;
+use crate::agent::threads::{self, Role, spawn};
 use crate::agent::{desk, panics};
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
-use crate::crew::parked::{PARKED, STACK_SIZES, park};
+use crate::crew::parked::{STACK_SIZES, park};
 use crate::script::undisturbed;
 
 /// Starts the threads. Where that fails, the asking threads read memory and say why.
@@ -68,6 +76,9 @@ pub unsafe extern "C" fn after_fork() {
     }
 }
 
+/// Whether the parked thread has been started in this process.
+static HAS_PARKED: AtomicBool = AtomicBool::new(false);
+
 /// Starts the threads that are not there yet; the error is an errno.
 ///
 /// It allocates, so only in the boot, on the interpreter's main thread between two bytecodes, or in the
@@ -77,13 +88,11 @@ fn start() -> Result<(), c_int> {
     crate::system::unwinder::load()?;
     panics::watch();
     last_thread::watch_this_one();
-    worker::start()?;
-    // The agent can do without these two: the worker then reads by itself, and gdb still rings.
-    let _ = reader::start();
+    // The agent can do without it: gdb still rings.
     let _ = waker::start();
-    if PARKED.load(Ordering::Acquire) == 0 {
-        let thread = spawn(park, &STACK_SIZES)?;
-        PARKED.store(thread as usize, Ordering::Release);
+    if !HAS_PARKED.load(Ordering::Acquire) {
+        spawn(park, &STACK_SIZES)?;
+        HAS_PARKED.store(true, Ordering::Release);
         BELL.listens.store(1, Ordering::SeqCst);
     }
     Ok(())
@@ -91,8 +100,11 @@ fn start() -> Result<(), c_int> {
 
 /// In a forked child: the threads were the parent's.
 fn forget() {
-    PARKED.store(0, Ordering::Release);
+    HAS_PARKED.store(false, Ordering::Release);
     BELL.listens.store(0, Ordering::SeqCst);
+    threads::forget(Role::Parked);
+    new_user::forget();
+    CALLS.store(0, Ordering::SeqCst);
     worker::forget();
     reader::forget();
     waker::forget();

@@ -4,9 +4,9 @@
 //! and opens descriptors, while the reader reads, it meets none of the agent's. (The worker cannot have
 //! one: a finalizer of the program that runs there needs the program's descriptors.)
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::agent::panics;
 use crate::agent::threads::{self, Role};
@@ -19,31 +19,15 @@ use protocol::names::READER_THREAD;
 /// Stack sizes tried, in bytes. A chunk of a file and a path stand on it.
 const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
 
-/// What the reader does, as one of the states below. Both the worker and the reader wait on this futex.
+/// What the reader does, as one of the states below. The worker waits on this futex.
 static STATE: AtomicU32 = AtomicU32::new(NOT_THERE);
 const NOT_THERE: u32 = 0;
-const RESTING: u32 = 1;
-const CALLED: u32 = 2;
-const DONE: u32 = 3;
+const READS: u32 = 1;
 
 /// What to read. It stands on the stack of the worker, which waits until it is read.
-static JOB: AtomicPtr<Job> = AtomicPtr::new(ptr::null_mut());
 struct Job {
     collected: *const Collected,
     found: Found,
-}
-
-/// Starts the reader, unless it is there; the error is an errno. See `crew::start`.
-pub fn start() -> Result<(), c_int> {
-    if STATE.load(Ordering::SeqCst) != NOT_THERE {
-        return Ok(());
-    }
-    STATE.store(RESTING, Ordering::SeqCst);
-    let started = threads::spawn(serve, &STACK_SIZES).map(drop);
-    if started.is_err() {
-        STATE.store(NOT_THERE, Ordering::SeqCst);
-    }
-    started
 }
 
 /// In a forked child: the reader was the parent's.
@@ -52,48 +36,41 @@ pub fn forget() {
     threads::forget(Role::Reader);
 }
 
-/// Has the reader read the source lines and thread details for what was collected; without a reader, the
-/// worker reads itself. On the worker, holding nothing. It may take for ever.
+/// Has a reader read the source lines and thread details for what was collected; where none can be started,
+/// the worker reads itself. On the worker, holding nothing. It may take for ever.
 pub fn read(collected: &Collected) -> Found {
     let mut job = Job {
         collected,
         found: Found::default(),
     };
-    JOB.store(&mut job, Ordering::SeqCst);
-    let free = STATE.compare_exchange(RESTING, CALLED, Ordering::SeqCst, Ordering::SeqCst);
-    if free.is_err() {
-        // SAFETY: the job is this thread's local, and no reader will take it: `STATE` is not `CALLED`.
+    STATE.store(READS, Ordering::SeqCst);
+    // SAFETY: the job is this thread's local, and stays until the reader is done with it.
+    let started = threads::spawn_with(serve, (&raw mut job).cast(), &STACK_SIZES);
+    if started.is_err() {
+        STATE.store(NOT_THERE, Ordering::SeqCst);
+        // SAFETY: no other thread has the job.
         return unsafe { read_all(job.collected, false) };
     }
-    futex::wake(&STATE);
-    while STATE.load(Ordering::SeqCst) == CALLED {
-        futex::wait_while(&STATE, CALLED, None);
+    while STATE.load(Ordering::SeqCst) == READS {
+        futex::wait_while(&STATE, READS, None);
     }
-    STATE.store(RESTING, Ordering::SeqCst);
     job.found
 }
 
-/// The reader's life.
-extern "C-unwind" fn serve(_: *mut c_void) -> *mut c_void {
+/// The reader's life: one job.
+extern "C-unwind" fn serve(job: *mut c_void) -> *mut c_void {
     threads::begin(Role::Reader, READER_THREAD);
-    // Whether this thread has a table of descriptors of its own; `None` before it has tried.
-    let mut own = None;
-    loop {
-        let at = STATE.load(Ordering::SeqCst);
-        if at != CALLED {
-            futex::wait_while(&STATE, at, None);
-            continue;
-        }
-        // It tries at the first job only: in a forked child that closes a large table it takes long.
-        let have_own = || panics::caught(descriptor_table::have_own).unwrap_or(false);
-        let own = *own.get_or_insert_with(have_own);
-        let job = JOB.load(Ordering::SeqCst);
-        // SAFETY: the worker, on whose stack the job stands, waits and touches neither the job nor what
-        // it points to until `STATE` is `DONE`. A forked child has neither thread, and forgets the job.
-        unsafe { (*job).found = read_all((*job).collected, own) };
-        STATE.store(DONE, Ordering::SeqCst);
-        futex::wake(&STATE);
+    let own = panics::caught(descriptor_table::have_own).unwrap_or(false);
+    // SAFETY: the worker, on whose stack the job stands, waits and touches neither the job nor what it points
+    // to until `STATE` says that it is read. A forked child has neither thread.
+    unsafe {
+        let job: *mut Job = job.cast();
+        (*job).found = read_all((*job).collected, own);
     }
+    threads::forget(Role::Reader);
+    STATE.store(NOT_THERE, Ordering::SeqCst);
+    futex::wake(&STATE);
+    ptr::null_mut()
 }
 
 /// Reads all of it. `own`: whether this thread has a table of descriptors of its own.

@@ -9,12 +9,15 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use crate::agent::stage::process_id;
 use crate::agent::threads::{self, Role};
 use crate::agent::{page, panics};
-use crate::ask::request::{answer_with, has_booted};
+use crate::ask::request::answer_with;
+use crate::crew::nap::{Nap, sleep};
+use crate::crew::parked::ASKER;
+use crate::crew::walls;
 use crate::system::futex::Instant;
 use crate::system::{descriptor_table, environment};
 use protocol::message::{HEADER, Header, Incoming, Kind, WakeSignal, socket_address};
@@ -78,7 +81,14 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
     let mut own_table = None;
     let signal = LISTENS_TO.load(Ordering::SeqCst);
     loop {
-        let Some(received) = wait_for(signal) else {
+        let word = AtomicU32::new(0);
+        let nap = Nap {
+            word: (&word, 0),
+            is_due: &|| false,
+            signal,
+            until: None,
+        };
+        let Some(received) = sleep(&nap) else {
             continue;
         };
         if received.code != WAKE_CODE {
@@ -91,6 +101,7 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
         }
         // It tries at the first signal only: in a forked child that closes a large table it takes long.
         let _ = panics::caught(|| {
+            walls::follow();
             let own = *own_table.get_or_insert_with(descriptor_table::have_own);
             serve(received.value, own)
         });
@@ -109,20 +120,6 @@ fn hand_back(mut received: WakeSignal) {
         if libc::syscall(number, process, received.signal, &raw mut received) != 0 {
             libc::kill(process, received.signal);
         }
-    }
-}
-
-/// Waits for a signal; `None` if something cut the wait short, such as a debugger.
-fn wait_for(signal: c_int) -> Option<WakeSignal> {
-    // SAFETY: the kernel reads the set and fills in the structure, both locals; zeros are a valid value of
-    // it. This thread blocks all signals, so no handler runs here.
-    unsafe {
-        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), signal);
-        let mut received = MaybeUninit::<WakeSignal>::zeroed();
-        let came = libc::sigwaitinfo(set.as_ptr(), received.as_mut_ptr().cast());
-        (came == signal).then(|| received.assume_init())
     }
 }
 
@@ -146,7 +143,7 @@ fn serve(token: u64, own_table: bool) -> Option<()> {
     let words = words.get_mut(..length)?;
     connection.receive(words, end)?;
     let words = Words::from_bytes(words)?;
-    let answer = known.then(|| answer_with(&words, has_booted, copy));
+    let answer = known.then(|| answer_with(&words, ASKER, copy));
     // The answer bears the number of another question if the worker does not know these words.
     let Some((copied, _)) = answer.filter(|&(_, question)| [0, words.number()].contains(&question))
     else {

@@ -1,23 +1,23 @@
-//! The worker: the thread that takes the GIL and makes the answer.
+//! The worker: the thread that takes the GIL and makes the answer. The parked thread starts it when it is
+//! called, and it ends when there is nothing left to do.
 //!
 //! It may wait for the GIL for ever: the asking thread waits only until the deadline. A worker that gets
 //! the GIL too late finds the request withdrawn and goes back to sleep, or finds a newer one and serves it.
 
 use std::cell::Cell;
-use std::ffi::{c_int, c_void};
-use std::sync::atomic::Ordering;
+use std::ffi::c_void;
+use std::ptr;
 
-use crate::agent::failure::Failure;
-use crate::agent::progress::{CALLS, Progress, now_at};
+use crate::agent::failure::{self, Failure};
+use crate::agent::progress::{self, Progress, now_at};
 use crate::agent::threads::{self, Role};
-use crate::agent::{bell, desk, panics};
+use crate::agent::{desk, panics};
 use crate::collect::{answer, at_exit};
 use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
 use crate::crew::reader;
 use crate::crew::with_gil::holding_gil;
-use crate::system::futex;
 use protocol::names::WORKER_THREAD;
 use protocol::question::Question;
 
@@ -25,36 +25,68 @@ use protocol::question::Question;
 /// source lines.
 const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 
-/// Starts the worker, unless it is there; the error is an errno. See `crew::start`.
-pub fn start() -> Result<(), c_int> {
-    if threads::worker_ident() == 0 {
-        CALLS.store(0, Ordering::SeqCst);
-        threads::forget(Role::Worker);
-        panics::forget();
-        threads::worker_has_started(threads::spawn(work, &STACK_SIZES)?);
+/// Has a worker serve the request on the desk. If there is one, it sees the request before it ends. Any
+/// thread, interrupted or not: only the parked thread starts a worker itself.
+pub fn call() {
+    if threads::has_worker() {
+        return;
     }
-    Ok(())
+    if threads::this_thread_id() == threads::id_of(Role::Parked) {
+        start();
+    } else {
+        progress::call_parked();
+    }
 }
 
-/// In a forked child, where the worker was the parent's, or after the worker has ended.
+/// Starts a worker, unless it is there. Where that fails, the request on the desk fails too.
+///
+/// On the parked thread, which holds nothing and may allocate: where a debugger calls a function on it, it was
+/// asleep.
+pub fn start() {
+    if !threads::take_workers_place() {
+        return;
+    }
+    panics::forget();
+    if let Err(error) = threads::spawn(work, &STACK_SIZES) {
+        threads::forget(Role::Worker);
+        failure::keep_error(error);
+        if let Some(request) = desk::request() {
+            desk::publish(request, Err(Failure::NoThread as u32));
+        }
+    }
+}
+
+/// In a forked child, where the worker was the parent's.
 pub fn forget() {
     threads::forget(Role::Worker);
     now_at(Progress::Resting);
 }
 
-/// The worker's life.
+/// The worker's life: it serves until no request is left.
 extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
     threads::begin(Role::Worker, WORKER_THREAD);
-    let mut heard = 0;
     loop {
-        futex::wait_while(&CALLS, heard, None);
-        // Read before `serve` looks at the desk: a request that comes after that look counts one more call.
-        heard = CALLS.load(Ordering::SeqCst);
+        let place = Place;
         if let Some(python) = find::found() {
             // SAFETY: on the worker, which holds nothing and has no thread state between two requests.
             while unsafe { serve(python) } {}
         }
-        now_at(Progress::Resting);
+        drop(place);
+        // Whoever laid down a request before that has seen a worker, and called none.
+        if desk::request().is_none() || !threads::take_workers_place() {
+            return ptr::null_mut();
+        }
+        threads::begin(Role::Worker, WORKER_THREAD);
+    }
+}
+
+/// The worker's place, while a thread has it. Code of the program's may run on the worker, such as a module's
+/// loader that is asked for source, and may end the thread: dropping this frees the place then too.
+struct Place;
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        forget();
     }
 }
 
@@ -126,7 +158,7 @@ unsafe fn serve(python: &'static Python) -> bool {
 }
 
 /// The request that the worker serves. If a panic ends the worker (`agent/panics.rs`), dropping this
-/// publishes the failure and has a new worker started. If code of the program ends the worker, nothing is
+/// publishes the failure. If code of the program ends the worker, nothing is
 /// published, and the asking thread waits until its deadline.
 struct Served(Cell<Option<u32>>);
 
@@ -135,11 +167,8 @@ impl Drop for Served {
         if !std::thread::panicking() {
             return;
         }
-        now_at(Progress::Resting);
-        forget();
         if let Some(request) = self.0.get().or_else(desk::request) {
             desk::publish(request, Err(Failure::Panicked as u32));
         }
-        bell::revive_worker();
     }
 }

@@ -18,15 +18,22 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, process_id};
+use crate::ask::request::Asker;
 use crate::collect::at_exit::hook_exit;
 use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, layout_check};
-use crate::crew::{after_fork, start_or_note_error};
+use crate::crew::{after_fork, start_or_note_error, worker};
 
 /// The process in which the pending call is queued and has not run; 0: none. (A child forked meanwhile
 /// inherits the call.)
 static ARMED_IN: AtomicI32 = AtomicI32::new(0);
+
+/// As a thread of the program's asks.
+pub const ASKER: Asker = Asker {
+    arm,
+    call: worker::call,
+};
 
 /// Queues [`boot`] as a pending call, unless it is queued already or the interpreter has threads.
 ///

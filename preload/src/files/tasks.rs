@@ -3,48 +3,14 @@
 
 use std::ffi::CStr;
 use std::io::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::agent::threads;
-use crate::cpython::api::Python;
+use crate::agent::threads::{self, Role};
 use crate::cpython::{find, gil_semaphore};
 use crate::files::system_calls::{self, Buffer, SystemCall};
-use crate::system::memory::{AT_ONCE, read, read_each};
+use crate::system::memory::{AT_ONCE, read_each};
 use crate::system::proc_file::{self, Folder};
+use crate::system::thread_struct;
 use protocol::state::GIL;
-
-/// The offset of a thread's ID (TID) in glibc's `struct pthread` (nptl/descr.h), whose address is the
-/// thread's identifier. It differs between versions of glibc. 0: not known, or not yet.
-static TID_OFFSET: AtomicUsize = AtomicUsize::new(0);
-
-/// Where the search for it ends, in bytes. The structure is larger than that in all versions.
-const LARGEST_OFFSET: usize = 0x600;
-
-/// Finds that offset by two of the agent's threads, whose IDs are known. On the reader.
-fn tid_offset() -> Option<usize> {
-    let known = TID_OFFSET.load(Ordering::Relaxed);
-    if known != 0 {
-        return Some(known);
-    }
-    let ours = [
-        (
-            Python::this_thread_ident() as usize,
-            threads::this_thread_id(),
-        ),
-        (threads::worker_ident(), threads::worker_id()),
-    ];
-    let stands = |at: usize| {
-        let mut ours = ours.iter();
-        ours.all(|&(ident, tid)| read::<i32>(ident.wrapping_add(at)) == Some(tid))
-    };
-    let mut places = (1..LARGEST_OFFSET / 4).map(|word| 4 * word);
-    // Where there is no reader, the worker runs this: then both are one thread, and one is too few.
-    let at = places
-        .find(|&at| stands(at))
-        .filter(|_| ours[0] != ours[1])?;
-    TID_OFFSET.store(at, Ordering::Relaxed);
-    Some(at)
-}
 
 /// Describes the threads with these identifiers, as the state has it under
 /// [`TASKS`](protocol::state::document::TASKS). Stops when memory runs out.
@@ -58,7 +24,10 @@ pub fn describe(idents: &[usize], own: bool) -> Vec<u8> {
     {
         let _ = writeln!(text, "{GIL} {gil:#x}");
     }
-    let Some(tid_offset) = tid_offset() else {
+    // Where there is no reader, the worker runs this.
+    let threads =
+        [Role::Parked, Role::Worker].map(|it| (threads::ident_of(it), threads::id_of(it)));
+    let Some(tid_offset) = thread_struct::id_offset(threads) else {
         return text;
     };
     let folder = own.then(|| Folder::open(c"/proc/self/task"));

@@ -11,6 +11,13 @@ pub type Table<K, V> = HashMap<K, V, BuildHasherDefault<AddressHasher>>;
 /// A hash set.
 pub type Set<K> = HashSet<K, BuildHasherDefault<AddressHasher>>;
 
+/// A hash of bytes, to see whether they have changed.
+pub fn of(bytes: &[u8]) -> u64 {
+    let mut hasher = AddressHasher::default();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
 /// A hash for addresses and small numbers. Nobody can choose them so that they collide.
 #[derive(Default)]
 pub struct AddressHasher(u64);

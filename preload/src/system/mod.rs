@@ -5,6 +5,7 @@
 //! nothing, and has to stay so.
 
 pub mod bounded_bytes;
+pub mod credentials;
 pub mod descriptor_table;
 pub mod environment;
 pub mod futex;
@@ -13,5 +14,9 @@ pub mod loaded_objects;
 pub mod memory;
 pub mod memory_budget;
 pub mod proc_file;
+pub mod rights;
+pub mod shut_in;
+pub mod signals;
+pub mod thread_struct;
 #[cfg(not(any(test, miri)))]
 pub mod unwinder;

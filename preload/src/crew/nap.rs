@@ -1,0 +1,73 @@
+//! How the threads of the agent sleep: in one system call, blocking all signals, and awake for three things.
+//!
+//! A thread waits in `rt_sigtimedwait`, so that signals come in without a handler: a command's, a nudge by
+//! another thread of the agent's, and the signal by which the C library has all threads change their user
+//! (`crew/new_user.rs`). A debugger that stops the thread ends the wait as well.
+//!
+//! Under a filter that forbids that call it waits in `futex`, and hears a debugger and other threads only.
+
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::agent::stage::process_id;
+use crate::crew::new_user;
+use crate::system::futex::{self, Instant};
+use crate::system::signals::{NUDGE, SETXID, Set};
+use protocol::message::WakeSignal;
+
+/// What a thread sleeps for.
+pub struct Nap<'a> {
+    /// It sleeps while this word is this value.
+    pub word: (&'a AtomicU32, u32),
+    /// And while this says no. It is asked at every nudge.
+    pub is_due: &'a dyn Fn() -> bool,
+    /// It wakes for this signal; 0: for none.
+    pub signal: c_int,
+    /// It wakes at this time.
+    pub until: Option<Instant>,
+}
+
+/// Sleeps. Returns the signal that ended the sleep, if a signal did.
+///
+/// On a thread of the agent's that holds nothing.
+pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
+    let (word, value) = nap.word;
+    let goes_on = || word.load(Ordering::SeqCst) == value && !(nap.is_due)();
+    let is_late = || nap.until.is_some_and(|until| until.left().is_none());
+    if !crate::agent::progress::NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
+        while goes_on() && futex::wait_while(word, value, nap.until) {}
+        return None;
+    }
+    // The first for good: a nudge comes whenever another thread likes.
+    Set::of(&[NUDGE, SETXID]).block();
+    let signals = Set::of(&[NUDGE, SETXID, nap.signal]);
+    let mut received = None;
+    while goes_on() && !is_late() {
+        received = signals.wait(nap.until);
+        match received.as_ref().map(|received| received.signal) {
+            Some(SETXID) => answer(received.take()),
+            Some(NUDGE) => {}
+            Some(_) => break,
+            None => {}
+        }
+    }
+    let received = received.filter(|received| received.signal == nap.signal);
+    // From here on the C library's handler runs at once: a thread at work may wait for the program, and the
+    // program for its answer.
+    let new_user = Set::of(&[SETXID]);
+    while let Some(one) = new_user.wait(Some(Instant(0))) {
+        answer(Some(one));
+    }
+    new_user.unblock();
+    received
+}
+
+/// Answers the C library's signal, if it is one: it sends no other kind (`sighandler_setxid`,
+/// nptl/nptl_setxid.c, glibc 2.36).
+fn answer(received: Option<WakeSignal>) {
+    let comes_from_libc =
+        |one: &WakeSignal| one.code == libc::SI_TKILL && one.process == process_id();
+    if received.as_ref().is_some_and(comes_from_libc) {
+        new_user::answer();
+    }
+}

@@ -1,0 +1,207 @@
+//! The program changes its user or its groups: each thread of the agent's has to answer.
+//!
+//! Linux keeps users and groups for each thread. So `setuid` and its kin send every other thread a signal,
+//! whose handler makes the system call on that thread; then they make it themselves; and if the results
+//! differ, they end the process (`__nptl_setxid`, nptl/nptl_setxid.c, glibc 2.36). The results differ if the
+//! calling thread has given up capabilities, or is under a filter, that the agent's threads have not and are
+//! not: then the program would end where without the agent it gets EPERM.
+//!
+//! So a sleeping thread takes that signal without the handler. It first gives up what the program's first
+//! thread has given up. Then it has the handler run. If the rights still differ, it takes care that its
+//! result is not compared: the calling thread waits until all have answered, in a structure on its stack that
+//! the kernel shows us the address of.
+
+use std::ffi::CStr;
+use std::ffi::c_int;
+use std::io::Write;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use crate::agent::stage::process_id;
+use crate::agent::threads::{self, Role};
+use crate::crew::walls::{self, Walls};
+use crate::system::futex::{self, Instant};
+use crate::system::memory::read;
+use crate::system::proc_file;
+use crate::system::signals::{self, SETXID, Set};
+
+/// Answers the signal. On a sleeping thread of the agent's that blocks it, and has taken it.
+pub fn answer() {
+    let alone = Alone::wait();
+    if walls::are_same() {
+        run_handler();
+    } else {
+        // Looked for first: a thread that has shut itself in cannot look any more.
+        let command = Command::find();
+        match (walls::follow(), command) {
+            (Walls::Other, Some(command)) => command.answer_unseen(&alone),
+            _ => run_handler(),
+        }
+    }
+    alone.left.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// Sends the signal to this thread again, and has the handler run.
+fn run_handler() {
+    signals::send(process_id(), threads::this_thread_id(), SETXID);
+    let signal = Set::of(&[SETXID]);
+    signal.unblock();
+    signal.block();
+}
+
+/// The right to answer. One thread has it at a time, so that two of ours never compare their results.
+struct Alone {
+    /// How many threads of the agent's have yet to answer the present command, this one included.
+    left: &'static AtomicI32,
+}
+
+static TAKEN: AtomicU32 = AtomicU32::new(0);
+static LEFT: AtomicI32 = AtomicI32::new(0);
+
+impl Alone {
+    fn wait() -> Alone {
+        while TAKEN.swap(1, Ordering::SeqCst) == 1 {
+            futex::wait_while(&TAKEN, 1, None);
+        }
+        if LEFT.load(Ordering::SeqCst) <= 0 {
+            let sleepers = [Role::Parked, Role::Waker].map(threads::id_of);
+            let count = sleepers.iter().filter(|&&id| id != 0).count();
+            LEFT.store(count as i32, Ordering::SeqCst);
+        }
+        Alone { left: &LEFT }
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        TAKEN.store(0, Ordering::SeqCst);
+        futex::wake(&TAKEN);
+    }
+}
+
+/// In a forked child, whose parent may have forked while a thread had this right.
+pub fn forget() {
+    TAKEN.store(0, Ordering::SeqCst);
+    LEFT.store(0, Ordering::SeqCst);
+}
+
+/// What the C library's calling thread waits for: `struct xid_command` (nptl/descr.h, glibc 2.36).
+struct Command {
+    /// How many threads have yet to answer. The calling thread waits on this word.
+    count: &'static AtomicI32,
+    /// The result so far: -1 if there is none.
+    result: &'static AtomicI32,
+}
+
+/// Where the structure's words stand, in bytes from the count: the number of the system call, the result.
+const CALL: usize = 32;
+const RESULT: usize = 4;
+
+/// The system calls that it carries.
+const CALLS: [i64; 7] = [
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setgroups,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+];
+
+/// The structure stands this close to the calling thread's stack pointer, in bytes.
+const NEAR: usize = 4096;
+
+/// How long the calling thread may take to get to its wait, and the program's threads to answer, in
+/// nanoseconds.
+const LONGEST: u64 = 200_000_000;
+
+impl Command {
+    /// Finds the command that this thread has been sent; `None` if the kernel does not show it, or if this C
+    /// library does it differently.
+    fn find() -> Option<Command> {
+        let until = Instant::now().after(LONGEST);
+        while until.left().is_some() {
+            let mut found = Command::of(process_id());
+            if found.is_none() {
+                found = threads().find_map(Command::of);
+            }
+            if found.is_some() {
+                return found;
+            }
+            pause();
+        }
+        None
+    }
+
+    /// The command that a thread waits for, if it does.
+    fn of(thread: i32) -> Option<Command> {
+        let mut path = [0_u8; 64];
+        write!(&mut path[..], "/proc/self/task/{thread}/syscall\0").ok()?;
+        let mut line = [0; 256];
+        let line = proc_file::read(CStr::from_bytes_until_nul(&path).ok()?, &mut line)?;
+        let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
+        let number: i64 = words.next()?.parse().ok()?;
+        let mut next = || usize::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+        let (count, operation) = (next()?, next()?);
+        let stack = {
+            next()?;
+            next()?;
+            next()?;
+            next()?;
+            next()?
+        };
+        let waits = number == libc::SYS_futex
+            && operation as c_int == libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG
+            && count.checked_sub(stack).is_some_and(|above| above < NEAR)
+            && count.is_multiple_of(8);
+        let call: i32 = read(count.wrapping_sub(CALL)).filter(|_| waits)?;
+        let left: i32 = read(count)?;
+        let result: i32 = read(count + RESULT)?;
+        if !CALLS.contains(&i64::from(call)) || left < 1 || !(-1..4096).contains(&result) {
+            return None;
+        }
+        // SAFETY: two aligned words on the stack of a thread that waits until all have answered, this one
+        // too, as has just been checked. It changes them by atomic operations itself.
+        unsafe {
+            Some(Command {
+                count: AtomicI32::from_ptr(count as *mut i32),
+                result: AtomicI32::from_ptr((count + RESULT) as *mut i32),
+            })
+        }
+    }
+
+    /// Has the handler run, and leaves no trace of its result.
+    fn answer_unseen(&self, alone: &Alone) {
+        // The calling thread cannot go on while this thread counts twice.
+        self.count.fetch_add(1, Ordering::SeqCst);
+        // The program's own threads compare their results first, with each other and undisturbed.
+        let until = Instant::now().after(LONGEST);
+        let ours = alone.left.load(Ordering::SeqCst) + 1;
+        while self.count.load(Ordering::SeqCst) > ours && until.left().is_some() {
+            pause();
+        }
+        let theirs = self.result.swap(-1, Ordering::SeqCst);
+        run_handler();
+        self.result.store(theirs, Ordering::SeqCst);
+        if self.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // SAFETY: the kernel uses the address only to find the threads that wait on it. The calling
+            // thread may have gone on: then nobody waits there.
+            unsafe {
+                let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+                libc::syscall(libc::SYS_futex, self.count.as_ptr(), operation, 1);
+            }
+        }
+    }
+}
+
+/// The IDs of this process's threads, or of the first of very many.
+fn threads() -> impl Iterator<Item = i32> {
+    let folder = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    let names = folder.flatten().take(1024).map(|entry| entry.file_name());
+    names.filter_map(|name| name.to_str()?.parse().ok())
+}
+
+/// Waits for a moment.
+fn pause() {
+    let word = AtomicU32::new(0);
+    futex::wait_while(&word, 0, Some(Instant::now().after(50_000)));
+}

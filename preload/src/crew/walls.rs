@@ -1,0 +1,126 @@
+//! The program's own walls bind the agent's threads too.
+//!
+//! Linux keeps users, capabilities, filters of system calls, namespaces and roots for each thread. What the
+//! program's first thread has given up since the boot, the agent's threads still have. So each gives it up as
+//! well before it serves, and the threads that it starts inherit that. Some walls cannot be built from
+//! outside: a filter cannot be copied, and a namespace cannot be entered without the right that the program
+//! has just given up. Then the thread shuts itself in (`system/shut_in.rs`): it keeps what an answer needs,
+//! and opens no file from then on.
+
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::agent::stage::process_id;
+use crate::agent::threads;
+use crate::system::credentials::Change;
+use crate::system::rights::{PERMITTED, Rights, Text};
+use crate::system::shut_in;
+
+/// How the calling thread's rights are, compared with those of the program's first thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Walls {
+    /// It has no more.
+    Same,
+    /// They differ, and cannot be made the same.
+    Other,
+}
+
+thread_local! {
+    /// Whether this thread has shut itself in. It cannot look at `/proc` any more, and need not.
+    static IS_SHUT_IN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a thread of this process's agent has shut itself in: source files and `/proc` are not read then.
+pub static SHUT_IN: AtomicBool = AtomicBool::new(false);
+
+/// Whether the calling thread has the rights of the program's first thread. On a thread of the agent's.
+pub fn are_same() -> bool {
+    IS_SHUT_IN.get() || Both::look().is_none_or(|both| both.are_same())
+}
+
+/// Gives up what the program's first thread has given up. On a thread of the agent's, which holds nothing,
+/// before it serves. In a process without `/proc` nothing can be compared, and nothing happens.
+pub fn follow() -> Walls {
+    if IS_SHUT_IN.get() {
+        return Walls::Other;
+    }
+    let Some(both) = Both::look() else {
+        return Walls::Same;
+    };
+    if both.are_same() {
+        return Walls::Same;
+    }
+    let change = Change {
+        from: &both.own,
+        to: &both.first,
+    };
+    // The text is still that of the first thread.
+    change.make(&both.text);
+    if Both::look().is_some_and(|both| both.are_same()) {
+        return Walls::Same;
+    }
+    if shut_in::this_thread(process_id()) {
+        IS_SHUT_IN.set(true);
+        SHUT_IN.store(true, Ordering::SeqCst);
+        threads::get_out_of_reach();
+    }
+    Walls::Other
+}
+
+/// The rights of the calling thread and of the program's first one.
+struct Both {
+    own: Rights,
+    first: Rights,
+    /// Whether they are in the same namespaces, and have the same root.
+    same_place: bool,
+    /// The status of the first thread.
+    text: Text,
+}
+
+impl Both {
+    fn look() -> Option<Both> {
+        let mut text = [0; size_of::<Text>()];
+        let (this, first) = (threads::this_thread_id(), process_id());
+        let own = Rights::of(this, &mut text)?;
+        let rights = Rights::of(first, &mut text)?;
+        // Who never could leave a namespace is in that of all others. (The first thread may have given the
+        // right up since; this thread has it still.)
+        const ADMIN: u64 = 1 << 21 | 1 << 18;
+        let could_leave = own.capabilities[PERMITTED] & ADMIN != 0;
+        Some(Both {
+            same_place: !could_leave || are_in_one_place(this, first),
+            own,
+            first: rights,
+            text,
+        })
+    }
+
+    fn are_same(&self) -> bool {
+        self.same_place && self.own.is_within(&self.first)
+    }
+}
+
+/// What makes up a thread's place: its root, and those of its namespaces in which names are looked up.
+const PLACE: [&str; 6] = ["root", "ns/mnt", "ns/net", "ns/user", "ns/ipc", "ns/uts"];
+
+fn are_in_one_place(one: i32, other: i32) -> bool {
+    one == other || PLACE.iter().all(|name| links_agree(name, one, other))
+}
+
+/// Whether this link in `/proc` is the same for both threads; true if the kernel shows neither.
+fn links_agree(name: &str, one: i32, other: i32) -> bool {
+    let link = |thread: i32, target: &mut [u8; 512]| -> Option<usize> {
+        let mut path = [0_u8; 64];
+        write!(&mut path[..], "/proc/self/task/{thread}/{name}\0").ok()?;
+        let path = CStr::from_bytes_until_nul(&path).ok()?;
+        // SAFETY: the path ends in NUL, and the kernel writes to `target` only, no more than its length.
+        let count =
+            unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+        usize::try_from(count).ok()
+    };
+    let (mut first, mut second) = ([0; 512], [0; 512]);
+    let lengths = (link(one, &mut first), link(other, &mut second));
+    lengths.0 == lengths.1 && first == second
+}

@@ -1,0 +1,80 @@
+//! Signals without handlers: a thread blocks them and waits for them, by bare system calls.
+//!
+//! The C library keeps two signals for itself and offers no way to block them: nobody else sends them to a
+//! process, so the agent's threads can tell them from the program's (nptl(7); SIGCANCEL and SIGSETXID in
+//! sysdeps/unix/sysv/linux/internal-signals.h, glibc 2.36).
+
+use std::ffi::c_int;
+use std::ptr;
+
+use crate::system::futex::Instant;
+use protocol::message::WakeSignal;
+
+/// Wakes a thread of the agent's. It is the C library's signal for `pthread_cancel`, which nobody calls on
+/// these threads.
+pub const NUDGE: c_int = 32;
+
+/// Asks a thread to change its user or its groups, as `setuid` does on every thread of a program.
+pub const SETXID: c_int = 33;
+
+/// A set of signals, as the kernel takes it.
+#[derive(Clone, Copy)]
+pub struct Set(u64);
+
+impl Set {
+    /// The set of these signals. Numbers below 1 are left out.
+    pub fn of(signals: &[c_int]) -> Set {
+        let bits = signals.iter().filter(|&&signal| signal > 0);
+        Set(bits.fold(0, |set, signal| set | 1 << (signal - 1)))
+    }
+
+    /// Blocks these signals on the calling thread.
+    pub fn block(self) {
+        self.change(libc::SIG_BLOCK);
+    }
+
+    /// Unblocks them. The handler of a signal that has come meanwhile runs before this returns.
+    pub fn unblock(self) {
+        self.change(libc::SIG_UNBLOCK);
+    }
+
+    fn change(self, how: c_int) {
+        // SAFETY: the kernel reads the set, a local, and changes the mask of the calling thread alone.
+        unsafe {
+            let set = &raw const self.0;
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                how,
+                set,
+                ptr::null::<u64>(),
+                8_usize,
+            );
+        }
+    }
+
+    /// Waits for one of these signals, which the calling thread blocks; `None` if none came by `until`, or
+    /// if something cut the wait short, such as a debugger.
+    pub fn wait(self, until: Option<Instant>) -> Option<WakeSignal> {
+        let left = until.map(|until| until.left().unwrap_or(0));
+        let left = left.map(|nanoseconds| libc::timespec {
+            tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
+            tv_nsec: (nanoseconds % 1_000_000_000) as libc::c_long,
+        });
+        let time = left.as_ref().map_or(ptr::null(), ptr::from_ref);
+        let mut received = std::mem::MaybeUninit::<WakeSignal>::zeroed();
+        // SAFETY: the kernel reads the set and the time and fills in the structure, all locals; zeros are a
+        // valid value of it. This thread blocks the signals, so no handler of theirs runs here.
+        unsafe {
+            let set = &raw const self.0;
+            let number = libc::SYS_rt_sigtimedwait;
+            let came = libc::syscall(number, set, received.as_mut_ptr(), time, 8_usize);
+            (came > 0).then(|| received.assume_init())
+        }
+    }
+}
+
+/// Sends a signal to one thread of this process; false if that failed. Any thread, interrupted or not.
+pub fn send(process: i32, thread: i32, signal: c_int) -> bool {
+    // SAFETY: a system call that touches no memory. The callers send only signals that the thread waits for.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) == 0 }
+}

@@ -1,0 +1,33 @@
+//! glibc's `struct pthread`, whose address is a thread's `pthread_t`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::system::memory::read;
+
+/// The offset of a thread's ID in it (`tid`, nptl/descr.h). It differs between versions of glibc. 0: not
+/// known, or not yet.
+static ID_OFFSET: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the search for it ends, in bytes. The structure is larger than that in all versions.
+const LARGEST_OFFSET: usize = 0x600;
+
+/// The offset of a thread's ID, by two threads whose `pthread_t`s and IDs are known. Any thread.
+pub fn id_offset(known: [(usize, i32); 2]) -> Option<usize> {
+    let found = ID_OFFSET.load(Ordering::Relaxed);
+    if found != 0 {
+        return Some(found);
+    }
+    // One thread is too few: some other word may have the same value.
+    let [first, second] = known;
+    if first.0 == second.0 {
+        return None;
+    }
+    let stands = |at: usize| {
+        let mut known = known.iter();
+        known.all(|&(ident, id)| read::<i32>(ident.wrapping_add(at)) == Some(id))
+    };
+    let mut places = (1..LARGEST_OFFSET / 4).map(|word| 4 * word);
+    let at = places.find(|&at| stands(at))?;
+    ID_OFFSET.store(at, Ordering::Relaxed);
+    Some(at)
+}
