@@ -1,1 +1,141 @@
 //! Filters of system calls: a program under one never notices the agent, and the answer says what is missing.
+
+use std::time::{Duration, Instant};
+use tests::ask::{WAYS, activate};
+use tests::ended::Ended;
+use tests::interpreters::Interpreter;
+use tests::process::Program;
+use tests::procfs::settle;
+use tests::product::product;
+use tests::{case, process};
+
+/// System calls that the agent makes, at some time of its life, and that a Python program may do without.
+const CALLS: [(&str, i64); 31] = [
+    ("wait4", libc::SYS_wait4),
+    ("prctl", libc::SYS_prctl),
+    ("getpid", libc::SYS_getpid),
+    ("gettid", libc::SYS_gettid),
+    ("geteuid", libc::SYS_geteuid),
+    ("tgkill", libc::SYS_tgkill),
+    ("rt_sigqueueinfo", libc::SYS_rt_sigqueueinfo),
+    ("kill", libc::SYS_kill),
+    ("rt_sigtimedwait", libc::SYS_rt_sigtimedwait),
+    ("process_vm_readv", libc::SYS_process_vm_readv),
+    ("pread64", libc::SYS_pread64),
+    ("readlink", libc::SYS_readlink),
+    ("fcntl", libc::SYS_fcntl),
+    ("close_range", libc::SYS_close_range),
+    ("unshare", libc::SYS_unshare),
+    ("socket", libc::SYS_socket),
+    ("connect", libc::SYS_connect),
+    ("getsockopt", libc::SYS_getsockopt),
+    ("sendto", libc::SYS_sendto),
+    ("recvfrom", libc::SYS_recvfrom),
+    ("poll", libc::SYS_poll),
+    ("clock_gettime", libc::SYS_clock_gettime),
+    ("madvise", libc::SYS_madvise),
+    ("clone3", libc::SYS_clone3),
+    ("capset", libc::SYS_capset),
+    ("setresuid", libc::SYS_setresuid),
+    ("seccomp", libc::SYS_seccomp),
+    ("sched_yield", libc::SYS_sched_yield),
+    ("clock_nanosleep", libc::SYS_clock_nanosleep),
+    ("getdents64", libc::SYS_getdents64),
+    ("exit", libc::SYS_exit),
+];
+
+/// How a filter answers, as the program's step says it: refused, unknown, deadly.
+const VERDICTS: [(&str, &str); 3] = [("refuse", ":1"), ("refuse", ":38"), ("forbid", "")];
+
+/// A program that is under this filter from before its interpreter starts.
+fn filtered_from_the_start(python: &Interpreter, step: &str) -> Program {
+    let mut command = python.command();
+    command.env("WALLS_LIBRARY", &product().library);
+    command.arg(product().hostile("walls.py"));
+    Program::start(command.args([step, "execute="])).ready()
+}
+
+/// Asks the program by both ways: each answers, or says in one line and at once why it cannot; and the program
+/// goes on.
+fn asks_and_goes_on(mut program: Program, filter: &str) {
+    settle(program.pid());
+    let mut answers = 0;
+    for via in WAYS {
+        let began = Instant::now();
+        let pid = program.pid().to_string();
+        let ended = activate(["--via", via, &pid]);
+        let took = began.elapsed();
+        assert!(
+            !program.has_ended(),
+            "{filter}, {via}: {:?}, {ended:?}",
+            program.status()
+        );
+        answers += usize::from(is_answer(&ended, &format!("{filter}, {via}")));
+        assert!(
+            took < Duration::from_secs(5),
+            "{filter}, {via}: {took:?}, {ended:?}"
+        );
+    }
+    assert!(answers >= 1, "{filter}: no way in is left");
+    program.say("");
+    let ended = program.end();
+    ended.expect_code(7);
+    assert_eq!(ended.err(), "", "{filter}");
+}
+
+/// Whether this is an answer; else it must be a reason.
+fn is_answer(ended: &Ended, how: &str) -> bool {
+    if ended.status.success() {
+        assert!(ended.out().contains(", in wait\n"), "{how}: {ended:?}");
+        return true;
+    }
+    let said = ended.err();
+    assert_eq!(said.lines().count(), 1, "{how}: {said}");
+    assert!(said.contains("filter of system calls"), "{how}: {said}");
+    false
+}
+
+fn each_filter(one: impl Fn(&str, &str)) {
+    for (name, number) in CALLS {
+        for (step, verdict) in VERDICTS {
+            one(
+                &format!("{step}={number}{verdict}"),
+                &format!("{name}: {step}{verdict}"),
+            );
+        }
+    }
+}
+
+case!(from_the_start, OnlyOne);
+fn from_the_start(python: &Interpreter) {
+    each_filter(|step, name| asks_and_goes_on(filtered_from_the_start(python, step), name));
+}
+
+case!(on_the_first_thread, OnlyOne);
+/// The program puts a filter on its first thread once the agent sleeps.
+fn on_the_first_thread(python: &Interpreter) {
+    each_filter(|step, name| asks_and_goes_on(filtered_later(python, step), name));
+}
+
+case!(on_all_threads, OnlyOne);
+/// The program puts a filter on all its threads, the agent's too, once the agent sleeps.
+fn on_all_threads(python: &Interpreter) {
+    each_filter(|step, name| {
+        let step = step.replacen('=', "_all=", 1);
+        asks_and_goes_on(
+            filtered_later(python, &step),
+            &format!("{name}, on all threads"),
+        );
+    });
+}
+
+fn filtered_later(python: &Interpreter, step: &str) -> Program {
+    let mut command = tests::ask::preloaded_python(python);
+    command.arg(product().hostile("walls.py"));
+    let mut program = tests::ask::woken(&mut command);
+    program.say(step);
+    process::wait_until("the filter is there", || {
+        program.out().contains(&format!("{step} done\n")) || program.has_ended()
+    });
+    program
+}

@@ -9,6 +9,7 @@ use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
+use crate::system::filter::{self, Call};
 use protocol::answer::AnswerHeader;
 use protocol::names::ANSWER_MAGIC;
 
@@ -65,7 +66,8 @@ impl Page {
     /// # Safety
     /// As for [`Page::small`].
     pub unsafe fn large() -> Self {
-        for size in PAGE_SIZES {
+        let sizes = PAGE_SIZES.into_iter().filter(|_| filter::may(Call::Map));
+        for size in sizes {
             // SAFETY: a new private mapping, which replaces none. mmap is a bare system call, without a
             // lock of libc, so an interrupted thread may make it.
             let start = unsafe {

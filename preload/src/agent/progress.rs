@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::agent::bell;
-use crate::agent::stage::process_id;
 use crate::agent::threads::{self, Role};
+use crate::system::filter::{self, Call};
+use crate::system::identity::process_id;
 use crate::system::signals::{self, NUDGE};
 
 /// Counts the calls for a worker. The parked thread starts one at each.
@@ -23,11 +24,18 @@ pub fn call_parked() {
     nudge();
 }
 
+/// Whether the calling thread can have a worker started. Any thread, interrupted or not.
+pub fn can_call() -> bool {
+    let by_signal = NAPS_BY_SIGNAL.load(Ordering::SeqCst);
+    !by_signal || filter::may(Call::SignalThread) || threads::has_worker()
+}
+
 /// Has the parked thread look around. Any thread but the parked one, interrupted or not.
 pub fn nudge() {
-    if NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
+    if filter::may(Call::SignalThread) {
         signals::send(process_id(), threads::id_of(Role::Parked), NUDGE);
-    } else {
+    }
+    if !NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
         bell::ring_for_ourselves();
     }
 }

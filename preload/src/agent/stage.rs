@@ -3,6 +3,8 @@
 use std::ffi::c_char;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
+use crate::system::identity::process_id;
+
 /// The process that the agent has booted in; 0: none. It differs from this process in a child of a
 /// bare `fork` system call, which runs no fork handler.
 pub static BOOTED_IN: AtomicI32 = AtomicI32::new(0);
@@ -48,11 +50,6 @@ pub fn has_ended() -> bool {
 /// Notes that the parked thread is there. That thread calls this before a command can find it.
 pub fn set_parked() {
     BOOTED_IN.store(process_id(), Ordering::Release);
-}
-
-/// This process's ID: a system call, so it is right in a forked child too.
-pub fn process_id() -> i32 {
-    std::process::id() as i32
 }
 
 /// `sleeper_agent_state` as a C function.

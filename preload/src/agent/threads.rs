@@ -6,7 +6,9 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
-use crate::system::thread_struct;
+use crate::system::filter::{self, Call};
+use crate::system::identity::this_thread_id;
+use crate::system::{proc_file, thread_struct};
 
 /// Signals that the kernel raises for a fault of the thread itself. The agent's threads must not block
 /// them: a blocked fault cannot wait, so the kernel resets the handler of the whole process
@@ -33,6 +35,9 @@ pub fn spawn(entry: Entry, stack_sizes: &[usize]) -> Result<(), c_int> {
 
 /// The same, with an argument for `entry`, which has to be what `entry` takes it for.
 pub fn spawn_with(entry: Entry, argument: *mut c_void, stack_sizes: &[usize]) -> Result<(), c_int> {
+    if !filter::may_start_threads() {
+        return Err(libc::EACCES);
+    }
     let mut result = libc::EAGAIN;
     // SAFETY: attributes and masks are locals, initialised before use. The mask of the calling thread is
     // restored before anything else runs on it. `entry` stays mapped (-z nodelete). As a C function it differs only in that `pthread_exit` may unwind it, and glibc, which
@@ -83,8 +88,12 @@ pub fn name_this_thread(name: &str) {
     let mut bytes = [0_u8; 16];
     let count = name.len().min(15);
     bytes[..count].copy_from_slice(&name.as_bytes()[..count]);
-    // SAFETY: PR_SET_NAME reads up to 16 bytes, the last of which is NUL.
-    unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
+    if filter::may(Call::Control) {
+        // SAFETY: PR_SET_NAME reads up to 16 bytes, the last of which is NUL.
+        unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
+    } else {
+        proc_file::write(c"/proc/thread-self/comm", &bytes[..count]);
+    }
 }
 
 /// Why a thread could not be started: an errno. It is worded here because libc's `strerror` may take
@@ -97,6 +106,7 @@ impl fmt::Display for Why {
             libc::EAGAIN => write!(out, "EAGAIN: no more threads, or no memory for one"),
             libc::ENOMEM => write!(out, "ENOMEM: no memory"),
             libc::EPERM => write!(out, "EPERM: not permitted"),
+            libc::EACCES => write!(out, "a filter of system calls would end the program for it"),
             libc::ELIBACC => write!(out, "ELIBACC: libgcc_s.so.1 cannot be loaded"),
             error => write!(out, "errno {error}"),
         }
@@ -202,10 +212,4 @@ pub fn this_is_worker() -> bool {
 fn this_ident() -> usize {
     // SAFETY: it reads a register, and cannot fail.
     unsafe { libc::pthread_self() as usize }
-}
-
-/// The calling thread's ID. Any thread, interrupted or not.
-pub fn this_thread_id() -> i32 {
-    // SAFETY: a system call that takes no argument, touches no memory and cannot fail.
-    unsafe { libc::gettid() }
 }

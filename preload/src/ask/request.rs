@@ -172,6 +172,14 @@ fn ask_worker(
             format_args!("the question came from the agent's own worker, which was busy answering"),
         );
     }
+    if !progress::can_call() {
+        return walk(
+            python,
+            format_args!(
+                "the calling thread is under a filter of system calls, and cannot call the agent's own thread"
+            ),
+        );
+    }
     let result = claim.ask(words, deadline(), asker.call);
     if !claim.holds() {
         return BUSY_ANSWER.text();

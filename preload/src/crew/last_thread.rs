@@ -12,8 +12,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::agent::progress;
-use crate::agent::stage::process_id;
 use crate::agent::threads;
+use crate::system::identity::{process_id, this_thread_id};
 use crate::system::proc_file;
 use protocol::names::AGENT_THREADS;
 
@@ -29,7 +29,7 @@ static HAS_ENDED: AtomicBool = AtomicBool::new(false);
 ///
 /// At the boot, or in a child that was just forked: it allocates.
 pub fn watch_this_one() {
-    if threads::this_thread_id() != process_id() {
+    if this_thread_id() != process_id() {
         return;
     }
     HAS_ENDED.store(false, Ordering::SeqCst);

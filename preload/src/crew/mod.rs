@@ -29,14 +29,16 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::agent::bell::BELL;
-use crate::agent::progress::CALLS;
-use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, THREAD_ERROR, process_id, set_parked};
+use crate::agent::progress::{CALLS, NAPS_BY_SIGNAL};
+use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, THREAD_ERROR, set_parked};
 use crate::agent::threads::{self, Role, spawn};
 use crate::agent::{desk, panics};
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
 use crate::crew::parked::{STACK_SIZES, park};
 use crate::script::undisturbed;
+use crate::system::filter;
+use crate::system::identity::process_id;
 
 /// Starts the threads. Where that fails, the asking threads read memory and say why.
 ///
@@ -54,6 +56,7 @@ pub fn start_or_note_error() {
 /// A pending call could not do this: in a child that was forked inside a Python signal handler, the
 /// interpreter runs none before the handler returns, and it may never return.
 pub unsafe extern "C" fn after_fork() {
+    filter::learn();
     BOOTED_IN.store(0, Ordering::Release);
     // True also if the parent could not start its threads: the child tries again.
     let booted = BOOTING_IN.load(Ordering::Acquire) != 0;
@@ -88,6 +91,7 @@ fn start() -> Result<(), c_int> {
     crate::system::unwinder::load()?;
     panics::watch();
     last_thread::watch_this_one();
+    NAPS_BY_SIGNAL.store(filter::may_nap_by_signal(), Ordering::SeqCst);
     // The agent can do without it: gdb still rings.
     let _ = waker::start();
     if !HAS_PARKED.load(Ordering::Acquire) {

@@ -9,9 +9,11 @@
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::agent::stage::process_id;
+use crate::agent::progress::NAPS_BY_SIGNAL;
 use crate::crew::new_user;
+use crate::system::filter::{self, Call};
 use crate::system::futex::{self, Instant};
+use crate::system::identity::process_id;
 use crate::system::signals::{NUDGE, SETXID, Set};
 use protocol::message::WakeSignal;
 
@@ -31,35 +33,50 @@ pub struct Nap<'a> {
 ///
 /// On a thread of the agent's that holds nothing.
 pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
+    let mut received = None;
     let (word, value) = nap.word;
     let goes_on = || word.load(Ordering::SeqCst) == value && !(nap.is_due)();
     let is_late = || nap.until.is_some_and(|until| until.left().is_none());
-    if !crate::agent::progress::NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
-        while goes_on() && futex::wait_while(word, value, nap.until) {}
-        return None;
-    }
-    // The first for good: a nudge comes whenever another thread likes.
-    Set::of(&[NUDGE, SETXID]).block();
-    let signals = Set::of(&[NUDGE, SETXID, nap.signal]);
-    let mut received = None;
-    while goes_on() && !is_late() {
-        received = signals.wait(nap.until);
-        match received.as_ref().map(|received| received.signal) {
-            Some(SETXID) => answer(received.take()),
-            Some(NUDGE) => {}
-            Some(_) => break,
-            None => {}
+    if NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
+        // The first for good: a nudge comes whenever another thread likes.
+        Set::of(&[NUDGE, SETXID]).block();
+        let signals = Set::of(&[NUDGE, SETXID, nap.signal]);
+        while goes_on() && !is_late() {
+            received = signals.wait(nap.until);
+            // The program may have put a filter on all its threads meanwhile.
+            filter::learn();
+            if !filter::may_nap_by_signal() {
+                NAPS_BY_SIGNAL.store(false, Ordering::SeqCst);
+                break;
+            }
+            match received.as_ref().map(|received| received.signal) {
+                Some(SETXID) => answer(received.take()),
+                Some(NUDGE) => {}
+                Some(_) => break,
+                None => {}
+            }
+        }
+        if filter::may(Call::SignalMask) {
+            end_nap();
         }
     }
     let received = received.filter(|received| received.signal == nap.signal);
-    // From here on the C library's handler runs at once: a thread at work may wait for the program, and the
-    // program for its answer.
+    if received.is_none() && !NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
+        while goes_on() && futex::wait_while(word, value, nap.until) {}
+    }
+    received
+}
+
+/// From here on the C library's handler runs at once: a thread at work may wait for the program, and the
+/// program for its answer.
+fn end_nap() {
     let new_user = Set::of(&[SETXID]);
-    while let Some(one) = new_user.wait(Some(Instant(0))) {
+    while NAPS_BY_SIGNAL.load(Ordering::SeqCst)
+        && let Some(one) = new_user.wait(Some(Instant(0)))
+    {
         answer(Some(one));
     }
     new_user.unblock();
-    received
 }
 
 /// Answers the C library's signal, if it is one: it sends no other kind (`sighandler_setxid`,

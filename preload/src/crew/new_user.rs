@@ -14,12 +14,13 @@
 use std::ffi::CStr;
 use std::ffi::c_int;
 use std::io::Write;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
-use crate::agent::stage::process_id;
 use crate::agent::threads::{self, Role};
 use crate::crew::walls::{self, Walls};
 use crate::system::futex::{self, Instant};
+use crate::system::identity::{process_id, this_thread_id};
+use crate::system::loaded_objects;
 use crate::system::memory::read;
 use crate::system::proc_file;
 use crate::system::signals::{self, SETXID, Set};
@@ -27,14 +28,16 @@ use crate::system::signals::{self, SETXID, Set};
 /// Answers the signal. On a sleeping thread of the agent's that blocks it, and has taken it.
 pub fn answer() {
     let alone = Alone::wait();
-    if walls::are_same() {
+    Command::learn_pointer();
+    if walls::agree_on_users() {
         run_handler();
     } else {
         // Looked for first: a thread that has shut itself in cannot look any more.
         let command = Command::find();
-        match (walls::follow(), command) {
-            (Walls::Other, Some(command)) => command.answer_unseen(&alone),
-            _ => run_handler(),
+        let shut_in = walls::follow() == Walls::Other;
+        match command.filter(|_| shut_in || !walls::agree_on_users()) {
+            Some(command) => command.answer_unseen(&alone),
+            None => run_handler(),
         }
     }
     alone.left.fetch_sub(1, Ordering::SeqCst);
@@ -42,7 +45,7 @@ pub fn answer() {
 
 /// Sends the signal to this thread again, and has the handler run.
 fn run_handler() {
-    signals::send(process_id(), threads::this_thread_id(), SETXID);
+    signals::send(process_id(), this_thread_id(), SETXID);
     let signal = Set::of(&[SETXID]);
     signal.unblock();
     signal.block();
@@ -86,11 +89,17 @@ pub fn forget() {
 
 /// What the C library's calling thread waits for: `struct xid_command` (nptl/descr.h, glibc 2.36).
 struct Command {
+    /// Its address.
+    start: usize,
     /// How many threads have yet to answer. The calling thread waits on this word.
     count: &'static AtomicI32,
     /// The result so far: -1 if there is none.
     result: &'static AtomicI32,
 }
+
+/// The address of the C library's variable with the address of the present command (`xidcmd`,
+/// nptl/nptl_setxid.c); 0: not known.
+static POINTER: AtomicUsize = AtomicUsize::new(0);
 
 /// Where the structure's words stand, in bytes from the count: the number of the system call, the result.
 const CALL: usize = 32;
@@ -115,21 +124,36 @@ const NEAR: usize = 4096;
 const LONGEST: u64 = 200_000_000;
 
 impl Command {
-    /// Finds the command that this thread has been sent; `None` if the kernel does not show it, or if this C
-    /// library does it differently.
+    /// Finds the command that this thread has been sent; `None` if neither the C library nor the kernel shows
+    /// it, or if this C library does it differently.
     fn find() -> Option<Command> {
+        let known = POINTER.load(Ordering::SeqCst);
+        if known != 0 {
+            return Command::at(read(known)?);
+        }
         let until = Instant::now().after(LONGEST);
-        while until.left().is_some() {
-            let mut found = Command::of(process_id());
-            if found.is_none() {
-                found = threads().find_map(Command::of);
-            }
-            if found.is_some() {
+        loop {
+            let found = Command::of(process_id()).or_else(|| threads().find_map(Command::of));
+            if found.is_some() || until.left().is_none() {
                 return found;
             }
             pause();
         }
-        None
+    }
+
+    /// Notes where the C library keeps the address of the present command. Later the kernel may show nothing
+    /// any more: `/proc` closes as the user changes.
+    fn learn_pointer() {
+        static HAS_TRIED: AtomicBool = AtomicBool::new(false);
+        if HAS_TRIED.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let library = loaded_objects::object_defining(c"pthread_create");
+        if let Some(command) = Command::find()
+            && let Some(at) = library.and_then(|library| library.word_with(command.start))
+        {
+            POINTER.store(at, Ordering::SeqCst);
+        }
     }
 
     /// The command that a thread waits for, if it does.
@@ -151,22 +175,30 @@ impl Command {
         };
         let waits = number == libc::SYS_futex
             && operation as c_int == libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG
-            && count.checked_sub(stack).is_some_and(|above| above < NEAR)
-            && count.is_multiple_of(8);
-        let call: i32 = read(count.wrapping_sub(CALL)).filter(|_| waits)?;
+            && count.checked_sub(stack).is_some_and(|above| above < NEAR);
+        Command::at(count.wrapping_sub(CALL)).filter(|_| waits)
+    }
+
+    /// The command at this address, if there is one. (The calling thread counts a thread after it has sent the
+    /// signal, so the count may be anything small.)
+    fn at(start: usize) -> Option<Command> {
+        let count = start.wrapping_add(CALL);
+        let call: i32 = read(start)?;
         let left: i32 = read(count)?;
         let result: i32 = read(count + RESULT)?;
-        if !CALLS.contains(&i64::from(call)) || left < 1 || !(-1..4096).contains(&result) {
-            return None;
-        }
-        // SAFETY: two aligned words on the stack of a thread that waits until all have answered, this one
-        // too, as has just been checked. It changes them by atomic operations itself.
-        unsafe {
-            Some(Command {
+        let is_one = count.is_multiple_of(8)
+            && CALLS.contains(&i64::from(call))
+            && left.abs() < 1 << 16
+            && (-1..4096).contains(&result);
+        // SAFETY: two aligned words on the stack of a thread that waits until all have answered, and this one
+        // has not: it has the signal. That thread changes them by atomic operations itself.
+        is_one.then(|| unsafe {
+            Command {
+                start,
                 count: AtomicI32::from_ptr(count as *mut i32),
                 result: AtomicI32::from_ptr((count + RESULT) as *mut i32),
-            })
-        }
+            }
+        })
     }
 
     /// Has the handler run, and leaves no trace of its result.
@@ -176,7 +208,13 @@ impl Command {
         // The program's own threads compare their results first, with each other and undisturbed.
         let until = Instant::now().after(LONGEST);
         let ours = alone.left.load(Ordering::SeqCst) + 1;
-        while self.count.load(Ordering::SeqCst) > ours && until.left().is_some() {
+        let mut before = i32::MIN;
+        while until.left().is_some() {
+            let count = self.count.load(Ordering::SeqCst);
+            if count <= ours && count == before {
+                break;
+            }
+            before = count;
             pause();
         }
         let theirs = self.result.swap(-1, Ordering::SeqCst);

@@ -15,6 +15,7 @@ use crate::ask::request::{Asker, has_booted};
 use crate::ask::ring;
 use crate::crew::nap::{Nap, sleep};
 use crate::crew::{last_thread, walls, worker};
+use crate::system::filter;
 use crate::system::futex::Instant;
 use protocol::names::PARKED_THREAD;
 
@@ -60,6 +61,8 @@ pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
         let asked = rung.wrapping_sub(heard) > bell::take_own_rings();
         let calls = CALLS.load(Ordering::SeqCst);
         if asked || calls != called {
+            // In a nap without signals nothing has been looked at.
+            filter::learn();
             walls::follow();
         }
         if calls != called {

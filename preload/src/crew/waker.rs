@@ -11,14 +11,15 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
-use crate::agent::stage::process_id;
 use crate::agent::threads::{self, Role};
 use crate::agent::{page, panics};
 use crate::ask::request::answer_with;
 use crate::crew::nap::{Nap, sleep};
 use crate::crew::parked::ASKER;
 use crate::crew::walls;
+use crate::system::filter::{self, Call};
 use crate::system::futex::Instant;
+use crate::system::identity::process_id;
 use crate::system::{descriptor_table, environment};
 use protocol::message::{HEADER, Header, Incoming, Kind, WakeSignal, socket_address};
 use protocol::names::{SIGNAL, SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
@@ -42,7 +43,10 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 /// Starts the waker, unless it is there or the environment forbids it; the error is an errno. See
 /// `crew::start`.
 pub fn start() -> Result<(), c_int> {
-    let signal = chosen_signal();
+    let signal = match filter::may_be_woken() {
+        true => chosen_signal(),
+        false => 0,
+    };
     LISTENS_TO.store(signal, Ordering::SeqCst);
     if signal == 0 || STARTED.swap(true, Ordering::SeqCst) {
         return Ok(());
@@ -88,7 +92,14 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
             signal,
             until: None,
         };
-        let Some(received) = sleep(&nap) else {
+        let received = sleep(&nap);
+        if !filter::may_be_woken() {
+            // The program has put a filter on this thread, under which it can't answer. The commands see
+            // that there is no such thread.
+            threads::forget(Role::Waker);
+            return ptr::null_mut();
+        }
+        let Some(received) = received else {
             continue;
         };
         if received.code != WAKE_CODE {
@@ -117,7 +128,10 @@ fn hand_back(mut received: WakeSignal) {
     // SAFETY: the program awaits this signal, which was sent to it. The kernel reads `received`, a local
     // that it filled in itself.
     unsafe {
-        if libc::syscall(number, process, received.signal, &raw mut received) != 0 {
+        let queues = filter::may(Call::QueueSignal);
+        let queued =
+            queues && libc::syscall(number, process, received.signal, &raw mut received) == 0;
+        if !queued && filter::may(Call::Signal) {
             libc::kill(process, received.signal);
         }
     }
@@ -205,8 +219,11 @@ impl Connection {
             peer.assume_init()
         };
         // SAFETY: two system calls that touch no memory and change nothing.
-        let (user, dumpable) = unsafe { (libc::geteuid(), libc::prctl(libc::PR_GET_DUMPABLE)) };
-        peer.uid == 0 || (peer.uid == user && dumpable == 1)
+        let is_ours = || unsafe {
+            let may = filter::may(Call::UserId) && filter::may(Call::Control);
+            may && peer.uid == libc::geteuid() && libc::prctl(libc::PR_GET_DUMPABLE) == 1
+        };
+        peer.uid == 0 || is_ours()
     }
 
     fn receive(&self, bytes: &mut [u8], end: Instant) -> Option<()> {

@@ -12,10 +12,11 @@ use std::ffi::CStr;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::agent::stage::process_id;
 use crate::agent::threads;
 use crate::system::credentials::Change;
-use crate::system::rights::{PERMITTED, Rights, Text};
+use crate::system::filter::{self, Call};
+use crate::system::identity::{process_id, this_thread_id};
+use crate::system::rights::{EFFECTIVE, PERMITTED, Rights, Text};
 use crate::system::shut_in;
 
 /// How the calling thread's rights are, compared with those of the program's first thread.
@@ -32,12 +33,17 @@ thread_local! {
     static IS_SHUT_IN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a thread of this process's agent has shut itself in: source files and `/proc` are not read then.
-pub static SHUT_IN: AtomicBool = AtomicBool::new(false);
-
-/// Whether the calling thread has the rights of the program's first thread. On a thread of the agent's.
-pub fn are_same() -> bool {
-    IS_SHUT_IN.get() || Both::look().is_none_or(|both| both.are_same())
+/// Whether a system call that changes users or groups has the same result on the calling thread as on the
+/// program's first one. On a thread of the agent's.
+pub fn agree_on_users() -> bool {
+    let agree = |both: Both| {
+        let sets = [PERMITTED, EFFECTIVE];
+        let set = |rights: &Rights| sets.map(|which| rights.capabilities[which]);
+        let (own, first) = (&both.own, &both.first);
+        (own.users, own.groups, set(own)) == (first.users, first.groups, set(first))
+            && own.has_filters_of(first)
+    };
+    IS_SHUT_IN.get() || Both::look().is_none_or(agree)
 }
 
 /// Gives up what the program's first thread has given up. On a thread of the agent's, which holds nothing,
@@ -63,11 +69,17 @@ pub fn follow() -> Walls {
     }
     if shut_in::this_thread(process_id()) {
         IS_SHUT_IN.set(true);
-        SHUT_IN.store(true, Ordering::SeqCst);
         threads::get_out_of_reach();
     }
     Walls::Other
 }
+
+/// CAP_SYS_ADMIN and CAP_SYS_CHROOT (include/uapi/linux/capability.h): the rights to leave a namespace and a
+/// root.
+const TO_LEAVE: u64 = 1 << 21 | 1 << 18;
+
+/// Whether the program has ever had one of these. Where it has not, all its threads are in one place.
+static COULD_LEAVE: AtomicBool = AtomicBool::new(false);
 
 /// The rights of the calling thread and of the program's first one.
 struct Both {
@@ -82,13 +94,13 @@ struct Both {
 impl Both {
     fn look() -> Option<Both> {
         let mut text = [0; size_of::<Text>()];
-        let (this, first) = (threads::this_thread_id(), process_id());
+        let (this, first) = (this_thread_id(), process_id());
         let own = Rights::of(this, &mut text)?;
         let rights = Rights::of(first, &mut text)?;
-        // Who never could leave a namespace is in that of all others. (The first thread may have given the
-        // right up since; this thread has it still.)
-        const ADMIN: u64 = 1 << 21 | 1 << 18;
-        let could_leave = own.capabilities[PERMITTED] & ADMIN != 0;
+        if own.capabilities[PERMITTED] & TO_LEAVE != 0 {
+            COULD_LEAVE.store(true, Ordering::SeqCst);
+        }
+        let could_leave = COULD_LEAVE.load(Ordering::SeqCst);
         Some(Both {
             same_place: !could_leave || are_in_one_place(this, first),
             own,
@@ -112,6 +124,7 @@ fn are_in_one_place(one: i32, other: i32) -> bool {
 /// Whether this link in `/proc` is the same for both threads; true if the kernel shows neither.
 fn links_agree(name: &str, one: i32, other: i32) -> bool {
     let link = |thread: i32, target: &mut [u8; 512]| -> Option<usize> {
+        filter::may(Call::ReadLink).then_some(())?;
         let mut path = [0_u8; 64];
         write!(&mut path[..], "/proc/self/task/{thread}/{name}\0").ok()?;
         let path = CStr::from_bytes_until_nul(&path).ok()?;

@@ -18,6 +18,7 @@ use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
 use crate::crew::reader;
 use crate::crew::with_gil::holding_gil;
+use crate::system::identity::this_thread_id;
 use protocol::names::WORKER_THREAD;
 use protocol::question::Question;
 
@@ -31,7 +32,7 @@ pub fn call() {
     if threads::has_worker() {
         return;
     }
-    if threads::this_thread_id() == threads::id_of(Role::Parked) {
+    if this_thread_id() == threads::id_of(Role::Parked) {
         start();
     } else {
         progress::call_parked();

@@ -17,23 +17,30 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, process_id};
+use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN};
 use crate::ask::request::Asker;
 use crate::collect::at_exit::hook_exit;
 use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, layout_check};
 use crate::crew::{after_fork, start_or_note_error, worker};
+use crate::system::filter;
+use crate::system::identity::process_id;
 
 /// The process in which the pending call is queued and has not run; 0: none. (A child forked meanwhile
 /// inherits the call.)
 static ARMED_IN: AtomicI32 = AtomicI32::new(0);
 
-/// As a thread of the program's asks.
-pub const ASKER: Asker = Asker {
-    arm,
-    call: worker::call,
-};
+/// As a thread of the program's asks. Any thread, interrupted or not.
+///
+/// The thread may be under a filter that the agent's threads are not under: then next to nothing is tried.
+pub fn program_asks() -> Asker {
+    filter::distrust_this_thread();
+    Asker {
+        arm,
+        call: worker::call,
+    }
+}
 
 /// Queues [`boot`] as a pending call, unless it is queued already or the interpreter has threads.
 ///
@@ -78,6 +85,7 @@ unsafe fn boot_holding_gil(python: &'static Python) {
     if stage::is_left_alone() || BOOTED_IN.load(Ordering::Acquire) == process_id() {
         return;
     }
+    filter::learn();
     BOOTING_IN.store(process_id(), Ordering::Release);
     if python.runs_main() {
         // SAFETY: this thread runs the interpreter (see `boot`). A second call does nothing.

@@ -16,5 +16,5 @@ use protocol::question::Words;
 /// [`protocol::answer::AnswerHeader`] stands before it.
 #[unsafe(no_mangle)]
 pub extern "C" fn sleeper_agent_state() -> *const c_char {
-    answer_with(&Words::default(), boot::ASKER, |text| text)
+    answer_with(&Words::default(), boot::program_asks(), |text| text)
 }

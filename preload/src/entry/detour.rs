@@ -145,5 +145,5 @@ pub fn address() -> u64 {
 /// On a thread of the program, interrupted anywhere. Where the agent has no thread, nothing is waited
 /// for, so this takes no longer than reading memory does.
 extern "C" fn answer() {
-    ring::answer(BELL.rung.load(Ordering::SeqCst), boot::ASKER);
+    ring::answer(BELL.rung.load(Ordering::SeqCst), boot::program_asks());
 }

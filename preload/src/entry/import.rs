@@ -67,7 +67,9 @@ unsafe extern "C-unwind" fn state(_: *mut PyObject, _: *mut PyObject) -> *mut Py
     // back so. The thread may allocate, and copies the text while it holds the desk.
     unsafe {
         let thread = (python.PyEval_SaveThread)();
-        let copy = answer_with(&Words::default(), boot::ASKER, |text| page::copy(text));
+        let copy = answer_with(&Words::default(), boot::program_asks(), |text| {
+            page::copy(text)
+        });
         (python.PyEval_RestoreThread)(thread);
         match copy {
             Some(text) => {

@@ -17,7 +17,7 @@ use crate::ask::request;
 use crate::cpython::find::{self, Interpreter, UNUSABLE};
 use crate::entry::call::sleeper_agent_state;
 use crate::entry::{boot, detour};
-use crate::system::loaded_objects;
+use crate::system::{filter, loaded_objects};
 use protocol::names::ONLY_PID_VARIABLE;
 
 // A weak reference, which the loader resolves while it binds this library: it is null in a process
@@ -81,7 +81,10 @@ fn load() {
         }
         request::read_deadline();
         match find::find(&find) {
-            Interpreter::Usable(python) => boot::arm(python),
+            Interpreter::Usable(python) => {
+                filter::learn();
+                boot::arm(python);
+            }
             Interpreter::Unusable(what) => {
                 let _ = UNUSABLE.set(what);
             }

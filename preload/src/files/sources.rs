@@ -12,6 +12,8 @@
 use std::ffi::CStr;
 use std::ops::Range;
 
+use crate::system::filter::{self, Call};
+
 /// A line to read.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
@@ -230,6 +232,9 @@ impl File {
         let path = CStr::from_bytes_until_nul(&path).map_err(|_| ())?;
         if path.count_bytes() != length {
             return Err(());
+        }
+        if !filter::may(Call::Stat) || !filter::may(Call::StatOpen) {
+            return Ok(None);
         }
         let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
         // SAFETY: the path ends in NUL. The kernel writes to `status`, a local for which zeros are valid.

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::io::Write;
 
+use crate::system::filter::{self, Call};
 use crate::system::memory::{read, read_bytes};
 use protocol::state::{MORE, Way};
 
@@ -211,6 +212,9 @@ pub fn describe<'a>(task: i32, call: &SystemCall, buffer: &'a mut Buffer) -> &'a
 /// The target of a descriptor's link in `/proc`, as much as fits; empty if there is no such descriptor.
 fn link_of(task: i32, number: i32, buffer: &mut [u8]) -> &[u8] {
     let mut path = [0_u8; 64];
+    if !filter::may(Call::ReadLink) {
+        return &[];
+    }
     // The link in that thread's folder: the process's first thread may have ended.
     if write!(&mut path[..], "/proc/self/task/{task}/fd/{number}\0").is_err() {
         return &[];

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 
+use crate::system::filter::{self, Call};
 use crate::system::proc_file;
 
 /// In a table shared with the program, the agent's descriptors are this number or higher.
@@ -9,21 +10,19 @@ const LOWEST: c_int = 512;
 
 /// Gives the calling thread an empty table of descriptors of its own; false if that is not possible.
 ///
-/// On a thread of ours that runs no code of the program. Not under a filter for system calls (seccomp),
-/// which may kill the process for a call that it does not know.
+/// On a thread of ours that runs no code of the program.
 pub fn have_own() -> bool {
-    // SAFETY: it only reads a setting. (In seccomp's strict mode the call would be fatal, but a thread in
-    // that mode could not have been woken: a futex wait is fatal there too.)
-    if unsafe { libc::prctl(libc::PR_GET_SECCOMP) } > 0 {
-        return false;
-    }
     const ALL: libc::c_uint = libc::c_uint::MAX;
     const UNSHARE: libc::c_uint = 1 << 1;
     // The kernel has this call since Linux 5.9; it copies no descriptor of the program
     // (`__range_close`, fs/file.c).
+    let ranges = filter::may(Call::CloseRange);
     // SAFETY: with `UNSHARE` it gives this thread a table of its own and leaves the program's untouched.
-    if unsafe { libc::syscall(libc::SYS_close_range, 0, ALL, UNSHARE) } == 0 {
+    if ranges && unsafe { libc::syscall(libc::SYS_close_range, 0, ALL, UNSHARE) } == 0 {
         return true;
+    }
+    if !filter::may(Call::Unshare) {
+        return false;
     }
     // SAFETY: it gives this thread a copy of the table and leaves the program's untouched.
     if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
@@ -47,6 +46,9 @@ pub unsafe fn out_of_the_way(descriptor: c_int) -> c_int {
     // SAFETY: the caller promises that the descriptor is its own, so no other thread uses the number that
     // is closed here.
     unsafe {
+        if !filter::may(Call::ControlFile) {
+            return descriptor;
+        }
         let moved = libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, LOWEST);
         if moved < 0 {
             return descriptor;

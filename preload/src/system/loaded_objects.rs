@@ -7,12 +7,15 @@
 
 use std::ffi::CStr;
 
-use crate::system::memory::{Lap, read, read_bytes};
+use crate::system::memory::{Lap, read, read_bytes, read_words};
 
 /// Bounds for lists that may be changing while they are read. No real list is longer.
 const MOST_OBJECTS: usize = 20_000;
 const LONGEST_CHAIN: usize = 10_000;
 const MOST_DYNAMIC_ENTRIES: usize = 200;
+
+/// No more of an object's data is searched, in bytes. The C library's has less.
+const LARGEST_DATA: usize = 1 << 20;
 
 /// `struct r_debug` (link.h of glibc): an int version, then the first `struct link_map`.
 #[repr(C)]
@@ -71,7 +74,43 @@ pub fn object_defining(symbol: &CStr) -> Option<Object> {
     None
 }
 
+/// Where `Elf64_Ehdr` has the offset, the size and the number of its program headers; and `Elf64_Phdr` its
+/// fields (elf.h).
+const HEADERS: usize = 32;
+const HEADER_SIZE: usize = 54;
+const HEADER_COUNT: usize = 56;
+const SEGMENT_FLAGS: usize = 4;
+const SEGMENT_ADDRESS: usize = 16;
+const SEGMENT_LENGTH: usize = 40;
+const PT_LOAD: u32 = 1;
+const PF_W: u32 = 2;
+
 impl Object {
+    /// The first word in the object's writable data with this value. Any thread, interrupted or not.
+    pub fn word_with(&self, value: usize) -> Option<usize> {
+        let first = self.base.checked_add(read::<usize>(self.base + HEADERS)?)?;
+        let size: u16 = read(self.base + HEADER_SIZE)?;
+        let count: u16 = read(self.base + HEADER_COUNT)?;
+        (0..usize::from(count)).find_map(|number| {
+            let header = first.checked_add(number * usize::from(size))?;
+            let kind: [u32; 2] = [read(header)?, read(header + SEGMENT_FLAGS)?];
+            if kind[0] != PT_LOAD || kind[1] & PF_W == 0 {
+                return None;
+            }
+            let start = self.base.checked_add(read(header + SEGMENT_ADDRESS)?)? & !7;
+            let length: usize = read(header + SEGMENT_LENGTH)?;
+            let mut words = [0; 64];
+            let chunks = (0..length.min(LARGEST_DATA)).step_by(size_of_val(&words));
+            let mut starts = chunks.map(|offset| start + offset);
+            starts.find_map(|at| {
+                if !read_words(at, &mut words) {
+                    return None;
+                }
+                Some(at + 8 * words.iter().position(|&word| word == value)?)
+            })
+        })
+    }
+
     /// Reads the object of an entry of the list.
     fn new(entry: usize) -> Option<Self> {
         let base = read::<usize>(entry.checked_add(OBJECT_BASE)?)?;

@@ -3,8 +3,16 @@
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the kernel has refused `process_vm_readv` (a seccomp filter, an old kernel).
+use crate::system::filter::{self, Call};
+use crate::system::identity::process_id;
+
+/// Whether the kernel has refused `process_vm_readv` (an old kernel).
 static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether `process_vm_readv` may be tried.
+fn may_ask() -> bool {
+    filter::may(Call::ReadMemory) && !REFUSED.load(Ordering::Relaxed)
+}
 
 /// Types of which any bytes are a valid value.
 ///
@@ -53,7 +61,7 @@ pub fn read_bytes(address: usize, bytes: &mut [u8]) -> bool {
     if address < 4096 {
         return false;
     }
-    if !REFUSED.load(Ordering::Relaxed) {
+    if may_ask() {
         let local = libc::iovec {
             iov_base: bytes.as_mut_ptr().cast(),
             iov_len: bytes.len(),
@@ -66,7 +74,7 @@ pub fn read_bytes(address: usize, bytes: &mut [u8]) -> bool {
         // thread group pass before any other check.
         // SAFETY: the kernel writes to `bytes` only, and reports an unmapped source as EFAULT, without a
         // signal.
-        let count = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
+        let count = unsafe { libc::process_vm_readv(process_id(), &local, 1, &remote, 1, 0) };
         if count >= 0 {
             return count as usize == bytes.len();
         }
@@ -96,11 +104,14 @@ pub fn read_each(addresses: &[usize]) -> [Option<i32>; AT_ONCE] {
         place.iov_len = SIZE;
     }
     // It stops at the first address that cannot be read.
-    // SAFETY: the kernel writes to `values` only, and reports an unmapped source as EFAULT, without a
-    // signal.
-    let count = unsafe {
-        let remotes = addresses.len() as libc::c_ulong;
-        libc::process_vm_readv(libc::getpid(), &local, 1, remote.as_ptr(), remotes, 0)
+    let count = match may_ask() {
+        // SAFETY: the kernel writes to `values` only, and reports an unmapped source as EFAULT, without a
+        // signal.
+        true => unsafe {
+            let remotes = addresses.len() as libc::c_ulong;
+            libc::process_vm_readv(process_id(), &local, 1, remote.as_ptr(), remotes, 0)
+        },
+        false => 0,
     };
     let done = usize::try_from(count).unwrap_or(0) / SIZE;
     std::array::from_fn(|index| match index < done {
@@ -118,12 +129,15 @@ fn read_through_proc(address: usize, bytes: &mut [u8]) -> bool {
         if file < 0 {
             return false;
         }
-        let count = libc::pread64(
-            file,
-            bytes.as_mut_ptr().cast(),
-            bytes.len(),
-            address as libc::off64_t,
-        );
+        let place = address as libc::off64_t;
+        let (to, length) = (bytes.as_mut_ptr().cast(), bytes.len());
+        let count = if filter::may(Call::ReadAt) {
+            libc::pread64(file, to, length, place)
+        } else if filter::may(Call::Seek) && libc::lseek64(file, place, libc::SEEK_SET) == place {
+            libc::read(file, to, length)
+        } else {
+            -1
+        };
         libc::close(file);
         count == bytes.len() as isize
     }

@@ -3,6 +3,8 @@
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::system::filter::{self, Call};
+
 /// An answer is not tried with less memory, in bytes. Where its heap cannot grow, glibc takes a megabyte
 /// at a time from the kernel (MMAP_AS_MORECORE_SIZE, malloc/malloc.c), and the first answer needs more
 /// than one.
@@ -37,6 +39,9 @@ pub fn has_memory_for_greenlets(objects: usize) -> bool {
 }
 
 fn has_memory(size: usize) -> bool {
+    if !filter::may(Call::Map) {
+        return false;
+    }
     // SAFETY: a new private mapping, which replaces none and is unmapped untouched.
     unsafe {
         let protection = libc::PROT_READ | libc::PROT_WRITE;

@@ -100,6 +100,31 @@ impl Rights {
     }
 }
 
+/// The filters of a thread, and how much of its process is resident.
+#[derive(Clone, Copy, Default)]
+pub struct Filters {
+    /// How many filters there are: see [`Rights::filters`].
+    pub count: u32,
+    /// `VmRSS`, in bytes.
+    pub resident: u64,
+}
+
+impl Filters {
+    /// Reads the text of a status.
+    pub fn parse(text: &[u8]) -> Filters {
+        let value = |name: &[u8]| {
+            let mut lines = text.split(|&byte| byte == b'\n');
+            let value = lines.find_map(|line| line.strip_prefix(name))?;
+            number(words(value).next()?, 10)
+        };
+        let count = value(b"Seccomp_filters:").or_else(|| value(b"Seccomp:"));
+        Filters {
+            count: count.unwrap_or(0) as u32,
+            resident: value(b"VmRSS:").unwrap_or(0) * 1024,
+        }
+    }
+}
+
 /// The further groups in the text of a status.
 pub fn further_groups(status: &[u8]) -> impl Iterator<Item = u32> {
     let mut lines = status.split(|&byte| byte == b'\n');
@@ -134,7 +159,7 @@ mod tests {
         assert_eq!(further_groups(STATUS).collect::<Vec<_>>(), [4, 24]);
         assert!(Rights::parse(&STATUS[..120]).is_none());
         let mut buffer = [0; 8192];
-        let thread = crate::agent::threads::this_thread_id();
+        let thread = crate::system::identity::this_thread_id();
         assert!(Rights::of(thread, &mut buffer).is_some());
     }
 

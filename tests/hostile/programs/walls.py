@@ -1,0 +1,153 @@
+"""A program that fences itself in, step by step.
+
+Usage: walls.py STEP...
+
+Each STEP is WORD or WORD=VALUE, see the functions below. The program makes the steps and prints one line
+for each, `STEP done` or `STEP ERRNO`; then `ready`. Then it makes each step that comes as a line of standard
+input, and prints the same. It ends with status 7 at an empty line, and writes nothing to standard error.
+"""
+import ctypes
+import errno
+import os
+import sys
+import threading
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Header(ctypes.Structure):
+    _fields_ = [('version', ctypes.c_uint32), ('pid', ctypes.c_int)]
+
+
+class Data(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint32) for name in ('effective', 'permitted', 'inheritable')]
+
+
+class Instruction(ctypes.Structure):
+    _fields_ = [('code', ctypes.c_uint16), ('jt', ctypes.c_uint8), ('jf', ctypes.c_uint8),
+                ('k', ctypes.c_uint32)]
+
+
+class Program(ctypes.Structure):
+    _fields_ = [('length', ctypes.c_uint16), ('code', ctypes.POINTER(Instruction))]
+
+
+def checked(result):
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def keep(mask):
+    """Keeps these capabilities, by capset, and no other."""
+    low, high = int(mask, 16) & 0xffffffff, int(mask, 16) >> 32
+    header = Header(0x20080522, 0)
+    data = (Data * 2)(Data(low, low, 0), Data(high, high, 0))
+    checked(libc.syscall(126, ctypes.byref(header), data))
+
+
+def bound(capability):
+    """Takes a capability out of the bounding set."""
+    checked(libc.prctl(24, int(capability), 0, 0, 0))
+
+
+def secure(bits):
+    """Sets the secure bits."""
+    checked(libc.prctl(28, int(bits), 0, 0, 0))
+
+
+def no_new_privileges(_):
+    checked(libc.prctl(38, 1, 0, 0, 0))
+
+
+def filtered(number, verdict, flags):
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, int(number)), (0x06, 0, 0, verdict), (0x06, 0, 0, 0x7fff0000)]
+    code = (Instruction * len(code))(*[Instruction(*one) for one in code])
+    program = Program(len(code), code)
+    no_new_privileges('')
+    checked(libc.syscall(317, 1, flags, ctypes.byref(program)))
+
+
+def refuse(value):
+    """NUMBER:ERRNO: a filter on this thread that refuses a system call."""
+    number, error = value.split(':')
+    filtered(number, 0x50000 | int(error), 0)
+
+
+def forbid(number):
+    """A filter on this thread that kills for a system call."""
+    filtered(number, 0x80000000, 0)
+
+
+def refuse_all(value):
+    """NUMBER:ERRNO: the same as refuse, on all threads."""
+    number, error = value.split(':')
+    filtered(number, 0x50000 | int(error), 1)
+
+
+def forbid_all(number):
+    filtered(number, 0x80000000, 1)
+
+
+def unshare(flags):
+    checked(libc.unshare(int(flags, 16)))
+
+
+def raw_setuid(user):
+    """By the bare system call: of this thread alone."""
+    checked(libc.syscall(105, int(user)))
+
+
+def thread(_):
+    """Starts a thread that sleeps."""
+    event = threading.Event()
+    one = threading.Thread(target=event.wait)
+    one.setDaemon(True)
+    one.start()
+
+
+def execute(rest):
+    """Becomes this program again, with the preloaded library in `WALLS_LIBRARY`."""
+    os.environ['LD_PRELOAD'] = os.environ.pop('WALLS_LIBRARY', '')
+    steps = rest.split(',') if rest else []
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, __file__] + steps)
+
+
+STEPS = {
+    'keep': keep, 'bound': bound, 'secure': secure, 'no_new_privileges': no_new_privileges,
+    'refuse': refuse, 'forbid': forbid, 'refuse_all': refuse_all, 'forbid_all': forbid_all,
+    'unshare': unshare, 'raw_setuid': raw_setuid, 'thread': thread, 'execute': execute,
+    'chroot': os.chroot,
+    'setuid': lambda value: os.setuid(int(value)),
+    'seteuid': lambda value: os.seteuid(int(value)),
+    'setgid': lambda value: os.setgid(int(value)),
+    'setgroups': lambda value: os.setgroups([int(one) for one in value.split(':')]),
+    'setreuid': lambda value: os.setreuid(*[int(one) for one in value.split(':')]),
+}
+
+
+def make(step):
+    word, _, value = step.partition('=')
+    try:
+        STEPS[word](value)
+        outcome = 'done'
+    except (OSError, IOError):
+        outcome = errno.errorcode[sys.exc_info()[1].errno]
+    sys.stdout.write('%s %s\n' % (step, outcome))
+    sys.stdout.flush()
+
+
+def wait():
+    while True:
+        line = sys.stdin.readline().strip()
+        if not line:
+            os._exit(7)
+        make(line)
+
+
+for each in sys.argv[1:]:
+    make(each)
+sys.stdout.write('ready\n')
+sys.stdout.flush()
+wait()
