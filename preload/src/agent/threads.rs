@@ -7,19 +7,24 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
 use crate::system::filter::{self, Call};
-use crate::system::identity::this_thread_id;
+use crate::system::identity::{process_id, this_thread_id};
+use crate::system::signals::{self, Set};
 use crate::system::{proc_file, thread_struct};
 
-/// Signals that the kernel raises for a fault of the thread itself. The agent's threads must not block
+/// Signals that the agent's threads do not block. Most the kernel raises for a fault of the thread itself. The agent's threads must not block
 /// them: a blocked fault cannot wait, so the kernel resets the handler of the whole process
 /// (`force_sig_info_to_task`, kernel/signal.c). And a debugger's call on the parked thread always ends
 /// in such a signal. Sent from outside they go to the main thread first, as any signal does.
-const FAULTS: [c_int; 5] = [
+///
+/// Nor may they block the signal by which the C library changes the user of all threads, but while they sleep
+/// (`crew/nap.rs`).
+const OPEN: [c_int; 6] = [
     libc::SIGSEGV,
     libc::SIGBUS,
     libc::SIGFPE,
     libc::SIGILL,
     libc::SIGTRAP,
+    signals::SETXID,
 ];
 
 /// What a thread runs.
@@ -39,18 +44,12 @@ pub fn spawn_with(entry: Entry, argument: *mut c_void, stack_sizes: &[usize]) ->
         return Err(libc::EACCES);
     }
     let mut result = libc::EAGAIN;
-    // SAFETY: attributes and masks are locals, initialised before use. The mask of the calling thread is
-    // restored before anything else runs on it. `entry` stays mapped (-z nodelete). As a C function it differs only in that `pthread_exit` may unwind it, and glibc, which
-    // calls it, expects that. A child forked meanwhile has no such thread and starts its own.
+    // The new thread inherits the mask, so it never sees a signal of the program, nor a nudge before it sleeps.
+    let before = Set::all_but(&OPEN).block_only();
+    // SAFETY: the attributes are a local, initialised before use. `entry` stays mapped (-z nodelete). As a C
+    // function it differs only in that `pthread_exit` may unwind it, and glibc, which calls it, expects that. A
+    // child forked meanwhile has no such thread and starts its own.
     unsafe {
-        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-        let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigfillset(all.as_mut_ptr());
-        for fault in FAULTS {
-            libc::sigdelset(all.as_mut_ptr(), fault);
-        }
-        // The new thread inherits the mask, so it never sees a signal of the program.
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
         for &size in stack_sizes {
             let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
             let mut thread = 0;
@@ -74,13 +73,15 @@ pub fn spawn_with(entry: Entry, argument: *mut c_void, stack_sizes: &[usize]) ->
             );
             libc::pthread_attr_destroy(attributes.as_mut_ptr());
             if result == 0 {
-                libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
-                return Ok(());
+                break;
             }
         }
-        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
     }
-    Err(result)
+    before.block_only();
+    match result {
+        0 => Ok(()),
+        error => Err(error),
+    }
 }
 
 /// Names the calling thread, as `ps -L` and `/proc/PID/task/TID/comm` show it.
@@ -191,6 +192,17 @@ pub fn take_workers_place() -> bool {
 /// Whether there is a worker, or one is being started. Any thread, interrupted or not.
 pub fn has_worker() -> bool {
     HAS_WORKER.load(Ordering::SeqCst)
+}
+
+/// Whether the worker has not been ended by a system call of the program's own. Any thread, interrupted or not.
+pub fn worker_is_alive() -> bool {
+    let worker = id_of(Role::Worker);
+    if worker == 0 || !filter::may(Call::SignalThread) {
+        return has_worker();
+    }
+    // Any other error says nothing about the thread.
+    signals::send(process_id(), worker, 0)
+        || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
 /// A thread's `pthread_t`; 0: there is none. Any thread, interrupted or not.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::agent::progress::NAPS_BY_SIGNAL;
 use crate::crew::new_user;
+use crate::crew::walls::View;
 use crate::system::filter::{self, Call};
 use crate::system::futex::{self, Instant};
 use crate::system::identity::process_id;
@@ -29,10 +30,16 @@ pub struct Nap<'a> {
     pub until: Option<Instant>,
 }
 
-/// Sleeps. Returns the signal that ended the sleep, if a signal did.
-///
-/// On a thread of the agent's that holds nothing.
-pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
+/// Why a thread is awake.
+pub struct Awake {
+    /// The signal that ended the sleep, if a signal did.
+    pub signal: Option<WakeSignal>,
+    /// What it sees then: see [`View::take`].
+    pub view: Option<Box<View>>,
+}
+
+/// Sleeps. On a thread of the agent's that holds nothing.
+pub fn sleep(nap: &Nap) -> Awake {
     let mut received = None;
     let (word, value) = nap.word;
     let goes_on = || word.load(Ordering::SeqCst) == value && !(nap.is_due)();
@@ -43,48 +50,58 @@ pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
         let signals = Set::of(&[NUDGE, SETXID, nap.signal]);
         while goes_on() && !is_late() {
             received = signals.wait(nap.until);
-            // The program may have put a filter on all its threads meanwhile.
-            filter::learn();
-            if !filter::may_nap_by_signal() {
-                NAPS_BY_SIGNAL.store(false, Ordering::SeqCst);
+            let signal = received.as_ref().map_or(0, |received| received.signal);
+            if signal == nap.signal && signal != 0 || signal != SETXID && !goes_on() {
                 break;
             }
-            match received.as_ref().map(|received| received.signal) {
-                Some(SETXID) => answer(received.take()),
-                Some(NUDGE) => {}
-                Some(_) => break,
-                None => {}
+            let view = View::take();
+            if !filter::may_nap_by_signal() {
+                break;
+            }
+            if signal == SETXID {
+                answer(received.take(), view);
             }
         }
-        if filter::may(Call::SignalMask) {
-            end_nap();
-        }
     }
-    let received = received.filter(|received| received.signal == nap.signal);
-    if received.is_none() && !NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
+    // The program may have put a filter on all its threads meanwhile.
+    let view = View::take();
+    if NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
+        end_nap();
+    }
+    let signal = received.filter(|received| received.signal == nap.signal);
+    if signal.is_none() && !NAPS_BY_SIGNAL.load(Ordering::SeqCst) && goes_on() && !is_late() {
         while goes_on() && futex::wait_while(word, value, nap.until) {}
+        return Awake {
+            signal: None,
+            view: View::take(),
+        };
     }
-    received
+    Awake { signal, view }
 }
 
 /// From here on the C library's handler runs at once: a thread at work may wait for the program, and the
 /// program for its answer.
 fn end_nap() {
+    if !filter::may_nap_by_signal() {
+        NAPS_BY_SIGNAL.store(false, Ordering::SeqCst);
+    }
     let new_user = Set::of(&[SETXID]);
     while NAPS_BY_SIGNAL.load(Ordering::SeqCst)
         && let Some(one) = new_user.wait(Some(Instant(0)))
     {
-        answer(Some(one));
+        answer(Some(one), View::take());
     }
-    new_user.unblock();
+    if filter::may(Call::SignalMask) {
+        new_user.unblock();
+    }
 }
 
 /// Answers the C library's signal, if it is one: it sends no other kind (`sighandler_setxid`,
 /// nptl/nptl_setxid.c, glibc 2.36).
-fn answer(received: Option<WakeSignal>) {
+fn answer(received: Option<WakeSignal>, view: Option<Box<View>>) {
     let comes_from_libc =
         |one: &WakeSignal| one.code == libc::SI_TKILL && one.process == process_id();
     if received.as_ref().is_some_and(comes_from_libc) {
-        new_user::answer();
+        new_user::answer(view);
     }
 }

@@ -17,7 +17,8 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use crate::agent::threads::{self, Role};
-use crate::crew::walls::{self, Walls};
+use crate::crew::walls::{View, Walls};
+use crate::system::aside;
 use crate::system::futex::{self, Instant};
 use crate::system::identity::{process_id, this_thread_id};
 use crate::system::loaded_objects;
@@ -25,19 +26,22 @@ use crate::system::memory::read;
 use crate::system::proc_file;
 use crate::system::signals::{self, SETXID, Set};
 
-/// Answers the signal. On a sleeping thread of the agent's that blocks it, and has taken it.
-pub fn answer() {
+/// Answers the signal. On a sleeping thread of the agent's that blocks it, and has taken it; `view` is what it
+/// saw then.
+pub fn answer(view: Option<Box<View>>) {
     let alone = Alone::wait();
     Command::learn_pointer();
-    if walls::agree_on_users() {
-        run_handler();
-    } else {
-        // Looked for first: a thread that has shut itself in cannot look any more.
-        let command = Command::find();
-        let shut_in = walls::follow() == Walls::Other;
-        match command.filter(|_| shut_in || !walls::agree_on_users()) {
-            Some(command) => command.answer_unseen(&alone),
-            None => run_handler(),
+    match view.filter(|view| !view.agrees_on_users()) {
+        None => run_handler(),
+        Some(view) => {
+            // Looked for first: a thread that has shut itself in cannot look any more.
+            let command = aside::run(Command::find);
+            let shut_in = view.follow() == Walls::Other;
+            let agrees = || View::take().is_none_or(|view| view.agrees_on_users());
+            match command.filter(|_| shut_in || !agrees()) {
+                Some(command) => command.answer_unseen(&alone),
+                None => run_handler(),
+            }
         }
     }
     alone.left.fetch_sub(1, Ordering::SeqCst);
@@ -149,7 +153,7 @@ impl Command {
             return;
         }
         let library = loaded_objects::object_defining(c"pthread_create");
-        if let Some(command) = Command::find()
+        if let Some(command) = aside::run(Command::find)
             && let Some(at) = library.and_then(|library| library.word_with(command.start))
         {
             POINTER.store(at, Ordering::SeqCst);

@@ -8,14 +8,14 @@ use std::ffi::c_void;
 use std::sync::atomic::Ordering;
 
 use crate::agent::bell::{self, BELL};
+use crate::agent::failure::Failure;
 use crate::agent::progress::CALLS;
 use crate::agent::threads::{self, Role};
 use crate::agent::{panics, stage};
 use crate::ask::request::{Asker, has_booted};
 use crate::ask::ring;
 use crate::crew::nap::{Nap, sleep};
-use crate::crew::{last_thread, walls, worker};
-use crate::system::filter;
+use crate::crew::{last_thread, worker};
 use crate::system::futex::Instant;
 use protocol::names::PARKED_THREAD;
 
@@ -46,7 +46,7 @@ pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
         let watches = last_thread::has_ended();
         let is_due =
             || CALLS.load(Ordering::SeqCst) != called || last_thread::has_ended() != has_ended;
-        sleep(&Nap {
+        let awake = sleep(&Nap {
             word: (&BELL.rung, heard),
             is_due: &is_due,
             signal: 0,
@@ -60,18 +60,23 @@ pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
         let rung = BELL.rung.load(Ordering::SeqCst);
         let asked = rung.wrapping_sub(heard) > bell::take_own_rings();
         let calls = CALLS.load(Ordering::SeqCst);
-        if asked || calls != called {
-            // In a nap without signals nothing has been looked at.
-            filter::learn();
-            walls::follow();
+        if (asked || calls != called)
+            && let Some(view) = awake.view
+        {
+            view.follow();
         }
         if calls != called {
             called = calls;
-            let _ = panics::caught(worker::start);
+            let started = panics::caught(|| {
+                panics::may_come("parked");
+                worker::start();
+            });
+            if started.is_none() {
+                worker::fail(Failure::Panicked);
+            }
         }
         heard = rung;
         if asked {
-            let _ = panics::caught(|| panics::may_come("parked"));
             ring::answer(rung, ASKER);
         } else {
             BELL.answered.store(heard, Ordering::SeqCst);

@@ -82,7 +82,11 @@ fn chosen_signal() -> c_int {
 /// The waker's life.
 extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
     threads::begin(Role::Waker, WAKER_THREAD);
-    let mut own_table = None;
+    // In a forked child that would have to close a large table it tries at the first signal only.
+    let mut own_table = descriptor_table::have_own_at_once().then_some(true);
+    if own_table.is_some() {
+        walls::note_own_table();
+    }
     let signal = LISTENS_TO.load(Ordering::SeqCst);
     loop {
         let word = AtomicU32::new(0);
@@ -92,14 +96,14 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
             signal,
             until: None,
         };
-        let received = sleep(&nap);
+        let awake = sleep(&nap);
         if !filter::may_be_woken() {
             // The program has put a filter on this thread, under which it can't answer. The commands see
             // that there is no such thread.
             threads::forget(Role::Waker);
             return ptr::null_mut();
         }
-        let Some(received) = received else {
+        let Some(received) = awake.signal else {
             continue;
         };
         if received.code != WAKE_CODE {
@@ -110,9 +114,10 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
             threads::forget(Role::Waker);
             return ptr::null_mut();
         }
-        // It tries at the first signal only: in a forked child that closes a large table it takes long.
         let _ = panics::caught(|| {
-            walls::follow();
+            if let Some(view) = awake.view {
+                view.follow();
+            }
             let own = *own_table.get_or_insert_with(descriptor_table::have_own);
             serve(received.value, own)
         });

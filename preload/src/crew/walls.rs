@@ -13,6 +13,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::agent::threads;
+use crate::system::aside;
 use crate::system::credentials::Change;
 use crate::system::filter::{self, Call};
 use crate::system::identity::{process_id, this_thread_id};
@@ -31,47 +32,95 @@ pub enum Walls {
 thread_local! {
     /// Whether this thread has shut itself in. It cannot look at `/proc` any more, and need not.
     static IS_SHUT_IN: Cell<bool> = const { Cell::new(false) };
+
+    /// Whether this thread has a table of descriptors of its own.
+    static HAS_OWN_TABLE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a system call that changes users or groups has the same result on the calling thread as on the
-/// program's first one. On a thread of the agent's.
-pub fn agree_on_users() -> bool {
-    let agree = |both: Both| {
+/// The rights of the calling thread and of the program's first one, at one moment.
+pub struct View {
+    own: Rights,
+    first: Rights,
+    /// Whether both are in the same namespaces, and have the same root.
+    same_place: bool,
+    /// The status of the first thread.
+    text: Text,
+}
+
+impl View {
+    /// Looks at both, and learns what the filters of the calling thread allow. `None` in a process without
+    /// `/proc`, where nothing can be compared; and once the thread has shut itself in, so that it need not.
+    ///
+    /// On a thread of the agent's.
+    pub fn take() -> Option<Box<View>> {
+        if IS_SHUT_IN.get() {
+            return None;
+        }
+        let this = this_thread_id();
+        let view = match HAS_OWN_TABLE.get() {
+            true => View::look(this),
+            false => aside::run(|| View::look(this)),
+        }?;
+        filter::learn_from(view.own.as_filters());
+        Some(view)
+    }
+
+    fn look(this: i32) -> Option<Box<View>> {
+        let mut text = [0; size_of::<Text>()];
+        let first = process_id();
+        let own = Rights::of(this, &mut text)?;
+        let rights = Rights::of(first, &mut text)?;
+        if own.capabilities[PERMITTED] & TO_LEAVE != 0 {
+            COULD_LEAVE.store(true, Ordering::SeqCst);
+        }
+        let could_leave = COULD_LEAVE.load(Ordering::SeqCst);
+        Some(Box::new(View {
+            same_place: !could_leave || are_in_one_place(this, first),
+            own,
+            first: rights,
+            text,
+        }))
+    }
+
+    /// Whether the calling thread has no right that the first thread has not.
+    fn is_same(&self) -> bool {
+        self.same_place && self.own.is_within(&self.first)
+    }
+
+    /// Whether a system call that changes users or groups has the same result on both.
+    pub fn agrees_on_users(&self) -> bool {
         let sets = [PERMITTED, EFFECTIVE];
         let set = |rights: &Rights| sets.map(|which| rights.capabilities[which]);
-        let (own, first) = (&both.own, &both.first);
+        let (own, first) = (&self.own, &self.first);
         (own.users, own.groups, set(own)) == (first.users, first.groups, set(first))
             && own.has_filters_of(first)
-    };
-    IS_SHUT_IN.get() || Both::look().is_none_or(agree)
+    }
+
+    /// Gives up what the first thread has given up. On the thread that took the view, which holds nothing,
+    /// before it serves.
+    pub fn follow(&self) -> Walls {
+        if self.is_same() {
+            return Walls::Same;
+        }
+        let change = Change {
+            from: &self.own,
+            to: &self.first,
+        };
+        change.make(&self.text);
+        if View::take().is_some_and(|view| view.is_same()) {
+            return Walls::Same;
+        }
+        if shut_in::this_thread(process_id()) {
+            IS_SHUT_IN.set(true);
+            threads::get_out_of_reach();
+        }
+        Walls::Other
+    }
 }
 
-/// Gives up what the program's first thread has given up. On a thread of the agent's, which holds nothing,
-/// before it serves. In a process without `/proc` nothing can be compared, and nothing happens.
-pub fn follow() -> Walls {
-    if IS_SHUT_IN.get() {
-        return Walls::Other;
-    }
-    let Some(both) = Both::look() else {
-        return Walls::Same;
-    };
-    if both.are_same() {
-        return Walls::Same;
-    }
-    let change = Change {
-        from: &both.own,
-        to: &both.first,
-    };
-    // The text is still that of the first thread.
-    change.make(&both.text);
-    if Both::look().is_some_and(|both| both.are_same()) {
-        return Walls::Same;
-    }
-    if shut_in::this_thread(process_id()) {
-        IS_SHUT_IN.set(true);
-        threads::get_out_of_reach();
-    }
-    Walls::Other
+/// Notes that the calling thread has a table of descriptors of its own.
+pub fn note_own_table() {
+    HAS_OWN_TABLE.set(true);
 }
 
 /// CAP_SYS_ADMIN and CAP_SYS_CHROOT (include/uapi/linux/capability.h): the rights to leave a namespace and a
@@ -80,39 +129,6 @@ const TO_LEAVE: u64 = 1 << 21 | 1 << 18;
 
 /// Whether the program has ever had one of these. Where it has not, all its threads are in one place.
 static COULD_LEAVE: AtomicBool = AtomicBool::new(false);
-
-/// The rights of the calling thread and of the program's first one.
-struct Both {
-    own: Rights,
-    first: Rights,
-    /// Whether they are in the same namespaces, and have the same root.
-    same_place: bool,
-    /// The status of the first thread.
-    text: Text,
-}
-
-impl Both {
-    fn look() -> Option<Both> {
-        let mut text = [0; size_of::<Text>()];
-        let (this, first) = (this_thread_id(), process_id());
-        let own = Rights::of(this, &mut text)?;
-        let rights = Rights::of(first, &mut text)?;
-        if own.capabilities[PERMITTED] & TO_LEAVE != 0 {
-            COULD_LEAVE.store(true, Ordering::SeqCst);
-        }
-        let could_leave = COULD_LEAVE.load(Ordering::SeqCst);
-        Some(Both {
-            same_place: !could_leave || are_in_one_place(this, first),
-            own,
-            first: rights,
-            text,
-        })
-    }
-
-    fn are_same(&self) -> bool {
-        self.same_place && self.own.is_within(&self.first)
-    }
-}
 
 /// What makes up a thread's place: its root, and those of its namespaces in which names are looked up.
 const PLACE: [&str; 6] = ["root", "ns/mnt", "ns/net", "ns/user", "ns/ipc", "ns/uts"];

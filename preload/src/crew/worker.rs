@@ -30,7 +30,11 @@ const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 /// thread, interrupted or not: only the parked thread starts a worker itself.
 pub fn call() {
     if threads::has_worker() {
-        return;
+        if threads::worker_is_alive() {
+            return;
+        }
+        // Code of the program's has ended it by a bare system call.
+        threads::forget(Role::Worker);
     }
     if this_thread_id() == threads::id_of(Role::Parked) {
         start();
@@ -51,9 +55,14 @@ pub fn start() {
     if let Err(error) = threads::spawn(work, &STACK_SIZES) {
         threads::forget(Role::Worker);
         failure::keep_error(error);
-        if let Some(request) = desk::request() {
-            desk::publish(request, Err(Failure::NoThread as u32));
-        }
+        fail(Failure::NoThread);
+    }
+}
+
+/// Answers the request on the desk, if there is one, that there is no worker. On the parked thread.
+pub fn fail(failure: Failure) {
+    if let Some(request) = desk::request() {
+        desk::publish(request, Err(failure as u32));
     }
 }
 
@@ -67,12 +76,13 @@ pub fn forget() {
 extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
     threads::begin(Role::Worker, WORKER_THREAD);
     loop {
-        let place = Place;
+        let place = Place(Cell::new(None));
         if let Some(python) = find::found() {
             // SAFETY: on the worker, which holds nothing and has no thread state between two requests.
-            while unsafe { serve(python) } {}
+            while unsafe { serve(python, &place) } {}
         }
-        drop(place);
+        std::mem::forget(place);
+        threads::forget(Role::Worker);
         // Whoever laid down a request before that has seen a worker, and called none.
         if desk::request().is_none() || !threads::take_workers_place() {
             return ptr::null_mut();
@@ -81,13 +91,18 @@ extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
     }
 }
 
-/// The worker's place, while a thread has it. Code of the program's may run on the worker, such as a module's
-/// loader that is asked for source, and may end the thread: dropping this frees the place then too.
-struct Place;
+/// The worker's place, and the request that it serves. Code of the program's may run on the worker, such as a
+/// module's loader that is asked for source, and may end the thread, as a panic does: dropping this frees the
+/// place.
+struct Place(Cell<Option<u32>>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        forget();
+        threads::forget(Role::Worker);
+        // Whoever has laid down another request meanwhile has seen a worker, and called none.
+        if desk::request().is_some_and(|request| Some(request) != self.0.get()) {
+            progress::call_parked();
+        }
     }
 }
 
@@ -97,7 +112,7 @@ impl Drop for Place {
 ///
 /// # Safety
 /// On the worker, holding nothing.
-unsafe fn serve(python: &'static Python) -> bool {
+unsafe fn serve(python: &'static Python, place: &Place) -> bool {
     if desk::request().is_none() {
         return false;
     }
@@ -111,6 +126,7 @@ unsafe fn serve(python: &'static Python) -> bool {
             // Another request may have come while this thread waited for the GIL.
             let request = desk::request()?;
             served.0.set(Some(request));
+            place.0.set(Some(request));
             let words = desk::words(request)?;
             // Words that this version does not know get the plain state. It bears the plain question's
             // number, so the command sees that it is no answer to its question.

@@ -12,15 +12,22 @@ const LOWEST: c_int = 512;
 ///
 /// On a thread of ours that runs no code of the program.
 pub fn have_own() -> bool {
+    have_own_at_once() || have_own_slowly()
+}
+
+/// The same, if the kernel does it in one call.
+pub fn have_own_at_once() -> bool {
     const ALL: libc::c_uint = libc::c_uint::MAX;
     const UNSHARE: libc::c_uint = 1 << 1;
     // The kernel has this call since Linux 5.9; it copies no descriptor of the program
     // (`__range_close`, fs/file.c).
     let ranges = filter::may(Call::CloseRange);
     // SAFETY: with `UNSHARE` it gives this thread a table of its own and leaves the program's untouched.
-    if ranges && unsafe { libc::syscall(libc::SYS_close_range, 0, ALL, UNSHARE) } == 0 {
-        return true;
-    }
+    ranges && unsafe { libc::syscall(libc::SYS_close_range, 0, ALL, UNSHARE) } == 0
+}
+
+/// The same, by closing one after the other.
+fn have_own_slowly() -> bool {
     if !filter::may(Call::Unshare) {
         return false;
     }

@@ -171,7 +171,8 @@ pub fn may(call: Call) -> bool {
 /// Whether a thread can be started without harm. (If it is refused, that is known when it is tried.)
 pub fn may_start_threads() -> bool {
     let deadly = |call: &Call| DEADLY.load(Ordering::Relaxed) & 1 << *call as u64 != 0;
-    !FOR_THREADS.iter().any(deadly)
+    may(Call::SignalMask)
+        && !FOR_THREADS.iter().any(deadly)
         && ![Call::Clone3, Call::RestartableSequences]
             .iter()
             .any(deadly)
@@ -194,9 +195,13 @@ pub fn may_nap_by_signal() -> bool {
 /// On a thread that is not interrupted: at the load, the boot and the import, in a child that was just forked,
 /// and on a thread of the agent's that has just been woken.
 pub fn learn() {
-    let Some(filters) = filters_here() else {
-        return;
-    };
+    if let Some(filters) = filters_here() {
+        learn_from(filters);
+    }
+}
+
+/// The same, where the filters of the calling thread have been looked at.
+pub fn learn_from(filters: Filters) {
     if KNOWN.load(Ordering::SeqCst) == filters.count {
         return;
     }

@@ -4,6 +4,7 @@
 //! knows Python, or any room above. Where a function says "any thread", it takes no lock and allocates
 //! nothing, and has to stay so.
 
+pub mod aside;
 pub mod bounded_bytes;
 pub mod credentials;
 pub mod descriptor_table;

@@ -21,6 +21,8 @@ pub struct Rights {
     pub no_new_privileges: bool,
     /// 0: no filter of system calls; 1: strict mode; 2: filters.
     pub seccomp: u32,
+    /// How much of the process is resident, in bytes.
+    pub resident: u64,
     /// How many filters. The kernel shows it since Linux 5.9; before, this is the same as `seccomp`.
     pub filters: u32,
 }
@@ -79,6 +81,7 @@ impl Rights {
             further_groups: hash::of(value(b"Groups:")?.trim_ascii()),
             capabilities,
             no_new_privileges: single(b"NoNewPrivs:", 10) == Some(1),
+            resident: single(b"VmRSS:", 10).unwrap_or(0) * 1024,
             seccomp,
             filters: single(b"Seccomp_filters:", 10).map_or(seccomp, |count| count as u32),
         })
@@ -92,6 +95,14 @@ impl Rights {
             && pairs.fold(true, |within, (own, its)| within && own & !its == 0)
             && self.no_new_privileges >= other.no_new_privileges
             && self.has_filters_of(other)
+    }
+
+    /// The filters alone.
+    pub fn as_filters(&self) -> Filters {
+        Filters {
+            count: self.filters,
+            resident: self.resident,
+        }
     }
 
     /// Whether both threads are under the same filters, as far as the kernel shows it.

@@ -28,6 +28,11 @@ impl Set {
         Set(bits.fold(0, |set, signal| set | 1 << (signal - 1)))
     }
 
+    /// All signals but these.
+    pub fn all_but(signals: &[c_int]) -> Set {
+        Set(!Set::of(signals).0)
+    }
+
     /// Blocks these signals on the calling thread.
     pub fn block(self) {
         self.change(libc::SIG_BLOCK);
@@ -38,18 +43,22 @@ impl Set {
         self.change(libc::SIG_UNBLOCK);
     }
 
-    fn change(self, how: c_int) {
-        // SAFETY: the kernel reads the set, a local, and changes the mask of the calling thread alone.
+    /// Blocks these signals on the calling thread, and no other. Returns the ones that it blocked before.
+    ///
+    /// The C library's own function would leave out the two signals that it keeps for itself.
+    pub fn block_only(self) -> Set {
+        self.change(libc::SIG_SETMASK)
+    }
+
+    fn change(self, how: c_int) -> Set {
+        let mut before = 0_u64;
+        // SAFETY: the kernel reads the set and writes the one before, both locals, and changes the mask of the
+        // calling thread alone.
         unsafe {
-            let set = &raw const self.0;
-            libc::syscall(
-                libc::SYS_rt_sigprocmask,
-                how,
-                set,
-                ptr::null::<u64>(),
-                8_usize,
-            );
+            let (set, before) = (&raw const self.0, &raw mut before);
+            libc::syscall(libc::SYS_rt_sigprocmask, how, set, before, 8_usize);
         }
+        Set(before)
     }
 
     /// Waits for one of these signals, which the calling thread blocks; `None` if none came by `until`, or

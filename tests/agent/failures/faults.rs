@@ -54,10 +54,10 @@ fn recovers_from_refusal(python: &Interpreter, kind: &str) {
 }
 
 case!(no_thread, Compiler);
-/// The worker is refused at every stack size; then the reader, the waker and the parked thread are.
+/// Both threads that sleep are refused at every stack size; then the parked thread alone is.
 fn no_thread(python: &Interpreter) {
     let folder = Scratch::new();
-    for refused in ["thread:0:3", "thread:1:6"] {
+    for refused in ["thread:0:4", "thread:1:2"] {
         let mut command = faulty(python, &folder, &["no_thread"], refused);
         let program = Program::start(&mut command).ready();
         for _ in 0..2 {
@@ -79,17 +79,25 @@ case!(no_thread_at_first, Compiler);
 /// A thread with a large stack is refused, one with a smaller stack is not.
 fn no_thread_at_first(python: &Interpreter) {
     let folder = Scratch::new();
-    // The third thread is the reader, at every stack size: without it the worker reads files itself.
-    // The fourth is the waker: without it gdb still works.
+    // The first thread is the waker: without it gdb still works. Then come the parked thread, the worker, and
+    // the reader: without it the worker reads files itself.
     for refused in [
         "thread:0:1",
         "thread:0:2",
-        "thread:1:2",
+        "thread:1:1",
         "thread:2:2",
         "thread:3:1",
+        "thread:3:2",
     ] {
         recovers(faulty(python, &folder, &[], refused), "no_thread_at_first");
     }
+}
+
+case!(no_worker, Compiler);
+/// The worker is refused at every stack size: the first answer says so, the next one comes as usual.
+fn no_worker(python: &Interpreter) {
+    let folder = Scratch::new();
+    recovers(faulty(python, &folder, &[], "thread:2:3"), "no_worker");
 }
 
 case!(no_thread_in_child, Compiler);
@@ -246,7 +254,7 @@ fn likeness_of_3_8() {
 }
 
 case!(worker_exits_unrevived, Compiler);
-/// The first replacement worker is refused too.
+/// The next worker is refused at first.
 fn worker_exits_unrevived(python: &Interpreter) {
     recovers_from_refusal(python, "worker_exits_unrevived");
 }

@@ -1,6 +1,6 @@
 //! Stacks that are hard to read, and programs that are hard to serve.
 
-use protocol::names::DEADLINE_VARIABLE;
+use protocol::names::{DEADLINE_VARIABLE, WAKER_THREAD};
 use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -173,11 +173,11 @@ fn descriptors_apart(python: &Interpreter) {
         let folder = format!("/proc/{}/task/{task}/fd", program.pid());
         fs::read_dir(folder).unwrap().count()
     };
-    let reader = thread_named(program.pid(), "sleeper-reader").expect("a reader");
-    assert_eq!(of(reader), 0);
+    let waker = thread_named(program.pid(), WAKER_THREAD).expect("a waker");
+    assert_eq!(of(waker), 0);
     let shared = of(program.pid());
     assert!(shared >= 3);
-    let others = tasks.iter().filter(|&&task| task != reader);
+    let others = tasks.iter().filter(|&&task| task != waker);
     assert!(others.map(|&task| of(task)).all(|count| count == shared));
     goes_on(program);
 }
@@ -220,8 +220,8 @@ fn held(python: &Interpreter, kind: &str, function: &str) {
     sleep(Duration::from_secs(5));
     let text = state(program.pid());
     assert!(!text.contains(WALK_HEADING), "{text}");
-    // The program's thread, and the agent's four.
-    assert_eq!(thread_names(program.pid()).len(), 5);
+    // The program's thread, and the agent's two.
+    assert_eq!(thread_names(program.pid()).len(), 3);
     goes_on(program);
 }
 
