@@ -64,11 +64,11 @@ impl Allowance {
         commands: 2 << 10,
     };
 
-    /// What may be read of all processes of a user, over and above that. (16 MB of maps take the kernel about
-    /// 0.1 s.)
+    /// What may be read of all processes of a user, over and above that. (65,530 mappings of libraries have 8 MB
+    /// of maps, which take the kernel 0.1 s.)
     const OF_USER: Allowance = Allowance {
-        maps: 16 << 20,
-        files: 64 << 20,
+        maps: 8 << 20,
+        files: 32 << 20,
         commands: 1 << 20,
     };
 }

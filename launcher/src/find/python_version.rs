@@ -121,9 +121,13 @@ pub fn version_in(bytes: &[u8]) -> Option<String> {
 
 /// The same, of the texts that end behind the first `context` bytes.
 fn version_after(bytes: &[u8], context: usize) -> Option<String> {
-    // Each text ends in NUL; the longest version is `2.7.18rc1+`.
-    let ends = bytes.iter().enumerate().skip(context);
-    for (end, _) in ends.filter(|(_, byte)| **byte == 0) {
+    // Each text ends in NUL, a version before it in a letter, a digit or `+`.
+    let ends = bytes.windows(2).enumerate().skip(context.saturating_sub(1));
+    let may_end =
+        |pair: &[u8]| pair[1] == 0 && (pair[0].is_ascii_alphanumeric() || pair[0] == b'+');
+    for (last, _) in ends.filter(|(_, pair)| may_end(pair)) {
+        let end = last + 1;
+        // The longest version is `2.7.18rc1+`.
         let tail = &bytes[end.saturating_sub(12)..end];
         let start = tail
             .iter()
