@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::printable::Printable;
+use protocol::message::LONGEST_ANSWER;
 
 /// The library in the process and this command do not understand each other.
 pub fn of_another_version() -> Trouble {
@@ -75,6 +76,17 @@ impl fmt::Display for Trouble {
 }
 
 impl std::error::Error for Trouble {}
+
+/// An answer announces more bytes than are read of any.
+pub fn answer_too_long(length: u64) -> Trouble {
+    Trouble::new(
+        format!(
+            "its answer would have {length} bytes, and answers of {} MB or more are not read",
+            LONGEST_ANSWER >> 20
+        ),
+        "ask for less (without --locals or --greenlets), or look at it by other means (`gdb -p`)",
+    )
+}
 
 #[cfg(test)]
 mod tests {

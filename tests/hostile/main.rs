@@ -11,6 +11,7 @@ mod freezes;
 mod keepers;
 mod memory;
 mod shown;
+mod sizes;
 mod waits;
 mod walls;
 

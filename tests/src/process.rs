@@ -6,7 +6,7 @@ use crate::ended::Ended;
 use crate::stream::Stream;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -314,7 +314,11 @@ fn kill_marked(mark: &str) {
         let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        // A hostile program may show an environment of gigabytes.
+        let mut environment = Vec::new();
+        if let Ok(file) = fs::File::open(entry.path().join("environ")) {
+            let _ = file.take(1 << 20).read_to_end(&mut environment);
+        }
         if environment
             .split(|&byte| byte == 0)
             .any(|one| one == mark.as_bytes())

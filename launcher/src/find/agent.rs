@@ -5,10 +5,16 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::find::bell;
+use crate::system::bounded_file::{self, Budget};
 use crate::system::elf;
-use crate::system::maps::{self, MappedFile, in_file};
+use crate::system::mapped_file::open_mapped;
+use crate::system::maps::{self, MappedFile};
 use crate::system::process::Process;
 use protocol::names::{BELL_SECTION, PARKED_THREAD, STATE_FUNCTION};
+
+/// The most bytes that are read of the files of one process, where each file counts for 16 KB at least. (A
+/// program with 500 libraries takes 40 MB, if none of them is ours.)
+pub const MOST_OF_FILES: u64 = 64 << 20;
 
 /// An agent found in a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,25 +32,24 @@ pub struct Agent {
 impl Agent {
     /// Looks for an agent in the files that are mapped into the process. If several copies of the library
     /// are mapped, one serves, and the others pass questions on to it.
+    ///
+    /// # Errors
+    /// InvalidData, with a whole sentence, if a file that has our library's name cannot be read, or if too
+    /// many are mapped; PermissionDenied if the process, or such a file, is closed to us; NotFound if there is
+    /// no such process.
     pub fn find(process: Process) -> io::Result<Option<Agent>> {
-        let text = std::fs::read(process.path("maps"))?;
-        let mut files = maps::mapped_files(&text);
+        let (mut files, _) = maps::of(process, maps::MOST_TEXT, is_named_as_ours)?;
         // The preloaded library comes before an extension module of the same process. Any other name
         // comes last: SLEEPER_AGENT_LIB may name any file.
         files.sort_by_key(likelihood);
         let parked_thread = process.thread_named(PARKED_THREAD)?;
+        let budget = Budget::new(MOST_OF_FILES);
         let mut first = None;
         for file in files {
-            let found = in_file(process, &file, |path| {
-                elf::symbol_offset(path, STATE_FUNCTION)
-            });
-            match found {
-                Ok(Some(offset)) => {
-                    let bell = in_file(process, &file, |path| {
-                        elf::section_offset(path, BELL_SECTION)
-                    })?;
+            match places_in(process, &file, &budget) {
+                Ok(Some((function, bell))) => {
                     let agent = Agent {
-                        state_function: file.start.wrapping_add(offset),
+                        state_function: file.start.wrapping_add(function),
                         bell: bell.map(|offset| file.start.wrapping_add(offset)),
                         library: file.path,
                         parked_thread,
@@ -55,9 +60,12 @@ impl Agent {
                     first = first.or(Some(agent));
                 }
                 // The name is our library's: that we may not read it does not mean that there is no agent.
-                Err(error) if is_named_as_ours(&file) => return Err(error),
+                Err(error) if is_named_as_ours(&file) => return Err(unreadable(error)),
                 _ => {}
             }
+        }
+        if first.is_none() && budget.left() == 0 {
+            return Err(unreadable(bounded_file::too_much()));
         }
         Ok(first)
     }
@@ -68,6 +76,37 @@ impl Agent {
             !matches!(bell::look(process, address), Ok(seen) if !seen.is_some_and(|seen| seen.listens))
         })
     }
+}
+
+/// The offsets of the function and of the bell in a file, if it is our library.
+fn places_in(
+    process: Process,
+    file: &MappedFile,
+    budget: &Budget,
+) -> io::Result<Option<(u64, Option<u64>)>> {
+    let file = open_mapped(process, file)?;
+    let Some(function) = elf::symbol_offset(&file, STATE_FUNCTION, budget)? else {
+        return Ok(None);
+    };
+    let bell = elf::section_offset(&file, BELL_SECTION, budget)?;
+    Ok(Some((function, bell)))
+}
+
+/// Why a file that may be our library's tells nothing. What the kernel says of the process is left as it is.
+fn unreadable(error: io::Error) -> io::Error {
+    let of_process = [libc::EACCES, libc::EPERM, libc::ENOENT, libc::ESRCH];
+    if error
+        .raw_os_error()
+        .is_some_and(|number| of_process.contains(&number))
+    {
+        return error;
+    }
+    let why = match error.kind() {
+        io::ErrorKind::WouldBlock => "somebody holds a lease on it".to_owned(),
+        _ => error.to_string(),
+    };
+    let what = format!("the file of its libsleeper.so cannot be read: {why}");
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 const NAMED_AS_OURS: u8 = 1;
@@ -96,6 +135,8 @@ mod tests {
             end: 0,
             path: path.into(),
             deleted: false,
+            device: (0, 0),
+            inode: 1,
         }
     }
 

@@ -1,13 +1,13 @@
 //! Which processes carry an agent, as `/proc` shows it. This wakes no agent.
 
 use std::collections::HashMap;
-use std::fs;
 use std::time::Duration;
 
 use crate::find::agent;
-use crate::find::python_version::Versions;
+use crate::find::python_version::{Versions, may_be_python};
 use crate::find::target::Alive;
-use crate::system::maps;
+use crate::system::bounded_file::Budget;
+use crate::system::maps::{self, MappedFile};
 use crate::system::process::{self, Process, Status};
 use crate::trouble::Trouble;
 use protocol::names::AGENT_THREADS;
@@ -29,39 +29,94 @@ pub struct Carrier {
     pub command: Vec<String>,
 }
 
-/// The process as a carrier, if it is one. A process that is closed to us, or ends, counts as none.
-fn look(process: Process, status: &Status, versions: &mut Versions) -> Option<Carrier> {
-    let started = process.started().ok()?;
-    let names = process.thread_names().ok()?;
-    let own = |name: &&String| AGENT_THREADS.contains(&name.as_str());
-    let agents = names.iter().filter(own).count();
-    if agents == 0 && !is_about_to(process) {
-        return None;
-    }
-    let python = versions.of(process);
-    // Every program that inherits LD_PRELOAD has the library; without a Python it is no agent.
-    if agents == 0 && python.is_none() {
-        return None;
-    }
-    let [_, user, _] = status.users;
-    Some(Carrier {
-        alive: Alive { process, started },
-        user,
-        python,
-        threads: names.len() - agents,
-        uptime: process::uptime().saturating_sub(process::ticks(started)),
-        command: process.command_line(),
-    })
+/// Our threads are among so many first ones where our library has another name: they start before the
+/// program's own, unless the program embeds Python.
+const FIRST_THREADS: usize = 256;
+
+/// Our threads are looked for among so many where our library is mapped.
+const MOST_THREADS: usize = 4096;
+
+/// Looks at processes, and never long at those of one user.
+#[derive(Default)]
+struct Looks {
+    versions: Versions,
+    allowances: HashMap<u32, Allowance>,
 }
 
-/// Whether our library is mapped. Its threads may come later: in a program that embeds Python they start
-/// with the first question.
-fn is_about_to(process: Process) -> bool {
-    fs::read(process.path("maps")).is_ok_and(|text| {
-        maps::mapped_files(&text)
-            .iter()
-            .any(agent::is_named_as_ours)
-    })
+/// What may still be read of a user's processes, in bytes. Ordinary processes take nothing of it, as each may be
+/// read to a limit of its own: so many processes whose files and maps are huge cannot hold us up, and another
+/// user's processes are still looked at in full.
+struct Allowance {
+    /// Text of maps.
+    maps: usize,
+    /// Mapped files.
+    files: u64,
+    /// Command lines.
+    commands: usize,
+}
+
+impl Allowance {
+    /// What may be read of each process. (A large program has 50 KB of maps; the tables and texts of an
+    /// interpreter have 800 KB.)
+    const OF_PROCESS: Allowance = Allowance {
+        maps: 256 << 10,
+        files: 1 << 20,
+        commands: 2 << 10,
+    };
+
+    /// What may be read of all processes of a user, over and above that. (65,530 mappings of libraries have 8 MB
+    /// of maps, which take the kernel 0.1 s.)
+    const OF_USER: Allowance = Allowance {
+        maps: 8 << 20,
+        files: 32 << 20,
+        commands: 1 << 20,
+    };
+}
+
+impl Looks {
+    /// The process as a carrier, if it is one. A process that is closed to us, or ends, counts as none.
+    fn look(&mut self, process: Process, status: &Status) -> Option<Carrier> {
+        const OWN: Allowance = Allowance::OF_PROCESS;
+        let [_, user, _] = status.users;
+        let allowance = self.allowances.entry(user).or_insert(Allowance::OF_USER);
+        let stat = process.stat().ok()?;
+        let matters = |file: &MappedFile| agent::is_named_as_ours(file) || may_be_python(file);
+        let maps = maps::of(process, OWN.maps + allowance.maps, matters);
+        let (files, length) = maps.unwrap_or_default();
+        allowance.maps -= length.saturating_sub(OWN.maps).min(allowance.maps);
+        // Our threads may come after the library: in a program that embeds Python they start with the first
+        // question.
+        let is_mapped = files.iter().any(agent::is_named_as_ours);
+        let among = if is_mapped {
+            MOST_THREADS
+        } else {
+            FIRST_THREADS
+        };
+        let agents = process.threads_named(&AGENT_THREADS, among).ok()?;
+        if agents == 0 && !is_mapped {
+            return None;
+        }
+        let budget = Budget::new(OWN.files + allowance.files);
+        let python = self.versions.of(process, &files, &budget);
+        allowance.files = allowance.files.min(budget.left());
+        // Every program that inherits LD_PRELOAD has the library; without a Python it is no agent.
+        if agents == 0 && python.is_none() {
+            return None;
+        }
+        let (command, length) = process.command_line_within(OWN.commands + allowance.commands);
+        allowance.commands -= length.saturating_sub(OWN.commands).min(allowance.commands);
+        Some(Carrier {
+            alive: Alive {
+                process,
+                started: stat.started,
+            },
+            user,
+            python,
+            threads: stat.threads.saturating_sub(agents),
+            uptime: process::uptime().saturating_sub(process::ticks(stat.started)),
+            command,
+        })
+    }
 }
 
 /// All processes that have not ended, with their status, by PID.
@@ -83,11 +138,11 @@ fn everyone() -> Result<Vec<(Process, Status)>, Trouble> {
 /// The user's processes that carry an agent, by PID; for root, everyone's.
 pub fn all() -> Result<Vec<Carrier>, Trouble> {
     let us = rustix::process::geteuid().as_raw();
-    let mut versions = Versions::default();
+    let mut looks = Looks::default();
     let ours = |status: &Status| us == 0 || status.users.iter().all(|user| *user == us);
     let ours = everyone()?.into_iter().filter(|(_, status)| ours(status));
     Ok(ours
-        .filter_map(|(process, status)| look(process, &status, &mut versions))
+        .filter_map(|(process, status)| looks.look(process, &status))
         .collect())
 }
 
@@ -99,11 +154,11 @@ pub fn tree(root: Process) -> Result<Vec<Carrier>, Trouble> {
         .iter()
         .map(|(one, status)| (one.pid, status.parent))
         .collect();
-    let mut versions = Versions::default();
+    let mut looks = Looks::default();
     let found: Vec<Carrier> = everyone
         .iter()
         .filter(|(one, _)| is_below(one.pid, root.pid, &parents))
-        .filter_map(|(one, status)| look(*one, status, &mut versions))
+        .filter_map(|(one, status)| looks.look(*one, status))
         .collect();
     if found.is_empty() {
         return Err(Trouble::new(

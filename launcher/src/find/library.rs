@@ -5,7 +5,8 @@ use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::system::elf::{self, Machine};
+use crate::system::bounded_file::Budget;
+use crate::system::elf::{self, MOST_OF_FILE, Machine};
 use crate::trouble::Trouble;
 use protocol::names::STATE_FUNCTION;
 
@@ -99,7 +100,7 @@ fn check_file(path: &Path) -> Result<(), Trouble> {
             executable.machine
         )));
     }
-    match elf::symbol_offset(path, STATE_FUNCTION) {
+    match elf::symbol_offset(&file, STATE_FUNCTION, &Budget::new(MOST_OF_FILE)) {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(trouble(format!(
             "{name} is another library (it has no {STATE_FUNCTION})"

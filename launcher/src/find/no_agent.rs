@@ -1,16 +1,16 @@
 //! Why a process has no agent to ask: decided here for both ways in.
 
-use std::fs;
 use std::io;
-use std::path::Path;
 
-use crate::find::agent::Agent;
+use crate::find::agent::{Agent, MOST_OF_FILES};
 use crate::find::bell;
 use crate::find::target::{absent, exited, just_started, name_of};
+use crate::system::bounded_file::Budget;
 use crate::system::elf;
-use crate::system::maps::{self, in_file};
+use crate::system::mapped_file::open_mapped;
+use crate::system::maps;
 use crate::system::permission;
-use crate::system::process::Process;
+use crate::system::process::{MOST_THREADS, Process};
 use crate::trouble::Trouble;
 use protocol::names::AGENT_THREADS;
 
@@ -23,6 +23,14 @@ pub fn agent_of(process: Process) -> Result<Agent, Trouble> {
         Ok(Some(agent)) => Ok(agent),
         Ok(None) => Err(none_in(process)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(closed(process)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Trouble::new(
+            error.to_string(),
+            format!(
+                "look what is mapped into it (`ls -l /proc/{}/map_files`), or ask --via wake",
+                process.pid
+            ),
+        )
+        .of_the_debugger()),
         Err(error) => Err(absent(process, &error)),
     }
 }
@@ -51,8 +59,7 @@ pub fn why_not_started(process: Process) -> Option<Trouble> {
 
 /// There is no agent, and we have seen everything that is mapped.
 fn none_in(process: Process) -> Trouble {
-    // A process that is ending gives its memory back first.
-    if fs::read(process.path("maps")).is_ok_and(|maps| maps.is_empty()) {
+    if maps::is_empty(process) {
         return exited();
     }
     without_agent(process, "")
@@ -60,7 +67,7 @@ fn none_in(process: Process) -> Trouble {
 
 /// We may not see what is mapped: because of the process, or because of the library's file.
 fn closed(process: Process) -> Trouble {
-    if fs::read(process.path("maps")).is_ok() {
+    if maps::is_open(process) {
         return Trouble::new(
             "its libsleeper.so has been replaced or removed, or is closed to us, and only root sees the one in use",
             format!("run `sudo sleeper_agent_activate {}`", process.pid),
@@ -86,19 +93,22 @@ fn without_agent(process: Process, how_known: &str) -> Trouble {
 
 /// Whether the agent has started. Every user may see the names of threads.
 fn has_agent_thread(process: Process) -> bool {
-    let names = process.thread_names().unwrap_or_default();
-    names
-        .iter()
-        .any(|name| AGENT_THREADS.contains(&name.as_str()))
+    process
+        .threads_named(&AGENT_THREADS, MOST_THREADS)
+        .is_ok_and(|count| count > 0)
 }
 
 /// Whether an interpreter is mapped into the process; `None` if not all that is mapped can be read.
 fn defines_python(process: Process) -> Option<bool> {
-    let maps = fs::read(process.path("maps")).ok()?;
-    let defines = |path: &Path| elf::symbol_offset(path, PYTHON_FUNCTION);
+    let (files, _) = maps::of(process, maps::MOST_TEXT, |_| false).ok()?;
+    let budget = Budget::new(MOST_OF_FILES);
+    let defines = |file| {
+        let file = open_mapped(process, file)?;
+        elf::symbol_offset(&file, PYTHON_FUNCTION, &budget)
+    };
     let mut unknown = false;
-    for file in maps::mapped_files(&maps) {
-        match in_file(process, &file, defines) {
+    for file in &files {
+        match defines(file) {
             Ok(Some(_)) => return Some(true),
             Ok(None) => {}
             Err(_) => unknown = true,

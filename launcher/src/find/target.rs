@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::find::agent::Agent;
+use crate::system::maps;
 use crate::system::permission;
 use crate::system::process::{Process, Status};
 use crate::trouble::Trouble;
@@ -23,13 +24,7 @@ pub fn vanished(target: &Target) -> Option<Trouble> {
         {
             None
         }
-        // A process that is ending gives its memory back first.
-        Ok(_)
-            if std::fs::read(target.alive.process.path("maps"))
-                .is_ok_and(|maps| maps.is_empty()) =>
-        {
-            Some(exited())
-        }
+        Ok(_) if maps::is_empty(target.alive.process) => Some(exited()),
         Ok(_) => Some(replaced()),
         Err(_) => Some(exited()),
     }

@@ -1,12 +1,22 @@
 //! What the loader reads in an ELF file: its machine, the loader it names, and the addresses of its
 //! symbols.
+//!
+//! The file may be anybody's: each table is read once, whole and to a limit, and looked through from its
+//! beginning to its end.
+
+use std::fs::File;
+use std::io;
 
 use object::Endianness;
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
-use object::read::{ReadCache, ReadRef};
-use std::fs::File;
-use std::path::Path;
+use object::read::{ReadRef, SectionIndex};
+
+use crate::system::bounded_file::{BoundedFile, Budget, too_much};
+
+/// The most bytes of one file that are read. (The tables of our library have 50 KB, those of an interpreter
+/// 200 KB, those of a library of 100 MB, such as LLVM's, 4 MB.)
+pub const MOST_OF_FILE: u64 = 16 << 20;
 
 /// The parts of an ELF file that decide whether our library can go into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,37 +68,69 @@ impl std::fmt::Display for Machine {
 
 /// Reads an ELF file; `None` if the file is none.
 pub fn read(file: &File) -> Result<Option<Executable>, String> {
-    let data = ReadCache::new(file);
-    match word_size(&data) {
-        Some(32) => describe::<FileHeader32<Endianness>, _>(&data).map(Some),
-        Some(64) => describe::<FileHeader64<Endianness>, _>(&data).map(Some),
+    let budget = Budget::new(MOST_OF_FILE);
+    let data = &BoundedFile::new(file, &budget).map_err(|error| error.to_string())?;
+    match word_size(data) {
+        Some(32) => describe::<FileHeader32<Endianness>, _>(data).map(Some),
+        Some(64) => describe::<FileHeader64<Endianness>, _>(data).map(Some),
         _ => Ok(None),
     }
 }
 
 /// The offset of a dynamic symbol from the place where the file's first byte is mapped; `None` if the file
 /// defines no such symbol or is no ELF file.
-pub fn symbol_offset(path: &Path, name: &str) -> std::io::Result<Option<u64>> {
-    let file = File::open(path)?;
-    let data = ReadCache::new(&file);
-    let found = match word_size(&data) {
-        Some(32) => find_symbol::<FileHeader32<Endianness>, _>(&data, name),
-        Some(64) => find_symbol::<FileHeader64<Endianness>, _>(&data, name),
-        _ => return Ok(None),
-    };
-    found.map_err(std::io::Error::other)
+///
+/// # Errors
+/// FileTooLarge if more would have to be read than the budget allows.
+pub fn symbol_offset(file: &File, name: &str, budget: &Budget) -> io::Result<Option<u64>> {
+    within(file, budget, |data| match word_size(data) {
+        Some(32) => find_symbol::<FileHeader32<Endianness>, _>(data, name),
+        Some(64) => find_symbol::<FileHeader64<Endianness>, _>(data, name),
+        _ => Ok(None),
+    })
 }
 
 /// The offset of a section from the same place; `None` if the file has no such section.
-pub fn section_offset(path: &Path, name: &str) -> std::io::Result<Option<u64>> {
-    let file = File::open(path)?;
-    let data = ReadCache::new(&file);
-    let found = match word_size(&data) {
-        Some(32) => find_section::<FileHeader32<Endianness>, _>(&data, name),
-        Some(64) => find_section::<FileHeader64<Endianness>, _>(&data, name),
-        _ => return Ok(None),
+///
+/// # Errors
+/// FileTooLarge if more would have to be read than the budget allows.
+pub fn section_offset(file: &File, name: &str, budget: &Budget) -> io::Result<Option<u64>> {
+    within(file, budget, |data| match word_size(data) {
+        Some(32) => section_address::<FileHeader32<Endianness>, _>(data, name),
+        Some(64) => section_address::<FileHeader64<Endianness>, _>(data, name),
+        _ => Ok(None),
+    })
+}
+
+/// Where a section's bytes stand in the file: offset and size; `None` if the file has no such section.
+///
+/// # Errors
+/// FileTooLarge if more would have to be read than the budget allows.
+pub fn section_place(file: &File, name: &str, budget: &Budget) -> io::Result<Option<(u64, u64)>> {
+    within(file, budget, |data| match word_size(data) {
+        Some(32) => place_of_section::<FileHeader32<Endianness>, _>(data, name),
+        Some(64) => place_of_section::<FileHeader64<Endianness>, _>(data, name),
+        _ => Ok(None),
+    })
+}
+
+/// Looks into a file, of which at most [`MOST_OF_FILE`] is read, and no more than the budget allows.
+fn within<T>(
+    file: &File,
+    budget: &Budget,
+    look: impl FnOnce(&BoundedFile) -> object::read::Result<T>,
+) -> io::Result<T> {
+    let most = budget.left().min(MOST_OF_FILE);
+    let own = Budget::new(most);
+    let found = match BoundedFile::new(file, &own) {
+        Ok(data) => look(&data).map_err(io::Error::other),
+        Err(error) => Err(error),
     };
-    found.map_err(std::io::Error::other)
+    let used = most - own.left();
+    match (own.left(), budget.take(used)) {
+        (0, _) | (_, Err(_)) if found.is_err() => Err(too_much()),
+        _ => found,
+    }
 }
 
 fn word_size<'data, R: ReadRef<'data>>(data: R) -> Option<u8> {
@@ -146,19 +188,51 @@ where
         .unwrap_or(0))
 }
 
-fn find_section<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<u64>>
+fn section_address<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<u64>>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let Some((header, section)) = find_section::<H, R>(data, name)? else {
+        return Ok(None);
+    };
+    let address: u64 = section.sh_addr(header.endian()?).into();
+    Ok(Some(address.wrapping_sub(first_address(header, data)?)))
+}
+
+fn place_of_section<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<(u64, u64)>>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let Some((header, section)) = find_section::<H, R>(data, name)? else {
+        return Ok(None);
+    };
+    Ok(section.file_range(header.endian()?))
+}
+
+/// A file's header and one of its sections.
+type Section<'data, H> = (&'data H, &'data <H as FileHeader>::SectionHeader);
+
+fn find_section<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<Section<'data, H>>>
 where
     H: FileHeader<Endian = Endianness>,
     R: ReadRef<'data>,
 {
     let header = H::parse(data)?;
     let endian = header.endian()?;
-    let sections = header.sections(endian, data)?;
-    let Some((_, section)) = sections.section_by_name(endian, name.as_bytes()) else {
+    let sections = header.section_headers(endian, data)?;
+    if sections.is_empty() {
         return Ok(None);
+    }
+    let SectionIndex(names) = header.section_strings_index(endian, data)?;
+    let names = match sections.get(names) {
+        Some(names) => names.data(endian, data)?,
+        None => return Ok(None),
     };
-    let address: u64 = section.sh_addr(endian).into();
-    Ok(Some(address.wrapping_sub(first_address(header, data)?)))
+    let mut sections = sections.iter();
+    let section = sections.find(|one| is_at(names, one.sh_name(endian), name));
+    Ok(section.map(|section| (header, section)))
 }
 
 fn find_symbol<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<u64>>
@@ -168,20 +242,33 @@ where
 {
     let header = H::parse(data)?;
     let endian = header.endian()?;
-    let first = first_address(header, data)?;
-    let symbols = header
-        .sections(endian, data)?
-        .symbols(endian, data, elf::SHT_DYNSYM)?;
-    for symbol in symbols.iter() {
-        if symbol.st_shndx(endian) == elf::SHN_UNDEF || symbol.st_type() != elf::STT_FUNC {
-            continue;
-        }
-        if symbol.name(endian, symbols.strings())? == name.as_bytes() {
-            let value: u64 = symbol.st_value(endian).into();
-            return Ok(Some(value.wrapping_sub(first)));
-        }
-    }
-    Ok(None)
+    let sections = header.section_headers(endian, data)?;
+    let is_table = |one: &&H::SectionHeader| one.sh_type(endian) == elf::SHT_DYNSYM;
+    let Some(table) = sections.iter().find(is_table) else {
+        return Ok(None);
+    };
+    let names = match sections.get(table.sh_link(endian) as usize) {
+        Some(names) => names.data(endian, data)?,
+        None => return Ok(None),
+    };
+    let symbols: &[H::Sym] = table.data_as_array(endian, data)?;
+    let wanted = symbols.iter().find(|symbol| {
+        symbol.st_type() == elf::STT_FUNC
+            && symbol.st_shndx(endian) != elf::SHN_UNDEF
+            && is_at(names, symbol.st_name(endian), name)
+    });
+    let Some(symbol) = wanted else {
+        return Ok(None);
+    };
+    let value: u64 = symbol.st_value(endian).into();
+    Ok(Some(value.wrapping_sub(first_address(header, data)?)))
+}
+
+/// Whether this name stands at this offset of a string table.
+fn is_at(names: &[u8], offset: u32, name: &str) -> bool {
+    let rest = names.get(offset as usize..).unwrap_or_default();
+    rest.strip_prefix(name.as_bytes())
+        .is_some_and(|rest| rest.first() == Some(&0))
 }
 
 #[cfg(test)]
@@ -200,8 +287,12 @@ mod tests {
     fn a_text_file_is_not_elf() {
         let file = File::open("/proc/self/status").expect("procfs");
         assert_eq!(read(&file), Ok(None));
-        let found = symbol_offset(Path::new("/proc/self/status"), "main");
-        assert_eq!(found.expect("readable"), None);
+        let maps = File::open("/proc/self/maps").expect("procfs");
+        // The kernel gives these files no size.
+        for file in [file, maps] {
+            let found = symbol_offset(&file, "main", &Budget::new(MOST_OF_FILE));
+            assert_eq!(found.expect("readable"), None);
+        }
     }
 
     #[test]
@@ -209,8 +300,9 @@ mod tests {
         let path = std::env::temp_dir().join(format!("sleeper-truncated-{}", std::process::id()));
         let whole = std::fs::read("/proc/self/exe").expect("our own executable");
         std::fs::write(&path, &whole[..40]).expect("a file in the temporary directory");
-        let read = read(&File::open(&path).expect("just written"));
-        let symbol = symbol_offset(&path, "main");
+        let file = File::open(&path).expect("just written");
+        let read = read(&file);
+        let symbol = symbol_offset(&file, "main", &Budget::new(MOST_OF_FILE));
         std::fs::remove_file(&path).expect("just written");
         assert!(read.is_err());
         assert!(symbol.is_err());
@@ -224,7 +316,9 @@ mod tests {
             .iter()
             .find(|object| object.path.to_string_lossy().contains("libc.so"));
         let Some(libc) = libc else { return };
-        let offset = symbol_offset(&libc.path, "getpid").expect("readable");
+        let file = File::open(&libc.path).expect("readable");
+        let budget = Budget::new(MOST_OF_FILE);
+        let offset = symbol_offset(&file, "getpid", &budget).expect("readable");
         let expected = libc::getpid as *const () as u64;
         assert_eq!(offset.map(|offset| libc.start + offset), Some(expected));
     }

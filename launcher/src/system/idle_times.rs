@@ -16,6 +16,7 @@ use std::time::Instant;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::system::proc_file;
 use crate::system::process::Process;
 
 /// If the clocks differ by at most so many milliseconds, it does not matter on which processor a thread was;
@@ -23,6 +24,13 @@ const TOLERATED: f64 = 50.0;
 
 /// nor does it if they differ by at most this part of the off-CPU time.
 const TOLERATED_PART: f64 = 0.02;
+
+/// The most bytes of a status that are read: the groups before these numbers may be 65,536, of any process in a
+/// namespace of its own.
+const LONGEST_STATUS: usize = 16 << 10;
+
+/// The threads whose times are read are at most so many: each takes 10 to 20 µs.
+const MOST_THREADS: usize = 32_768;
 
 /// The clocks of more processors than this are not compared.
 const MOST_COMPARED: usize = 8;
@@ -42,7 +50,12 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
     let compared = usize::try_from(count)
         .ok()
         .and_then(|count| clocks.compared(count));
-    for number in process.threads().unwrap_or_default() {
+    for number in process
+        .threads()
+        .unwrap_or_default()
+        .into_iter()
+        .take(MOST_THREADS)
+    {
         let mut room = [0; 512];
         let mut time = || {
             let then = last_run(start_of(&folder, number, "sched", &mut room)?)?;
@@ -91,7 +104,8 @@ fn start_of<'a>(
 
 /// The TID in the innermost PID namespace.
 fn inner_number(status: &Path) -> Option<i32> {
-    let status = fs::read_to_string(status).ok()?;
+    let status = proc_file::read(status, LONGEST_STATUS).ok()?;
+    let status = String::from_utf8_lossy(&status.bytes);
     let numbers = status
         .lines()
         .find_map(|line| line.strip_prefix("NSpid:"))?;

@@ -1,34 +1,24 @@
 //! `/proc/PID/maps`: which files are mapped into a process, and where.
+//!
+//! A process may have as many mappings as `vm.max_map_count` allows, 65,530 or more, each of a file whose
+//! path has 4 KB. So the text is read line by line, and to a limit.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use crate::system::proc_file;
 use crate::system::process::Process;
 
-/// Looks into a file that is mapped into a process. The process may live in another mount namespace, and
-/// the file may have been replaced since: the kernel still shows root the mapped file.
-pub fn in_file<T>(
-    process: Process,
-    file: &MappedFile,
-    mut look: impl FnMut(&Path) -> io::Result<T>,
-) -> io::Result<T> {
-    // The process chooses the names: to open the file must neither block nor have an effect.
-    let mut look = |path: &Path| match std::fs::metadata(path) {
-        Ok(data) if data.is_file() => look(path),
-        Ok(_) => Err(io::Error::other("it is no regular file")),
-        Err(error) => Err(error),
-    };
-    let mapped = process.path(&format!("map_files/{:x}-{:x}", file.start, file.end));
-    if file.deleted {
-        return look(&mapped);
-    }
-    let named = process
-        .path("root")
-        .join(file.path.strip_prefix("/").unwrap_or(Path::new("")));
-    look(&mapped).or_else(|_| look(&named))
-}
+/// The most bytes of text that are read for one process: 65,530 lines with paths of 400 bytes.
+pub const MOST_TEXT: usize = 32 << 20;
+
+/// The most bytes of file names that are kept for one process. (A large program maps some hundred files, whose
+/// names have 50 KB.)
+const MOST_NAMES: usize = 1 << 20;
 
 /// A file that is mapped from its first byte on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,20 +31,73 @@ pub struct MappedFile {
     pub path: PathBuf,
     /// Whether the file has been removed or replaced since.
     pub deleted: bool,
+    /// Its device, major and minor number, by the kernel's own count: for some file systems stat(2) has
+    /// another.
+    pub device: (u32, u32),
+    /// Its inode.
+    pub inode: u64,
+}
+
+/// The files that are mapped into a process, in the order of their addresses, each once, and how many bytes
+/// of text were read. If there are very many, those that `matter` by their names are kept longer than others.
+///
+/// # Errors
+/// PermissionDenied if we may not look into this process; NotFound if there is none.
+pub fn of(
+    process: Process,
+    most_text: usize,
+    matters: impl Fn(&MappedFile) -> bool,
+) -> io::Result<(Vec<MappedFile>, usize)> {
+    let mut files = Files::default();
+    let total = proc_file::lines(process.path("maps"), most_text, |line| {
+        files.add(line, &matters);
+    })?;
+    Ok((files.files, total))
+}
+
+/// Whether nothing is mapped into a process: it is ending, as it gives its memory back first.
+pub fn is_empty(process: Process) -> bool {
+    proc_file::read(process.path("maps"), 1).is_ok_and(|maps| maps.bytes.is_empty())
+}
+
+/// Whether we may see what is mapped into a process.
+pub fn is_open(process: Process) -> bool {
+    proc_file::read(process.path("maps"), 1).is_ok()
 }
 
 /// The files in the text of `/proc/PID/maps`, in its order, each once.
 pub fn mapped_files(text: &[u8]) -> Vec<MappedFile> {
-    let mut files: Vec<MappedFile> = Vec::new();
+    let mut files = Files::default();
     for line in text.split(|byte| *byte == b'\n') {
+        files.add(line, |_| false);
+    }
+    files.files
+}
+
+#[derive(Default)]
+struct Files {
+    files: Vec<MappedFile>,
+    /// The hashes of their paths: two that are equal are not to be expected, and cannot be made, as the hash has
+    /// a random key.
+    known: HashSet<u64>,
+    hash: RandomState,
+    names: usize,
+}
+
+impl Files {
+    fn add(&mut self, line: &[u8], matters: impl Fn(&MappedFile) -> bool) {
         let Some(file) = mapped_from_start(line) else {
-            continue;
+            return;
         };
-        if !files.iter().any(|known| known.path == file.path) {
-            files.push(file);
+        let names = self.names + file.path.as_os_str().len();
+        if names > MOST_NAMES && (names > 2 * MOST_NAMES || !matters(&file)) {
+            return;
+        }
+        if self.known.insert(self.hash.hash_one(&file.path)) {
+            self.names = names;
+            self.files.push(file);
         }
     }
-    files
 }
 
 /// One line: `7f8c1b400000-7f8c1b401000 r--p 00000000 fe:00 10010699    /tmp/lib.so`.
@@ -66,7 +109,11 @@ fn mapped_from_start(line: &[u8]) -> Option<MappedFile> {
     let (start, end) = fields.next()?.split_once('-')?;
     let _permissions = fields.next()?;
     let offset = u64::from_str_radix(fields.next()?, 16).ok()?;
-    if offset != 0 {
+    let (major, minor) = fields.next()?.split_once(':')?;
+    let inode = fields.next()?.parse().ok()?;
+    // What has a `/` behind other text is no path but a name that the process has given to memory
+    // (PR_SET_VMA_ANON_NAME, prctl(2)).
+    if offset != 0 || fields.next().is_some() {
         return None;
     }
     let name = &line[path_at..];
@@ -76,6 +123,11 @@ fn mapped_from_start(line: &[u8]) -> Option<MappedFile> {
         end: u64::from_str_radix(end, 16).ok()?,
         path: PathBuf::from(OsString::from_vec(unescape(kept.unwrap_or(name)))),
         deleted: kept.is_some(),
+        device: (
+            u32::from_str_radix(major, 16).ok()?,
+            u32::from_str_radix(minor, 16).ok()?,
+        ),
+        inode,
     })
 }
 
@@ -105,6 +157,7 @@ mod tests {
 7f8c1b400000-7f8c1b401000 r--p 00000000 fe:00 1001                       /opt/my app/libsleeper.so
 7f8c1b401000-7f8c1b402000 r-xp 00001000 fe:00 1001                       /opt/my app/libsleeper.so
 7f8c1b500000-7f8c1b501000 r--p 00000000 fe:00 1002                       /opt/a\\012b.so (deleted)
+7f8c1b600000-7f8c1b601000 rw-p 00000000 00:00 0                          [anon:/opt/libsleeper.so]
 7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0                          [stack]
 broken
 ";
@@ -125,6 +178,25 @@ broken
         assert_eq!(files[1].end, 0x7f8c_1b40_1000);
         assert!(!files[1].deleted);
         assert!(files[2].deleted);
+        assert_eq!((files[2].device, files[2].inode), ((0xfe, 0), 1002));
+    }
+
+    #[test]
+    fn many_names_are_kept_to_a_limit() {
+        let mut files = Files::default();
+        let mut add = |number: usize, name: &str| {
+            let line = format!("1000-2000 r--p 00000000 fe:00 7 /{number:0200}/{name}");
+            files.add(line.as_bytes(), |file| file.path.ends_with("matters"));
+        };
+        (0..10_000).for_each(|number| add(number, "other"));
+        (0..10_000).for_each(|number| add(number, "matters"));
+        let kept = |name: &str| {
+            let files = files.files.iter();
+            files.filter(|one| one.path.ends_with(name)).count()
+        };
+        let limit = MOST_NAMES / 200;
+        assert!((limit * 9 / 10..limit).contains(&kept("other")));
+        assert!((limit * 9 / 10..limit).contains(&kept("matters")));
     }
 
     #[test]

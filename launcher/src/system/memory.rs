@@ -1,8 +1,45 @@
 //! The memory of another process.
+//!
+//! The process decides what is there: whoever reads a text of a length that it names reads it in pieces, and
+//! looks at each.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+
+/// What is read at once of a long text.
+const PIECE: usize = 1 << 20;
+
+/// Reads a long text in another process's memory, in pieces, as long as what was read so far `may_be` what it
+/// should be.
+///
+/// # Errors
+/// InvalidData if it cannot be.
+pub fn read_text(
+    pid: i32,
+    address: u64,
+    length: usize,
+    mut may_be: impl FnMut(&[u8]) -> bool,
+) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    while text.len() < length {
+        let start = text.len();
+        let address = address.checked_add(start as u64);
+        let address = address.ok_or(io::ErrorKind::InvalidInput)?;
+        let piece = read_memory(pid, address, PIECE.min(length - start))?;
+        if !may_be(&piece) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if start == 0 {
+            text = piece;
+        } else {
+            // No more than is needed, and copied seldom.
+            text.try_reserve_exact(piece.len().max(text.len().min(length - start)))?;
+            text.extend_from_slice(&piece);
+        }
+    }
+    Ok(text)
+}
 
 /// Reads another process's memory, for which the kernel demands the rights of a debugger.
 pub fn read_memory(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {

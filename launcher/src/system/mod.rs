@@ -4,16 +4,20 @@
 //! names and numbers in `protocol`. Everything `unsafe` in the commands is here, behind safe functions;
 //! system calls that rustix has go through rustix.
 
+pub mod bounded_file;
 pub mod child;
 pub mod elf;
 pub mod exec;
 pub mod idle_times;
 pub mod interrupt;
+pub mod mapped_file;
 pub mod maps;
 pub mod memory;
 pub mod path_search;
 pub mod peer;
 pub mod permission;
+pub mod proc_file;
 pub mod process;
 pub mod signal;
 pub mod sockets;
+pub mod within_root;

@@ -14,10 +14,28 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use rustix::time::{DynamicClockId, clock_gettime_dynamic};
 
+use crate::system::proc_file::{self, SHORT};
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 
 /// The longest time from the agent's deadline to its answer.
 const SLACK: Duration = Duration::from_secs(5);
+
+/// The most bytes of a command line that are shown.
+const LONGEST_COMMAND_LINE: usize = 32 << 10;
+
+/// The most arguments of a command line that are shown: each is a string of its own.
+const MOST_ARGUMENTS: usize = 1000;
+
+/// Stands in place of the rest of a command line that is cut.
+const CUT: &str = "[... cut here]";
+
+/// The most bytes of an environment that are searched. (The kernel gives a program a quarter of its stack
+/// for arguments and environment, mostly 2 MB; few use a hundredth of it.)
+const LONGEST_ENVIRONMENT: usize = 256 << 10;
+
+/// The most threads of one process that are looked at. (A user may start about 95,000 on a machine of
+/// 24 GB.)
+pub const MOST_THREADS: usize = 100_000;
 
 /// A process, by its PID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +68,8 @@ pub struct Stat {
     pub started: u64,
     /// Whether it is a thread of the kernel's own.
     pub is_kernel_thread: bool,
+    /// How many threads it has.
+    pub threads: usize,
 }
 
 impl Status {
@@ -88,15 +108,21 @@ impl Process {
 
     /// Reads `/proc/PID/status`; a TID works too.
     pub fn status(&self) -> io::Result<Status> {
-        let text = std::fs::read(self.path("status"))?;
-        parse_status(&String::from_utf8_lossy(&text))
+        // The groups, of which there may be 65,536, stand behind what we need.
+        let text = proc_file::read(self.path("status"), SHORT)?;
+        parse_status(&String::from_utf8_lossy(&text.bytes))
             .ok_or_else(|| io::Error::other("/proc/PID/status is not what Linux writes"))
     }
 
-    /// The TIDs of its threads.
+    /// The TIDs of its threads, at most [`MOST_THREADS`].
     pub fn threads(&self) -> io::Result<Vec<i32>> {
+        self.first_threads(MOST_THREADS)
+    }
+
+    /// The TIDs of its first threads, in the order in which they were started, as far as they still run.
+    fn first_threads(&self, most: usize) -> io::Result<Vec<i32>> {
         let mut threads = Vec::new();
-        for entry in std::fs::read_dir(self.path("task"))? {
+        for entry in std::fs::read_dir(self.path("task"))?.take(most) {
             if let Some(thread) = entry?
                 .file_name()
                 .to_str()
@@ -111,7 +137,8 @@ impl Process {
 
     /// The present name of a thread; `None` if it has ended meanwhile.
     fn name_of(&self, thread: i32) -> Option<String> {
-        let mut comm = std::fs::read(self.path(&format!("task/{thread}/comm"))).ok()?;
+        let comm = proc_file::read(self.path(&format!("task/{thread}/comm")), SHORT);
+        let mut comm = comm.ok()?.bytes;
         comm.pop_if(|last| *last == b'\n');
         Some(String::from_utf8_lossy(&comm).into_owned())
     }
@@ -123,10 +150,14 @@ impl Process {
         Ok(threads.into_iter().find(bears_it))
     }
 
-    /// The names of all its threads.
-    pub fn thread_names(&self) -> io::Result<Vec<String>> {
-        let threads = self.threads()?.into_iter();
-        Ok(threads.filter_map(|thread| self.name_of(thread)).collect())
+    /// How many of its first `most` threads have one of these names.
+    pub fn threads_named(&self, names: &[&str], most: usize) -> io::Result<usize> {
+        let threads = self.first_threads(most)?.into_iter();
+        let bears_one = |thread: &i32| {
+            let name = self.name_of(*thread);
+            name.is_some_and(|name| names.contains(&&*name))
+        };
+        Ok(threads.filter(bears_one).take(names.len()).count())
     }
 
     /// All processes, by PID.
@@ -142,18 +173,20 @@ impl Process {
     }
 
     /// Its command line, as it was started with or has written over it; where there is none, its
-    /// name in brackets, as `ps` shows it.
+    /// name in brackets, as `ps` shows it. A long one is cut, and its last argument then says so.
     pub fn command_line(&self) -> Vec<String> {
-        let text = std::fs::read(self.path("cmdline")).unwrap_or_default();
-        // Each argument ends in NUL; a title that was written over them, in many.
-        let end = text.iter().rposition(|byte| *byte != 0);
-        let Some(end) = end else {
+        self.command_line_within(LONGEST_COMMAND_LINE).0
+    }
+
+    /// The same, cut after so many bytes, or earlier; and how many were read.
+    pub fn command_line_within(&self, limit: usize) -> (Vec<String>, usize) {
+        let limit = limit.min(LONGEST_COMMAND_LINE);
+        let text = proc_file::read(self.path("cmdline"), limit).unwrap_or_default();
+        let arguments = parse_command_line(&text.bytes, text.cut).unwrap_or_else(|| {
             let name = self.name_of(self.pid).unwrap_or_default();
-            return vec![format!("[{name}]")];
-        };
-        let arguments = text[..=end].split(|byte| *byte == 0);
-        let lossy = |one: &[u8]| String::from_utf8_lossy(one).into_owned();
-        arguments.map(lossy).collect()
+            vec![format!("[{name}]")]
+        });
+        (arguments, text.bytes.len())
     }
 
     /// When it started, in clock ticks since boot: tells it from a later process of the same
@@ -164,16 +197,16 @@ impl Process {
 
     /// Reads `/proc/PID/stat`.
     pub fn stat(&self) -> io::Result<Stat> {
-        let text = std::fs::read(self.path("stat"))?;
-        parse_stat(&String::from_utf8_lossy(&text))
+        let text = proc_file::read(self.path("stat"), SHORT)?;
+        parse_stat(&String::from_utf8_lossy(&text.bytes))
             .ok_or_else(|| io::Error::other("/proc/PID/stat is not what Linux writes"))
     }
 
     /// The agent's deadline: from the process's environment, or the longest there is if we may not read
     /// that.
     fn agent_deadline(&self) -> Duration {
-        let seconds = match std::fs::read(self.path("environ")) {
-            Ok(environment) => parse_deadline(&environment),
+        let seconds = match proc_file::read(self.path("environ"), LONGEST_ENVIRONMENT) {
+            Ok(environment) => parse_deadline(&environment.bytes),
             Err(_) => DEADLINE_LONGEST_SECONDS,
         };
         Duration::from_secs_f64(seconds)
@@ -224,9 +257,35 @@ pub fn parse_stat(text: &str) -> Option<Stat> {
     let flags: u32 = fields.nth(6)?.parse().ok()?;
     Some(Stat {
         is_kernel_thread: flags & PF_KTHREAD != 0,
+        // Field 20.
+        threads: fields.nth(10)?.parse().ok()?,
         // Field 22.
-        started: fields.nth(12)?.parse().ok()?,
+        started: fields.nth(1)?.parse().ok()?,
     })
+}
+
+/// The arguments in the text of `/proc/PID/cmdline`, of which this may be only the beginning; `None` if there
+/// are none.
+pub fn parse_command_line(text: &[u8], mut cut: bool) -> Option<Vec<String>> {
+    // Each argument ends in NUL; a title that was written over them, in many.
+    let end = text.iter().rposition(|byte| *byte != 0);
+    let lossy = |one: &[u8]| String::from_utf8_lossy(one).into_owned();
+    let mut arguments: Vec<String> = match end {
+        Some(end) => text[..=end]
+            .splitn(MOST_ARGUMENTS + 1, |byte| *byte == 0)
+            .map(lossy)
+            .collect(),
+        None if cut => Vec::new(),
+        None => return None,
+    };
+    if arguments.len() > MOST_ARGUMENTS {
+        arguments.pop();
+        cut = true;
+    }
+    if cut {
+        arguments.push(CUT.to_owned());
+    }
+    Some(arguments)
 }
 
 /// The agent's deadline in `/proc/PID/environ`, in seconds; never below the default.
@@ -313,11 +372,32 @@ mod tests {
         let stat = |is_kernel_thread| Stat {
             started: 777,
             is_kernel_thread,
+            threads: 18,
         };
         assert_eq!(parse_stat(text), Some(stat(false)));
         let kernel = text.replacen(" 7 ", " 2129984 ", 1);
         assert_eq!(parse_stat(&kernel), Some(stat(true)));
         assert_eq!(parse_stat("1 (a) S 2"), None);
+    }
+
+    #[test]
+    fn a_long_command_line_is_cut() {
+        let parsed = |text: &[u8], cut| parse_command_line(text, cut);
+        assert_eq!(
+            parsed(b"a\0\xff\0\0", false),
+            Some(vec!["a".into(), "\u{fffd}".into()])
+        );
+        assert_eq!(
+            parsed(b"a\0b", true),
+            Some(vec!["a".into(), "b".into(), CUT.into()])
+        );
+        assert_eq!(parsed(b"\0\0", false), None);
+        assert_eq!(parsed(b"\0\0", true), Some(vec![CUT.into()]));
+        let many = parsed(&b"a\0".repeat(MOST_ARGUMENTS + 1), false).expect("arguments");
+        assert_eq!(many.len(), MOST_ARGUMENTS + 1);
+        assert_eq!(many.last().map(|last| &**last), Some(CUT));
+        let all = parsed(&b"a\0".repeat(MOST_ARGUMENTS), false).expect("arguments");
+        assert_eq!(all, vec!["a"; MOST_ARGUMENTS]);
     }
 
     #[test]

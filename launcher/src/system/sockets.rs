@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use crate::system::process::Process;
 
@@ -34,9 +35,17 @@ pub enum State {
 /// The lists (net/ipv4/tcp_ipv4.c, udp.c, net/ipv6 likewise, net/unix/af_unix.c), below `/proc/PID/net`.
 const LISTS: [&str; 5] = ["tcp", "tcp6", "unix", "udp", "udp6"];
 
-/// Finds the sockets with these inodes. A list may be long, so reading stops at the last of them.
+/// The most bytes of lists that are read for one process: 100,000 sockets.
+const MOST_TEXT: usize = 16 << 20;
+
+/// The most time that is spent on the lists for one process.
+const MOST_TIME: Duration = Duration::from_millis(250);
+
+/// Finds the sockets with these inodes. A list may be long, so reading stops at the last of them, or at a
+/// limit.
 pub fn find(process: Process, mut inodes: HashSet<u64>) -> HashMap<u64, Socket> {
     let mut found = HashMap::new();
+    let (mut left, until) = (MOST_TEXT, Instant::now() + MOST_TIME);
     for list in LISTS {
         if inodes.is_empty() {
             break;
@@ -48,10 +57,13 @@ pub fn find(process: Process, mut inodes: HashSet<u64>) -> HashMap<u64, Socket> 
         let mut line = Vec::new();
         while !inodes.is_empty() {
             line.clear();
-            // Names of Unix sockets are any bytes.
+            // Names of Unix sockets are any bytes, and at most 108.
             match lines.read_until(b'\n', &mut line) {
-                Ok(1..) => {}
+                Ok(count @ 1..=MOST_TEXT) if left >= count => left -= count,
                 _ => break,
+            }
+            if lines.buffer().is_empty() && Instant::now() > until {
+                return found;
             }
             if let Some((inode, socket)) = parse(list, &String::from_utf8_lossy(&line))
                 && inodes.remove(&inode)

@@ -8,7 +8,8 @@
 #[path = "../memory_file.rs"]
 mod memory_file;
 
-use launcher::system::elf::{read, section_offset, symbol_offset};
+use launcher::system::bounded_file::Budget;
+use launcher::system::elf::{MOST_OF_FILE, read, section_offset, section_place, symbol_offset};
 use libfuzzer_sys::fuzz_target;
 use memory_file::MemoryFile;
 use std::fs::File;
@@ -40,8 +41,21 @@ fn look(bytes: &[u8]) -> (Option<Option<u64>>, Option<Option<u64>>) {
     let file = MemoryFile::new(bytes);
     let path = file.path();
     let described = read(&File::open(&path).unwrap());
-    let symbol = symbol_offset(&path, "wanted").ok();
-    let section = section_offset(&path, ".wanted").ok();
+    let file = File::open(&path).unwrap();
+    // Of a file as small as this no table is read twice, and there are five.
+    let budget = Budget::new(3 * MOST_OF_FILE);
+    let symbol = symbol_offset(&file, "wanted", &budget).ok();
+    let section = section_offset(&file, ".wanted", &budget).ok();
+    let place = section_place(&file, ".wanted", &budget).ok();
+    assert_eq!(place.map(|place| place.is_some()), section.map(|section| section.is_some()));
+    let used = 3 * MOST_OF_FILE - budget.left();
+    assert!(used <= 3 * (16 << 10) + 3 * 6 * bytes.len() as u64, "{used} bytes read");
+    // With less than that nothing is found, and nothing fails in another way.
+    if used > 0 {
+        let short = Budget::new(used / 4);
+        assert!(!matches!(symbol_offset(&file, "wanted", &short), Ok(Some(_))) || symbol.is_some());
+        assert!(short.left() <= used / 4);
+    }
     if let Ok(None) = described {
         assert_eq!((symbol, section), (Some(None), Some(None)));
     }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use launcher::find::python_version::version_in;
-use launcher::system::process::{parse_deadline, parse_stat, parse_status};
+use launcher::system::process::{parse_command_line, parse_deadline, parse_stat, parse_status};
 use libfuzzer_sys::fuzz_target;
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 
@@ -19,6 +19,13 @@ fuzz_target!(|data: &[u8]| {
     parse_status(&text);
     parse_stat(&text);
     allowed(parse_deadline(data));
+    for cut in [false, true] {
+        let arguments = parse_command_line(data, cut);
+        assert!(cut || arguments.is_some() == data.iter().any(|byte| *byte != 0));
+        let arguments = arguments.unwrap_or_default();
+        let size: usize = arguments.iter().map(String::len).sum();
+        assert!(arguments.len() <= 1001 && size <= 3 * data.len() + 20);
+    }
 
     // A name may contain anything but a newline, which the kernel escapes.
     let name: String = text

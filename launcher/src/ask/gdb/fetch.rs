@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use crate::find::bell::{HALF_A_SECOND, LONGEST_PAUSE, Seen, look};
 use crate::find::target::{self, Target};
 use crate::system::interrupt;
-use crate::system::memory::read_memory;
+use crate::system::memory::{read_memory, read_text};
 use crate::system::process::Process;
 use crate::trouble::{self, Trouble};
 use protocol::answer::AnswerHeader;
 use protocol::message::LONGEST_ANSWER;
 use protocol::names::ANSWER_MAGIC;
 use protocol::question::Question;
+use protocol::state::VERSION_LINE_START;
 
 /// Whether an answer is for this question and not for another command's, by the number in its header. The
 /// number 0 means that the text says why there is no answer, which is for everybody.
@@ -27,27 +28,54 @@ pub enum Fetched {
     Text(Vec<u8>, u64),
     /// Another answer has replaced it.
     Replaced,
+    /// It is longer than any answer, or no answer at all.
+    Nonsense(Trouble),
 }
 
 /// Fetches the answer that a bell points to, from a process that runs and may answer others meanwhile.
 pub fn fetch_numbered(process: Process, seen: Seen) -> Fetched {
-    let read = |address, length| read_memory(process.pid, address, length);
     let header = || {
         let address = seen.text.checked_sub(size_of::<AnswerHeader>() as u64)?;
-        let header = parse_header(&read(address, size_of::<AnswerHeader>()).ok()?)?;
-        (header.number == seen.number).then_some(header)
+        let bytes = read_memory(process.pid, address, size_of::<AnswerHeader>()).ok()?;
+        parse_header(&bytes).filter(|header| header.number == seen.number)
     };
-    let text = || {
-        let text = read(seen.text, length_of(&header()?)).ok()?;
-        // The library clears a header before it overwrites the text.
-        header().map(|header| Fetched::Text(text, header.question))
+    let Some(before) = header() else {
+        return Fetched::Replaced;
     };
-    text().unwrap_or(Fetched::Replaced)
+    let length = match usize::try_from(before.length) {
+        Ok(length) if before.length < LONGEST_ANSWER => length,
+        _ => return Fetched::Nonsense(trouble::answer_too_long(before.length)),
+    };
+    let mut checked = Checked::default();
+    let text = read_text(process.pid, seen.text, length, |piece| {
+        checked.may_follow(piece)
+    });
+    // The library clears a header before it overwrites the text.
+    match (header(), text) {
+        (Some(header), Ok(text)) => Fetched::Text(text, header.question),
+        (Some(_), Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            Fetched::Nonsense(no_answer())
+        }
+        _ => Fetched::Replaced,
+    }
 }
 
-/// The length as a usize: it is below LONGEST_ANSWER, and no 32-bit process is larger than that.
-fn length_of(header: &AnswerHeader) -> usize {
-    usize::try_from(header.length).unwrap_or(usize::MAX)
+/// What is known of the pieces of an answer that have been read.
+#[derive(Default)]
+struct Checked {
+    /// Whether it is a state, and not text; `None` before the first piece.
+    is_state: Option<bool>,
+}
+
+impl Checked {
+    /// Whether this piece can be the next of an answer. Text has no NUL; a state has some, but not for long.
+    fn may_follow(&mut self, piece: &[u8]) -> bool {
+        let begins_state = || piece.starts_with(VERSION_LINE_START);
+        match *self.is_state.get_or_insert_with(begins_state) {
+            true => piece.iter().any(|byte| *byte != 0),
+            false => !piece.contains(&0),
+        }
+    }
 }
 
 fn parse_header(bytes: &[u8]) -> Option<AnswerHeader> {
@@ -58,7 +86,14 @@ fn parse_header(bytes: &[u8]) -> Option<AnswerHeader> {
         number: number(offset_of!(AnswerHeader, number))?,
         question: number(offset_of!(AnswerHeader, question))?,
     };
-    (header.magic == ANSWER_MAGIC && header.length < LONGEST_ANSWER).then_some(header)
+    (header.magic == ANSWER_MAGIC).then_some(header)
+}
+
+fn no_answer() -> Trouble {
+    Trouble::new(
+        "what it gave is no answer of an agent",
+        "look at the process by other means (`ps`, `gdb -p`)",
+    )
 }
 
 /// The answer, or the bell, cannot be read from memory.
@@ -100,6 +135,7 @@ pub fn wait(
                 look(target.alive.process, address).map_err(|error| gone_or(target, &error))?;
             return match seen.map(|seen| fetch_numbered(target.alive.process, seen)) {
                 Some(Fetched::Text(text, question)) => Ok(Waited::Answer(text, question)),
+                Some(Fetched::Nonsense(trouble)) => Err(trouble),
                 Some(Fetched::Replaced) | None => Ok(Waited::Overtaken),
             };
         }
@@ -164,6 +200,42 @@ mod tests {
         assert!(matches!(fetch_numbered(us, seen(8)), Fetched::Replaced));
         let nowhere = Seen { text: 8, ..seen(7) };
         assert!(matches!(fetch_numbered(us, nowhere), Fetched::Replaced));
+    }
+
+    #[test]
+    fn believes_no_nonsense() {
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        let fetched = |length: u64, text: &[u8]| {
+            let memory = in_memory(&ANSWER_MAGIC, length, text);
+            let seen = Seen {
+                listens: true,
+                rung: 1,
+                answered: 1,
+                text: memory.as_ptr() as u64 + 32,
+                number: 7,
+                detours: 0,
+                asked: 0,
+                question: 0,
+            };
+            fetch_numbered(us, seen)
+        };
+        let nonsense = |length, text: &[u8]| matches!(fetched(length, text), Fetched::Nonsense(_));
+        assert!(nonsense(LONGEST_ANSWER, b"hello"));
+        assert!(nonsense(u64::MAX, b"hello"));
+        assert!(nonsense(6, b"hello\0"));
+        let long = 3 << 20;
+        let mut state = vec![0; long];
+        state[..VERSION_LINE_START.len()].copy_from_slice(VERSION_LINE_START);
+        assert!(nonsense(long as u64, &state));
+        state
+            .iter_mut()
+            .skip(1000)
+            .step_by(1000)
+            .for_each(|byte| *byte = b'a');
+        let text = fetched(long as u64, &state);
+        assert!(matches!(text, Fetched::Text(text, 9) if text == state));
     }
 
     #[test]

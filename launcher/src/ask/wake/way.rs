@@ -10,7 +10,7 @@ use crate::find::no_agent;
 use crate::find::target::{self, Alive};
 use crate::system::{interrupt, signal};
 use crate::trouble::{self, Trouble};
-use protocol::message::{HEADER, Header, Kind, answer_length};
+use protocol::message::{HEADER, Header, Kind, LONGEST_ANSWER, answer_length};
 use protocol::names::{SIGNAL_VARIABLE, WAKE_VARIABLE, WAKER_THREAD};
 use protocol::question::Question;
 
@@ -212,7 +212,10 @@ pub fn hear(
     read_whole(line, &mut header, &mut glance)?;
     let length =
         answer_length(&header).ok_or_else(|| Unheard::Of(trouble::of_another_version()))?;
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let length = match usize::try_from(length) {
+        Ok(few) if length < LONGEST_ANSWER => few,
+        _ => return Err(Unheard::Of(trouble::answer_too_long(length))),
+    };
     let mut text = Vec::new();
     while text.len() < length {
         let done = text.len();
@@ -298,8 +301,8 @@ mod tests {
         let whole = [&answer(text.len() as u64).bytes()[..], &text].concat();
         assert_eq!(heard(&whole), Ok(text));
         assert_eq!(heard(&answer(0).bytes()), Ok(Vec::new()));
-        // A gigabyte that is only announced; half a header; nothing.
-        for words in [&answer(1 << 30).bytes()[..], &whole[..10], &[]] {
+        // Many bytes that are only announced; half a header; nothing.
+        for words in [&answer(LONGEST_ANSWER - 1).bytes()[..], &whole[..10], &[]] {
             assert_eq!(heard(words), Err("unexpected end of file".to_owned()));
         }
         // A library of another version: a newer one, or one that does not know the question.
@@ -308,7 +311,14 @@ mod tests {
             ..answer(1)
         };
         let unknown = Header::new(Kind::NotUnderstood, 0);
-        for header in [newer, unknown, answer(1 << 40)] {
+        for length in [LONGEST_ANSWER, 1 << 40] {
+            let said = heard(&answer(length).bytes()).expect_err("too long");
+            assert!(
+                said.contains("answers of 64 MB or more are not read"),
+                "{said}"
+            );
+        }
+        for header in [newer, unknown] {
             let said = heard(&header.bytes()).expect_err("no answer");
             assert!(
                 said.contains("of another version than this command"),
