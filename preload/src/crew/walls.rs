@@ -16,7 +16,7 @@ use crate::agent::threads;
 use crate::system::aside;
 use crate::system::credentials::Change;
 use crate::system::filter::{self, Call};
-use crate::system::identity::{process_id, this_thread_id};
+use crate::system::identity::process_id;
 use crate::system::rights::{EFFECTIVE, PERMITTED, Rights, Text};
 use crate::system::shut_in;
 
@@ -56,28 +56,28 @@ impl View {
         if IS_SHUT_IN.get() {
             return None;
         }
-        let this = this_thread_id();
         let view = match HAS_OWN_TABLE.get() {
-            true => View::look(this),
-            false => aside::run(|| View::look(this)),
+            true => View::look(),
+            false => aside::run(View::look),
         }?;
         filter::learn_from(view.own.as_filters());
         Some(view)
     }
 
-    fn look(this: i32) -> Option<Box<View>> {
+    /// A task that looks aside has the rights of the thread that it looks for. It asks for no number of a thread
+    /// or a process: what the filters allow is not known yet.
+    fn look() -> Option<Box<View>> {
         let mut text = [0; size_of::<Text>()];
-        let first = process_id();
-        let own = Rights::of(this, &mut text)?;
-        let rights = Rights::of(first, &mut text)?;
+        let own = Rights::of(c"/proc/thread-self/status", &mut text)?;
+        let first = Rights::of(c"/proc/self/status", &mut text)?;
         if own.capabilities[PERMITTED] & TO_LEAVE != 0 {
             COULD_LEAVE.store(true, Ordering::SeqCst);
         }
         let could_leave = COULD_LEAVE.load(Ordering::SeqCst);
         Some(Box::new(View {
-            same_place: !could_leave || are_in_one_place(this, first),
+            same_place: !could_leave || is_in_one_place(),
             own,
-            first: rights,
+            first,
             text,
         }))
     }
@@ -133,23 +133,21 @@ static COULD_LEAVE: AtomicBool = AtomicBool::new(false);
 /// What makes up a thread's place: its root, and those of its namespaces in which names are looked up.
 const PLACE: [&str; 6] = ["root", "ns/mnt", "ns/net", "ns/user", "ns/ipc", "ns/uts"];
 
-fn are_in_one_place(one: i32, other: i32) -> bool {
-    one == other || PLACE.iter().all(|name| links_agree(name, one, other))
+/// Whether the calling thread is where the program's first one is.
+fn is_in_one_place() -> bool {
+    PLACE.iter().all(|name| {
+        let (mut own, mut first) = ([0; 512], [0; 512]);
+        link("thread-self", name, &mut own) == link("self", name, &mut first) && own == first
+    })
 }
 
-/// Whether this link in `/proc` is the same for both threads; true if the kernel shows neither.
-fn links_agree(name: &str, one: i32, other: i32) -> bool {
-    let link = |thread: i32, target: &mut [u8; 512]| -> Option<usize> {
-        filter::may(Call::ReadLink).then_some(())?;
-        let mut path = [0_u8; 64];
-        write!(&mut path[..], "/proc/self/task/{thread}/{name}\0").ok()?;
-        let path = CStr::from_bytes_until_nul(&path).ok()?;
-        // SAFETY: the path ends in NUL, and the kernel writes to `target` only, no more than its length.
-        let count =
-            unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
-        usize::try_from(count).ok()
-    };
-    let (mut first, mut second) = ([0; 512], [0; 512]);
-    let lengths = (link(one, &mut first), link(other, &mut second));
-    lengths.0 == lengths.1 && first == second
+/// The target of a thread's link in `/proc`, as much as fits: its length.
+fn link(thread: &str, name: &str, target: &mut [u8; 512]) -> Option<usize> {
+    filter::may(Call::ReadLink).then_some(())?;
+    let mut path = [0_u8; 64];
+    write!(&mut path[..], "/proc/{thread}/{name}\0").ok()?;
+    let path = CStr::from_bytes_until_nul(&path).ok()?;
+    // SAFETY: the path ends in NUL, and the kernel writes to `target` only, no more than its length.
+    let count = unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+    usize::try_from(count).ok()
 }

@@ -6,19 +6,18 @@ use crate::system::proc_file;
 /// This process's ID: asked for each time, so it is right in a forked child too. Any thread, interrupted or
 /// not.
 pub fn process_id() -> i32 {
-    match filter::may(Call::ProcessId) {
-        true => std::process::id() as i32,
-        false => first_number(c"/proc/self/stat"),
-    }
+    // A filter may answer it with an error, before that is known.
+    let asked = filter::may(Call::ProcessId).then(|| std::process::id() as i32);
+    let id = asked.filter(|&id| id > 0);
+    id.unwrap_or_else(|| first_number(c"/proc/self/stat"))
 }
 
 /// The calling thread's ID. Any thread, interrupted or not.
 pub fn this_thread_id() -> i32 {
-    match filter::may(Call::ThreadId) {
-        // SAFETY: a system call that takes no argument, touches no memory and cannot fail.
-        true => unsafe { libc::gettid() },
-        false => first_number(c"/proc/thread-self/stat"),
-    }
+    // SAFETY: a system call that takes no argument and touches no memory.
+    let asked = filter::may(Call::ThreadId).then(|| unsafe { libc::gettid() });
+    let id = asked.filter(|&id| id > 0);
+    id.unwrap_or_else(|| first_number(c"/proc/thread-self/stat"))
 }
 
 /// The number with which a file begins; 0 if it cannot be read.

@@ -1,7 +1,6 @@
 //! What a thread may do, as the kernel shows it: users, groups, capabilities, filters of system calls.
 
 use std::ffi::CStr;
-use std::io::Write;
 
 use crate::system::hash;
 use crate::system::proc_file;
@@ -45,16 +44,11 @@ pub const AMBIENT: usize = 4;
 pub type Text = [u8; 8192];
 
 impl Rights {
-    /// The rights of a thread of this process; `None` without `/proc`. The text stays in `buffer`.
+    /// The rights of the thread with this status; `None` without `/proc`. The text stays in `buffer`.
     ///
     /// Any thread: a descriptor is open for the time of one read.
-    pub fn of(thread: i32, buffer: &mut Text) -> Option<Rights> {
-        let mut path = [0_u8; 64];
-        write!(&mut path[..], "/proc/self/task/{thread}/status\0").ok()?;
-        Rights::parse(proc_file::read(
-            CStr::from_bytes_until_nul(&path).ok()?,
-            buffer,
-        )?)
+    pub fn of(status: &CStr, buffer: &mut Text) -> Option<Rights> {
+        Rights::parse(proc_file::read(status, buffer)?)
     }
 
     /// Reads the text of a status; `None` if it is cut.
@@ -170,8 +164,7 @@ mod tests {
         assert_eq!(further_groups(STATUS).collect::<Vec<_>>(), [4, 24]);
         assert!(Rights::parse(&STATUS[..120]).is_none());
         let mut buffer = [0; 8192];
-        let thread = crate::system::identity::this_thread_id();
-        assert!(Rights::of(thread, &mut buffer).is_some());
+        assert!(Rights::of(c"/proc/self/status", &mut buffer).is_some());
     }
 
     #[test]
