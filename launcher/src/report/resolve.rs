@@ -2,7 +2,8 @@
 //!
 //! All of it is read from `/proc`, by the command and not in the program.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use crate::state::descriptor::Descriptor;
 use crate::state::thread::Thread;
@@ -13,19 +14,38 @@ use crate::system::sockets;
 /// How many descriptors that one epoll watches are looked up.
 const MOST_WATCHED: usize = 16;
 
-/// Completes what the threads of a process wait for.
-pub fn look_up(process: Process, threads: &mut [Thread]) {
+/// The longest time for all of it: a process may have thousands of epolls, sockets and children.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Completes what the threads of a process wait for, as far as that is done by `until`. Each epoll and each
+/// child is looked at once, however many threads wait for it.
+pub fn look_up(process: Process, threads: &mut [Thread], until: Instant) {
+    let until = until.min(Instant::now() + LONGEST);
+    let in_time = || Instant::now() < until;
     let waits = threads.iter_mut().filter_map(|one| one.wait.as_mut());
     let mut waits: Vec<&mut Wait> = waits.collect();
+    let mut epolls: HashMap<i32, (Vec<Descriptor>, Option<u64>)> = HashMap::new();
+    let mut children: HashMap<i32, Option<String>> = HashMap::new();
     for wait in &mut waits {
         if let Some(epoll) = wait.epoll {
-            (wait.descriptors, wait.others) = watched(process, epoll);
+            let looked = epolls.entry(epoll).or_insert_with(|| match in_time() {
+                true => watched(process, epoll),
+                false => (Vec::new(), None),
+            });
+            (wait.descriptors, wait.others) = looked.clone();
         }
-        wait.command = wait.child.and_then(|child| command_of(process, child));
+        let command = wait.child.map(|child| {
+            let looked = children.entry(child).or_insert_with(|| match in_time() {
+                true => command_of(process, child),
+                false => None,
+            });
+            looked.clone()
+        });
+        wait.command = command.flatten();
     }
     let descriptors = waits.iter().flat_map(|wait| &wait.descriptors);
     let inodes: HashSet<u64> = descriptors.filter_map(|one| one.inode).collect();
-    let found = sockets::find(process, inodes);
+    let found = sockets::find(process, inodes, until);
     for wait in &mut waits {
         for descriptor in &mut wait.descriptors {
             let socket = descriptor.inode.and_then(|inode| found.get(&inode));

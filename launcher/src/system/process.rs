@@ -16,9 +16,6 @@ use rustix::time::{DynamicClockId, clock_gettime_dynamic};
 
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 
-/// The longest time from the agent's deadline to its answer.
-const SLACK: Duration = Duration::from_secs(5);
-
 /// A process, by its PID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -170,18 +167,13 @@ impl Process {
     }
 
     /// The agent's deadline: from the process's environment, or the longest there is if we may not read
-    /// that.
-    fn agent_deadline(&self) -> Duration {
+    /// that. The process chooses it.
+    pub fn agent_deadline(&self) -> Duration {
         let seconds = match std::fs::read(self.path("environ")) {
             Ok(environment) => parse_deadline(&environment),
             Err(_) => DEADLINE_LONGEST_SECONDS,
         };
         Duration::from_secs_f64(seconds)
-    }
-
-    /// The longest time until the agent's answer: one deadline for the questions before ours, one for ours.
-    pub fn longest_answer(&self) -> Duration {
-        2 * self.agent_deadline() + SLACK
     }
 }
 

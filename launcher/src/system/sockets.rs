@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
 
 use crate::system::process::Process;
 
@@ -34,8 +35,9 @@ pub enum State {
 /// The lists (net/ipv4/tcp_ipv4.c, udp.c, net/ipv6 likewise, net/unix/af_unix.c), below `/proc/PID/net`.
 const LISTS: [&str; 5] = ["tcp", "tcp6", "unix", "udp", "udp6"];
 
-/// Finds the sockets with these inodes. A list may be long, so reading stops at the last of them.
-pub fn find(process: Process, mut inodes: HashSet<u64>) -> HashMap<u64, Socket> {
+/// Finds the sockets with these inodes. A list may be long, so reading stops at the last of them, and at
+/// `until`.
+pub fn find(process: Process, mut inodes: HashSet<u64>, until: Instant) -> HashMap<u64, Socket> {
     let mut found = HashMap::new();
     for list in LISTS {
         if inodes.is_empty() {
@@ -46,7 +48,7 @@ pub fn find(process: Process, mut inodes: HashSet<u64>) -> HashMap<u64, Socket> 
         };
         let mut lines = BufReader::with_capacity(64 << 10, file);
         let mut line = Vec::new();
-        while !inodes.is_empty() {
+        while !inodes.is_empty() && Instant::now() < until {
             line.clear();
             // Names of Unix sockets are any bytes.
             match lines.read_until(b'\n', &mut line) {
@@ -143,6 +145,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixListener;
+    use std::time::Duration;
 
     #[test]
     fn reads_what_the_kernel_lists() {
@@ -217,7 +220,8 @@ mod tests {
         };
         let mut wanted = HashSet::from(inodes);
         wanted.insert(u64::MAX);
-        let found = find(us, wanted);
+        let soon = Instant::now() + Duration::from_secs(60);
+        let found = find(us, wanted, soon);
         std::fs::remove_file(&name).unwrap();
         assert_eq!(found.len(), 4);
         let told = |number: usize| &found[&inodes[number]];
