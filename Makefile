@@ -21,7 +21,7 @@ PAGES = $(BUILT)/pages
 STATIC = sleeper_agent_activate sa-run
 static = $(if $(wildcard $(shell cc -print-file-name=libc.a)),-C target-feature=+crt-static)
 
-.PHONY: help demo test torture regrtest fuzz memcheck miri bench install shim lint clean build gdb pythons
+.PHONY: help demo test torture regrtest fuzz memcheck miri bench install shim lint clean build gdb strace pythons
 
 help:
 	@echo 'make demo                wake a threaded Python 2.7 program and see what it is doing'
@@ -49,6 +49,10 @@ build:
 gdb:
 	@tests/tools.sh gdb
 
+# For what gdb opens: without it one case is skipped, by its name.
+strace:
+	@tests/tools.sh strace || true
+
 pythons:
 	@tests/interpreters/debian.sh
 	@tests/interpreters/packages.sh
@@ -57,7 +61,7 @@ demo: build gdb
 	@tests/demo.sh '$(BUILT)'
 
 # The trials on real interpreters come last: their summary is the last word.
-test: build gdb pythons
+test: build gdb strace pythons
 	@$(CARGO) test --quiet --workspace --exclude tests
 	@$(CARGO) test --quiet -p tests --test torture
 	@$(CARGO) test --quiet -p tests --test hostile

@@ -8,15 +8,17 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
+use crate::ask::allowance::Allowance;
 use crate::ask::{self, AskOptions, side_by_side};
 use crate::find::chosen::{self, Chosen};
+use crate::find::order;
 use crate::find::target::Alive;
 use crate::options::activate::Arguments;
-use crate::options::{Choice, Format, Via};
+use crate::options::{Choice, Format};
 use crate::printable::Printable;
 use crate::report::movement::Movements;
 use crate::report::{Report, terminal};
@@ -26,11 +28,12 @@ use crate::system::{idle_times, interrupt};
 use crate::trouble::Trouble;
 use protocol::question::Question;
 
-/// Processes asked at a time through gdb: each gdb takes memory, and a processor to start.
-const AT_A_TIME_BY_GDB: usize = 8;
+/// Processes asked at a time. To wait for an answer takes a thread, and next to nothing besides; how many
+/// debuggers run at once has a limit of its own ([`ask::allowance`]).
+const AT_A_TIME: usize = 1024;
 
-/// Processes asked at a time by wake-up signals.
-const AT_A_TIME_BY_WAKE: usize = 64;
+/// The most processes that are asked through gdb before a signal is tried, where the user leaves that open.
+const FEW: usize = 8;
 
 /// Asks the processes that the arguments choose, once or, with `--watch`, until they have ended or we
 /// are told to stop. Prints the answers; returns the exit status.
@@ -42,20 +45,22 @@ pub fn run(arguments: Arguments) -> ExitCode {
     };
     let pause = arguments.watch;
     let (choice, asking) = Asking::new(arguments);
+    let asking = Arc::new(asking);
     let mut chosen = chosen::chosen(&choice, &mut fail);
     // From here on we may hold a program, and must let it go before we end.
     interrupt::watch();
-    let mut last: HashMap<i32, Look> = HashMap::new();
+    let mut last: HashMap<i32, Arc<Look>> = HashMap::new();
+    let mut stuck = Vec::new();
     loop {
         let begun = Instant::now();
-        let (looks, heard) = asking.round(&chosen, &last, &mut fail);
+        let (looks, heard) = Asking::round(&asking, chosen, &last, &mut stuck, &mut fail);
         let Some(pause) = pause.filter(|_| heard) else {
             // The looks may hold millions of frames, which the end of this process frees faster.
             std::mem::forget(looks);
             break;
         };
         for look in looks {
-            last.insert(look.alive.process.pid, look);
+            last.insert(look.alive.process.pid, Arc::new(look));
         }
         if last.is_empty() {
             // No process has answered.
@@ -63,6 +68,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         }
         interrupt::sleep_until(begun + pause);
         chosen = chosen_again(&choice, &mut last);
+        // Each of these keeps a thread of ours.
+        chosen.retain(|one| !stuck.contains(&one.process));
         if chosen.is_empty() || interrupt::asked_to_stop().is_some() {
             break;
         }
@@ -74,6 +81,15 @@ pub fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
+/// A process to ask, and its last answer.
+struct Task {
+    chosen: Chosen,
+    last: Option<Arc<Look>>,
+}
+
+/// What came of it: the heading, and the text to print or why there is none.
+type Asked = (Option<String>, Result<(Vec<u8>, Option<Look>), Trouble>);
+
 /// What stays the same from round to round.
 struct Asking {
     options: AskOptions,
@@ -81,7 +97,6 @@ struct Asking {
     /// Whether each state stands under a heading.
     headed: bool,
     coloured: bool,
-    at_a_time: usize,
     /// The reasons for asking without a debugger that the user has read.
     notes: Mutex<HashSet<String>>,
 }
@@ -113,61 +128,81 @@ impl Asking {
             format,
             headed,
             coloured: format == Format::Full && terminal::has_colours(),
-            at_a_time: match arguments.via {
-                Some(Via::Wake) => AT_A_TIME_BY_WAKE,
-                _ => AT_A_TIME_BY_GDB,
-            },
             notes: Mutex::new(HashSet::new()),
         };
         (choice, asking)
     }
 
     /// Asks every chosen process and prints its answer. Returns the answers for the next round, and
-    /// whether all of them could be written: if nobody reads them, another round is in vain.
+    /// whether all of them could be written: if nobody reads them, another round is in vain. Adds the
+    /// processes that keep a thread of ours to `stuck`.
     fn round(
-        &self,
-        chosen: &[Chosen],
-        last: &HashMap<i32, Look>,
+        asking: &Arc<Asking>,
+        chosen: Vec<Chosen>,
+        last: &HashMap<i32, Arc<Look>>,
+        stuck: &mut Vec<Process>,
         fail: &mut impl FnMut(&dyn fmt::Display, &Trouble),
     ) -> (Vec<Look>, bool) {
         let (mut looks, mut heard) = (Vec::new(), true);
-        let ask = |one: &Chosen| {
-            // The command line is read first: by the time of the answer it may have changed or be gone.
-            let command = one.process.command_line();
-            let heading = self
-                .headed
-                .then(|| terminal::heading(one.process, &command));
-            let state = self.state_of(one.process, command, last.get(&one.process.pid));
-            (heading, state)
+        let signal_first = chosen.len() > FEW;
+        let tasks = order::in_turn(chosen).into_iter().map(|chosen| Task {
+            last: last.get(&chosen.process.pid).cloned(),
+            chosen,
+        });
+        let ask = {
+            let asking = asking.clone();
+            move |task: &Task, allowance: &Allowance| asking.ask(task, signal_first, allowance)
         };
-        type Asked = (Option<String>, Result<(Vec<u8>, Option<Look>), Trouble>);
-        let done = |one: &Chosen, (heading, state): Asked| match state {
+        let late = |task: &Task, allowance: &Allowance| {
+            let process = task.chosen.process;
+            stuck.push(process);
+            let heading = asking.headed.then(|| process.to_string());
+            (heading, Err(stuck_in(allowance)))
+        };
+        let done = |task: &Task, (heading, state): Asked| match state {
             Ok((state, look)) => {
                 looks.extend(look);
-                if let Err(trouble) = terminal::print(heading.as_deref(), &state, self.coloured) {
+                if let Err(trouble) = terminal::print(heading.as_deref(), &state, asking.coloured) {
                     heard = false;
-                    fail(&one.process, &trouble);
+                    fail(&task.chosen.process, &trouble);
                 }
             }
-            Err(_) if one.is_gone() => {}
-            Err(trouble) => fail(&one.process, &trouble),
+            Err(_) if task.chosen.is_gone() => {}
+            Err(trouble) => fail(&task.chosen.process, &trouble),
         };
-        side_by_side::each(chosen, self.at_a_time, ask, done);
+        let time = asking.options.time();
+        side_by_side::each(tasks.collect(), AT_A_TIME, time, ask, late, done);
         (looks, heard)
     }
 
-    /// Asks a process and formats its answer; `last` is its answer in the last round.
+    /// Asks a process.
+    fn ask(&self, task: &Task, signal_first: bool, allowance: &Allowance) -> Asked {
+        let process = task.chosen.process;
+        // The command line is read first: by the time of the answer it may have changed or be gone.
+        let command = process.command_line();
+        let heading = self.headed.then(|| terminal::heading(process, &command));
+        let state = self.state_of(task, command, signal_first, allowance);
+        (heading, state)
+    }
+
+    /// Asks a process and formats its answer.
     fn state_of(
         &self,
-        process: Process,
+        task: &Task,
         command: Vec<String>,
-        last: Option<&Look>,
+        signal_first: bool,
+        allowance: &Allowance,
     ) -> Result<(Vec<u8>, Option<Look>), Trouble> {
+        let process = task.chosen.process;
+        let answer_of = || self.answer_of(process, signal_first, allowance);
         if self.format == Format::Plain {
-            return match self.answer_of(process)? {
+            return match answer_of()? {
                 Answer::Text(text) => Ok((text, None)),
-                answer => Report::new(process, command, answer, &HashMap::new())
-                    .map(|report| (report.full().into_bytes(), None)),
+                answer => {
+                    let times = HashMap::new();
+                    let report = Report::new(process, command, answer, &times, allowance.until())?;
+                    Ok((report.full().into_bytes(), None))
+                }
             };
         }
         let alive = Alive::exists(process).ok();
@@ -176,12 +211,15 @@ impl Asking {
         // wakes threads that slept.
         let (answer, times) = thread::scope(|scope| {
             let builder = thread::Builder::new().name("idle-times".to_owned());
-            let times = builder.spawn_scoped(scope, || idle_times::of(process));
-            let answer = self.answer_of(process);
+            let until = allowance.until();
+            let times = builder.spawn_scoped(scope, move || idle_times::of(process, until));
+            let answer = answer_of();
             (answer, times.ok().and_then(|times| times.join().ok()))
         });
         let times = times.unwrap_or_default();
-        let report = Report::new(process, command, answer?, &times)?.asked_at(time);
+        let report = Report::new(process, command, answer?, &times, allowance.until())?;
+        let report = report.asked_at(time);
+        let last = task.last.as_deref();
         let movements =
             last.map(|last| Movements::between(&last.report, &report, last.movements.as_ref()));
         let text = match (self.format, &movements) {
@@ -198,8 +236,13 @@ impl Asking {
     }
 
     /// Asks a process. If that takes another way than the usual one, prints why, once per reason.
-    fn answer_of(&self, process: Process) -> Result<Answer, Trouble> {
-        ask::ask(process, &self.options, |why| {
+    fn answer_of(
+        &self,
+        process: Process,
+        signal_first: bool,
+        allowance: &Allowance,
+    ) -> Result<Answer, Trouble> {
+        ask::ask(process, &self.options, signal_first, allowance, |why| {
             let what = why.what();
             let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
             if notes.insert(what.to_owned()) {
@@ -212,6 +255,17 @@ impl Asking {
     }
 }
 
+/// The trouble of a process that keeps the thread that asks it.
+fn stuck_in(allowance: &Allowance) -> Trouble {
+    Trouble::new(
+        format!(
+            "it was not looked at to the end within {} s, as Linux does not show its files in /proc in time",
+            allowance.time().as_secs_f64()
+        ),
+        "look at the process by other means (`ps`, `gdb -p`)",
+    )
+}
+
 /// A process's answer, kept for comparison with the next.
 struct Look {
     alive: Alive,
@@ -222,7 +276,7 @@ struct Look {
 
 /// The processes for the next round: those that have answered and still run, and those that the choice
 /// finds by now.
-fn chosen_again(choice: &Choice, last: &mut HashMap<i32, Look>) -> Vec<Chosen> {
+fn chosen_again(choice: &Choice, last: &mut HashMap<i32, Arc<Look>>) -> Vec<Chosen> {
     last.retain(|_, look| {
         let there = look.alive.status().is_some();
         if !there {

@@ -55,6 +55,10 @@ pub enum Need {
     Packages,
     /// A visible kernel thread; containers show none.
     KernelThread,
+    /// The tool strace.
+    Strace,
+    /// The right to become another user, and a C compiler.
+    RootAndCompiler,
     /// One interpreter of a case that runs on no other.
     OnlyOne,
 }
@@ -115,14 +119,17 @@ fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
     // SAFETY: geteuid has no conditions.
     let root = unsafe { libc::geteuid() } == 0;
     match need {
-        Need::Root | Need::ForAnyone if !root => Some("not root"),
+        Need::Root | Need::ForAnyone | Need::RootAndCompiler if !root => Some("not root"),
         Need::ForAnyone if python.is_some_and(|one| !one.is_for_anyone()) => {
             Some("other users may not run it")
         }
-        Need::Compiler | Need::SharedLibrary if !have_compiler() => Some("no C compiler cc"),
+        Need::Compiler | Need::SharedLibrary | Need::RootAndCompiler if !have_compiler() => {
+            Some("no C compiler cc")
+        }
         Need::SharedLibrary if python.is_some_and(|one| one.embeddable.is_none()) => {
             Some("no shared libpython")
         }
+        Need::Strace if !have_strace() => Some("no strace"),
         Need::Packages => python.and_then(packages::lacking),
         Need::KernelThread if procfs::read(2, "comm").trim() != "kthreadd" => {
             Some("no kernel thread is to be seen")
@@ -132,6 +139,12 @@ fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// Whether there is a strace.
+fn have_strace() -> bool {
+    let found = std::process::Command::new("strace").arg("-V").output();
+    found.is_ok_and(|output| output.status.success())
 }
 
 fn trial(name: String, lacking: Option<&str>, work: impl FnOnce() + Send + 'static) -> Trial {

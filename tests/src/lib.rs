@@ -9,6 +9,7 @@ pub mod cases;
 pub mod compile;
 pub mod document;
 pub mod ended;
+pub mod fakes;
 pub mod gil;
 pub mod interpreters;
 pub mod measured;

@@ -1,5 +1,6 @@
 //! Can a debugger attach to this process? Everything that can be known before gdb starts.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,9 @@ use crate::find::target::{self, Alive, Target, exited};
 use crate::system::permission;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
+
+/// The longest time that a process takes to replace its program, on a loaded machine.
+const LONGEST_PROBE: Duration = Duration::from_secs(1);
 
 /// Finds the agent in a process that exists, lives, is ours and runs, in this order of checks.
 pub fn examine(process: Process) -> Result<Target, Trouble> {
@@ -46,8 +50,13 @@ pub fn is_untraced(target: &Target) -> Result<(), Trouble> {
 pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
     let _turn = Turn::take(target.alive.process, until);
     is_untraced(target)?;
-    match permission::probe(target.thread()) {
+    match permission::probe(target.thread(), until.min(Instant::now() + LONGEST_PROBE)) {
         Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Trouble::new(
+            "the kernel lets no debugger attach to it now, as it is about to replace its program (exec)",
+            "ask again, or ask --via wake",
+        )
+        .of_the_debugger()),
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(exited()),
         Err(_) => {
             // Another tracer may have come first; and the kernel refuses a thread that is just ending

@@ -1,10 +1,11 @@
-//! One question to one process: through gdb, or by a wake-up signal.
+//! One question to one process: through gdb, or by a signal.
 //!
 //! Enters: a process and the options of the question. Leaves: its answer, or the trouble that prevented
 //! one. Whichever way is taken, the process is left as it was found, also when this command is killed in
-//! the middle: that is what [`gdb::guardian`] and [`turn`] are for. The two ways know nothing of each
-//! other, and only this file chooses between them.
+//! the middle: that is what [`gdb::guardian`] and [`turn`] are for. It never takes longer than its
+//! [`allowance`]. The two ways know nothing of each other, and only this file chooses between them.
 
+pub mod allowance;
 pub mod checks;
 pub mod gdb;
 pub mod side_by_side;
@@ -14,6 +15,7 @@ pub mod wake;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::ask::allowance::Allowance;
 use crate::ask::gdb::way::ThroughGdb;
 use crate::ask::wake::way::ThroughWake;
 use crate::find::target::{Alive, vanished};
@@ -23,6 +25,12 @@ use crate::system::process::Process;
 use crate::trouble::Trouble;
 use protocol::question::Question;
 
+/// The longest time that a question takes where the user has not set it.
+const USUAL_TIME: Duration = Duration::from_secs(30);
+
+/// The longest time from the agent's deadline to its answer.
+const SLACK: Duration = Duration::from_secs(5);
+
 /// What to ask processes, and how.
 pub struct AskOptions {
     /// The question.
@@ -31,26 +39,52 @@ pub struct AskOptions {
     pub via: Option<Via>,
     /// The debugger that the user named.
     pub gdb: Option<PathBuf>,
-    /// The longest time to reach the agent.
-    pub timeout: Duration,
+    /// The longest time for each process, if the user has set it.
+    pub timeout: Option<Duration>,
     /// Whether to report every step on standard error.
     pub verbose: bool,
 }
 
-/// Asks a process. If gdb is impossible and a signal works, `note` takes the reason.
+impl AskOptions {
+    /// The longest time for each process, unless its agent's deadline is longer.
+    pub fn time(&self) -> Duration {
+        self.timeout.unwrap_or(USUAL_TIME)
+    }
+}
+
+/// Asks a process. If gdb is impossible and a signal works, `note` takes the reason. With `signal_first` a
+/// signal is tried before gdb, where the options leave the way open: a gdb for each of many processes takes
+/// long.
 pub fn ask(
     process: Process,
     options: &AskOptions,
+    signal_first: bool,
+    allowance: &Allowance,
     note: impl FnOnce(&Trouble),
 ) -> Result<Answer, Trouble> {
+    if options.timeout.is_none() {
+        // The process chooses its deadline, but no deadline is longer than a minute.
+        allowance.lengthen(process.agent_deadline() + SLACK);
+    }
     let text = match options.via {
-        Some(Via::Gdb) => by_gdb(process, options),
-        Some(Via::Wake) => by_wake(process, options),
-        None => by_gdb(process, options).or_else(|trouble| {
-            if !trouble.is_the_debuggers() {
+        Some(Via::Gdb) => by_gdb(process, options, allowance, true),
+        Some(Via::Wake) => by_wake(process, options, allowance, allowance.until()),
+        None if signal_first => {
+            // As long as the agent does not come: once it has, its answer has the rest of the time.
+            let until = Instant::now() + allowance.left() / 2;
+            let woken = by_wake(process, options, allowance, until);
+            woken.or_else(|trouble| {
+                if allowance.left().is_zero() {
+                    return Err(trouble);
+                }
+                by_gdb(process, options, allowance, false).map_err(|_| trouble)
+            })
+        }
+        None => by_gdb(process, options, allowance, true).or_else(|trouble| {
+            if !trouble.is_the_debuggers() || allowance.left().is_zero() {
                 return Err(trouble);
             }
-            match by_wake(process, options) {
+            match by_wake(process, options, allowance, allowance.until()) {
                 Ok(text) => {
                     note(&trouble);
                     Ok(text)
@@ -62,24 +96,36 @@ pub fn ask(
     text.and_then(Answer::parse)
 }
 
-fn by_gdb(process: Process, options: &AskOptions) -> Result<Vec<u8>, Trouble> {
+fn by_gdb(
+    process: Process,
+    options: &AskOptions,
+    allowance: &Allowance,
+    first_way: bool,
+) -> Result<Vec<u8>, Trouble> {
     let target = checks::examine(process)?;
-    checks::may_attach(&target, Instant::now() + options.timeout)?;
+    checks::may_attach(&target, allowance.until())?;
     let way = ThroughGdb {
         question: options.question,
         gdb: checks::find_gdb(options.gdb.as_deref())?,
-        timeout: options.timeout,
+        allowance,
+        first_way,
         verbose: options.verbose,
     };
     way.fetch(&target)
         .map_err(|trouble| vanished(&target).unwrap_or(trouble))
 }
 
-fn by_wake(process: Process, options: &AskOptions) -> Result<Vec<u8>, Trouble> {
+fn by_wake(
+    process: Process,
+    options: &AskOptions,
+    allowance: &Allowance,
+    connected_until: Instant,
+) -> Result<Vec<u8>, Trouble> {
     let target = Alive::examine(process)?;
     let way = ThroughWake {
         question: options.question,
-        timeout: options.timeout,
+        connected_until,
+        until: allowance.until(),
         verbose: options.verbose,
     };
     way.fetch(&target)

@@ -5,29 +5,33 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::system::interrupt;
 use crate::system::process::Process;
 
 /// The right to trace the agent of a process, for as long as this value lives.
 ///
-/// It is a lock (`flock`) on the process's folder in `/proc`. Every user may open that folder, the lock
-/// takes nothing from the process, and the kernel frees it when we end, however that happens. It does
-/// not hold off debuggers that people attach by hand.
+/// It is a lock (`flock`) on the process's file `/proc/PID/mem`, which is never read. Only who may trace the
+/// process can open this file, so nobody else can hold the lock and keep us waiting. The lock takes nothing
+/// from the process, and the kernel frees it when we end, however that happens. It does not hold off
+/// debuggers that people attach by hand.
 pub struct Turn(#[allow(dead_code)] Option<File>);
 
 impl Turn {
-    /// Waits for our turn, but not beyond `until`: somebody may keep the lock for ever.
+    /// Waits for our turn, but for no longer than half of the time until `until`: the process's own user
+    /// may keep the lock for ever. What is left is for the question, which then goes without.
     pub fn take(process: Process, until: Instant) -> Turn {
-        let Ok(folder) = File::open(process.path("")) else {
-            // The process has ended, which the question will show.
+        let Ok(file) = File::open(process.path("mem")) else {
+            // The process has ended, or we may not trace it, which the question will show.
             return Turn(None);
         };
-        while flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err() {
-            if Instant::now() > until {
+        let until = until - until.saturating_duration_since(Instant::now()) / 2;
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if Instant::now() > until || interrupt::asked_to_stop().is_some() {
                 return Turn(None);
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        Turn(Some(folder))
+        Turn(Some(file))
     }
 }
 

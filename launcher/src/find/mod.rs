@@ -9,5 +9,6 @@ pub mod carriers;
 pub mod chosen;
 pub mod library;
 pub mod no_agent;
+pub mod order;
 pub mod python_version;
 pub mod target;

@@ -88,9 +88,10 @@ pub struct Arguments {
     #[arg(long, value_hint = ValueHint::ExecutablePath)]
     pub gdb: Option<PathBuf>,
 
-    /// The longest time to reach the agent; its answer then has the agent's own deadline
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    pub timeout: Duration,
+    /// The longest time that each process may take to answer [default: 30, or 5 more than its agent's
+    /// deadline, if that is longer]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
 
     #[command(flatten)]
     #[allow(missing_docs)]

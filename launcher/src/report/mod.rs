@@ -21,7 +21,7 @@ pub mod suspended;
 pub mod terminal;
 
 use std::collections::HashMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::state::answer::Answer;
 use crate::state::thread::Thread;
@@ -44,12 +44,14 @@ pub struct Report {
 
 impl Report {
     /// A report of what this process answered. `command` is its command line; `times` says, by TID,
-    /// how long its threads have been off the CPU, in seconds ([`crate::system::idle_times`]).
+    /// how long its threads have been off the CPU, in seconds ([`crate::system::idle_times`]). What the
+    /// kernel lists is looked up as far as that is done by `until`.
     pub fn new(
         process: Process,
         command: Vec<String>,
         answer: Answer,
         times: &HashMap<i32, f64>,
+        until: Instant,
     ) -> Result<Report, Trouble> {
         let (note, mut state) = match answer {
             Answer::State(state) => (None, state),
@@ -60,7 +62,7 @@ impl Report {
         for task in tasks.filter(|task| !task.runs) {
             task.seconds = times.get(&task.number).copied();
         }
-        resolve::look_up(process, &mut state.threads);
+        resolve::look_up(process, &mut state.threads, until);
         Ok(Report {
             process,
             command,

@@ -39,10 +39,10 @@ struct LookUps {
 }
 
 impl LookUps {
-    fn new(process: Process) -> LookUps {
+    fn new(process: Process, until: Instant) -> LookUps {
         LookUps {
             process,
-            until: Instant::now() + MOST_TIME,
+            until: until.min(Instant::now() + MOST_TIME),
             room: MOST_SHOWN,
             epolls: HashMap::new(),
             commands: HashMap::new(),
@@ -85,11 +85,11 @@ impl LookUps {
     }
 }
 
-/// Completes what the threads of a process wait for.
-pub fn look_up(process: Process, threads: &mut [Thread]) {
+/// Completes what the threads of a process wait for, as far as that is done by `until`.
+pub fn look_up(process: Process, threads: &mut [Thread], until: Instant) {
     let waits = threads.iter_mut().filter_map(|one| one.wait.as_mut());
     let mut waits: Vec<&mut Wait> = waits.collect();
-    let mut look_ups = LookUps::new(process);
+    let mut look_ups = LookUps::new(process, until);
     for wait in &mut waits {
         if let Some(epoll) = wait.epoll {
             (wait.descriptors, wait.others) = look_ups.watched(epoll);
@@ -98,7 +98,7 @@ pub fn look_up(process: Process, threads: &mut [Thread]) {
     }
     let descriptors = waits.iter().flat_map(|wait| &wait.descriptors);
     let inodes: HashSet<u64> = descriptors.filter_map(|one| one.inode).collect();
-    let found = sockets::find(process, inodes);
+    let found = sockets::find(process, inodes, until);
     for wait in &mut waits {
         for descriptor in &mut wait.descriptors {
             let socket = descriptor.inode.and_then(|inode| found.get(&inode));

@@ -37,8 +37,9 @@ const MOST_COMPARED: usize = 8;
 
 /// The off-CPU times of the threads in seconds, by TID in the process's own PID namespace, as far as they
 /// can be known. A thread that runs has about 0. If the processors' clocks differ by little, compared with
-/// such a time, the time may be too long by that difference, and takes half as many files to read.
-pub fn of(process: Process) -> HashMap<i32, f64> {
+/// such a time, the time may be too long by that difference, and takes half as many files to read. Threads
+/// that it has not come to by `until` are left out.
+pub fn of(process: Process, until: Instant) -> HashMap<i32, f64> {
     let mut times = HashMap::new();
     let Ok(folder) = File::open(process.path("task")) else {
         return times;
@@ -50,12 +51,11 @@ pub fn of(process: Process) -> HashMap<i32, f64> {
     let compared = usize::try_from(count)
         .ok()
         .and_then(|count| clocks.compared(count));
-    for number in process
-        .threads()
-        .unwrap_or_default()
-        .into_iter()
-        .take(MOST_THREADS)
-    {
+    let threads = process.threads().unwrap_or_default();
+    for number in threads.into_iter().take(MOST_THREADS) {
+        if Instant::now() > until {
+            break;
+        }
         let mut room = [0; 512];
         let mut time = || {
             let then = last_run(start_of(&folder, number, "sched", &mut room)?)?;
@@ -221,7 +221,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(700));
         // Some kernels are built without this file.
         if fs::exists("/proc/self/sched").is_ok_and(|there| there) {
-            let seconds = of(us)[&sleeper];
+            let seconds = of(us, Instant::now() + Duration::from_secs(60))[&sleeper];
             assert!((0.6..5.0).contains(&seconds), "{seconds}");
         }
     }

@@ -1,33 +1,97 @@
-//! Ctrl-C and its kin: noted at once, and obeyed when nothing is held.
+//! Ctrl-C and its kin: noted at once, and obeyed as soon as nothing is held.
 //!
-//! These signals must not end a command that holds a process.
+//! These signals must not end a command that holds a process. So a thread waits for them, and all others
+//! block them. The others look now and then whether a signal has come, let go what they hold, and end. If
+//! one of them is stuck, the thread that waits for signals ends the command nevertheless.
 
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Instant;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The first signal that came; 0 is none.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
+/// When that was.
+static CAME: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Wakes whoever sleeps until a signal comes.
+static COMES: Condvar = Condvar::new();
+
 /// The signals to note.
 const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-/// Notes SIGINT, SIGTERM and SIGHUP from now on, except those that we were started to ignore.
+/// The longest time from a signal to the end of this command.
+const LONGEST_END: Duration = Duration::from_millis(800);
+
+/// Notes SIGINT, SIGTERM and SIGHUP from now on, except those that we were started to ignore. To be called
+/// while this process has one thread: later ones inherit what it blocks.
 pub fn watch() {
-    for signal in SIGNALS {
-        // SAFETY: `sigaction` is plain data for which all zeroes is a valid value; both
-        // pointers are to such a value of ours. The handler does nothing but an atomic
-        // operation, which is allowed in a signal handler.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(signal, std::ptr::null(), &mut action);
-            if action.sa_sigaction == libc::SIG_IGN {
-                continue;
+    let Some(noted) = Signals::not_ignored() else {
+        return;
+    };
+    noted.block(true);
+    let builder = thread::Builder::new().name("signals".to_owned());
+    if builder.spawn(move || note_and_end(&noted)).is_err() {
+        // The system grants no thread. So the signals end this command at once, and the guardian lets go
+        // what it holds.
+        noted.block(false);
+    }
+}
+
+/// Waits for a signal. This command should end by itself then; if it does not, this ends it.
+fn note_and_end(noted: &Signals) {
+    let signal = noted.next();
+    SIGNAL.store(signal, Ordering::SeqCst);
+    *CAME.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    COMES.notify_all();
+    thread::sleep(LONGEST_END);
+    // SAFETY: ends this process. Nothing of ours must run at its exit.
+    unsafe { libc::_exit(128 + signal) }
+}
+
+/// Some of [`SIGNALS`].
+#[derive(Clone, Copy)]
+struct Signals(libc::sigset_t);
+
+impl Signals {
+    /// Those that we were not started to ignore; `None` if we were started to ignore all of them.
+    fn not_ignored() -> Option<Signals> {
+        let mut any = false;
+        // SAFETY: `sigset_t` and `sigaction` are plain data for which all zeroes is a valid value; the
+        // pointers are to such values of ours. Nothing is changed but these.
+        let signals = unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            for signal in SIGNALS {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                libc::sigaction(signal, std::ptr::null(), &mut action);
+                if action.sa_sigaction != libc::SIG_IGN {
+                    libc::sigaddset(&mut set, signal);
+                    any = true;
+                }
             }
-            action = std::mem::zeroed();
-            action.sa_sigaction = note as extern "C" fn(libc::c_int) as libc::sighandler_t;
-            action.sa_flags = libc::SA_RESTART;
-            libc::sigaction(signal, &action, std::ptr::null_mut());
-        }
+            set
+        };
+        any.then_some(Signals(signals))
+    }
+
+    /// Blocks them in this thread, or lets them in.
+    fn block(&self, block: bool) {
+        let how = match block {
+            true => libc::SIG_BLOCK,
+            false => libc::SIG_UNBLOCK,
+        };
+        // SAFETY: the kernel reads the set, and changes this thread's mask only.
+        unsafe { libc::pthread_sigmask(how, &self.0, std::ptr::null_mut()) };
+    }
+
+    /// Waits for the next of them.
+    fn next(&self) -> i32 {
+        let mut signal = 0;
+        // SAFETY: both pointers are to values of ours.
+        while unsafe { libc::sigwait(&self.0, &mut signal) } != 0 {}
+        signal
     }
 }
 
@@ -39,43 +103,34 @@ pub fn ignore() {
     }
 }
 
-extern "C" fn note(signal: libc::c_int) {
-    let _ = SIGNAL.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
-}
-
 /// The signal that asked us to stop, if one did.
 pub fn asked_to_stop() -> Option<i32> {
-    match SIGNAL.load(Ordering::Relaxed) {
+    match SIGNAL.load(Ordering::SeqCst) {
         0 => None,
         signal => Some(signal),
     }
 }
 
-/// Sleeps until then, or until a signal asks us to stop. Only for a process without other threads: such a
-/// thread could take the signal, and this one would sleep on.
+/// When a signal asked us to stop, if one did.
+pub fn asked_to_stop_at() -> Option<Instant> {
+    asked_to_stop()?;
+    *CAME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sleeps until then, or until a signal asks us to stop.
 pub fn sleep_until(then: Instant) {
-    // SAFETY: the sets and the time are plain data of ours, filled in before the kernel reads them; it
-    // gets no descriptors.
-    unsafe {
-        let mut ours: libc::sigset_t = std::mem::zeroed();
-        let mut before: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut ours);
-        for signal in SIGNALS {
-            libc::sigaddset(&mut ours, signal);
+    let mut came = CAME.lock().unwrap_or_else(PoisonError::into_inner);
+    while came.is_none() {
+        let left = then.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
         }
-        // Only `ppoll` lets them in: a signal could else come between our look and our sleep.
-        libc::pthread_sigmask(libc::SIG_BLOCK, &ours, &mut before);
-        while asked_to_stop().is_none() {
-            let left = then.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let time = libc::timespec {
-                tv_sec: left.as_secs() as libc::time_t,
-                tv_nsec: left.subsec_nanos().into(),
-            };
-            libc::ppoll(std::ptr::null_mut(), 0, &time, &before);
-        }
-        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        let waited = COMES.wait_timeout(came, left);
+        came = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
+}
+
+/// Sleeps so long, or until a signal asks us to stop.
+pub fn sleep(time: Duration) {
+    sleep_until(Instant::now() + time);
 }

@@ -1,6 +1,7 @@
 //! May we attach to a process? The kernel decides, and this file explains its refusals.
 
 use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::system::process::{Process, user_name};
@@ -11,28 +12,35 @@ const CAP_SYS_PTRACE: u32 = 19;
 /// Tries whether we may trace this thread, without stopping it.
 ///
 /// `PTRACE_SEIZE` attaches without a stop, and the kernel detaches whatever a thread has attached to when
-/// that thread ends. So a thread of ours seizes, and ends.
-pub fn probe(thread: i32) -> io::Result<()> {
-    let tried = std::thread::spawn(move || {
+/// that thread ends. So a thread of ours seizes, and ends. The kernel lets it wait while the process is
+/// in an `exec` (`ptrace_attach`, kernel/ptrace.c), which a process can draw out for ever.
+///
+/// # Errors
+/// The kernel's; `TimedOut` if it has not decided by `until`.
+pub fn probe(thread: i32, until: Instant) -> io::Result<()> {
+    let (sender, tried) = mpsc::channel();
+    let builder = std::thread::Builder::new().name("probe".to_owned());
+    builder.spawn(move || {
         let none = std::ptr::null_mut::<libc::c_void>();
         // SAFETY: PTRACE_SEIZE takes neither address nor data; a bad thread number is an error.
-        match unsafe { libc::ptrace(libc::PTRACE_SEIZE, thread, none, none) } {
+        let seized = match unsafe { libc::ptrace(libc::PTRACE_SEIZE, thread, none, none) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
-        }
-    })
-    .join()
-    .unwrap_or_else(|_| Err(io::Error::other("the probing thread failed")));
-    // A joined thread may still be on its way out of the kernel: wait until it is detached.
+        };
+        let _ = sender.send(seized);
+    })?;
+    let left = until.saturating_duration_since(Instant::now());
+    tried.recv_timeout(left).map_err(|error| match error {
+        RecvTimeoutError::Timeout => io::ErrorKind::TimedOut.into(),
+        RecvTimeoutError::Disconnected => io::Error::other("the probing thread failed"),
+    })??;
+    // The thread may still be on its way out of the kernel: wait until it is detached.
     let target = Process { pid: thread };
-    let patience = Instant::now() + Duration::from_secs(1);
-    while tried.is_ok()
-        && target.status().is_ok_and(|status| status.tracer != 0)
-        && Instant::now() < patience
-    {
+    let patience = until.min(Instant::now() + Duration::from_secs(1));
+    while target.status().is_ok_and(|status| status.tracer != 0) && Instant::now() < patience {
         std::thread::sleep(Duration::from_micros(200));
     }
-    tried
+    Ok(())
 }
 
 /// What the kernel decides by, as far as `/proc` shows it.
@@ -157,6 +165,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_not_there_cannot_be_traced() {
-        assert!(probe(i32::MAX).is_err());
+        let soon = Instant::now() + Duration::from_secs(20);
+        assert!(probe(i32::MAX, soon).is_err());
     }
 }

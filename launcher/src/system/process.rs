@@ -17,9 +17,6 @@ use rustix::time::{DynamicClockId, clock_gettime_dynamic};
 use crate::system::proc_file::{self, SHORT};
 use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
 
-/// The longest time from the agent's deadline to its answer.
-const SLACK: Duration = Duration::from_secs(5);
-
 /// The most bytes of a command line that are shown.
 const LONGEST_COMMAND_LINE: usize = 32 << 10;
 
@@ -203,18 +200,13 @@ impl Process {
     }
 
     /// The agent's deadline: from the process's environment, or the longest there is if we may not read
-    /// that.
-    fn agent_deadline(&self) -> Duration {
+    /// that. The process chooses it.
+    pub fn agent_deadline(&self) -> Duration {
         let seconds = match proc_file::read(self.path("environ"), LONGEST_ENVIRONMENT) {
             Ok(environment) => parse_deadline(&environment.bytes),
             Err(_) => DEADLINE_LONGEST_SECONDS,
         };
         Duration::from_secs_f64(seconds)
-    }
-
-    /// The longest time until the agent's answer: one deadline for the questions before ours, one for ours.
-    pub fn longest_answer(&self) -> Duration {
-        2 * self.agent_deadline() + SLACK
     }
 }
 

@@ -41,11 +41,11 @@ const MOST_TEXT: usize = 16 << 20;
 /// The most time that is spent on the lists for one process.
 const MOST_TIME: Duration = Duration::from_millis(250);
 
-/// Finds the sockets with these inodes. A list may be long, so reading stops at the last of them, or at a
-/// limit.
-pub fn find(process: Process, mut inodes: HashSet<u64>) -> HashMap<u64, Socket> {
+/// Finds the sockets with these inodes. A list may be long, so reading stops at the last of them, at a limit,
+/// and at `until`.
+pub fn find(process: Process, mut inodes: HashSet<u64>, until: Instant) -> HashMap<u64, Socket> {
     let mut found = HashMap::new();
-    let (mut left, until) = (MOST_TEXT, Instant::now() + MOST_TIME);
+    let (mut left, until) = (MOST_TEXT, until.min(Instant::now() + MOST_TIME));
     for list in LISTS {
         if inodes.is_empty() {
             break;
@@ -55,7 +55,7 @@ pub fn find(process: Process, mut inodes: HashSet<u64>) -> HashMap<u64, Socket> 
         };
         let mut lines = BufReader::with_capacity(64 << 10, file);
         let mut line = Vec::new();
-        while !inodes.is_empty() {
+        while !inodes.is_empty() && Instant::now() < until {
             line.clear();
             // Names of Unix sockets are any bytes, and at most 108.
             match lines.read_until(b'\n', &mut line) {
@@ -155,6 +155,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixListener;
+    use std::time::Duration;
 
     #[test]
     fn reads_what_the_kernel_lists() {
@@ -229,7 +230,8 @@ mod tests {
         };
         let mut wanted = HashSet::from(inodes);
         wanted.insert(u64::MAX);
-        let found = find(us, wanted);
+        let soon = Instant::now() + Duration::from_secs(60);
+        let found = find(us, wanted, soon);
         std::fs::remove_file(&name).unwrap();
         assert_eq!(found.len(), 4);
         let told = |number: usize| &found[&inodes[number]];

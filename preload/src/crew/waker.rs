@@ -31,6 +31,12 @@ const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
 /// How long it waits for a command that sends nothing or does not read, in nanoseconds.
 const TIMEOUT: u64 = 5_000_000_000;
 
+/// How long it tries to connect to a command whose queue is full, in nanoseconds.
+const CONNECTING: u64 = 500_000_000;
+
+/// The pause before it tries again, in milliseconds.
+const PAUSE: c_int = 1;
+
 /// Sent if there is no memory to copy the answer.
 const NO_MEMORY: &[u8] = b"there was no memory to send the answer\n";
 
@@ -146,7 +152,7 @@ fn hand_back(mut received: WakeSignal) {
 fn serve(token: u64, own_table: bool) -> Option<()> {
     panics::may_come("woken");
     let end = Instant::now().after(TIMEOUT);
-    let connection = Connection::to(token, own_table)?;
+    let connection = Connection::to(token, own_table, Instant::now().after(CONNECTING))?;
     if !connection.is_allowed() {
         return None;
     }
@@ -186,8 +192,9 @@ fn copy(text: *const c_char) -> (Option<Vec<u8>>, u64) {
 struct Connection(c_int);
 
 impl Connection {
-    /// Connects; `None` if no command listens, or its queue is full.
-    fn to(token: u64, own_table: bool) -> Option<Connection> {
+    /// Connects; `None` if no command listens, or if its queue is full until `end`: other users can see the
+    /// socket and connect too, and the command turns them away one after another.
+    fn to(token: u64, own_table: bool, end: Instant) -> Option<Connection> {
         let (address, length) = socket_address(token);
         let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: the descriptor is new and this function's alone. The kernel reads `length` bytes of
@@ -198,8 +205,13 @@ impl Connection {
                 socket = descriptor_table::out_of_the_way(socket);
             }
             let connection = (socket >= 0).then_some(Connection(socket))?;
-            let connected = libc::connect(socket, (&raw const address).cast(), length) == 0;
-            connected.then_some(connection)
+            while libc::connect(socket, (&raw const address).cast(), length) != 0 {
+                let error = std::io::Error::last_os_error().raw_os_error();
+                let full = error == Some(libc::EAGAIN);
+                end.left().filter(|_| full)?;
+                libc::poll(ptr::null_mut(), 0, PAUSE);
+            }
+            Some(connection)
         }
     }
 

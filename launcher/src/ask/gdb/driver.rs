@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use crate::ask::gdb::mi::{self, Record};
 use crate::printable::Printable;
-use crate::system::child;
+use crate::system::{child, interrupt};
 
 /// A running gdb.
 pub struct Gdb {
@@ -41,12 +41,45 @@ pub enum Failure {
 pub struct Patience {
     /// The time to give up.
     pub until: Instant,
-    /// Whether to give up when a signal asks us to stop.
+    /// Whether to give up at once when a signal asks us to stop. Otherwise gdb has a moment left, to let
+    /// the program go unharmed.
     pub interruptible: bool,
+}
+
+impl Patience {
+    /// When to give up, once a signal has asked us to stop.
+    fn until_now(&self) -> Instant {
+        match interrupt::asked_to_stop_at() {
+            Some(at) => self.until.min(at + LETTING_GO),
+            None => self.until,
+        }
+    }
 }
 
 /// How often to look whether a signal asks us to stop.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// The longest time that gdb has to let the program go when a signal asks us to stop.
+const LETTING_GO: Duration = Duration::from_millis(300);
+
+/// The longest time for each of gdb's ways to end.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// The same, at the end of the question's time.
+const ENDING_LATE: Duration = Duration::from_millis(150);
+
+/// What gdb finds in its environment, besides the `PATH` it was found by. Whatever else there is may be meant
+/// for the program or its Python, or have been kept by `sudo`: it would change or break gdb and the Python
+/// that is built into it, or have them load files that are not this user's.
+const ENVIRONMENT: [(&str, &str); 5] = [
+    ("LC_ALL", "C"),
+    ("TERM", "dumb"),
+    // No folder of the user's, and nothing below it.
+    ("HOME", "/dev/null"),
+    // Neither `usercustomize.py` nor anything else below the user's own site-packages (site, CPython).
+    ("PYTHONNOUSERSITE", "1"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+];
 
 impl Gdb {
     /// Starts gdb so that it executes nothing but what we send: no init files, nothing from the
@@ -62,17 +95,8 @@ impl Gdb {
             .stdin(Stdio::piped())
             .stdout(theirs.try_clone()?)
             .stderr(theirs);
-        // These variables are meant for the program or its Python, and would change or break gdb and
-        // the Python that is built into it.
-        for (variable, _) in std::env::vars_os() {
-            let name = variable.to_string_lossy();
-            if name.starts_with("PYTHON")
-                || matches!(&*name, "LD_PRELOAD" | "DEBUGINFOD_URLS" | "GDBHISTFILE")
-            {
-                command.env_remove(&variable);
-            }
-        }
-        command.env("LC_ALL", "C");
+        command.env_clear().envs(ENVIRONMENT);
+        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         child::shield(&mut command);
         let mut child = command.spawn()?;
         drop(command);
@@ -175,7 +199,7 @@ impl Gdb {
 
     fn next(&mut self, patience: Patience) -> Result<Record, Failure> {
         loop {
-            if crate::system::interrupt::asked_to_stop().is_some() {
+            if interrupt::asked_to_stop().is_some() {
                 if patience.interruptible {
                     return Err(Failure::Interrupted);
                 }
@@ -187,7 +211,9 @@ impl Gdb {
                     );
                 }
             }
-            let left = patience.until.saturating_duration_since(Instant::now());
+            let left = patience
+                .until_now()
+                .saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left.min(GLANCE)) {
                 Ok(line) => {
                     let record = mi::parse(&line);
@@ -232,15 +258,23 @@ impl Gdb {
     }
 
     /// Ends gdb: by its exit command, if `in_order`; else by closing its input, which makes it detach;
-    /// at last by SIGKILL, upon which the kernel detaches it.
-    pub fn end(mut self, in_order: bool) {
-        if in_order && self.send("-gdb-exit").is_ok() && self.ends_within(2.0) {
+    /// at last by SIGKILL, upon which the kernel detaches it. That takes at most half a second from `until`
+    /// on, or once a signal asks us to stop.
+    pub fn end(mut self, in_order: bool, until: Instant) {
+        let time = || match interrupt::asked_to_stop() {
+            Some(_) => ENDING_LATE,
+            None => {
+                let left = until.saturating_duration_since(Instant::now());
+                left.clamp(ENDING_LATE, ENDING)
+            }
+        };
+        if in_order && self.send("-gdb-exit").is_ok() && self.ends_within(time()) {
             return;
         }
         self.commands = None;
-        if !self.ends_within(2.0) {
+        if !self.ends_within(time()) {
             let _ = self.child.kill();
-            let _ = self.child.wait();
+            self.ends_within(ENDING_LATE);
         }
     }
 
@@ -257,8 +291,8 @@ impl Gdb {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    fn ends_within(&mut self, seconds: f64) -> bool {
-        let until = Instant::now() + Duration::from_secs_f64(seconds);
+    fn ends_within(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
         while Instant::now() < until {
             if self.has_ended() {
                 return true;
@@ -297,7 +331,7 @@ mod tests {
     fn a_program_that_is_no_gdb_has_ended() {
         let mut gdb = Gdb::start(Path::new("/bin/true"), false).expect("it starts");
         assert!(matches!(gdb.ready(soon(10)), Err(Failure::Ended(_))));
-        gdb.end(true);
+        gdb.end(true, Instant::now());
     }
 
     #[test]
@@ -309,6 +343,6 @@ mod tests {
         };
         // `cat` fails on gdb's options, or waits: in no case is it ready.
         assert!(gdb.ready(patience).is_err());
-        gdb.end(false);
+        gdb.end(false, Instant::now());
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::mem::offset_of;
 use std::time::{Duration, Instant};
 
+use crate::ask::allowance::Allowance;
 use crate::find::bell::{HALF_A_SECOND, LONGEST_PAUSE, Seen, look};
 use crate::find::target::{self, Target};
 use crate::system::interrupt;
@@ -112,19 +113,22 @@ pub enum Waited {
     Overtaken,
 }
 
+/// The longest pause between two looks at the bell of an agent that takes long.
+const LONGEST_OF_ALL: Duration = Duration::from_millis(100);
+
 /// Waits for the answer to the ring with the number `ticket`, and fetches it. Nothing holds the process
 /// meanwhile, so this wait may end at any time.
 pub fn wait(
     target: &Target,
     address: u64,
     ticket: u32,
-    patience: Duration,
+    allowance: &Allowance,
 ) -> Result<Waited, Trouble> {
     let began = Instant::now();
     let mut ran = began;
     let mut pause = Duration::from_micros(100);
     loop {
-        let late = began.elapsed() > patience;
+        let late = allowance.left().is_zero();
         let seen = look(target.alive.process, address).map_err(|error| gone_or(target, &error))?;
         // A later ring's answer is as good: it was begun after ours.
         if let Some(seen) = seen
@@ -142,7 +146,7 @@ pub fn wait(
         if interrupt::asked_to_stop().is_some() {
             return Err(trouble::not_waited_for());
         }
-        if late || pause == LONGEST_PAUSE {
+        if late || pause >= LONGEST_PAUSE {
             match target.alive.still_runs() {
                 Ok(()) => ran = Instant::now(),
                 // Job control may let it run again in a moment.
@@ -154,15 +158,17 @@ pub fn wait(
             return Err(target::vanished(target).unwrap_or_else(|| {
                 Trouble::new(
                     format!(
-                        "its agent gave no answer within {:.0} s",
-                        patience.as_secs_f64()
+                        "its agent gave no answer within {} s",
+                        allowance.time().as_secs_f64()
                     ),
-                    "look at the process by other means (`ps`, `gdb -p`)",
+                    "give it more time with --timeout, or look at the process by other means (`ps`, `gdb -p`)",
                 )
             }));
         }
         std::thread::sleep(pause);
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        // Hundreds may wait for agents that never answer.
+        let longest = (began.elapsed() / 64).clamp(LONGEST_PAUSE, LONGEST_OF_ALL);
+        pause = (pause * 2).min(longest).min(allowance.left());
     }
 }
 

@@ -15,6 +15,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::ask::allowance::Allowance;
 use crate::ask::checks;
 use crate::ask::gdb::driver::{Failure, Gdb, Patience};
 use crate::ask::gdb::fetch::{self, Waited};
@@ -24,17 +25,20 @@ use crate::ask::turn::Turn;
 use crate::find::agent::Agent;
 use crate::find::bell::{self, Seen};
 use crate::find::target::{self, Target};
+use crate::system::interrupt;
 use crate::trouble::{self, Trouble};
 use protocol::question::Question;
 
 /// Asks through a gdb of its own for each process.
-pub struct ThroughGdb {
+pub struct ThroughGdb<'a> {
     /// The question.
     pub question: Question,
     /// The debugger.
     pub gdb: PathBuf,
-    /// The longest time to reach the agent.
-    pub timeout: Duration,
+    /// Its time, and its place among the debuggers.
+    pub allowance: &'a Allowance,
+    /// Whether no other way was tried before: then its time begins when it has a place.
+    pub first_way: bool,
     /// Whether to report every step on standard error.
     pub verbose: bool,
 }
@@ -66,6 +70,12 @@ const TRIES: usize = 5;
 /// The longest time from "the agent is just starting" to its thread.
 const STARTING: Duration = Duration::from_secs(1);
 
+/// The longest time that gdb takes to attach, on a loaded machine.
+const LONGEST_ATTACHING: Duration = Duration::from_secs(5);
+
+/// The time for gdb to let the process go at the end of the question's time.
+const LETTING_GO: Duration = Duration::from_millis(150);
+
 /// What gdb did while it held the process.
 enum Done {
     /// It rang for the agent's own thread, or sent another thread on the detour.
@@ -85,13 +95,13 @@ struct Rung {
     _turn: Option<Turn>,
 }
 
-impl ThroughGdb {
+impl ThroughGdb<'_> {
     /// Brings the agent's answer. Leaves the process as it was.
     pub fn fetch(&self, target: &Target) -> Result<Vec<u8>, Trouble> {
         let mut target = target.clone();
         let mut may_start = true;
         for tried in 0..TRIES {
-            let rung = match self.hold(&target, may_start, tried > 0)? {
+            let rung = match self.hold(&target, may_start, tried)? {
                 Done::Rung(rung) => rung,
                 Done::Starting => {
                     may_start = self.has_started(&mut target)?;
@@ -99,9 +109,8 @@ impl ThroughGdb {
                 }
             };
             let began = Instant::now();
-            let longest = target.alive.process.longest_answer();
             if let Waited::Answer(text, question) =
-                fetch::wait(&target, rung.bell, rung.ticket, longest)?
+                fetch::wait(&target, rung.bell, rung.ticket, self.allowance)?
                 && fetch::is_for(question, self.question)
             {
                 self.say(
@@ -120,7 +129,7 @@ impl ThroughGdb {
     /// Waits for the agent's thread. Returns whether it has come.
     fn has_started(&self, target: &mut Target) -> Result<bool, Trouble> {
         self.say(target, "its agent is just starting");
-        let until = Instant::now() + STARTING;
+        let until = self.allowance.until().min(Instant::now() + STARTING);
         while target.agent.parked_thread.is_none() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
             if let Some(trouble) = target::vanished(target) {
@@ -134,9 +143,11 @@ impl ThroughGdb {
     }
 
     /// Starts gdb, lets it hold the process and ring, and ends it.
-    fn hold(&self, target: &Target, may_start: bool, keeps_turn: bool) -> Result<Done, Trouble> {
+    fn hold(&self, target: &Target, may_start: bool, tried: usize) -> Result<Done, Trouble> {
+        let place = self.allowance.place(self.first_way && tried == 0);
+        let _place = place.ok_or_else(|| self.without_place())?;
         let before = Patience {
-            until: Instant::now() + self.timeout,
+            until: self.allowance.until(),
             interruptible: true,
         };
         let began = Instant::now();
@@ -150,13 +161,13 @@ impl ThroughGdb {
             .ready(before)
             .and_then(|()| gdb.settings(SETTINGS, before));
         if let Err(failure) = prepared {
-            gdb.end(false);
+            gdb.end(false, before.until);
             return Err(self.not_ready(failure));
         }
         self.say(target, &format!("gdb is ready after {}", since(began)));
         let turn = Turn::take(target.alive.process, before.until);
         if let Err(trouble) = checks::is_untraced(target) {
-            gdb.end(true);
+            gdb.end(true, before.until);
             return Err(trouble);
         }
         let guardian = Guardian::post(target, gdb.pid());
@@ -164,7 +175,7 @@ impl ThroughGdb {
         if let Some(guardian) = guardian {
             guardian.dismiss();
         }
-        let keeps_turn = keeps_turn || target.agent.parked_thread.is_none();
+        let keeps_turn = tried > 0 || target.agent.parked_thread.is_none();
         seen.map(|ticket| match ticket {
             None => Done::Starting,
             Some((bell, ticket)) => Done::Rung(Rung {
@@ -186,30 +197,39 @@ impl ThroughGdb {
     ) -> Result<Option<(u64, u32)>, Trouble> {
         let thread = target.thread();
         let held = Instant::now();
-        // Ctrl-C never leaves an attachment half done: it takes milliseconds.
+        // Ctrl-C leaves no attachment half done: it takes milliseconds. But a process can draw it out for
+        // ever, which must not keep others waiting.
         let whole = Patience {
+            until: before.until.min(held + LONGEST_ATTACHING),
             interruptible: false,
-            ..before
         };
         if let Err(failure) = gdb.command(&format!("-target-attach {thread}"), whole) {
-            gdb.end(false);
+            gdb.end(false, before.until);
             self.set_going(target);
             return Err(match failure {
                 Failure::Refused(message) => Trouble::new(
                     format!("gdb could not attach: {message}"),
                     "see with -v what gdb does, or ask --via wake",
                 ),
+                Failure::Late => Trouble::new(
+                    format!(
+                        "gdb could not attach within {:.0} s, and has been ended",
+                        held.elapsed().as_secs_f64()
+                    ),
+                    "ask --via wake, or see with -v what gdb does",
+                )
+                .of_the_debugger(),
                 failure => self.not_ready(failure),
             });
         }
         let rung = self.while_held(&mut gdb, target, may_start);
-        let detached = gdb.command("-target-detach", soon());
+        let detached = gdb.command("-target-detach", self.soon());
         let scope = match target.agent.parked_thread {
             Some(_) => "the agent's thread alone",
             None => "the whole process",
         };
         self.say(target, &format!("gdb held {scope} for {}", since(held)));
-        gdb.end(detached.is_ok());
+        gdb.end(detached.is_ok(), before.until);
         if detached.is_err() {
             self.set_going(target);
         }
@@ -222,7 +242,7 @@ impl ThroughGdb {
         target: &Target,
         may_start: bool,
     ) -> Result<Option<(u64, u32)>, Trouble> {
-        if crate::system::interrupt::asked_to_stop().is_some() {
+        if interrupt::asked_to_stop().is_some() {
             return Err(stopped_by_us());
         }
         // The process may have become another program since we found the agent, or may not have bound
@@ -300,7 +320,7 @@ impl ThroughGdb {
 
     /// The result of a command that takes no long time.
     fn done(&self, gdb: &mut Gdb, command: &str) -> Result<String, Trouble> {
-        gdb.command(command, soon())
+        gdb.command(command, self.soon())
             .map_err(|failure| match failure {
                 Failure::Refused(message) => Trouble::new(
                     format!("gdb could not wake the agent: {message}"),
@@ -308,6 +328,30 @@ impl ThroughGdb {
                 ),
                 failure => self.not_ready(failure),
             })
+    }
+
+    /// Time for a command that takes milliseconds, also at the end of the question's time: the program is
+    /// held.
+    fn soon(&self) -> Patience {
+        let left = self.allowance.left().clamp(LETTING_GO, LONGEST_ATTACHING);
+        Patience {
+            until: Instant::now() + left,
+            interruptible: false,
+        }
+    }
+
+    /// The trouble of a question for which no debugger could be started in time.
+    fn without_place(&self) -> Trouble {
+        if interrupt::asked_to_stop().is_some() {
+            return stopped_by_us();
+        }
+        Trouble::new(
+            format!(
+                "no debugger was free for it within {} s",
+                self.allowance.time().as_secs_f64()
+            ),
+            "give it more time with --timeout, or ask for fewer processes at once",
+        )
     }
 
     fn not_ready(&self, failure: Failure) -> Trouble {
@@ -320,7 +364,7 @@ impl ThroughGdb {
             Failure::Late => Trouble::new(
                 format!(
                     "gdb was not ready within {} s, and has been ended",
-                    self.timeout.as_secs_f64()
+                    self.allowance.time().as_secs_f64()
                 ),
                 "give it more time with --timeout, or see with -v what it does",
             ),
@@ -361,13 +405,6 @@ impl ThroughGdb {
 
 fn stopped_by_us() -> Trouble {
     Trouble::plain("this command was told to stop before it asked")
-}
-
-fn soon() -> Patience {
-    Patience {
-        until: Instant::now() + Duration::from_secs(5),
-        interruptible: false,
-    }
 }
 
 fn since(start: Instant) -> String {

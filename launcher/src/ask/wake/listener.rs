@@ -4,13 +4,14 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::mem::offset_of;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::listen;
 use rustix::process::Uid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_thread_res_uid};
 
@@ -42,18 +43,36 @@ impl Listener {
         } else {
             listen_in(process, user, network, &address)?
         };
+        // The longest queue that the system allows (`net.core.somaxconn`): everybody can read the name in
+        // /proc/net/unix and connect, and a full queue keeps the agent out.
+        listen(&socket, i32::MAX)?;
+        socket.set_nonblocking(true)?;
         Ok(Listener { socket, token })
     }
 
-    /// The connection of this process's agent, if it comes in time. Strangers are turned away.
-    pub fn accept(&self, process: Process, time: Duration) -> Option<UnixStream> {
-        let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
-        let time = time.try_into().ok()?;
-        if poll(&mut polled, Some(&time)) != Ok(1) {
-            return None;
+    /// The connection of this process's agent, if it comes in time, and how many strangers came meanwhile.
+    /// They are turned away at once.
+    pub fn accept(&self, process: Process, time: Duration) -> (Option<UnixStream>, usize) {
+        let until = Instant::now() + time;
+        let mut strangers = 0;
+        loop {
+            match self.socket.accept() {
+                Ok((line, _)) if peer::pid(&line) == Some(process.pid) => {
+                    return (Some(line), strangers);
+                }
+                Ok(_) => strangers += 1,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
+                    let left = until.saturating_duration_since(Instant::now());
+                    let _ = poll(&mut polled, Some(&left.try_into().unwrap_or_default()));
+                }
+                // That connection has been broken off, or we have no descriptors left.
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+            if Instant::now() > until {
+                return (None, strangers);
+            }
         }
-        let (line, _) = self.socket.accept().ok()?;
-        (peer::pid(&line) == Some(process.pid)).then_some(line)
     }
 }
 
@@ -95,6 +114,10 @@ impl Namespace {
     }
 }
 
+/// The longest time that a child takes to open a socket, on a loaded machine. Whoever owns the namespaces
+/// can stop it.
+const LONGEST_OPENING: Duration = Duration::from_secs(1);
+
 /// Has a child listen from within these namespaces, as the process's user.
 fn listen_in(
     process: Process,
@@ -110,12 +133,18 @@ fn listen_in(
         Some(namespace) => move_into_link_name_space(namespace.0.as_fd(), Some(kind)),
         None => Ok(()),
     };
-    let socket = child::open_by_child(|| {
+    let needs: Vec<BorrowedFd> = [&user, &network]
+        .into_iter()
+        .flatten()
+        .map(|namespace| namespace.0.as_fd())
+        .collect();
+    let socket = child::open_by_child(&needs, LONGEST_OPENING, || {
         join(&user, LinkNameSpaceType::User)?;
         join(&network, LinkNameSpaceType::Network)?;
         if let Some(user) = their_user {
             set_thread_res_uid(user, user, user)?;
         }
+        child::guard();
         Ok(UnixListener::bind_addr(address)?.into())
     })?;
     Ok(UnixListener::from(socket))
@@ -158,15 +187,24 @@ mod tests {
             pid: std::process::id() as i32,
         };
         let listener = Listener::open(us).expect("it listens");
-        let call = || {
-            let address = address_of(listener.token).expect("an address");
+        let token = listener.token;
+        let call = move || {
+            let address = address_of(token).expect("an address");
             UnixStream::connect_addr(&address).expect("it listens")
         };
         let soon = Duration::from_secs(5);
         let _line = call();
-        assert!(listener.accept(us, soon).is_some());
-        let _line = call();
-        assert!(listener.accept(Process { pid: 1 }, soon).is_none());
-        assert!(listener.accept(us, Duration::ZERO).is_none());
+        assert!(listener.accept(us, soon).0.is_some());
+        let _lines = [call(), call(), call()];
+        let (line, strangers) = listener.accept(Process { pid: 1 }, Duration::from_millis(50));
+        assert!(line.is_none());
+        assert_eq!(strangers, 3);
+        assert!(listener.accept(us, Duration::ZERO).0.is_none());
+        // Behind many strangers the agent still gets in, as the queue is emptied.
+        let calling = std::thread::spawn(move || (0..200).map(|_| call()).collect::<Vec<_>>());
+        let (_, strangers) = listener.accept(Process { pid: 1 }, Duration::from_millis(300));
+        assert!(strangers > 100, "{strangers}");
+        drop(listener);
+        let _ = calling.join();
     }
 }

@@ -18,8 +18,10 @@ use protocol::question::Question;
 pub struct ThroughWake {
     /// The question.
     pub question: Question,
-    /// The longest time until the agent connects; its answer then has the agent's own deadline.
-    pub timeout: Duration,
+    /// When to give up on an agent that does not come.
+    pub connected_until: Instant,
+    /// When to give up on its answer.
+    pub until: Instant,
     /// Whether to report every step on standard error.
     pub verbose: bool,
 }
@@ -33,48 +35,33 @@ const LONGEST_HOLD: Duration = Duration::from_millis(500);
 /// How often to look whether a signal asks us to stop, and whether the process is still there.
 const GLANCE: Duration = Duration::from_millis(100);
 
+/// The same, for a process that takes long.
+const LONGEST_GLANCE: Duration = Duration::from_millis(300);
+
+/// How long strangers may crowd at a socket before the agent is called to another.
+const LONGEST_CROWD: Duration = Duration::from_millis(700);
+
+/// The longest pause between two looks at which signal the waker waits for.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
 impl ThroughWake {
     /// Brings the agent's answer.
     pub fn fetch(&self, target: &Alive) -> Result<Vec<u8>, Trouble> {
         let began = Instant::now();
-        let until = began + self.timeout.min(LONGEST_SLEEP);
+        let until = self.connected_until.min(began + LONGEST_SLEEP);
         let process = target.process;
         let waker = process
             .thread_named(WAKER_THREAD)
             .map_err(|_| target::exited())?
             .ok_or_else(|| no_agent::why_not_started(process).unwrap_or_else(no_waker))?;
         target.still_runs()?;
-        let listener = Listener::open(process).map_err(|error| {
-            Trouble::new(
-                format!("this command cannot listen for its answer ({error})"),
-                "ask --via gdb",
-            )
-        })?;
-        let number = signal_of(target, waker, until)?;
-        signal::wake(process, waker, number, listener.token).map_err(|error| {
-            match error.raw_os_error() {
-                Some(libc::ESRCH) => target::exited(),
-                _ => Trouble::new(
-                    format!("the kernel does not let us wake it ({error})"),
-                    format!(
-                        "run `sudo sleeper_agent_activate --via wake {}`",
-                        process.pid
-                    ),
-                ),
-            }
-        })?;
         let mut line = loop {
-            wait_for(target, until, "its agent did not hear the signal")?;
-            if !process.path(&format!("task/{waker}")).exists() {
-                return Err(target::replaced());
-            }
-            if let Some(line) = listener.accept(process, GLANCE) {
+            if let Some(line) = connected(target, waker, until)? {
                 break line;
             }
         };
         let heard = Instant::now();
-        let until = heard + process.longest_answer();
-        let text = converse(&mut line, self.question, target, waker, until)?;
+        let text = converse(&mut line, self.question, target, waker, self.until)?;
         if self.verbose {
             let _ = writeln!(
                 io::stderr(),
@@ -86,6 +73,55 @@ impl ThroughWake {
         }
         Ok(text)
     }
+}
+
+/// Wakes the agent, and waits for its connection; `None` if so many strangers have come in its place that it
+/// may have found no room, and should be woken again. They need to find the next name too.
+fn connected(target: &Alive, waker: i32, until: Instant) -> Result<Option<UnixStream>, Trouble> {
+    let process = target.process;
+    // Everybody can see the socket, so it is opened as late as possible.
+    let number = signal_of(target, waker, until)?;
+    let listener = Listener::open(process).map_err(|error| {
+        Trouble::new(
+            format!("this command cannot listen for its answer ({error})"),
+            "ask --via gdb",
+        )
+    })?;
+    signal::wake(process, waker, number, listener.token).map_err(|error| {
+        match error.raw_os_error() {
+            Some(libc::ESRCH) => target::exited(),
+            _ => Trouble::new(
+                format!("the kernel does not let us wake it ({error})"),
+                format!(
+                    "run `sudo sleeper_agent_activate --via wake {}`",
+                    process.pid
+                ),
+            ),
+        }
+    })?;
+    let signalled = Instant::now();
+    let mut crowd = 0;
+    loop {
+        wait_for(target, until, "its agent did not hear the signal")?;
+        if !process.path(&format!("task/{waker}")).exists() {
+            return Err(target::replaced());
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let (line, strangers) = listener.accept(process, glance_after(signalled).min(left));
+        if line.is_some() {
+            return Ok(line);
+        }
+        crowd += strangers;
+        if crowd > 0 && signalled.elapsed() > LONGEST_CROWD {
+            return Ok(None);
+        }
+    }
+}
+
+/// The time until the next look at whether there is a point in waiting: longer for an agent that takes long,
+/// as hundreds may be waited for.
+fn glance_after(begun: Instant) -> Duration {
+    (begun.elapsed() / 8).clamp(GLANCE, LONGEST_GLANCE)
 }
 
 /// The trouble of an agent that has started, and has no thread for signals.
@@ -104,6 +140,8 @@ fn no_waker() -> Trouble {
 fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble> {
     let path = target.process.path(&format!("task/{waker}/status"));
     let mut held_since = None;
+    let mut pause = Duration::from_millis(1);
+    let begun = Instant::now();
     loop {
         let Ok(status) = std::fs::read_to_string(&path) else {
             target.still_runs()?;
@@ -123,7 +161,8 @@ fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble>
             ));
         }
         wait_for(target, until, "its agent has others to answer")?;
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(pause);
+        pause = (begun.elapsed() / 32).clamp(pause, LONGEST_PAUSE);
     }
 }
 
@@ -184,6 +223,7 @@ fn converse(
     let words = question.words();
     let words = words.as_bytes();
     let header = Header::new(Kind::Question, words.len() as u64).bytes();
+    line.set_write_timeout(Some(GLANCE)).map_err(lost)?;
     line.write_all(&[&header, words].concat()).map_err(lost)?;
     line.set_read_timeout(Some(GLANCE)).map_err(lost)?;
     let glance = || wait_for(target, until, "its agent gave no answer in time");
