@@ -140,6 +140,7 @@ impl Document {
                 holder,
                 threads,
                 is_cut: false,
+                cut: Vec::new(),
                 greenlets: Search::NotAsked,
                 coroutines: Search::NotAsked,
             },

@@ -104,7 +104,7 @@ unsafe fn serve(python: &'static Python) -> bool {
                             answer::discard(gil);
                             return Err(Failure::NoMemory);
                         }
-                        answer::compose(gil, collected, &found, holder)
+                        answer::compose(gil, collected, &found, holder, &is_wanted)
                     };
                     holding_gil(python, compose).and_then(|result| result)
                 },
