@@ -118,7 +118,9 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
     pub fn show(&mut self, object: Object<'g>, out: &mut Bytes) {
         self.end = out.len().saturating_add(self.question.length as usize);
         self.items = self.question.items;
-        if let Some(text) = self.texts.get(&object.address()) {
+        if !self.texts.is_empty()
+            && let Some(text) = self.texts.get(&object.address())
+        {
             return out.repeat(text.clone());
         }
         let start = out.len();
@@ -347,26 +349,23 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         };
         let keeps = slots >= MANY_SLOTS && self.question.items <= MOST_KEPT;
         if keeps && let Some(kept) = self.contents.get(&object.address()) {
-            let mut copy = Vec::new();
-            if copy.try_reserve_exact(kept.len()).is_ok() {
-                copy.extend_from_slice(kept);
-            }
-            return Box::new(copy.into_iter());
+            return Entries::Kept(copy(kept).into_iter());
         }
-        let entries: Entries = match kind {
-            BuiltinType::Dict => {
-                let entries = dict::entries(fields, object);
-                Box::new(entries.map(|(key, value)| (Some(key), value)))
-            }
+        let entries = match kind {
+            BuiltinType::Dict => Entries::OfDict(dict::entries(fields, object)),
             _ => {
                 if self.removed.is_none() {
                     self.removed = set::removed(fields);
                     fields.clear_exception();
                 }
-                // SAFETY: as above.
-                let members = |removed| unsafe { set::members(fields, object, removed) };
-                let members = self.removed.map(members).into_iter().flatten();
-                Box::new(members.map(|member| (None, member)))
+                match self.removed {
+                    Some(removed) => {
+                        // SAFETY: as above.
+                        Entries::OfSet(unsafe { set::members(fields, object, removed) })
+                    }
+                    // There is no memory.
+                    None => Entries::Kept(Vec::new().into_iter()),
+                }
             }
         };
         if !keeps {
@@ -379,12 +378,10 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
             }
             contents.push(entry);
         }
-        let mut copy = Vec::new();
-        if self.contents.try_reserve(1).is_ok() && copy.try_reserve_exact(contents.len()).is_ok() {
-            copy.extend_from_slice(&contents);
-            self.contents.insert(object.address(), copy);
+        if self.contents.try_reserve(1).is_ok() {
+            self.contents.insert(object.address(), copy(&contents));
         }
-        Box::new(contents.into_iter())
+        Entries::Kept(contents.into_iter())
     }
 
     /// Writes `module.Class at 0x…` between `start` and `end`.
@@ -444,8 +441,33 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
     }
 }
 
-/// What is in a container.
-type Entries<'g> = Box<dyn Iterator<Item = Entry<'g>> + 'g>;
+/// What is in a dictionary or a set.
+enum Entries<'g> {
+    OfDict(dict::Entries<'g>),
+    OfSet(set::Members<'g>),
+    Kept(std::vec::IntoIter<Entry<'g>>),
+}
+
+impl<'g> Iterator for Entries<'g> {
+    type Item = Entry<'g>;
+
+    fn next(&mut self) -> Option<Entry<'g>> {
+        match self {
+            Entries::OfDict(entries) => entries.next().map(|(key, value)| (Some(key), value)),
+            Entries::OfSet(members) => members.next().map(|member| (None, member)),
+            Entries::Kept(kept) => kept.next(),
+        }
+    }
+}
+
+/// A copy; empty, where there is no memory for it.
+fn copy<'g>(entries: &[Entry<'g>]) -> Vec<Entry<'g>> {
+    let mut copy = Vec::new();
+    if copy.try_reserve_exact(entries.len()).is_ok() {
+        copy.extend_from_slice(entries);
+    }
+    copy
+}
 
 /// Stands in place of a secret value.
 pub const HIDDEN: &[u8] = b"<hidden>";

@@ -5,6 +5,7 @@
 //! A key that is `unicode` is not found: to compare it may take a codec, and that may be Python code.
 
 use std::ffi::c_long;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::agent::hold;
@@ -133,35 +134,48 @@ pub fn slots(fields: Fields, dictionary: Object) -> usize {
 
 /// Keys and values of a dictionary, or of an object of a derived class; none of anything else. Fewer, where the
 /// time for the answer is used up ([`hold`]): most slots may be empty.
-pub fn entries<'g>(
-    fields: Fields<'g>,
-    dictionary: Object<'g>,
-) -> impl Iterator<Item = (Object<'g>, Object<'g>)> {
-    let mut place = 0;
-    let (table, mut left) = match is_dictionary(fields, dictionary) {
+pub fn entries<'g>(fields: Fields<'g>, dictionary: Object<'g>) -> Entries<'g> {
+    let [table, used] = match is_dictionary(fields, dictionary) {
         // SAFETY: a dictionary has these fields.
-        true => unsafe {
-            let table = fields.word(dictionary, 0, TABLE).cast::<Entry>();
-            (table, fields.word(dictionary, 0, USED) as usize)
-        },
-        false => (std::ptr::null_mut(), 0),
+        true => [TABLE, USED].map(|at| unsafe { fields.word(dictionary, 0, at) }),
+        false => [std::ptr::null_mut(); 2],
     };
-    std::iter::from_fn(move || {
+    Entries {
+        next: table.cast(),
+        left: used as usize,
+        alive: PhantomData,
+    }
+}
+
+/// See [`entries`].
+pub struct Entries<'g> {
+    /// The next slot.
+    next: *const Entry,
+    /// How many entries there are from here on.
+    left: usize,
+    alive: PhantomData<Object<'g>>,
+}
+
+impl<'g> Iterator for Entries<'g> {
+    type Item = (Object<'g>, Object<'g>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
         // Behind the last entry nothing is looked at.
-        while left > 0 && hold::spend(1) {
-            // SAFETY: the table has as many entries as the dictionary says, so this place is within it. Nobody
+        while self.left > 0 && hold::spend(1) {
+            // SAFETY: the table has as many entries as the dictionary says, so this slot is within it. Nobody
             // changes it: nothing runs but this. An entry that has a value has a key.
             unsafe {
-                let entry = table.add(place).read();
-                place += 1;
+                let entry = self.next.read();
+                self.next = self.next.add(1);
                 if let Some(value) = Object::borrowed(entry.value) {
-                    left -= 1;
+                    self.left -= 1;
                     return Some((Object::existing(entry.key), value));
                 }
             }
         }
         None
-    })
+    }
 }
 
 /// Whether looking a `str` up in this dictionary runs no code of the program's, in whatever way that is

@@ -1,5 +1,7 @@
 //! Looks into sets without running any code of the program's.
 
+use std::marker::PhantomData;
+
 use crate::agent::hold;
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
@@ -60,29 +62,48 @@ pub fn slots_of(fields: Fields, object: Object) -> usize {
 ///
 /// # Safety
 /// It is a set or a `frozenset`, or of a derived class.
-pub unsafe fn members<'g>(
-    fields: Fields<'g>,
-    set: Object<'g>,
-    removed: Removed,
-) -> impl Iterator<Item = Object<'g>> {
+pub unsafe fn members<'g>(fields: Fields<'g>, set: Object<'g>, removed: Removed) -> Members<'g> {
     // SAFETY: a set has these fields.
     let [used, mask, table] = [USED, MASK, TABLE].map(|at| unsafe { fields.word(set, 0, at) });
-    let (mut left, end) = (used as usize, mask as usize + 1);
-    let mut place = 0;
-    std::iter::from_fn(move || {
-        while left > 0 && place < end && hold::spend(1) {
+    Members {
+        next: table.cast(),
+        slots: mask as usize + 1,
+        left: used as usize,
+        removed,
+        alive: PhantomData,
+    }
+}
+
+/// See [`members`].
+pub struct Members<'g> {
+    /// The next slot, and how many there are from here on.
+    next: *const Entry,
+    slots: usize,
+    /// How many members there are from here on.
+    left: usize,
+    removed: Removed,
+    alive: PhantomData<Object<'g>>,
+}
+
+impl<'g> Iterator for Members<'g> {
+    type Item = Object<'g>;
+
+    fn next(&mut self) -> Option<Object<'g>> {
+        while self.left > 0 && self.slots > 0 && hold::spend(1) {
             // SAFETY: the table is as large as its mask says, and nobody changes it: nothing runs but this.
-            // What stands in it is null or an object.
-            let member = unsafe { table.cast::<Entry>().add(place).read().member };
-            place += 1;
-            if member != removed.0 {
-                // SAFETY: as above; the set keeps its members.
-                if let Some(member) = unsafe { Object::borrowed(member) } {
-                    left -= 1;
+            // What stands in it is null or an object, which the set keeps.
+            unsafe {
+                let member = self.next.read().member;
+                self.next = self.next.add(1);
+                self.slots -= 1;
+                if member != self.removed.0
+                    && let Some(member) = Object::borrowed(member)
+                {
+                    self.left -= 1;
                     return Some(member);
                 }
             }
         }
         None
-    })
+    }
 }
