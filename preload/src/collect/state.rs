@@ -36,9 +36,11 @@ const STACKS_UNTIL: u64 = 600;
 const DETAILS_UNTIL: u64 = 750;
 
 /// Thousandths of what is left then, for the variables of threads where greenlets come after; and of what is
-/// left after that, for finding greenlets and generators. The rest is for their stacks and variables.
+/// left after that, for finding greenlets and generators, where their variables come after and where they do
+/// not. The rest is for their stacks and variables.
 const VARIABLES_SHARE: u64 = 600;
 const SEARCH_SHARE: u64 = 600;
+const SEARCH_SHARE_ALONE: u64 = 800;
 
 /// How many frames are taken down of all stacks together, however late it is, and how many of one.
 const LEAST_FRAMES: usize = 100_000;
@@ -67,7 +69,10 @@ pub fn collect<'gil>(
         let result = take(gil, question, (frames.object(), whole));
         let (mut collected, mut origins) = result.map_err(|failure| or_raised(gil, failure))?;
         if wants_suspended {
-            hold::share(SEARCH_SHARE);
+            hold::share(match question.locals || question.globals {
+                true => SEARCH_SHARE,
+                false => SEARCH_SHARE_ALONE,
+            });
             let suspended = Suspended::find(gil, frames.object())?;
             let more = take_suspended(gil, question, suspended, &mut collected);
             origins.extend(more.map_err(|failure| or_raised(gil, failure))?);

@@ -17,9 +17,9 @@ _MOST_DRIVERS = 20000
 _MOST_FRAMES = 200000
 
 # The time by which each part has to be done, in thousandths, as in greenlets.py.
-_SEARCHED_UNTIL = 200
-_DEFERREDS_UNTIL, _DRIVERS_UNTIL, _LINKS_UNTIL = 310, 490, 710
-_HOLDERS_UNTIL, _CHAINS_UNTIL = 790, 1000
+_SEARCHED_UNTIL = 450
+_DEFERREDS_UNTIL, _DRIVERS_UNTIL, _LINKS_UNTIL = 520, 640, 790
+_HOLDERS_UNTIL, _CHAINS_UNTIL = 850, 1000
 
 # How many futures away from a generator's result the search for its waiters goes,
 # where nobody waits for the result itself (but, say, for it and others together).

@@ -18,7 +18,7 @@ _MOST_GREENLETS = 10000
 # The time by which each part has to be done, in thousandths of the time that there
 # is: the program stands still for it. A part must not use up the time of the next
 # ones, or much would be found and nothing shown.
-_OBJECTS_UNTIL, _GREENLETS_UNTIL, _ROOTS_UNTIL, _LINKED_UNTIL = 250, 380, 450, 600
+_OBJECTS_UNTIL, _GREENLETS_UNTIL, _ROOTS_UNTIL, _LINKED_UNTIL = 500, 600, 650, 780
 
 # Longer stacks are not followed to their outermost frame.
 _LONGEST_STACK = 10000
