@@ -39,10 +39,16 @@ pub fn collect(
     question: &Question,
     is_wanted: &dyn Fn() -> bool,
 ) -> Result<Collected, Failure> {
-    let hold = hold::begin(question.hold, Some(desk::request().unwrap_or(u32::MAX)));
     KEPT.put(gil, None);
     // In any case: linecache may have to find some of the lines.
-    snippet::prepare(gil)?;
+    let mut has_compiled = snippet::prepare(gil)?;
+    if question.state && question.greenlets && Objects::known(gil).is_some() {
+        has_compiled |= greenlets::prepare(gil)?;
+    }
+    if has_compiled {
+        undisturbed::let_others_run(gil);
+    }
+    let hold = hold::begin(question.hold, Some(desk::request().unwrap_or(u32::MAX)));
     // Where objects are laid out otherwise there is the text alone.
     let (mut collected, kept) = match Objects::known(gil).is_some() {
         true => state::collect(gil, question)?,

@@ -30,11 +30,11 @@ pub fn forget() {
     }
 }
 
-/// Compiles the snippet, once.
-pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
+/// Compiles the snippet, once; returns whether it has now.
+pub fn prepare(gil: &mut Gil) -> Result<bool, Failure> {
     undisturbed::find_collector(gil);
     if !COLLECT.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let functions = [
         (c"_read", &READ),
@@ -49,7 +49,8 @@ pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
             |_, _| Ok(()),
             &functions,
         )
-    })
+    })?;
+    Ok(true)
 }
 
 /// Takes down where every thread is, for the plain state, where that cannot be done natively; returns also what the snippet made, which

@@ -23,7 +23,7 @@ use crate::files::sources::{self, Lines, SearchPath};
 use crate::inspect::objects::Objects;
 use crate::script::raised::raised;
 use crate::script::undisturbed;
-use crate::suspended::greenlets::{self, Suspended};
+use crate::suspended::greenlets::Suspended;
 use crate::system::futex::Instant;
 use crate::system::memory_budget;
 use protocol::marshal::MarshalWriter;
@@ -56,9 +56,6 @@ pub fn collect<'gil>(
         return Err(Failure::NoCollector);
     }
     let wants_suspended = question.state && question.greenlets;
-    if wants_suspended {
-        greenlets::prepare(gil)?;
-    }
     undisturbed::alone(gil, |gil| {
         if question.state {
             thread_details::find_local(gil);

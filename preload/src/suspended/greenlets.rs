@@ -53,10 +53,10 @@ static METHODS: Methods<5> = Methods([
     method!(c"_used", used, 0),
 ]);
 
-/// Compiles the texts, once. The layout of frames is known.
-pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
+/// Compiles the texts, once; returns whether it has now. The layout of frames is known.
+pub fn prepare(gil: &mut Gil) -> Result<bool, Failure> {
     if !FIND.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let functions = [(c"_find_suspended", &FIND)];
     let add = |gil: &mut Gil, namespace: Object| {
@@ -66,7 +66,8 @@ pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
     let modules = [c"sys", c"gc"];
     undisturbed::alone(gil, |gil| {
         compile::compile(gil, (TEXT, c"greenlets.py"), &modules, add, &functions)
-    })
+    })?;
+    Ok(true)
 }
 
 /// Suspended greenlets and generators.
