@@ -44,11 +44,10 @@ def _get_state_info():
     return _compose(threads, places, _read(places, order))
 
 
-def _collect(frames=None, stacks=None):
+def _collect(frames=None):
     """Take down where each thread is. Does no input or output, and lets no other
     thread run. frames is a dictionary such as sys._current_frames() returns; that
-    function is asked where none is given. stacks is a function to use in place of
-    _stacks.
+    function is asked where none is given.
 
     Returns (threads, places, order, path). threads is a sorted list of (ident,
     calls), where calls has for each frame, outermost first, its index in places;
@@ -62,7 +61,7 @@ def _collect(frames=None, stacks=None):
     """
     # Not in a local variable: this very frame is among the frames, and a frame
     # that can reach itself stays until the garbage collector comes.
-    threads, places = (stacks or _stacks)(
+    threads, places = _stacks(
         sys._current_frames() if frames is None else frames)
     for index, (ident, calls) in enumerate(threads):
         if len(calls) > _DEEPEST:
@@ -83,8 +82,7 @@ def _collect(frames=None, stacks=None):
 
 def _stacks(frames):
     """Return (threads, places) as _collect does, but with threads in no order and
-    all of their calls. Where it can, the library passes a function of its own in
-    place of this one."""
+    all of their calls."""
     threads = []
     places = []
     indices = {}

@@ -115,6 +115,7 @@ impl Asking {
         let question = arguments.variables.add_to(Question {
             state: format != Format::Plain,
             greenlets: arguments.greenlets,
+            hold: arguments.hold,
             ..Question::default()
         });
         let asking = Asking {

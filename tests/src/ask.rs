@@ -99,10 +99,11 @@ pub fn full_answer(pid: i32, via: &str) -> String {
     answer(pid, &["--format", "full", "--via", via])
 }
 
-/// The answer in the full format, with greenlets and generators.
+/// The answer in the full format, with greenlets and generators. It is given more time than by default, so that
+/// nothing is cut on a loaded machine.
 #[track_caller]
 pub fn full_answer_with_greenlets(pid: i32, via: &str) -> String {
-    answer(pid, &["--greenlets", "--via", via])
+    answer(pid, &["--greenlets", "--hold", "2000", "--via", via])
 }
 
 /// The answer in the plain format, without a debugger.

@@ -9,10 +9,11 @@ pub fn document(pid: i32, via: &str) -> Value {
     document_with(pid, &["--via", via])
 }
 
-/// A process's document with greenlets and generators, checked against the schema.
+/// A process's document with greenlets and generators, checked against the schema. It is given more time than
+/// by default, so that nothing is cut on a loaded machine.
 #[track_caller]
 pub fn document_with_greenlets(pid: i32, via: &str) -> Value {
-    document_with(pid, &["--greenlets", "--via", via])
+    document_with(pid, &["--greenlets", "--hold", "2000", "--via", via])
 }
 
 /// A process's document with these options, checked against the schema.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::options::variables::VariableOptions;
 use crate::options::{Choice, Format, Via, interval, seconds};
+use protocol::question::{LONGEST_HOLD, Question};
 
 /// Print what every thread of a running Python program is doing.
 ///
@@ -79,6 +80,11 @@ pub struct Arguments {
     /// what they wait for (in the formats full and json)
     #[arg(long)]
     pub greenlets: bool,
+
+    /// How long the question may hold the program up, in milliseconds: from 10 to 2000. What there is no time
+    /// for is left out, and the answer says so
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = Question::default().hold, value_parser = clap::value_parser!(u32).range(10..=i64::from(LONGEST_HOLD)))]
+    pub hold: u32,
 
     /// Use gdb or a wake-up signal [default: gdb, else the signal]
     #[arg(long, value_enum, env = "SLEEPER_AGENT_VIA", hide_env_values = true)]

@@ -8,12 +8,13 @@ use crate::report::Report;
 use crate::report::frames::{self, Frames};
 use crate::report::movement::{Movement, Movements};
 use crate::report::suspended;
+use crate::state::NO_TIME;
 use crate::state::frame::Frame;
 use crate::state::thread::Thread;
 use crate::state::wait::Wait;
 use crate::state::wait_graph::WaitGraph;
 use protocol::names::THREAD_HEADING;
-use protocol::state::WaitKind;
+use protocol::state::{CutPart, WaitKind};
 
 /// Off-CPU time is shown from here on, in seconds: the agent itself may have caused less.
 const SHORTEST_SHOWN: f64 = 0.1;
@@ -73,9 +74,20 @@ fn waits_for(graph: &WaitGraph, thread: &Thread, wait: &Wait) -> String {
     words
 }
 
-/// Stands above the threads where not all variables were taken down.
+/// Stands above the threads where there was no room for all variables.
 const MISSING_VARIABLES: &str =
     "Some variables are missing for lack of room or time: ask for less of each\n";
+
+/// What a part is called where it is not whole.
+fn name_of(part: CutPart) -> &'static str {
+    match part {
+        CutPart::Threads => "the list of threads",
+        CutPart::Stacks => "stacks",
+        CutPart::Waits => "what threads wait for and hold",
+        CutPart::Variables => "variables",
+        CutPart::Suspended => "greenlets and generators",
+    }
+}
 
 impl Report {
     /// The report in lines, without control characters.
@@ -137,8 +149,16 @@ impl Report {
             let _ = writeln!(text, "Read from memory, without the GIL: {note}");
         }
         suspended::write_notes(text, &state.greenlets, &state.coroutines);
-        if state.is_cut {
+        if state.is_cut && !state.cut.contains(&CutPart::Variables) {
             text.push_str(MISSING_VARIABLES);
+        }
+        if !state.cut.is_empty() {
+            let parts: Vec<&str> = state.cut.iter().map(|&part| name_of(part)).collect();
+            let _ = writeln!(
+                text,
+                "Not everything is shown, {NO_TIME}: {}",
+                parts.join(", ")
+            );
         }
         if let Some(movements) = movements {
             let _ = writeln!(text, "{}", movements.summary());
@@ -170,6 +190,9 @@ impl Report {
             for line in suspended::lines_of_thread(greenlets, Some(thread.ident)) {
                 let _ = writeln!(text, "  - {}", Printable(&line));
             }
+        }
+        if thread.variables_cut {
+            text.push_str("  - not all of its variables are shown: no time\n");
         }
         if moved.is_none() && thread.variables.is_empty() {
             return frames.write_stack(text, &thread.frames);

@@ -37,6 +37,7 @@ impl Report {
                 waiting_seconds: task.and_then(|task| task.seconds),
                 waits_for: thread.wait.as_ref().map(|wait| WaitEntry::of(&graph, wait)),
                 holds: &thread.holds,
+                variables_cut: thread.variables_cut,
                 frames: FrameEntry::all_of(thread).collect(),
             }
         });
@@ -52,6 +53,7 @@ impl Report {
             coroutines: state.coroutines.found(),
             threads: threads.collect(),
             variables_cut: state.is_cut,
+            cut: state.cut.iter().map(|part| part.name()).collect(),
         };
         let mut text = serde_json::to_string(&document).expect("all keys are text");
         text.push('\n');
@@ -86,6 +88,7 @@ struct Document<'a> {
     coroutines: Option<&'a Coroutines>,
     threads: Vec<ThreadEntry<'a>>,
     variables_cut: bool,
+    cut: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +104,7 @@ struct ThreadEntry<'a> {
     waiting_seconds: Option<f64>,
     waits_for: Option<WaitEntry<'a>>,
     holds: &'a [Hold],
+    variables_cut: bool,
     frames: Vec<FrameEntry<'a>>,
 }
 

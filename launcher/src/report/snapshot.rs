@@ -140,6 +140,7 @@ impl Document {
                 holder,
                 threads,
                 is_cut: false,
+                cut: Vec::new(),
                 greenlets: Search::NotAsked,
                 coroutines: Search::NotAsked,
             },
@@ -218,7 +219,7 @@ mod tests {
             "seconds": null, "others": 2, "epoll": 4, "child": 12, "command": "sh", "descriptors": [
                 {"number": 3, "ways": ["read"], "type": "pipe", "local": null, "peer": null,
                     "path": null}]},
-        "holds": [{"id": 5, "file": "a.py", "line": 3}],
+        "holds": [{"id": 5, "file": "a.py", "line": 3}], "variables_cut": false,
         "frames": [{"mark": "12 frames left out"},
             {"file": "a.py", "line": 3, "function": "f", "source": "x", "locals": null,
                 "globals": null, "of_later": 1}]}"#;
@@ -227,7 +228,7 @@ mod tests {
         format!(
             r#"{{"version": {version}, "pid": 4711, "time": 1.5, "command": ["python"],
                 "python": "2.7.18", "note": null, "deadlocks": [], "greenlets": null,
-                "coroutines": null, "variables_cut": false, "threads": [{threads}]}}"#
+                "coroutines": null, "variables_cut": false, "cut": [], "threads": [{threads}]}}"#
         )
     }
 

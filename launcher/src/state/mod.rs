@@ -21,7 +21,7 @@ pub mod variables;
 pub mod wait;
 pub mod wait_graph;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::state::coroutines::Coroutines;
@@ -34,7 +34,11 @@ use crate::state::thread::Thread;
 use crate::state::variables::{AllVariables, Variables};
 use crate::state::wait::{Hold, Wait};
 use protocol::marshal::{self, Value};
-use protocol::state::{self as keys, WaitKind, document};
+use protocol::state::{self as keys, CutPart, WaitKind, document};
+
+/// Why something is missing that there was no time for.
+pub const NO_TIME: &str =
+    "as the time was used up for which a question may hold the program up (--hold allows more)";
 
 /// The state of a process.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +51,8 @@ pub struct State {
     pub threads: Vec<Thread>,
     /// Whether some variables are missing, for lack of room or time.
     pub is_cut: bool,
+    /// The parts that are not whole, as the time was used up for which an answer may hold the program up.
+    pub cut: Vec<CutPart>,
     /// The greenlets.
     pub greenlets: Search<Greenlets>,
     /// The suspended generators.
@@ -75,6 +81,14 @@ impl State {
             .iter()
             .filter_map(|(ident, details)| Some((ident.number()?, details)))
             .collect();
+        let cut = document.get(document::CUT).and_then(Value::list);
+        let cut = cut.unwrap_or_default().iter();
+        let cut: Vec<CutPart> = cut
+            .filter_map(|part| CutPart::from_name(&part.text()?))
+            .collect();
+        let late = document.get(document::LATE).and_then(Value::list);
+        let late = late.unwrap_or_default().iter();
+        let late: HashSet<u64> = late.filter_map(Value::number).collect();
         let holder = document.get(document::HOLDER)?.number();
         let holder = holder.filter(|&ident: &u64| ident != 0);
         let mut threads = Vec::new();
@@ -90,20 +104,25 @@ impl State {
                 suspended_stacks.insert(number, SuspendedStack::new(stack, variables));
                 continue;
             };
-            threads.push(thread(
+            let thread = thread(
                 (ident, stack),
                 details.get(&ident).copied(),
                 tasks.remove(&ident),
                 variables,
                 holder == Some(ident),
-            ));
+            );
+            threads.push(Thread {
+                variables_cut: late.contains(&ident),
+                ..thread
+            });
         }
         let suspended = document.get(document::SUSPENDED)?;
         Some(State {
             python: document.get(document::PYTHON)?.text()?,
             holder,
             threads,
-            is_cut: variables.is_cut,
+            is_cut: variables.is_cut || cut.contains(&CutPart::Variables),
+            cut,
             greenlets: Search::parse(suspended.get(keys::suspended::GREENLETS), |value| {
                 Greenlets::parse(value, &suspended_stacks)
             })?,
@@ -149,6 +168,7 @@ fn thread(
         task,
         frames,
         variables,
+        variables_cut: false,
     }
 }
 
@@ -171,15 +191,20 @@ fn parse_stacks(document: &Value) -> Option<Vec<Stack>> {
         .collect()
 }
 
-/// A stack: indices of places; `None` and a number stand for frames that were left out.
+/// A stack: indices of places; `None` and a number stand for frames that were left out. A number below zero says
+/// that there was no time to follow the stack any further.
 fn parse_frames(indices: &[Value], places: &[Arc<Place>]) -> Option<Vec<Frame>> {
     let mut frames = Vec::with_capacity(indices.len());
     let mut indices = indices.iter();
     while let Some(index) = indices.next() {
         frames.push(match index {
             Value::None => {
-                let count: u64 = indices.next()?.number()?;
-                Frame::Mark(format!("{count} frames left out"))
+                let count: i64 = indices.next()?.number()?;
+                let number = count.unsigned_abs();
+                Frame::Mark(match count {
+                    ..0 => format!("at least {number} frames left out, {NO_TIME}"),
+                    _ => format!("{number} frames left out"),
+                })
             }
             index => Frame::At(Arc::clone(places.get(index.number::<usize>()?)?)),
         });
@@ -202,6 +227,11 @@ mod tests {
     /// A document of one thread, with identifier 7, that waits for a lock, and of one greenlet. `task`
     /// is the thread's line of the kernel's.
     fn document(task: &str, holder: i64) -> Vec<u8> {
+        document_with(task, holder, 12, &[])
+    }
+
+    /// The same, where so many frames are left out; `late` are the stacks that there was no time for.
+    fn document_with(task: &str, holder: i64, left_out: i64, late: &[i64]) -> Vec<u8> {
         let mut out = MarshalWriter::default();
         out.pairs();
         out.key(document::PYTHON);
@@ -211,7 +241,7 @@ mod tests {
         out.list(3);
         out.number(0);
         out.none();
-        out.number(12);
+        out.number(left_out);
         out.key(document::THREADS);
         out.list(2);
         for number in [-16, 7] {
@@ -245,6 +275,16 @@ mod tests {
         out.text(format!("gil 0x1a\n7 70 {task}\n").as_bytes());
         out.key(document::HOLDER);
         out.number(holder);
+        if !late.is_empty() {
+            out.key(document::CUT);
+            out.list(3);
+            for part in [&b"stacks"[..], b"what is this", b"variables"] {
+                out.text(part);
+            }
+            out.key(document::LATE);
+            out.list(late.len());
+            late.iter().for_each(|&number| out.number(number));
+        }
         out.end();
         out.finish().expect("memory")
     }
@@ -267,6 +307,19 @@ mod tests {
         let mark = Frame::Mark("12 frames left out".to_owned());
         assert_eq!(*thread.frames, [Frame::At(Arc::new(place)), mark]);
         assert_eq!(thread.wait, Some(Wait::of_kind(WaitKind::Lock)));
+    }
+
+    #[test]
+    fn reads_what_was_cut() {
+        let state = State::parse(&document("running", 0)).expect("a document");
+        assert_eq!((state.cut.len(), state.is_cut), (0, false));
+        assert!(!state.threads[0].variables_cut);
+        let document = document_with("running", 0, -12, &[-16, 7]);
+        let state = State::parse(&document).expect("a document");
+        assert_eq!(state.cut, [CutPart::Stacks, CutPart::Variables]);
+        assert!(state.is_cut && state.threads[0].variables_cut);
+        let mark = format!("at least 12 frames left out, {NO_TIME}");
+        assert_eq!(state.threads[0].frames[1], Frame::Mark(mark));
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub fn parse(text: &str) -> (Option<String>, State) {
         holder: None,
         threads,
         is_cut: false,
+        cut: Vec::new(),
         greenlets: Search::NotAsked,
         coroutines: Search::NotAsked,
     };

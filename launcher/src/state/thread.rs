@@ -28,6 +28,8 @@ pub struct Thread {
     pub frames: Stack,
     /// The variables of its frames, innermost first; empty if they were not asked for.
     pub variables: Vec<Variables>,
+    /// Whether there was no time for all of them.
+    pub variables_cut: bool,
 }
 
 impl Thread {

@@ -116,6 +116,8 @@ pub struct Question {
     pub items: u32,
     /// How many levels of containers within containers are shown.
     pub depth: u32,
+    /// For how many milliseconds the answer may hold the program up: at most [`LONGEST_HOLD`].
+    pub hold: u32,
     /// Words, in lower case, separated by commas. The values of names that contain one of them are not
     /// shown.
     pub hidden: Text<HIDDEN_ROOM>,
@@ -130,6 +132,10 @@ pub const HIDDEN: &str = "password,passwd,passphrase,pwd,secret,token,authorizat
 /// The largest number in a question.
 pub const MOST: u32 = 1_000_000;
 
+/// The largest [`Question::hold`]. With what comes after the hold, the answer is there before the agent's usual
+/// deadline ([`crate::names::DEADLINE_SECONDS`]).
+pub const LONGEST_HOLD: u32 = 2000;
+
 impl Question {
     const NOTHING: Question = Question {
         state: false,
@@ -140,6 +146,7 @@ impl Question {
         length: 200,
         items: 50,
         depth: 4,
+        hold: 150,
         hidden: match Text::of(HIDDEN) {
             Some(hidden) => hidden,
             None => panic!("there is room"),
@@ -171,6 +178,7 @@ impl Question {
             ("length", self.length, usual.length),
             ("items", self.items, usual.items),
             ("depth", self.depth, usual.depth),
+            ("hold", self.hold, usual.hold),
         ] {
             if number != usual {
                 writeln!(out, "{word} {number}")?;
@@ -213,6 +221,7 @@ impl Question {
                 "length" => question.length = number()?,
                 "items" => question.items = number()?,
                 "depth" => question.depth = number()?,
+                "hold" => question.hold = number().filter(|&hold| hold <= LONGEST_HOLD)?,
                 "hidden" => question.hidden = Text::of(rest)?,
                 _ => return None,
             }
@@ -258,6 +267,7 @@ mod tests {
             b"locals\nfacts\n",
             b"items 50\n",
             b"items 10000000\n",
+            b"hold 2001\n",
             b"\xff\n",
         ] {
             assert_eq!(Question::parse(strange), None, "{}", strange.escape_ascii());
@@ -278,6 +288,7 @@ mod tests {
             length: MOST,
             items: MOST,
             depth: MOST,
+            hold: LONGEST_HOLD,
             hidden,
         };
         assert_eq!(Question::parse(question.words().as_bytes()), Some(question));

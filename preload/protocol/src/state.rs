@@ -21,8 +21,9 @@
 //! * [`document`] has the keys of the whole:
 //!   * `python`: `sys.version`.
 //!   * `stacks`: a list of stacks. A stack is a list of indices of `places`, outermost frame first;
-//!     where frames were left out, it has `None` and then their number. Threads whose stacks are equal
-//!     share one.
+//!     where frames were left out, it has `None` and then their number. A number below zero says that it
+//!     begins there: at least so many frames, negated, are missing for lack of time, up to the outermost one.
+//!     Threads whose stacks are equal share one.
 //!   * `threads`: a list of `[identifier, index of its stack]`. Numbers below zero are no threads, but
 //!     suspended greenlets and generators: their addresses, negated.
 //!   * `places`: a list of `[file, function, line, text of that line or None]`.
@@ -30,6 +31,10 @@
 //!   * `suspended`: a dictionary with the keys of [`suspended`], or `None` if it was not asked for.
 //!   * `tasks`: what the kernel says of the threads, as text: see [below](#tasks).
 //!   * `holder`: the identifier of the thread that held the GIL when it was asked for, or 0.
+//!   * `cut`: a list of [`CutPart`]s: the parts for which the time was too short that the answer may hold the
+//!     program up. (Older libraries have none, and no `late`.)
+//!   * `late`: a list of the numbers that stacks have in `threads`: those whose variables are not whole for
+//!     that reason, in some frame, from there on outwards.
 //! * `wait` of a thread is a dictionary with the keys of [`wait`]; its `for` is a [`WaitKind`].
 //! * [`suspended`] has two dictionaries. Each is `None` where what it would describe cannot be found,
 //!   and empty where the program has imported none of the libraries.
@@ -165,6 +170,11 @@ keys! {
         TASKS = "tasks";
         /// The identifier of the thread that held the GIL, or 0.
         HOLDER = "holder";
+        /// Which parts are not whole, as the time for the answer was used up: a list of
+        /// [`CutPart`](super::CutPart).
+        CUT = "cut";
+        /// The stacks whose variables are not whole for that reason: a list of their numbers in `threads`.
+        LATE = "late";
     }
 }
 
@@ -451,6 +461,22 @@ words! {
     }
 }
 
+words! {
+    /// A part of an answer that may be cut for lack of time.
+    CutPart {
+        /// The list of threads.
+        Threads = "threads",
+        /// Some stacks.
+        Stacks = "stacks",
+        /// What threads wait for and which locks they hold.
+        Waits = "waits",
+        /// Variables.
+        Variables = "variables",
+        /// Greenlets and generators.
+        Suspended = "suspended",
+    }
+}
+
 letters! {
     /// In which way a system call waits for a descriptor.
     Way {
@@ -491,7 +517,7 @@ letters! {
         /// The value, text, of all variables for which a [`Record::ReprFollows`] announced this
         /// number, which stands before it.
         Repr = b'r',
-        /// Not everything found room or time: no fields. The last record.
+        /// Not everything found room: no fields. The last record.
         Cut = b'E',
     }
 }

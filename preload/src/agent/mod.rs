@@ -7,6 +7,7 @@
 pub mod bell;
 pub mod desk;
 pub mod failure;
+pub mod hold;
 pub mod page;
 pub mod panics;
 pub mod progress;

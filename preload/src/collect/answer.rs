@@ -5,13 +5,15 @@ use std::ffi::c_char;
 
 use crate::agent::failure::Failure;
 use crate::agent::page::Heap;
-use crate::collect::collected::{Collected, Found, State};
+use crate::agent::{desk, hold};
+use crate::collect::collected::{Collected, Found, Rest};
 use crate::collect::document::{self, Sources};
-use crate::collect::{snippet, state};
+use crate::collect::{plain, snippet, state};
 use crate::cpython::gil::Gil;
 use crate::cpython::object::Kept;
+use crate::files::sources::LONGEST_LINE;
 use crate::inspect::attributes;
-use crate::inspect::objects::Objects;
+use crate::inspect::objects::{LONGEST, Objects};
 use crate::script::undisturbed;
 use crate::suspended::greenlets;
 use protocol::question::Question;
@@ -38,17 +40,23 @@ pub fn collect(
     is_wanted: &dyn Fn() -> bool,
 ) -> Result<Collected, Failure> {
     KEPT.put(gil, None);
-    // Also for a state: linecache may have to find some of its lines.
-    snippet::prepare(gil)?;
+    // In any case: linecache may have to find some of the lines.
+    let mut has_compiled = snippet::prepare(gil)?;
+    if question.state && question.greenlets && Objects::known(gil).is_some() {
+        has_compiled |= greenlets::prepare(gil)?;
+    }
+    if has_compiled {
+        undisturbed::let_others_run(gil);
+    }
+    let hold = hold::begin(question.hold, Some(desk::request().unwrap_or(u32::MAX)));
     // Where objects are laid out otherwise there is the text alone.
-    let is_state = question.state && Objects::known(gil).is_some();
-    let (mut collected, kept) = match is_state {
+    let (mut collected, kept) = match Objects::known(gil).is_some() {
         true => state::collect(gil, question)?,
         false => snippet::collect(gil, question)?,
     };
-    collected.keeps = kept.is_some();
     KEPT.put(gil, kept);
-    if let Some(state) = &mut collected.state {
+    drop(hold);
+    if let Rest::State(state) = &mut collected.rest {
         // The program's code runs here, where that was asked for.
         undisturbed::keeping_exc_info(gil, |gil| {
             let length = question.length;
@@ -65,10 +73,17 @@ pub fn compose(
     collected: Collected,
     found: &Found,
     holder: usize,
+    is_wanted: &dyn Fn() -> bool,
 ) -> Result<*const c_char, Failure> {
     let kept = KEPT.take(gil);
-    if collected.state.is_some() {
-        let missing = state::missing(gil, &collected.places, kept, &found.lines)?;
+    let longest = match collected.rest {
+        Rest::OfSnippet => None,
+        Rest::Plain => Some(LONGEST_LINE),
+        Rest::State(_) => Some(LONGEST),
+    };
+    if let Some(longest) = longest {
+        let lines = (&found.lines, longest);
+        let missing = state::missing(gil, &collected.places, kept, lines, is_wanted)?;
         return finish(collected, found, &missing, holder);
     }
     let text = snippet::compose(gil, kept, collected.places.len(), &found.lines)?;
@@ -92,27 +107,33 @@ pub fn discard(gil: &mut Gil) {
     KEPT.put(gil, None);
 }
 
-/// Finishes a state.
+/// Finishes an answer that was taken down natively.
 fn finish(
-    collected: Collected,
+    mut collected: Collected,
     found: &Found,
     missing: &Sources,
     holder: usize,
 ) -> Result<*const c_char, Failure> {
-    // The plain text always needs the interpreter.
-    let State {
-        document,
-        variables,
-    } = collected.state.ok_or(Failure::NoModules)?;
-    let Some(document) = document else {
-        return on_heap(&[], collected.question);
-    };
+    let question = collected.question;
     let sources = (&found.lines, missing);
-    let tasks = &found.tasks;
-    let document = document::finish(document, &collected.places, sources, tasks, holder);
-    let document = document.ok_or(Failure::NoMemory)?;
-    let pieces = [VERSION_LINE, &document, &variables.finish()];
-    on_heap(&pieces, collected.question)
+    match std::mem::take(&mut collected.rest) {
+        // No thread runs Python.
+        _ if collected.threads.is_empty() => on_heap(&[], question),
+        Rest::Plain => {
+            let text = plain::compose(&collected, sources).ok_or(Failure::NoMemory)?;
+            on_heap(&[&text], question)
+        }
+        Rest::State(state) => {
+            let document = document::write(&collected, &state, sources, &found.tasks, holder);
+            let document = document.ok_or(Failure::NoMemory)?;
+            on_heap(
+                &[VERSION_LINE, &document, &state.variables.finish()],
+                question,
+            )
+        }
+        // It always needs the interpreter.
+        Rest::OfSnippet => Err(Failure::NoModules),
+    }
 }
 
 fn on_heap(pieces: &[&[u8]], question: u64) -> Result<*const c_char, Failure> {

@@ -1,11 +1,13 @@
 //! What is taken down in the first step under the GIL and outlives it, and what is found by reading.
 
 use crate::collect::places::Places;
+use crate::collect::stacks::Calls;
 use crate::collect::variables::Variables;
 use crate::files::sources::{Lines, SearchPath};
-use protocol::marshal::MarshalWriter;
+use protocol::state::CutPart;
 
 /// What was taken down of all threads, in copies.
+#[derive(Default)]
 pub struct Collected {
     /// The places that threads are at.
     pub places: Places,
@@ -17,22 +19,47 @@ pub struct Collected {
     pub question: u64,
     /// Whether an object of the interpreter's is kept for it too.
     pub keeps: bool,
-    /// The rest of it where it is a state, and not the plain text.
-    pub state: Option<State>,
+    /// The stacks, each once.
+    pub stacks: Vec<Calls>,
+    /// Of each thread its identifier and the index of its stack, in order; and of what else has a stack.
+    pub threads: Vec<(i64, usize)>,
+    /// What the answer is made of.
+    pub rest: Rest,
 }
 
-/// A state, but for its lines of source and what the kernel says.
+/// What an answer is made of beside the stacks.
+#[derive(Default)]
+pub enum Rest {
+    /// The snippet has taken it down, and makes the text.
+    #[default]
+    OfSnippet,
+    /// Nothing: it is the plain text.
+    Plain,
+    /// It is a state.
+    State(Box<State>),
+}
+
+/// A state, but for its stacks, its lines of source and what the kernel says.
+#[derive(Default)]
 pub struct State {
-    /// The document, begun ([`crate::collect::document`]); `None` where no thread runs Python.
-    pub document: Option<MarshalWriter>,
+    /// `sys.version`, as it stands in the document.
+    pub version: Vec<u8>,
+    /// The details of threads, as they stand in the document.
+    pub details: Vec<u8>,
+    /// Greenlets and generators, likewise; `None` if they were not asked for.
+    pub suspended: Option<Vec<u8>>,
     /// The variables of frames, where they are wanted.
     pub variables: Variables,
+    /// The parts that there was no time for.
+    pub cut: Vec<CutPart>,
 }
 
 impl Collected {
     /// Whether the interpreter is needed to make the answer.
     pub fn needs_interpreter(&self, found: &Found) -> bool {
-        self.keeps || self.state.is_none() || found.lines.iter().count() < self.places.len()
+        self.keeps
+            || matches!(self.rest, Rest::OfSnippet)
+            || found.lines.iter().count() < self.places.len()
     }
 }
 

@@ -3,8 +3,10 @@
 use std::ffi::c_long;
 use std::ptr;
 
+use crate::cpython::dict;
+use crate::cpython::fields::Fields;
 use crate::cpython::gil::Gil;
-use crate::cpython::object::Owned;
+use crate::cpython::object::{Frame, Object, Owned};
 use crate::cpython::thread_states;
 use crate::inspect::objects::Objects;
 
@@ -40,4 +42,26 @@ pub fn live<'gil>(gil: &Gil<'gil>) -> Option<Owned<'gil>> {
         done.is_some()
     });
     done.map(|()| frames)
+}
+
+/// Each thread's identifier (an object) and innermost frame, of a dictionary as `sys._current_frames()`
+/// returns it, until `each` returns false. False if it has, or, with an exception set, if this is no such
+/// dictionary.
+pub fn for_each<'g>(
+    fields: Fields<'g>,
+    frames: Object<'g>,
+    each: &mut dyn FnMut(Object<'g>, Frame<'g>) -> bool,
+) -> bool {
+    let Some(frames) = fields.as_dict(frames) else {
+        return fields.bad_argument::<()>().is_some();
+    };
+    for (ident, frame) in dict::entries(fields, *frames) {
+        let Some(frame) = fields.as_frame(frame) else {
+            return fields.bad_argument::<()>().is_some();
+        };
+        if !each(ident, frame) {
+            return false;
+        }
+    }
+    true
 }

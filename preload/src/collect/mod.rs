@@ -2,12 +2,14 @@
 //!
 //! Enters: a question, with the GIL held. Leaves: an answer, plain text or a state. [`answer`] is the way in:
 //! its first step takes everything down under the GIL, its second makes the answer once files have been read.
-//! The plain text is made by the `snippet`, which is Python; a `state` is made natively.
+//! Stacks are taken down natively, for the `plain` text as for a `state`. Only where objects are laid out in an
+//! unknown way the `snippet` does it, which is Python.
 //!
 //! May not be touched: the program's objects are borrowed and only looked at. No code of the program runs
 //! (but `repr` where `--repr` asks for it, and module loaders that linecache asks for source), nothing of it
-//! is kept from one step to the next but loaders. The program stands still under the GIL, so time counts:
-//! suspended stacks have limits of their own; a budget for the whole answer does not exist yet.
+//! is kept from one step to the next but loaders. The program stands still under the GIL, so each question has
+//! a budget of time (`agent::hold`): every loop whose length the program decides spends it. What matters most
+//! comes first: stacks, then waits, variables, greenlets and generators; the answer says what was cut.
 
 pub mod answer;
 pub mod at_exit;
@@ -16,9 +18,9 @@ pub mod current_frames;
 pub mod document;
 pub mod lock_frames;
 pub mod places;
+pub mod plain;
 pub mod repr;
 pub mod snippet;
-pub mod snippet_stacks;
 pub mod stacks;
 pub mod state;
 pub mod thread_details;

@@ -45,6 +45,25 @@ impl Places {
         Some(())
     }
 
+    /// Adds all of these behind them, with numbers that follow theirs; `None` if there is no memory. None is
+    /// added to them later.
+    pub fn append(&mut self, more: Places) -> Option<()> {
+        let (start, loaders) = (self.text.len(), self.loaders);
+        self.text.try_reserve(more.text.len()).ok()?;
+        self.places.try_reserve(more.places.len()).ok()?;
+        self.text.extend_from_slice(&more.text);
+        let moved = |range: Range<usize>| range.start + start..range.end + start;
+        self.places
+            .extend(more.places.into_iter().map(|place| Place {
+                file: moved(place.file),
+                function: moved(place.function),
+                line: place.line,
+                loader: place.loader.map(|number| number + loaders),
+            }));
+        self.loaders += more.loaders;
+        Some(())
+    }
+
     fn name(&mut self, (address, text): Name) -> Option<Range<usize>> {
         if let Some(range) = self.names.get(&address) {
             return Some(range.clone());
@@ -131,5 +150,14 @@ mod tests {
             [(a, 2, 1, true), (b.clone(), 1, 0, false), (b, 3, 2, false)]
         );
         assert!(places.iter().all(|place| places.function(place) == b"f"));
+        let mut more = Places::default();
+        assert!(more.add([(16, b"c.py"), (32, b"g")], 4, true).is_some());
+        assert!(places.append(more).is_some());
+        let last = places.at(3);
+        assert_eq!(
+            (places.file(last), places.function(last)),
+            (&b"c.py"[..], &b"g"[..])
+        );
+        assert_eq!((last.line, last.loader), (4, Some(1)));
     }
 }

@@ -1,14 +1,17 @@
 //! A value as text of bounded length, made without running any code of the program's: `repr` of built-in
 //! types; for all other objects their class and address.
 //!
-//! On the worker, under the GIL, while nobody else can run: what is looked at stays as it is.
+//! On the worker, under the GIL, while nobody else can run: what is looked at stays as it is. Once the time for the
+//! answer is used up ([`hold`]), values are cut, and say so.
 
 use std::io::Write;
+use std::ops::Range;
 
+use crate::agent::hold;
 use crate::cpython::api::PyObject;
-use crate::cpython::dict;
 use crate::cpython::fields::Fields;
-use crate::cpython::object::{Object, Type, Unicode};
+use crate::cpython::object::{Dict, Object, Type, Unicode};
+use crate::cpython::{dict, set};
 use crate::inspect::types::{BuiltinType, BuiltinTypes};
 use crate::system::bounded_bytes::Bytes;
 use crate::system::hash::Table;
@@ -31,6 +34,31 @@ pub struct SafeRepr<'a, 'g> {
     items: u32,
     /// The containers that the present one is in.
     path: [Option<Object<'g>>; DEEPEST],
+    /// Where the text of a value stands that took long to make, by the value's address.
+    texts: Table<usize, Range<usize>>,
+    /// What is in large containers, as far as it is ever shown, by their addresses: most of their slots may be
+    /// empty.
+    contents: Table<usize, Vec<Entry<'g>>>,
+    /// What stands in the empty slots of sets, once that is known.
+    removed: Option<set::Removed>,
+}
+
+/// A key and a value of a dictionary, or no key and a member of a set.
+type Entry<'g> = (Option<Object<'g>>, Object<'g>);
+
+/// The text of a value is kept from this length on, in bytes.
+const LONG_TEXT: usize = 1000;
+
+/// What a dictionary or a set holds is kept from this many slots on, and if no more items of it are shown.
+const MANY_SLOTS: usize = 1024;
+const MOST_KEPT: u32 = 4096;
+
+/// Longer keys that are `str` are searched for secret words no further.
+const LONGEST_SEARCHED: usize = 4096;
+
+/// The first bytes of a name.
+fn short(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(LONGEST_NAME)]
 }
 
 /// Longer names are cut, and longer keys are searched for secret words no further.
@@ -49,6 +77,9 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
             end: 0,
             items: 0,
             path: [None; DEEPEST],
+            texts: Table::default(),
+            contents: Table::default(),
+            removed: None,
         }
     }
 
@@ -60,7 +91,9 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         let hidden = match self.types.of(name).0 {
             BuiltinType::Str => {
                 let text = self.fields.bytes(name).unwrap_or_default();
-                self.question.hides(text)
+                hold::spend(text.len().min(LONGEST_SEARCHED));
+                self.question
+                    .hides(&text[..text.len().min(LONGEST_SEARCHED)])
             }
             BuiltinType::Unicode => {
                 // SAFETY: its type has just been looked at.
@@ -85,7 +118,17 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
     pub fn show(&mut self, object: Object<'g>, out: &mut Bytes) {
         self.end = out.len().saturating_add(self.question.length as usize);
         self.items = self.question.items;
-        self.value(Some(object), 0, out)
+        if !self.texts.is_empty()
+            && let Some(text) = self.texts.get(&object.address())
+        {
+            return out.repeat(text.clone());
+        }
+        let start = out.len();
+        self.value(Some(object), 0, out);
+        // If it was cut for lack of time, there is none to make it again.
+        if out.len() - start >= LONG_TEXT && self.texts.try_reserve(1).is_ok() {
+            self.texts.insert(object.address(), start..out.len());
+        }
     }
 
     fn value(&mut self, object: Option<Object<'g>>, depth: usize, out: &mut Bytes) {
@@ -100,14 +143,14 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
             BuiltinType::Function => {
                 let name = fields.function_name(object);
                 let name = name.and_then(|name| fields.bytes(name)).unwrap_or(b"?");
-                self.at(&[b"function ", name], object, out);
+                self.at(&[b"function ", short(name)], object, out);
             }
             BuiltinType::CFunction => {
                 let name = match fields.as_c_function(object) {
                     Some(function) => fields.c_function_name(function),
                     None => b"?",
                 };
-                self.at(&[b"built-in ", name], object, out);
+                self.at(&[b"built-in ", short(name)], object, out);
             }
             BuiltinType::Method => {
                 let Some(method) = fields.method(object) else {
@@ -116,10 +159,10 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
                 let name = fields.function_name(method.function);
                 let name = name.and_then(|name| fields.bytes(name)).unwrap_or(b"?");
                 match method.owner {
-                    None => self.at(&[b"unbound method ", name], object, out),
+                    None => self.at(&[b"unbound method ", short(name)], object, out),
                     Some(owner) => {
                         out.push(b"<bound method ");
-                        out.push(name);
+                        out.push(short(name));
                         self.named(b" of <", owner, b">>", out);
                     }
                 }
@@ -128,7 +171,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
                 // SAFETY: of a module (Objects/moduleobject.c) md_dict comes first, and it keeps that.
                 let names = unsafe { fields.object(object, 0, 0) };
                 let name = self.text_of(names, b"__name__").unwrap_or(b"?");
-                self.at(&[b"module ", name], object, out);
+                self.at(&[b"module ", short(name)], object, out);
             }
             BuiltinType::Class | BuiltinType::OldClass => {
                 out.push(b"<class ");
@@ -197,11 +240,17 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
 
     /// Text in quotes, as Python writes it; as much as there is room for.
     fn quoted(&self, prefix: &str, count: usize, one: impl Fn(usize) -> u32, out: &mut Bytes) {
+        const AT_ONCE: usize = 256;
         let shown = count.min(self.end.saturating_sub(out.len()));
         let has = |quote: char| (0..shown).any(|index| one(index) == u32::from(quote));
         let quote = if has('\'') && !has('"') { '"' } else { '\'' };
         let _ = write!(out, "{prefix}{quote}");
+        let mut shown = shown;
         for index in 0..shown {
+            if index % AT_ONCE == AT_ONCE - 1 && !hold::spend(AT_ONCE) {
+                shown = index;
+                break;
+            }
             let _ = match (one(index), char::from_u32(one(index))) {
                 (_, Some('\n')) => write!(out, "\\n"),
                 (_, Some('\r')) => write!(out, "\\r"),
@@ -239,26 +288,29 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         }
         self.path[depth] = Some(object);
         let gil = fields.gil();
-        let mut entries = gil.entries(object);
-        let mut members = gil.set_members(object);
+        let mut entries = match kind {
+            BuiltinType::Tuple | BuiltinType::List => None,
+            _ => Some(self.entries(kind, object)),
+        };
         for index in 0..count {
             if self.items == 0 || out.len() >= self.end {
                 let _ = write!(out, "... {} more", count - index);
                 break;
             }
             self.items -= 1;
-            let (key, item) = match kind {
-                BuiltinType::Tuple => (None, gil.tuple_item(object, index)),
-                BuiltinType::List => (None, gil.list_item(object, index)),
-                BuiltinType::Dict => match entries.next() {
-                    Some((key, item)) => (Some(key), Some(item)),
-                    None => break,
-                },
-                _ => match members.next() {
-                    Some(item) => (None, Some(item)),
-                    None => break,
-                },
+            let entry = match (kind, &mut entries) {
+                (_, Some(entries)) => entries.next(),
+                (BuiltinType::Tuple, _) => gil.tuple_item(object, index).map(|item| (None, item)),
+                _ => gil.list_item(object, index).map(|item| (None, item)),
             };
+            let entry = entry.filter(|_| hold::spend(2));
+            let Some((key, item)) = entry else {
+                if hold::is_over() {
+                    let _ = write!(out, "... {} more: no time", count - index);
+                }
+                break;
+            };
+            let item = Some(item);
             if key.is_some() {
                 self.value(key, depth + 1, out);
                 out.push(b": ");
@@ -275,6 +327,61 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
             }
         }
         out.push(end.as_bytes());
+    }
+
+    /// The first attributes of an object, which are in this dictionary.
+    pub fn attributes(
+        &mut self,
+        dictionary: Dict<'g>,
+    ) -> impl Iterator<Item = (Object<'g>, Object<'g>)> + use<'g> {
+        let entries = self.entries(BuiltinType::Dict, *dictionary);
+        let entries = entries.filter_map(|(key, value)| Some((key?, value)));
+        entries.take(self.question.items as usize)
+    }
+
+    /// What is in a dictionary or in a set.
+    fn entries(&mut self, kind: BuiltinType, object: Object<'g>) -> Entries<'g> {
+        let fields = self.fields;
+        let slots = match kind {
+            BuiltinType::Dict => dict::slots(fields, object),
+            // SAFETY: its type has been looked at.
+            _ => unsafe { set::slots(fields, object) },
+        };
+        let keeps = slots >= MANY_SLOTS && self.question.items <= MOST_KEPT;
+        if keeps && let Some(kept) = self.contents.get(&object.address()) {
+            return Entries::Kept(copy(kept).into_iter());
+        }
+        let entries = match kind {
+            BuiltinType::Dict => Entries::OfDict(dict::entries(fields, object)),
+            _ => {
+                if self.removed.is_none() {
+                    self.removed = set::removed(fields);
+                    fields.clear_exception();
+                }
+                match self.removed {
+                    Some(removed) => {
+                        // SAFETY: as above.
+                        Entries::OfSet(unsafe { set::members(fields, object, removed) })
+                    }
+                    // There is no memory.
+                    None => Entries::Kept(Vec::new().into_iter()),
+                }
+            }
+        };
+        if !keeps {
+            return entries;
+        }
+        let mut contents = Vec::new();
+        for entry in entries.take(self.question.items as usize) {
+            if contents.try_reserve(1).is_err() {
+                break;
+            }
+            contents.push(entry);
+        }
+        if self.contents.try_reserve(1).is_ok() {
+            self.contents.insert(object.address(), copy(&contents));
+        }
+        Entries::Kept(contents.into_iter())
     }
 
     /// Writes `module.Class at 0x…` between `start` and `end`.
@@ -302,7 +409,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
     /// The name of a class, with its module's.
     fn class(&mut self, class: Type<'g>, out: &mut Bytes) {
         let fields = self.fields;
-        let name = fields.type_name(class).to_bytes();
+        let name = fields.type_name(class);
         self.qualified(fields.type_dict(class), name, out);
     }
 
@@ -312,10 +419,10 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
             && module != b"__builtin__"
             && !name.contains(&b'.')
         {
-            out.push(module);
+            out.push(short(module));
             out.push(b".");
         }
-        out.push(name);
+        out.push(short(name));
     }
 
     /// What a dictionary has under a name, if that is text.
@@ -332,6 +439,34 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         }
         let _ = write!(out, " at {:#x}>", object.address());
     }
+}
+
+/// What is in a dictionary or a set.
+enum Entries<'g> {
+    OfDict(dict::Entries<'g>),
+    OfSet(set::Members<'g>),
+    Kept(std::vec::IntoIter<Entry<'g>>),
+}
+
+impl<'g> Iterator for Entries<'g> {
+    type Item = Entry<'g>;
+
+    fn next(&mut self) -> Option<Entry<'g>> {
+        match self {
+            Entries::OfDict(entries) => entries.next().map(|(key, value)| (Some(key), value)),
+            Entries::OfSet(members) => members.next().map(|member| (None, member)),
+            Entries::Kept(kept) => kept.next(),
+        }
+    }
+}
+
+/// A copy; empty, where there is no memory for it.
+fn copy<'g>(entries: &[Entry<'g>]) -> Vec<Entry<'g>> {
+    let mut copy = Vec::new();
+    if copy.try_reserve_exact(entries.len()).is_ok() {
+        copy.extend_from_slice(entries);
+    }
+    copy
 }
 
 /// Stands in place of a secret value.

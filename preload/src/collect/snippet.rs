@@ -1,12 +1,12 @@
-//! The snippet, `py-shim/sleeper_agent.py`: carried in the library and run under the GIL. It makes the plain
-//! state, and asks linecache for lines of source.
+//! The snippet, `py-shim/sleeper_agent.py`: carried in the library and run under the GIL. It asks linecache for
+//! lines of source; and where objects are laid out in an unknown way, it makes the plain state.
 
 use std::ffi::c_long;
 
 use crate::agent::failure::Failure;
 use crate::collect::collected::Collected;
+use crate::collect::current_frames;
 use crate::collect::places::Places;
-use crate::collect::{current_frames, snippet_stacks};
 use crate::cpython::gil::Gil;
 use crate::cpython::object::{Kept, Object, Owned};
 use crate::cpython::thread_states;
@@ -30,11 +30,11 @@ pub fn forget() {
     }
 }
 
-/// Compiles the snippet, once.
-pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
+/// Compiles the snippet, once; returns whether it has now.
+pub fn prepare(gil: &mut Gil) -> Result<bool, Failure> {
     undisturbed::find_collector(gil);
     if !COLLECT.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let functions = [
         (c"_read", &READ),
@@ -49,10 +49,11 @@ pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
             |_, _| Ok(()),
             &functions,
         )
-    })
+    })?;
+    Ok(true)
 }
 
-/// Takes down where every thread is, for the plain state; returns also what the snippet made, which
+/// Takes down where every thread is, for the plain state, where that cannot be done natively; returns also what the snippet made, which
 /// [`compose`] needs.
 pub fn collect<'gil>(
     gil: &mut Gil<'gil>,
@@ -63,17 +64,15 @@ pub fn collect<'gil>(
             true => current_frames::live(gil),
             false => Some(gil.own(gil.none())),
         };
-        let stacks = snippet_stacks::function(gil);
-        gil.call(&COLLECT, [frames, stacks])
+        gil.call(&COLLECT, [frames])
     });
     let made = made.ok_or_else(|| raised(gil))?;
     let collected = Collected {
         places: places(gil, made.object()),
         path: search_path(gil, made.object()),
-        idents: Vec::new(),
         question: question.number(),
         keeps: true,
-        state: None,
+        ..Collected::default()
     };
     gil.clear_exception();
     Ok((collected, Some(made)))

@@ -6,30 +6,34 @@
 
 use std::ops::Range;
 
+use crate::agent::hold;
 use crate::collect::lock_frames::LockFrames;
+use crate::collect::places::{Name, Places};
 use crate::cpython::dict;
 use crate::cpython::fields::Fields;
 use crate::cpython::gil::Gil;
 use crate::cpython::object::{Code, Frame, Object, Owned};
+use crate::system::futex::Instant;
 use crate::system::hash::Table;
 
-/// A place in the program's code.
-pub struct Place<'g> {
-    pub code: Code<'g>,
-    /// The global names: a dictionary, or an object of a derived class.
-    pub globals: Object<'g>,
-    /// The line.
-    pub line: i64,
-    /// Whether the function is named `wait`.
-    waits: bool,
-}
+/// A stack as the numbers of its places, innermost frame first; [`CUT`] comes last where it was not followed to
+/// its outer end.
+pub type Calls = Vec<u32>;
+
+/// Stands where a stack was not followed any further.
+pub const CUT: u32 = u32::MAX;
+
+/// Longer names of files and functions are cut, in bytes: the kernel opens no file of such a name.
+const LONGEST_NAME: usize = libc::PATH_MAX as usize;
 
 /// A stack that was taken down.
 pub struct Stack {
-    /// Its index among [`Stacks::each`].
+    /// Its index among the stacks.
     pub index: usize,
     /// Its frames in [`Stacks::lock_frames`].
     pub lock_frames: Range<usize>,
+    /// Whether it was not followed to its outer end.
+    pub is_cut: bool,
 }
 
 /// A thread, and where it is.
@@ -40,6 +44,15 @@ pub struct Thread<'g> {
     pub innermost: Frame<'g>,
     /// Its stack.
     pub stack: Stack,
+}
+
+/// How far a stack is followed.
+#[derive(Clone, Copy)]
+pub struct Limit {
+    /// So many frames in any case.
+    pub least: usize,
+    /// And as many as there is time for.
+    pub until: Instant,
 }
 
 /// Names that are looked for among global names.
@@ -59,56 +72,56 @@ impl<'gil> Names<'gil> {
         })
     }
 
-    /// The dictionary of `__name__` and `__loader__` that linecache looks at in a place's globals; `Ok(None)`
-    /// if the module has no loader. It is `_origin` of the snippet. An error, with an exception set, if
-    /// there is no memory.
-    pub fn origin<'g>(
-        &'g self,
-        gil: &Gil<'gil>,
-        fields: Fields<'g>,
-        place: &Place<'g>,
-    ) -> Result<Option<Owned<'gil>>, ()> {
-        let named = |name: &'g Owned| dict::value(fields, place.globals, name.object());
-        let Some(loader) = named(&self.loader) else {
-            return Ok(None);
-        };
-        let make = || {
-            let origin = gil.new_dict()?;
-            gil.set_item(origin.object(), self.loader.object(), loader)?;
-            if let Some(name) = named(&self.name) {
-                gil.set_item(origin.object(), self.name.object(), name)?;
-            }
-            Some(origin)
-        };
-        make().map(Some).ok_or(())
+    /// The dictionary that linecache takes for the globals of a module with this loader. It is `_origin` of the
+    /// snippet. `None`, with an exception set, if there is no memory.
+    pub fn origin(&self, gil: &Gil<'gil>, of: &Origin) -> Option<Owned<'gil>> {
+        let origin = gil.new_dict()?;
+        gil.set_item(origin.object(), self.loader.object(), of.loader.object())?;
+        if let Some(name) = &of.name {
+            gil.set_item(origin.object(), self.name.object(), name.object())?;
+        }
+        Some(origin)
     }
 }
 
+/// What linecache looks at in a module's globals, where the module has a loader.
+pub struct Origin<'gil> {
+    loader: Owned<'gil>,
+    name: Option<Owned<'gil>>,
+}
+
 /// Stacks, each once, and the places in them, each once.
-pub struct Stacks<'g> {
-    fields: Fields<'g>,
-    mark: Object<'g>,
-    /// The places, in the order in which they were met.
-    pub places: Vec<Place<'g>>,
+pub struct Stacks<'a, 'gil> {
+    gil: &'a Gil<'gil>,
+    fields: Fields<'a>,
+    names: &'a Names<'gil>,
+    /// Copies of the places, in the order in which they were met.
+    pub places: Places,
+    /// Of each place whether its function is named `wait`.
+    waits: Vec<bool>,
+    /// Of each place whose module has a loader, what linecache looks at.
+    pub origins: Vec<Origin<'gil>>,
     /// Each place's index, by its code object and [`Fields::position`].
-    indices: Table<(usize, i64), usize>,
-    /// Each stack's index, by the indices of its places, innermost first. Many threads are often in
-    /// the same stack.
-    known: Table<Vec<usize>, usize>,
+    indices: Table<(usize, i64), u32>,
+    /// Each stack's index. Many threads are often in the same stack.
+    known: Table<Calls, usize>,
     /// The present stack.
-    calls: Vec<usize>,
+    calls: Calls,
     /// Frames in which threads may hold locks.
-    pub lock_frames: LockFrames<Frame<'g>>,
+    pub lock_frames: LockFrames<Frame<'a>>,
 }
 
 /// Functions here that return an `Option` return `None`, with an exception set, if there is no memory.
-impl<'g> Stacks<'g> {
+impl<'a, 'gil> Stacks<'a, 'gil> {
     /// No stacks yet.
-    pub fn new(fields: Fields<'g>, names: &'g Names) -> Stacks<'g> {
+    pub fn new(gil: &'a Gil<'gil>, fields: Fields<'a>, names: &'a Names<'gil>) -> Self {
         Stacks {
+            gil,
             fields,
-            mark: names.mark.object(),
-            places: Vec::new(),
+            names,
+            places: Places::default(),
+            waits: Vec::new(),
+            origins: Vec::new(),
             indices: Table::default(),
             known: Table::default(),
             calls: Vec::new(),
@@ -117,8 +130,8 @@ impl<'g> Stacks<'g> {
     }
 
     /// Takes a stack down, from its innermost frame; `Some(None)` if it is the agent's own.
-    pub fn add(&mut self, innermost: Frame<'g>) -> Option<Option<Stack>> {
-        let is_own = self.take(innermost)?;
+    pub fn add(&mut self, innermost: Frame<'a>, limit: Limit) -> Option<Option<Stack>> {
+        let is_own = self.take(innermost, limit)?;
         let lock_frames = self.lock_frames.end_stack();
         if is_own {
             return Some(None);
@@ -127,26 +140,38 @@ impl<'g> Stacks<'g> {
             Some(&index) => index,
             None => self.new_stack()?,
         };
-        Some(Some(Stack { index, lock_frames }))
+        Some(Some(Stack {
+            index,
+            lock_frames,
+            is_cut: self.calls.last() == Some(&CUT),
+        }))
     }
 
     /// Takes one stack down into `self.calls`, without the agent's frames at its inner end; returns
     /// whether it is the agent's own from its outer end.
-    fn take(&mut self, innermost: Frame<'g>) -> Option<bool> {
+    fn take(&mut self, innermost: Frame<'a>, limit: Limit) -> Option<bool> {
+        /// How many frames are taken down between two looks at the clock.
+        const AT_ONCE: usize = 64;
         self.calls.clear();
         let fields = self.fields;
         let mut frame = Some(innermost);
         let mut outermost = None;
-        while let Some(own) = frame.filter(|&frame| self.is_own(frame)) {
+        while let Some(own) = frame.filter(|&frame| hold::spend(5) && self.is_own(frame)) {
             frame = fields.back(own);
         }
         while let Some(here) = frame {
-            let index = self.place(here)?;
+            let count = self.calls.len();
+            let is_late = || Instant::now() >= limit.until || hold::is_over();
             if self.calls.try_reserve(1).is_err() {
                 return fields.no_memory();
             }
+            if count >= limit.least && count.is_multiple_of(AT_ONCE) && is_late() {
+                self.calls.push(CUT);
+                return Some(false);
+            }
+            let index = self.place(here)?;
             self.calls.push(index);
-            let may_hold = fields.blocks(here) > 0 || self.places[index].waits;
+            let may_hold = fields.blocks(here) > 0 || self.waits[index as usize];
             if may_hold && self.lock_frames.add(here).is_none() {
                 return fields.no_memory();
             }
@@ -156,30 +181,48 @@ impl<'g> Stacks<'g> {
         Some(outermost.is_none_or(|outermost| self.is_own(outermost)))
     }
 
-    fn is_own(&self, frame: Frame<'g>) -> bool {
+    fn is_own(&self, frame: Frame<'a>) -> bool {
         let globals = self.fields.globals(frame);
-        dict::value(self.fields, globals, self.mark).is_some()
+        dict::value(self.fields, globals, self.names.mark.object()).is_some()
     }
 
     /// The index of a frame's place.
-    fn place(&mut self, frame: Frame<'g>) -> Option<usize> {
+    fn place(&mut self, frame: Frame<'a>) -> Option<u32> {
         let fields = self.fields;
         let code = fields.code(frame);
         let key = (code.address(), fields.position(frame)?);
-        if let Some(&index) = self.indices.get(&key) {
-            return Some(index);
+        match self.indices.get(&key) {
+            Some(&index) => Some(index),
+            None => self.new_place(frame, code, key),
         }
-        if self.indices.try_reserve(1).is_err() || self.places.try_reserve(1).is_err() {
+    }
+
+    fn new_place(&mut self, frame: Frame<'a>, code: Code<'a>, key: (usize, i64)) -> Option<u32> {
+        let fields = self.fields;
+        if self.indices.try_reserve(1).is_err()
+            || self.waits.try_reserve(1).is_err()
+            || self.origins.try_reserve(1).is_err()
+        {
             return fields.no_memory();
         }
-        let [_, name] = fields.names(code);
-        let index = self.places.len();
-        self.places.push(Place {
-            code,
-            globals: fields.globals(frame),
-            line: fields.line(code, key.1),
-            waits: fields.bytes(name) == Some(b"wait"),
+        let own = |object: Object<'a>| self.gil.own(object);
+        let globals = fields.globals(frame);
+        let named = |name: &'a Owned| dict::value(fields, globals, name.object());
+        let origin = named(&self.names.loader).map(|loader| Origin {
+            loader: own(loader),
+            name: named(&self.names.name).map(own),
         });
+        let of_code: [Name; 2] = fields.names(code).map(|name| {
+            let text = fields.bytes(name).unwrap_or_default();
+            (name.address(), &text[..text.len().min(LONGEST_NAME)])
+        });
+        let index = self.places.len() as u32;
+        let line = fields.line(code, key.1);
+        if self.places.add(of_code, line, origin.is_some()).is_none() {
+            return fields.no_memory();
+        }
+        self.waits.push(of_code[1].1 == b"wait");
+        self.origins.extend(origin);
         self.indices.insert(key, index);
         Some(index)
     }
@@ -195,16 +238,16 @@ impl<'g> Stacks<'g> {
         Some(index)
     }
 
-    /// The stacks, as indices of places, innermost first.
-    pub fn each(&self) -> Option<Vec<&[usize]>> {
-        let mut stacks: Vec<&[usize]> = Vec::new();
+    /// What was taken down: the stacks, the places and what linecache looks at.
+    pub fn finish(self) -> Option<(Vec<Calls>, Places, Vec<Origin<'gil>>)> {
+        let mut stacks: Vec<Calls> = Vec::new();
         if stacks.try_reserve_exact(self.known.len()).is_err() {
             return self.fields.no_memory();
         }
-        stacks.resize(self.known.len(), &[]);
-        for (calls, &index) in &self.known {
+        stacks.resize(self.known.len(), Calls::new());
+        for (calls, index) in self.known {
             stacks[index] = calls;
         }
-        Some(stacks)
+        Some((stacks, self.places, self.origins))
     }
 }

@@ -3,9 +3,11 @@
 //!
 //! On the worker, under the GIL, while nobody else can run. No Python object is made for it.
 
+use crate::agent::hold;
 use crate::collect::lock_frames::LockFrames;
 use crate::collect::stacks::Thread;
 use crate::collect::waits::{Known, Wait};
+use crate::cpython::dict;
 use crate::cpython::gil::Gil;
 use crate::cpython::object::{Frame, Object};
 use crate::inspect::attributes;
@@ -85,7 +87,7 @@ impl<'a, 'g> Details<'a, 'g> {
         let Some(active) = active.and_then(|active| objects.as_dict(active)) else {
             return Some(idents);
         };
-        for (key, thread) in objects.gil().entries(*active) {
+        for (key, thread) in dict::entries(objects.fields(), *active) {
             let ident = objects.number(key);
             idents.try_reserve(1).ok()?;
             idents.insert(thread.address(), ident);
@@ -107,6 +109,9 @@ impl<'a, 'g> Details<'a, 'g> {
         let lock_of = |condition| objects.attribute(condition, b"_Condition__lock");
         let frames = self.threads[index].stack.lock_frames.clone();
         for &frame in self.lock_frames.of(frames) {
+            if !hold::spend(5) {
+                break;
+            }
             let code = objects.code(frame);
             if Some(code) == known.condition_wait {
                 enough &= waited.try_reserve(1).is_ok();
@@ -140,7 +145,8 @@ impl<'a, 'g> Details<'a, 'g> {
         // A thread that waits for a condition has released the condition's lock.
         let mut kept = start;
         for at in start..holds.len() {
-            if !waited.contains(&Some(holds[at].lock)) {
+            // What is not known to be held is left out.
+            if hold::spend(1 + waited.len() / 8) && !waited.contains(&Some(holds[at].lock)) {
                 holds.swap(kept, at);
                 kept += 1;
             }
@@ -157,6 +163,9 @@ impl<'a, 'g> Details<'a, 'g> {
             ident.copied().unwrap_or(0)
         };
         for (detail, thread) in self.details.iter_mut().zip(self.threads) {
+            if !hold::spend(50) {
+                break;
+            }
             let wait = self.known.wait(thread.innermost, &owner);
             let mut held = self.holds[detail.holds.clone()].iter();
             detail.wait = wait.filter(|wait| match wait.kind {
@@ -206,11 +215,18 @@ impl<'a, 'g> Details<'a, 'g> {
             let start = self.having.len();
             let having = &mut self.having;
             for frame in objects.frames(Some(thread.innermost)) {
+                if !hold::spend(5) {
+                    break;
+                }
                 // For nearly all frames this quick look is enough.
                 let mut here = false;
                 objects.slots(frame, &mut |value| here |= is_wanted(value));
                 let mut add = |_, value| {
-                    if !is_wanted(value) || having[start..].contains(&(index, value)) {
+                    let steps = (having.len() - start) / 8;
+                    if !is_wanted(value)
+                        || !hold::spend(1 + steps)
+                        || having[start..].contains(&(index, value))
+                    {
                         return;
                     }
                     enough &= having.try_reserve(1).is_ok();

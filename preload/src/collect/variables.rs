@@ -5,6 +5,7 @@
 //!
 //! They are written as [`Record`]s.
 
+use crate::agent::hold;
 use crate::collect::repr::{HIDDEN, LONGEST_NAME, SafeRepr};
 use crate::collect::stacks::Thread;
 use crate::cpython::api::PyObject;
@@ -15,6 +16,7 @@ use crate::cpython::{dict, thread_states};
 use crate::inspect::attributes;
 use crate::inspect::objects::Objects;
 use crate::inspect::types::BuiltinType;
+use crate::script::undisturbed;
 use crate::system::bounded_bytes::Bytes;
 use crate::system::futex::Instant;
 use crate::system::hash::{Set, Table};
@@ -27,17 +29,18 @@ const MOST_CALLS: i32 = 400;
 /// The most frames of a stack, counted from the innermost, whose variables are taken down.
 const MOST_FRAMES: usize = 5000;
 
-/// How long the variables of greenlets and generators may take, in nanoseconds: a program may have ten
-/// thousand of them, and stands still meanwhile.
-const TIME_FOR_SUSPENDED: u64 = 100_000_000;
+/// The longest time, in nanoseconds, for which objects are asked without letting others run in between. Code in
+/// C does not let them.
+const ALONE: u64 = 10_000_000;
 
-/// Takes down the variables of all these stacks, which are in order of their identifiers.
-/// [`Variables::ask_objects`] goes on, with others let run.
+/// Adds the variables of all these stacks, as far as there is time. [`Variables::ask_objects`] goes on, with
+/// others let run. `None`, with an exception set, if there is no memory.
 pub fn take<'g>(
     objects: Objects<'g>,
     question: &Question,
     threads: &[Thread<'g>],
-) -> Option<Variables> {
+    variables: &mut Variables,
+) -> Option<()> {
     let fields = objects.fields();
     let mark = fields.gil().new_str(b"_SLEEPER_AGENT")?;
     let mut taking = Taking {
@@ -45,31 +48,21 @@ pub fn take<'g>(
         question,
         repr: SafeRepr::new(fields, question),
         mark: mark.object(),
-        variables: Variables::default(),
+        variables,
         numbers: Table::default(),
     };
-    // Threads come first, so that nothing of theirs is missing for the sake of the others.
-    let (suspended, threads) = threads.split_at(threads.partition_point(|one| one.ident < 0));
     for thread in threads {
         taking.stack(thread);
     }
-    let end = Instant::now().after(TIME_FOR_SUSPENDED);
-    for one in suspended {
-        if end.left().is_none() {
-            taking.variables.is_cut = true;
-            break;
-        }
-        taking.stack(one);
-    }
-    Some(taking.variables)
+    Some(())
 }
 
 /// What was taken down.
 #[derive(Default)]
 pub struct Variables {
     text: Bytes,
-    /// Whether there was no time for some.
-    is_cut: bool,
+    /// The stacks for whose variables the time was too short, by their numbers.
+    pub late: Vec<i64>,
     /// Objects whose own `repr` is wanted, with a reference to each. (Not `Owned`, as they are not given back
     /// where the interpreter is taken apart meanwhile.)
     objects: Vec<*mut PyObject>,
@@ -80,7 +73,7 @@ struct Taking<'a, 'g> {
     question: &'a Question,
     repr: SafeRepr<'a, 'g>,
     mark: Object<'g>,
-    variables: Variables,
+    variables: &'a mut Variables,
     /// The number of each object among [`Variables::objects`], by its address.
     numbers: Table<usize, usize>,
 }
@@ -90,17 +83,22 @@ impl<'g> Taking<'_, 'g> {
         self.variables.number(Record::Thread, thread.ident as u64);
         let fields = self.fields;
         let mark = self.mark;
-        let is_own =
-            move |frame: &Frame<'g>| dict::value(fields, fields.globals(*frame), mark).is_some();
+        let is_own = move |frame: &Frame<'g>| {
+            hold::spend(5) && dict::value(fields, fields.globals(*frame), mark).is_some()
+        };
         let frames = fields.frames(Some(thread.innermost)).skip_while(is_own);
         for frame in frames.take(MOST_FRAMES) {
-            if self.variables.text.is_full {
+            if self.variables.text.is_full || hold::is_over() {
                 break;
             }
-            self.variables
-                .text
-                .record(|out| out.push(&[Record::Frame.letter()]));
+            let text = &mut self.variables.text;
+            text.record(|out| out.push(&[Record::Frame.letter()]));
             self.frame(frame);
+            hold::spend(5);
+        }
+        let late = &mut self.variables.late;
+        if hold::is_over() && late.try_reserve(1).is_ok() {
+            late.push(thread.ident);
         }
     }
 
@@ -153,7 +151,7 @@ impl<'g> Taking<'_, 'g> {
                 taking.variable(Record::Local, name, value);
             }
         });
-        for (name, value) in fields.gil().entries(*names) {
+        for (name, value) in dict::entries(fields, *names) {
             if self.variables.text.is_full {
                 break;
             }
@@ -178,6 +176,9 @@ impl<'g> Taking<'_, 'g> {
     ) {
         let fields = self.fields;
         for name in fields.gil().tuple_items(names) {
+            if !hold::spend(5) {
+                break;
+            }
             if let Some(value) = dict::value(fields, *dictionary, name) {
                 each(self, name, value);
             }
@@ -194,13 +195,15 @@ impl<'g> Taking<'_, 'g> {
         let Some(attributes) = attributes::own(self.fields, value) else {
             return;
         };
-        let gil = self.fields.gil();
         let mut count = 0;
-        for (name, value) in gil.entries(*attributes).take(self.question.items as usize) {
+        for (name, value) in self.repr.attributes(attributes) {
+            if hold::is_over() {
+                break;
+            }
             count += 1;
             self.entry(Record::Attribute, name, value);
         }
-        let all = gil.dict_size(*attributes);
+        let all = self.fields.gil().dict_size(*attributes);
         let left_out = all - count.min(all);
         if left_out > 0 {
             self.variables
@@ -213,7 +216,7 @@ impl<'g> Taking<'_, 'g> {
         let Some(text) = self.fields.str_bytes(name) else {
             return false;
         };
-        if self.variables.text.is_full {
+        if self.variables.text.is_full || !hold::spend(10) {
             return false;
         }
         let hidden = self.repr.is_hidden(name);
@@ -254,7 +257,12 @@ impl Variables {
         }
         // The worker's stack is smaller than the program expects of one.
         let calls = thread_states::leave_calls(gil, MOST_CALLS);
+        let mut alone_until = Instant::now().after(ALONE);
         for (number, &object) in self.objects.iter().enumerate() {
+            if alone_until.left().is_none() {
+                undisturbed::let_others_run(gil);
+                alone_until = Instant::now().after(ALONE);
+            }
             if !gil.initialized() {
                 // Being taken apart, it must be left alone.
                 break;
@@ -295,8 +303,7 @@ impl Variables {
     }
 
     /// All of it.
-    pub fn finish(mut self) -> Vec<u8> {
-        self.text.is_full |= self.is_cut;
+    pub fn finish(self) -> Vec<u8> {
         self.text.finish(&[Record::Cut.letter()])
     }
 }

@@ -5,6 +5,7 @@
 
 use std::ptr;
 
+use crate::agent::hold;
 use crate::collect::stacks::Thread;
 use crate::cpython::object::{Code, Frame, Object, Owned};
 use crate::inspect::objects::Objects;
@@ -263,6 +264,10 @@ impl<'g> Known<'g> {
         }
         for thread in threads {
             for inner in objects.frames(Some(thread.innermost)) {
+                // Another one may be the importer too.
+                if !hold::spend(5) {
+                    return None;
+                }
                 let [_, name] = objects.names(objects.code(inner));
                 // Not a function that a signal or the collector has called there.
                 if objects.text(name) == Some(b"<module>")

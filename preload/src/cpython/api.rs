@@ -80,6 +80,9 @@ macro_rules! python_api {
             pub dict_type: usize,
             /// The address of the type of all instances of old-style classes.
             pub instance_type: usize,
+            /// The address of the variable that points to the garbage collector's list of its youngest
+            /// objects; 0: this build does not export it.
+            pub youngest_objects: usize,
             /// Whether a character of a `unicode` has four bytes; if not, it has two.
             pub has_wide_unicode: bool,
             /// Whether this is CPython 2.6; if not, it is 2.7.
@@ -118,6 +121,8 @@ macro_rules! python_api {
                     string_type: need(c"PyString_Type")?,
                     dict_type: need(c"PyDict_Type")?,
                     instance_type: need(c"PyInstance_Type")?,
+                    // Modules/gcmodule.c. No header for programs has it, so it may be missing.
+                    youngest_objects: find(c"_PyGC_generation0").unwrap_or(0),
                     // The functions for `unicode` are named after the size (Include/unicodeobject.h).
                     has_wide_unicode: find(c"PyUnicodeUCS4_FromUnicode").is_some(),
                     is_2_6,
@@ -154,7 +159,6 @@ python_api! {
         PyEval_RestoreThread: fn(*mut PyThreadState);
         PyEval_GetBuiltins: fn() -> *mut PyObject;
         PyEval_GetFrame: fn() -> *mut PyObject;
-        PyCode_Addr2Line: fn(*mut PyObject, c_int) -> c_int;
         PyCFunction_NewEx: fn(*mut MethodDefinition, *mut PyObject, *mut PyObject) -> *mut PyObject;
         PyEval_EvalCode: fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
         PyInterpreterState_Head: fn() -> *mut PyInterpreterState;
@@ -170,8 +174,6 @@ python_api! {
         Py_CompileStringFlags: fn(*const c_char, *const c_char, c_int, *mut c_void) -> *mut PyObject;
         PyObject_CallObject: fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
         _PyObject_GetDictPtr: fn(*mut PyObject) -> *mut *mut PyObject;
-        PyClass_IsSubclass: fn(*mut PyObject, *mut PyObject) -> c_int;
-        PyType_IsSubtype: fn(*mut PyObject, *mut PyObject) -> c_int;
         PyObject_GetAttrString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
         PyObject_Hash: fn(*mut PyObject) -> c_long;
         PyObject_IsTrue: fn(*mut PyObject) -> c_int;
@@ -194,8 +196,10 @@ python_api! {
         PyList_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
         PyList_Size: fn(*mut PyObject) -> Py_ssize_t;
         PyList_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
+        PySet_New: fn(*mut PyObject) -> *mut PyObject;
+        PySet_Add: fn(*mut PyObject, *mut PyObject) -> c_int;
+        PySet_Discard: fn(*mut PyObject, *mut PyObject) -> c_int;
         PySet_Size: fn(*mut PyObject) -> Py_ssize_t;
-        _PySet_NextEntry: fn(*mut PyObject, *mut Py_ssize_t, *mut *mut PyObject, *mut c_long) -> c_int;
         _PyLong_NumBits: fn(*mut PyObject) -> usize;
         PyInt_FromLong: fn(c_long) -> *mut PyObject;
         PyInt_AsLong: fn(*mut PyObject) -> c_long;

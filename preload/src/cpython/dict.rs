@@ -1,12 +1,14 @@
-//! Looks a name up in a dictionary without running any code of the program's.
+//! Looks into dictionaries without running any code of the program's.
 //!
 //! `PyDict_GetItem` asks a key of the program's own class whether it is equal, if its hash is
 //! (Objects/dictobject.c, `lookdict`). Here only keys that are `str` count, as all names in code are.
 //! A key that is `unicode` is not found: to compare it may take a codec, and that may be Python code.
 
 use std::ffi::c_long;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::agent::hold;
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
 use crate::cpython::object::{Dict, Object};
@@ -30,6 +32,20 @@ struct Entry {
 /// PERTURB_SHIFT (Objects/dictobject.c).
 const PERTURB_SHIFT: u32 = 5;
 
+/// Longer names are not looked up: to compare them, or to compute their hashes, takes long.
+const LONGEST_NAME: usize = 1 << 16;
+
+/// A dictionary with more slots is not searched from end to end for a name.
+const MOST_SEARCHED: usize = 64;
+
+/// Whether this is a dictionary, or an object of a derived class.
+fn is_dictionary(fields: Fields, object: Object) -> bool {
+    /// Py_TPFLAGS_DICT_SUBCLASS (Include/object.h).
+    const DICTIONARY: usize = 1 << 29;
+    let class = fields.type_of(object);
+    class.is(fields.dict_type as *mut PyObject) || fields.type_flags(class) & DICTIONARY != 0
+}
+
 /// What a dictionary, or an object of a derived class, has under this name, a `str`. `None`, with no
 /// exception set, if there is nothing, or the objects are something else.
 pub fn value<'g>(
@@ -37,15 +53,13 @@ pub fn value<'g>(
     dictionary: Object<'g>,
     name: Object<'g>,
 ) -> Option<Object<'g>> {
-    let class = fields.type_of(dictionary);
-    let dict_type = fields.dict_type as *mut PyObject;
-    // SAFETY: both are types, and alive: their bases are followed, and no code of theirs runs.
-    let is_dictionary =
-        class.is(dict_type) || unsafe { (fields.PyType_IsSubtype)(class.as_ptr(), dict_type) != 0 };
-    if !is_dictionary {
+    if !is_dictionary(fields, dictionary) {
         return None;
     }
     let wanted = fields.str_bytes(name)?;
+    if wanted.len() > LONGEST_NAME {
+        return None;
+    }
     // SAFETY: it is a `str`, which computes its hash and keeps it. The table is as large as its mask says,
     // has at least one empty entry, and this way every entry is met. Nobody changes it meanwhile: nothing
     // runs but this.
@@ -62,18 +76,34 @@ pub fn value<'g>(
             if key == name || entry.hash == hash && fields.str_bytes(key) == Some(wanted) {
                 return Object::borrowed(entry.value);
             }
+            // Where the program has chosen the hashes, all of its keys may be in the way.
+            if !hold::spend(1) {
+                return None;
+            }
             place = place.wrapping_mul(5).wrapping_add(perturb).wrapping_add(1);
             perturb >>= PERTURB_SHIFT;
         }
     }
 }
 
-/// The same for a name that is not an object: the dictionary is searched from one end to the other.
+/// The same for a name that is not an object: a small dictionary is searched from one end to the other. For a
+/// large one a `str` is made, which the garbage collector does not see.
 pub fn named<'g>(fields: Fields<'g>, dictionary: Dict<'g>, name: &[u8]) -> Option<Object<'g>> {
     // SAFETY: the table is as large as its mask says, and nobody changes it meanwhile: nothing runs but
     // this. In a `str` the size comes first behind PyObject_HEAD (PyObject_VAR_HEAD).
     unsafe {
         let mask = fields.word(*dictionary, 0, MASK) as usize;
+        if mask >= MOST_SEARCHED {
+            let found = fields.new_str(name).map(|name| {
+                let found = value(fields, *dictionary, name.object());
+                // It lives as long as the dictionary does, and not as the name.
+                found.map(Object::as_ptr)
+            });
+            if found.is_none() {
+                fields.clear_exception();
+            }
+            return found.flatten().map(|found| Object::existing(found));
+        }
         let table = fields.word(*dictionary, 0, TABLE).cast::<Entry>();
         for place in 0..=mask {
             let entry = table.add(place).read();
@@ -93,6 +123,61 @@ pub fn named<'g>(fields: Fields<'g>, dictionary: Dict<'g>, name: &[u8]) -> Optio
     None
 }
 
+/// How many slots a dictionary has, or an object of a derived class; 0 of anything else.
+pub fn slots(fields: Fields, dictionary: Object) -> usize {
+    match is_dictionary(fields, dictionary) {
+        // SAFETY: a dictionary has this field.
+        true => unsafe { fields.word(dictionary, 0, MASK) as usize + 1 },
+        false => 0,
+    }
+}
+
+/// Keys and values of a dictionary, or of an object of a derived class; none of anything else. Fewer, where the
+/// time for the answer is used up ([`hold`]): most slots may be empty.
+pub fn entries<'g>(fields: Fields<'g>, dictionary: Object<'g>) -> Entries<'g> {
+    let [table, used] = match is_dictionary(fields, dictionary) {
+        // SAFETY: a dictionary has these fields.
+        true => [TABLE, USED].map(|at| unsafe { fields.word(dictionary, 0, at) }),
+        false => [std::ptr::null_mut(); 2],
+    };
+    Entries {
+        next: table.cast(),
+        left: used as usize,
+        alive: PhantomData,
+    }
+}
+
+/// See [`entries`].
+pub struct Entries<'g> {
+    /// The next slot.
+    next: *const Entry,
+    /// How many entries there are from here on.
+    left: usize,
+    alive: PhantomData<Object<'g>>,
+}
+
+impl<'g> Iterator for Entries<'g> {
+    type Item = (Object<'g>, Object<'g>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        // Behind the last entry nothing is looked at.
+        while self.left > 0 && hold::spend(1) {
+            // SAFETY: the table has as many entries as the dictionary says, so this slot is within it. Nobody
+            // changes it: nothing runs but this. An entry that has a value has a key.
+            unsafe {
+                let entry = self.next.read();
+                self.next = self.next.add(1);
+                if let Some(value) = Object::borrowed(entry.value) {
+                    self.left -= 1;
+                    return Some((Object::existing(entry.key), value));
+                }
+            }
+        }
+        None
+    }
+}
+
 /// Whether looking a `str` up in this dictionary runs no code of the program's, in whatever way that is
 /// done.
 pub fn has_names_only<'g>(fields: Fields<'g>, dictionary: Dict<'g>) -> bool {
@@ -110,8 +195,9 @@ pub fn has_names_only<'g>(fields: Fields<'g>, dictionary: Dict<'g>) -> bool {
     }
     // SAFETY: it is a dictionary.
     let function = unsafe { look_up_function(fields, *dictionary) };
-    let mut entries = fields.gil().entries(*dictionary);
-    function == BY_NAME.load(Ordering::Relaxed) || entries.all(|(key, _)| fields.is_str(key))
+    let mut entries = entries(fields, *dictionary);
+    function == BY_NAME.load(Ordering::Relaxed)
+        || entries.all(|(key, _)| fields.is_str(key)) && !hold::is_over()
 }
 
 /// The function that looks up in a dictionary, as an address.

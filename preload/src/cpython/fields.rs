@@ -4,11 +4,12 @@
 use std::ffi::{CStr, c_int};
 use std::ops::Deref;
 
+use crate::agent::hold;
 use crate::cpython::api::PyObject;
 use crate::cpython::gil::Gil;
 use crate::cpython::layout::{
-    self, CODE_FILENAME, CODE_NAME, FRAME_BACK, FRAME_CODE, FRAME_GLOBALS, FRAME_LAST_INSTRUCTION,
-    FRAME_TRACE, WORD,
+    self, CODE_FILENAME, CODE_FIRST_LINE, CODE_NAME, FRAME_BACK, FRAME_CODE, FRAME_GLOBALS,
+    FRAME_LAST_INSTRUCTION, FRAME_TRACE, WORD,
 };
 use crate::cpython::object::{Code, Dict, Frame, Object, Type, Unicode};
 
@@ -46,6 +47,11 @@ impl<'g> Fields<'g> {
     /// The token, for as long as this may be used.
     pub fn gil(self) -> &'g Gil<'g> {
         self.gil
+    }
+
+    /// The size of PyObject_HEAD, in bytes.
+    pub fn head(self) -> usize {
+        self.head
     }
 
     /// A word of an object's own fields. `tail` is what its head has beyond PyObject_HEAD: a word, where
@@ -192,42 +198,37 @@ impl<'g> Fields<'g> {
         unsafe { self.int(*frame, WORD, FRAME_LAST_INSTRUCTION) }
     }
 
-    /// The line of a position in a frame of this code.
+    /// The line of a position in a frame of this code, as `PyCode_Addr2Line` finds it (Objects/codeobject.c,
+    /// 2.6 and 2.7; Objects/lnotab_notes.txt describes the table). 0, where the time for the answer is used up
+    /// ([`hold`]): a table that was made by hand may be of any length.
     pub fn line(self, code: Code<'g>, position: i64) -> i64 {
+        const AT_ONCE: usize = 512;
         if position < -1 {
             return -2 - position;
         }
-        // SAFETY: it is a code object, whose table of lines is read and no more.
-        i64::from(unsafe { (self.PyCode_Addr2Line)(code.as_ptr(), position as c_int) })
+        // SAFETY: code has this field.
+        let mut line = i64::from(unsafe { self.int(*code, 0, CODE_FIRST_LINE) });
+        let table = self.bytes(self.line_table(code)).unwrap_or_default();
+        let mut address = 0;
+        for pairs in table.chunks(2 * AT_ONCE) {
+            for pair in pairs.chunks_exact(2) {
+                address += i64::from(pair[0]);
+                if address > position {
+                    return line;
+                }
+                line += i64::from(pair[1]);
+            }
+            if pairs.len() == 2 * AT_ONCE && !hold::spend(AT_ONCE / 4) {
+                return 0;
+            }
+        }
+        line
     }
 
     /// The names of a code object's file and function.
     pub fn names(self, code: Code<'g>) -> [Object<'g>; 2] {
         // SAFETY: a code object has both, and keeps them (`PyCode_New`, Objects/codeobject.c).
         [CODE_FILENAME, CODE_NAME].map(|at| unsafe { self.existing(*code, 0, at) })
-    }
-
-    /// Each thread's identifier (an object) and innermost frame, of a dictionary as
-    /// `sys._current_frames()` returns it, until `each` returns false. False if it has, or, with an
-    /// exception set, if this is no such dictionary: the program may have put its own in place.
-    pub fn for_each_stack(
-        self,
-        frames: Object<'g>,
-        each: &mut dyn FnMut(Object<'g>, Frame<'g>) -> bool,
-    ) -> bool {
-        // SAFETY: it says itself if this is no dictionary.
-        if unsafe { (self.PyDict_Size)(frames.as_ptr()) } < 0 {
-            return false;
-        }
-        for (ident, frame) in self.gil.entries(frames) {
-            let Some(frame) = self.as_frame(frame) else {
-                return self.bad_argument::<()>().is_some();
-            };
-            if !each(ident, frame) {
-                return false;
-            }
-        }
-        true
     }
 
     /// The characters of a `unicode`.

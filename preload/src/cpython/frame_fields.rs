@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 
+use crate::agent::hold;
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
 use crate::cpython::layout::{
@@ -71,7 +72,7 @@ impl<'g> Fields<'g> {
         let text = self.bytes(name);
         let [variables, cells, _] = self.variable_names(code);
         [variables, cells].into_iter().any(|names| {
-            let mut names = self.tuple_items(names);
+            let mut names = self.tuple_items(names).take_while(|_| hold::spend(2));
             names.any(|one| one == name || self.bytes(one) == text)
         })
     }
@@ -98,7 +99,8 @@ impl<'g> Fields<'g> {
     }
 
     /// The local variables of a frame, in order, by name; those of the functions around it, which are in
-    /// cells, come last. Variables that are in a dictionary, as a module's are, are not among them.
+    /// cells, come last. Variables that are in a dictionary, as a module's are, are not among them. Fewer, where
+    /// the time for the answer is used up ([`hold`]).
     pub fn variables(self, frame: Frame<'g>, each: &mut dyn FnMut(Object<'g>, Object<'g>)) {
         let code = self.code(frame);
         let count = self.variable_count(code);
@@ -109,9 +111,15 @@ impl<'g> Fields<'g> {
         }
         // Names in code are interned: those that are equal are the same.
         let place = |names, name| self.tuple_items(names).position(|one| one == name);
+        let in_cells = self.tuple_size(cells);
         let mut slot = 0;
         for (part, names) in [variables, cells, free].into_iter().enumerate() {
+            // A name may be looked for among all the others.
+            let steps = 1 + if part == 0 { in_cells } else { count };
             for name in self.tuple_items(names) {
+                if !hold::spend(steps) {
+                    return;
+                }
                 let here = slot;
                 slot += 1;
                 // SAFETY: a frame has a slot for each of its code's variables, and behind them one for
@@ -139,7 +147,7 @@ impl<'g> Fields<'g> {
         let variables = self.variable_count(code);
         let [_, cells, free] = self.variable_names(code);
         let cells = self.tuple_size(cells) + self.tuple_size(free);
-        for slot in 0..variables + cells {
+        for slot in (0..variables + cells).take_while(|_| hold::spend(1)) {
             // SAFETY: as many slots a frame has; those behind the variables are for cells.
             let here = unsafe {
                 match slot < variables {

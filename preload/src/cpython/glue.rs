@@ -155,7 +155,8 @@ impl<'gil> Gil<'gil> {
         (0..self.list_size(list)).map_while(move |index| self.list_item(list, index))
     }
 
-    /// Keys and values of a dictionary, or of an object of a derived class; none of anything else.
+    /// Keys and values of a dictionary, or of an object of a derived class; none of anything else. Of one of
+    /// the program's take `dict::entries`, which can be cut.
     pub fn entries<'g>(
         &'g self,
         dictionary: Object<'g>,
@@ -186,21 +187,19 @@ impl<'gil> Gil<'gil> {
         unsafe { (self.PySet_Size)(set.as_ptr()) }.max(0) as usize
     }
 
-    /// The members of a set or a `frozenset`; none of anything else, and then an exception is set.
-    pub fn set_members<'g>(&'g self, set: Object<'g>) -> impl Iterator<Item = Object<'g>> {
-        let mut at = 0;
-        std::iter::from_fn(move || {
-            let (mut member, mut hash) = (ptr::null_mut(), 0);
-            // SAFETY: it says itself if this is no set, and where its members end. The set keeps them for
-            // as long as nobody changes it, and nobody runs who could.
-            unsafe {
-                let next = self._PySet_NextEntry;
-                match next(set.as_ptr(), &mut at, &mut member, &mut hash) {
-                    1 => Object::borrowed(member),
-                    _ => None,
-                }
-            }
-        })
+    /// A new, empty set.
+    pub fn new_set(&self) -> Option<Owned<'gil>> {
+        // SAFETY: null stands for no members; the reference is new.
+        unsafe { Owned::new(self, (self.PySet_New)(ptr::null_mut())) }
+    }
+
+    /// Puts an `int` into a set of ours and takes it out again.
+    pub fn add_and_discard(&self, set: Object, number: Object) -> Option<()> {
+        // SAFETY: both are alive; it says itself if the first is no set.
+        unsafe {
+            let added = (self.PySet_Add)(set.as_ptr(), number.as_ptr()) == 0;
+            (added && (self.PySet_Discard)(set.as_ptr(), number.as_ptr()) == 1).then_some(())
+        }
     }
 
     /// What a dictionary of ours has under a name; `None`, maybe with an exception set, if there is nothing.
@@ -336,7 +335,6 @@ pub struct List<'a, 'gil> {
     gil: &'a Gil<'gil>,
     /// `None` once there was no memory for it; and then an exception is set.
     list: Option<Owned<'gil>>,
-    length: usize,
 }
 
 impl<'a, 'gil> List<'a, 'gil> {
@@ -345,13 +343,7 @@ impl<'a, 'gil> List<'a, 'gil> {
         List {
             gil,
             list: gil.new_list(),
-            length: 0,
         }
-    }
-
-    /// How many tuples there are in it.
-    pub fn len(&self) -> usize {
-        self.length
     }
 
     /// The list, if there was memory for all of it.
@@ -368,9 +360,8 @@ impl<'a, 'gil> List<'a, 'gil> {
             .gil
             .new_tuple(objects.map(|object| Some(self.gil.own(object))));
         let done = tuple.and_then(|tuple| self.gil.append(list.object(), tuple.object()));
-        match done {
-            Some(()) => self.length += 1,
-            None => self.list = None,
+        if done.is_none() {
+            self.list = None;
         }
     }
 }

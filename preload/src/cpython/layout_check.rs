@@ -10,8 +10,8 @@ use crate::cpython::gil::Gil;
 use crate::cpython::guarded_frame::{Frame, back, body, is_frame, string};
 use crate::cpython::layout::{
     CODE_CONSTANTS, CODE_FILENAME, CODE_FIRST_LINE, CODE_LINE_TABLE, CODE_NAME, CODE_NAMES,
-    CODE_TEXT, FRAME_BUILT_INS, FRAME_GLOBALS, FRAME_LOCALS, FRAME_TRACE, HEAD, OTHER, TYPE_DICT,
-    TYPE_SIZE, WORD,
+    CODE_TEXT, FRAME_BUILT_INS, FRAME_GLOBALS, FRAME_LOCALS, FRAME_TRACE, HEAD, OTHER, TYPE_BASE,
+    TYPE_DICT, TYPE_MRO, TYPE_SIZE, WORD,
 };
 use crate::cpython::object::Object;
 use crate::cpython::thread_states;
@@ -55,6 +55,9 @@ fn agrees(gil: &mut Gil, frame: Object) -> Option<bool> {
             // The size with one variable.
             && of_type(TYPE_SIZE)? == head + FRAME_LOCALS + WORD
             && self::body(gil.dict_type, of_type(TYPE_DICT)?, false).is_some()
+            && of_type(TYPE_BASE)? == gil.PyBaseObject_Type as usize
+            && read::<usize>(self::body(gil.PyTuple_Type as usize, of_type(TYPE_MRO)?, true)?)?
+                == frame_type
             && pointer(gil, code, c"co_names")? == read(parts.code + CODE_NAMES)?
             && pointer(gil, frame, c"f_code")? == parts.code_object
             && pointer(gil, frame, c"f_globals")? == read(body + FRAME_GLOBALS)?

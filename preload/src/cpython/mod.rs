@@ -12,6 +12,7 @@
 
 pub mod api;
 pub mod callback;
+pub mod collector;
 pub mod dict;
 pub mod fields;
 pub mod find;
@@ -24,4 +25,5 @@ pub mod layout;
 pub mod layout_check;
 pub mod object;
 pub mod object_fields;
+pub mod set;
 pub mod thread_states;

@@ -1,10 +1,13 @@
 //! The fields of objects of built-in types: functions, methods, instances, classes and numbers.
 
-use std::ffi::{CStr, c_char, c_long};
+use std::ffi::{c_char, c_int, c_long, c_void};
 
+use crate::agent::hold;
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
-use crate::cpython::layout::{TYPE_DICT, TYPE_FLAGS, TYPE_NAME, TYPE_REPR, WORD};
+use crate::cpython::layout::{
+    TYPE_BASE, TYPE_DICT, TYPE_FLAGS, TYPE_MRO, TYPE_NAME, TYPE_REPR, TYPE_TRAVERSE, WORD,
+};
 use crate::cpython::object::{CFunction, Code, Object, Owned, Type};
 
 /// PyFunctionObject (Include/funcobject.h), counted from the end of PyObject_HEAD: func_code, func_name.
@@ -25,8 +28,27 @@ const INSTANCE_CLASS: usize = 0;
 const INSTANCE_DICT: usize = WORD;
 
 /// PyClassObject (Include/classobject.h): cl_bases, cl_dict, cl_name.
+const OLD_CLASS_BASES: usize = 0;
 const OLD_CLASS_DICT: usize = WORD;
 const OLD_CLASS_NAME: usize = 2 * WORD;
+
+/// Longer names in C are cut, in bytes.
+const LONGEST_NAME: usize = 1000;
+
+/// The most old-style classes that are looked at to find out whether one derives from another.
+const MOST_CLASSES: usize = 1000;
+
+/// A C string, or the beginning of a long one.
+///
+/// # Safety
+/// It is null, or a C string that stays for `'g`.
+unsafe fn name<'g>(start: *const c_char) -> &'g [u8] {
+    if start.is_null() {
+        return b"";
+    }
+    // SAFETY: it is read to its end at most, and so many bytes of it are there.
+    unsafe { std::slice::from_raw_parts(start.cast(), libc::strnlen(start, LONGEST_NAME)) }
+}
 
 /// A method of a class that is written in Python.
 pub struct Method<'g> {
@@ -76,10 +98,7 @@ impl<'g> Fields<'g> {
         // null. The function keeps its library loaded, as CPython 2 never unloads one.
         unsafe {
             let definition = self.word(*function, 0, C_FUNCTION_DEFINITION);
-            match definition.cast::<*const c_char>().read() {
-                name if name.is_null() => b"",
-                name => CStr::from_ptr(name).to_bytes(),
-            }
+            name(definition.cast::<*const c_char>().read())
         }
     }
 
@@ -141,9 +160,15 @@ impl<'g> Fields<'g> {
     }
 
     /// The name of a type, in C; one that is written in C mostly has its module's before it.
-    pub fn type_name(self, class: Type<'g>) -> &'g CStr {
+    pub fn type_name(self, class: Type<'g>) -> &'g [u8] {
         // SAFETY: tp_name is a C string, which lives as long as the type does and keeps that name.
-        unsafe { CStr::from_ptr(self.word(*class, WORD, TYPE_NAME).cast::<c_char>()) }
+        unsafe { name(self.word(*class, WORD, TYPE_NAME).cast()) }
+    }
+
+    /// The flags of a type (Py_TPFLAGS_…, Include/object.h).
+    pub fn type_flags(self, class: Type<'g>) -> usize {
+        // SAFETY: a type has this field.
+        unsafe { self.word(*class, WORD, TYPE_FLAGS) as usize }
     }
 
     /// The attributes of a type. (One of C's that has not been made ready has none.)
@@ -156,23 +181,93 @@ impl<'g> Fields<'g> {
     pub fn is_of_python(self, class: Type<'g>) -> bool {
         /// Py_TPFLAGS_HEAPTYPE (Include/object.h).
         const OF_PYTHON: usize = 1 << 9;
-        // SAFETY: a type has this field.
-        let flags = unsafe { self.word(*class, WORD, TYPE_FLAGS) };
-        flags as usize & OF_PYTHON != 0
+        self.type_flags(class) & OF_PYTHON != 0
     }
 
-    /// Whether a type is another, or derives from it, as classes of the new style do: their bases are
-    /// followed, and no code of theirs runs (Objects/typeobject.c).
+    /// Whether a type is another, or derives from it, as classes of the new style do (`PyType_IsSubtype`,
+    /// Objects/typeobject.c). No, also where the time for the answer is used up ([`hold`]): a metaclass may
+    /// make the list of a class's bases of any length.
     pub fn derives(self, class: Type<'g>, base: Type<'g>) -> bool {
-        // SAFETY: both are types, and alive.
-        unsafe { (self.PyType_IsSubtype)(class.as_ptr(), base.as_ptr()) != 0 }
+        const AT_ONCE: usize = 256;
+        if class == base {
+            return true;
+        }
+        // SAFETY: tp_mro is a tuple of a type's bases, or null in a type that is not ready yet; then tp_base
+        // leads from base to base. The type keeps both. The items of a tuple follow its size.
+        unsafe {
+            let Some(bases) = self.object(*class, WORD, TYPE_MRO) else {
+                let next = |one: &Object<'g>| self.object(*one, WORD, TYPE_BASE);
+                let mut bases = std::iter::successors(next(&class), next);
+                return bases.any(|one| one == *base);
+            };
+            let count = self.word(bases, 0, 0) as usize;
+            let items = bases.as_ptr().byte_add(self.head() + WORD).cast();
+            let bases: &[*mut PyObject] = std::slice::from_raw_parts(items, count);
+            bases.chunks(AT_ONCE).any(|some| {
+                let large = some.len() == AT_ONCE;
+                (!large || hold::spend(AT_ONCE / 4)) && some.contains(&base.as_ptr())
+            })
+        }
     }
 
-    /// Whether an old-style class is another, or derives from it. Of what is no such class it says no, or
-    /// that they are the same (Objects/classobject.c). No code of theirs runs.
+    /// Whether an old-style class is another, or derives from it (`PyClass_IsSubclass`, Objects/classobject.c,
+    /// which looks at a base again for each way that leads to it). No, where very many classes are between them.
     pub fn derives_old(self, class: Object<'g>, base: Object<'g>) -> bool {
-        // SAFETY: both are alive.
-        unsafe { (self.PyClass_IsSubclass)(class.as_ptr(), base.as_ptr()) != 0 }
+        let mut found = [class; MOST_CLASSES];
+        let mut count = 1;
+        let mut at = 0;
+        while at < count {
+            let one = found[at];
+            at += 1;
+            if one == base {
+                return true;
+            }
+            if !self.is_exactly(one, self.PyClass_Type) {
+                continue;
+            }
+            // SAFETY: a class has its bases, a tuple (`PyClass_New`), and keeps them.
+            let bases = unsafe { self.existing(one, 0, OLD_CLASS_BASES) };
+            for base in self.tuple_items(bases) {
+                if !hold::spend(count / 8) {
+                    return false;
+                }
+                if count < MOST_CLASSES && !found[..count].contains(&base) {
+                    found[count] = base;
+                    count += 1;
+                }
+            }
+        }
+        false
+    }
+
+    /// Calls `each` with what an object holds, as the garbage collector sees it, until that returns false. It
+    /// runs nothing but the C code of the object's type.
+    pub fn referents(self, object: Object<'g>, each: &mut dyn FnMut(Object<'g>) -> bool) {
+        /// Py_TPFLAGS_HAVE_GC (Include/object.h).
+        const COLLECTED: usize = 1 << 14;
+        type Visit = unsafe extern "C-unwind" fn(*mut PyObject, *mut c_void) -> c_int;
+        type Traverse = unsafe extern "C-unwind" fn(*mut PyObject, Visit, *mut c_void) -> c_int;
+        unsafe extern "C-unwind" fn visit(object: *mut PyObject, each: *mut c_void) -> c_int {
+            // SAFETY: the interpreter hands back what it was given below, and what it visits is an object.
+            let (object, each) = unsafe {
+                let each = each.cast::<&mut dyn FnMut(Object<'static>) -> bool>();
+                (Object::borrowed(object), &mut *each)
+            };
+            // Whatever is not zero ends the traversal (Include/object.h, Py_VISIT).
+            c_int::from(object.is_some_and(|object| !each(object)))
+        }
+        let class = self.type_of(object);
+        // SAFETY: tp_traverse of a type with this flag is such a function, or null, and may be called for an
+        // object of it. A visited object lives as long as its holder, so for `'g`, which is what `each` takes.
+        unsafe {
+            let traverse = self.word(*class, WORD, TYPE_TRAVERSE);
+            if self.type_flags(class) & COLLECTED == 0 || traverse.is_null() {
+                return;
+            }
+            let traverse = std::mem::transmute::<*mut PyObject, Traverse>(traverse);
+            let mut each = each;
+            traverse(object.as_ptr(), visit, (&raw mut each).cast());
+        }
     }
 
     /// This object as a type, if it is one, and of no metaclass.

@@ -9,6 +9,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::agent::hold;
 use crate::cpython::api::{PyObject, Python};
 use crate::cpython::gil::Gil;
 use crate::cpython::guarded_frame;
@@ -108,9 +109,16 @@ pub fn for_each(python: &Python, each: &mut dyn FnMut(Thread) -> bool) -> bool {
 }
 
 /// The identifier and the innermost frame of every live thread that runs Python, until `each` returns
-/// false.
+/// false, or the time for the answer is used up ([`hold`]).
 pub fn for_each_frame<'g>(gil: &'g Gil, each: &mut dyn FnMut(usize, Frame<'g>) -> bool) {
-    for_each(gil, &mut |thread| {
+    /// What a checked read costs: a system call.
+    const STEPS: usize = 100;
+    // Of each state, also a dead one.
+    for_each_state(gil, &mut |state| {
+        let thread = state.thread;
+        if !hold::spend(STEPS) || !state.live {
+            return !hold::is_over();
+        }
         if !guarded_frame::is_frame(gil, thread.frame) {
             return true;
         }

@@ -153,7 +153,7 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
                             answer::discard(gil);
                             return Err(Failure::NoMemory);
                         }
-                        answer::compose(gil, collected, &found, holder)
+                        answer::compose(gil, collected, &found, holder, &is_wanted)
                     };
                     holding_gil(python, compose).and_then(|result| result)
                 },

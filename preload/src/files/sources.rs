@@ -78,8 +78,8 @@ pub struct Lines {
     found: Vec<(usize, Range<usize>)>,
 }
 
-/// Longer lines are cut.
-const LONGEST_LINE: usize = 64 << 10;
+/// Longer lines are cut, in bytes.
+pub const LONGEST_LINE: usize = 64 << 10;
 /// A file is read up to this length, in bytes.
 const LONGEST_FILE: usize = 64 << 20;
 /// A file is read in pieces of this size, in bytes, on the reader's stack.

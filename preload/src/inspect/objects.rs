@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use crate::cpython::api::PyObject;
 use crate::cpython::dict;
-use crate::cpython::fields::Fields;
+use crate::cpython::fields::{Characters, Fields};
 use crate::cpython::gil::Gil;
 use crate::cpython::object::{CFunction, Code, Frame, Object};
 use crate::inspect::attributes;
@@ -122,7 +122,7 @@ impl<'g> Objects<'g> {
         let items = items?;
         if !self.is(items, self.PyList_Type) {
             let is_deque = self.is_of(items, deque) && !self.has_class_of_python(items);
-            if !is_deque || self.type_name(self.type_of(items)) != c"collections.deque" {
+            if !is_deque || self.type_name(self.type_of(items)) != b"collections.deque" {
                 return None;
             }
         }
@@ -178,6 +178,29 @@ impl<'g> Objects<'g> {
         object.and_then(|object| self.bool_value(object)) == Some(true)
     }
 
+    /// Text in so many characters at most, in UTF-8 if it is a `unicode`; nothing for anything else. `None` if
+    /// there is no memory.
+    pub fn utf_8(self, object: Object<'g>, longest: usize) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        if let Some(bytes) = self.text(object) {
+            let bytes = &bytes[..bytes.len().min(longest)];
+            text.try_reserve_exact(bytes.len()).ok()?;
+            text.extend_from_slice(bytes);
+        } else if let Some(unicode) = self.as_unicode(object) {
+            let characters = self.characters(unicode);
+            let mut index = 0;
+            while index < characters.count().min(longest) {
+                let (character, units) = character(characters, index);
+                index += units;
+                let mut bytes = [0; 4];
+                let bytes = character.encode_utf8(&mut bytes).as_bytes();
+                text.try_reserve(bytes.len()).ok()?;
+                text.extend_from_slice(bytes);
+            }
+        }
+        Some(text)
+    }
+
     /// Writes text down, cut where it is long, in UTF-8 if it is a `unicode`; `None` for anything else.
     pub fn write_text(self, object: impl Into<Option<Object<'g>>>, words: &mut MarshalWriter) {
         let object = object.into();
@@ -194,18 +217,28 @@ impl<'g> Objects<'g> {
         let mut length = 0;
         let mut index = 0;
         while index < count.min(LONGEST) {
-            let mut code = characters.at(index);
-            index += 1;
-            if (0xd800..0xdc00).contains(&code) && index < count {
-                let second = characters.at(index);
-                if (0xdc00..0xe000).contains(&second) {
-                    code = 0x1_0000 + ((code - 0xd800) << 10) + (second - 0xdc00);
-                    index += 1;
-                }
-            }
-            let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+            let (character, units) = character(characters, index);
+            index += units;
             length += character.encode_utf8(&mut text[length..]).len();
         }
         words.text(&text[..length]);
     }
+}
+
+/// The character at this index, and how many the interpreter has for it: two, where it is one of those that
+/// narrow builds keep as a pair.
+fn character(characters: Characters, index: usize) -> (char, usize) {
+    let mut code = characters.at(index);
+    let mut units = 1;
+    if (0xd800..0xdc00).contains(&code) {
+        let second = characters.at(index + 1);
+        if (0xdc00..0xe000).contains(&second) {
+            code = 0x1_0000 + ((code - 0xd800) << 10) + (second - 0xdc00);
+            units = 2;
+        }
+    }
+    (
+        char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
+        units,
+    )
 }

@@ -55,6 +55,17 @@ pub fn leave(gil: &mut Gil) {
     set_ticker(gil, 0);
 }
 
+/// Lets other threads run that wait for the GIL, as the interpreter does between bytecodes.
+pub fn let_others_run(gil: &mut Gil) {
+    // SAFETY: this thread holds the GIL, with a thread state in place, and takes it again with that.
+    unsafe {
+        let thread = (gil.PyEval_SaveThread)();
+        // Whoever was woken needs a moment to take it.
+        libc::sched_yield();
+        (gil.PyEval_RestoreThread)(thread);
+    }
+}
+
 /// Sets the number of bytecodes that run before the interpreter next hands the GIL over.
 fn set_ticker(gil: &Gil, count: c_int) {
     // SAFETY: the counter is a plain int that only the GIL's holder minds.

@@ -82,7 +82,7 @@ class _Callbacks(object):
     theirs."""
 
     __slots__ = (
-        'known', 'references', 'containers', 'moment', 'partial', 'kinds', 'goes_on')
+        'known', 'containers', 'moment', 'partial', 'kinds', 'goes_on')
 
     def __init__(self):
         # The last two of _CALLBACKS, by the id of the function's code.
@@ -91,7 +91,6 @@ class _Callbacks(object):
             code = _nested(module, outer, inner)
             if code is not None:
                 self.known[id(code)] = does, name
-        self.references = _references()
         # By identity: a metaclass may redefine `==`.
         self.containers = dict.fromkeys(
             [id(one) for one in (list, tuple, set, _deque())])
@@ -113,7 +112,7 @@ class _Callbacks(object):
         names = function.func_code.co_freevars
         for index, cell in enumerate(function.func_closure or ()):
             # No value where the cell is empty.
-            for value in self.references(cell):
+            for value in _held_by([cell]):
                 if index < len(names):
                     held[names[index]] = value
         return held
@@ -185,7 +184,7 @@ class _Callbacks(object):
             return ()
         return [
             type(one) is tuple and len(one) == 2 and one[1] or one
-            for one in self.references(held)]
+            for one in _held_by([held])]
 
     def led_to(self, result, waiting):
         """Return the futures in waiting to which a result leads: the result itself,
@@ -287,7 +286,7 @@ def _time_left(driven, timer):
             one for one in ends if type(one) is not float
             and type(one) is not int]:
         return ()
-    left = (ends[0] + ends[1]) * 1000 - _clocks()[1]
+    left = (ends[0] + ends[1]) * 1000 - _milliseconds()
     # Tornado's timers do not say that they have gone off.
     if left < 0 and driven.library == 'tornado':
         return None

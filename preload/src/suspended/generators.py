@@ -16,34 +16,35 @@ _MOST_DRIVERS = 20000
 # stands in the chain of each of them.
 _MOST_FRAMES = 200000
 
-# How long the program may stand still for this, in milliseconds: the time by which
-# each part has to be done, counted from when all objects were walked through. A
-# part must not use up the time of the next ones, or much would be found and nothing
-# shown.
-_DEFERREDS_UNTIL, _DRIVERS_UNTIL, _LINKS_UNTIL = 70, 180, 320
-_HOLDERS_UNTIL, _CHAINS_UNTIL = 370, 500
-
-# How many objects are looked at between two looks at the clock, and in any case.
-_IN_ANY_CASE = 64
+# The time by which each part has to be done, in thousandths, as in greenlets.py.
+_SEARCHED_UNTIL = 450
+_DEFERREDS_UNTIL, _DRIVERS_UNTIL, _LINKS_UNTIL = 520, 640, 790
+_HOLDERS_UNTIL, _CHAINS_UNTIL = 850, 1000
 
 # How many futures away from a generator's result the search for its waiters goes,
 # where nobody waits for the result itself (but, say, for it and others together).
 _MOST_BETWEEN = 64
 
 
-def _find_generators(frames, stacks):
+def _imported():
+    """Return which of the two libraries the program has imported."""
+    if type(sys.modules) is not dict:
+        return []
+    return [
+        name for name in (_TORNADO, _TWISTED)
+        if (_item(sys.modules, name) or (None,))[0] is not None]
+
+
+def _find_generators(frames, stacks, time):
     """Add the frames of suspended generators to stacks, and return their details;
     {} where neither library has been imported, and None where they cannot be
     found."""
     if type(sys.modules) is not dict:
         return None
-    imported = [
-        name for name in (_TORNADO, _TWISTED)
-        if (_item(sys.modules, name) or (None,))[0] is not None]
+    imported = _imported()
     if not imported:
         return {}
-    objects = _objects()
-    if objects is None or _references() is None:
+    if not _has_collector():
         return None
     kinds = []
     for name in imported:
@@ -61,24 +62,26 @@ def _find_generators(frames, stacks):
             return None
         kinds.append(deferred)
     holders = _holders(kinds)
-    found = _instances(objects, tuple(kinds), _MOST_DRIVERS)
+    found = _instances(tuple(kinds), _MOST_DRIVERS, time.at(_SEARCHED_UNTIL))
     if found is None:
         return None
-    found, left_out = found
+    found, left_out, searched = found
+    if not searched:
+        time.is_cut = True
     by_kind = [[] for _ in kinds]
     for thing, index in found:
         by_kind[index].append(thing)
-    drivers = _Drivers()
+    drivers = _Drivers(time)
     try:
         for index, name in enumerate(imported):
             drivers.left_out += left_out[index][0]
             if name == _TORNADO:
                 drivers.add_runners(by_kind[index])
             else:
-                deferreds, whole = [], True
+                deferreds, whole = [], searched
                 if len(kinds) - len(holders) > len(imported):
                     deferreds = by_kind[len(imported)]
-                    whole = left_out[len(imported)][0] == 0
+                    whole = searched and left_out[len(imported)][0] == 0
                 drivers.add_functions(by_kind[index], deferreds, whole)
         drivers.link()
         drivers.add_holders(by_kind[len(kinds) - len(holders):], holders)
@@ -141,8 +144,8 @@ class _Driven(object):
 class _Drivers(object):
     """All driven generators, in the order found."""
 
-    def __init__(self):
-        self.start = _clocks()[0]
+    def __init__(self, time):
+        self.in_time = time.within
         self.callbacks = _Callbacks()
         self.all = []
         self.known = {}
@@ -151,14 +154,6 @@ class _Drivers(object):
         # wait for them, by id of the future: see generator_waits.py.
         self.holders = {}
         self.limits = {}
-
-    def in_time(self, things, until):
-        """Yield as many of the things as there is time for."""
-        for index, thing in enumerate(things):
-            if index and index % _IN_ANY_CASE == 0 and (
-                    _clocks()[0] - self.start > until):
-                break
-            yield thing
 
     def add(self, driven):
         # A generator that has ended has no frame.
@@ -333,6 +328,6 @@ _GENERATOR = type(_none())
 # The library puts its own function in place of this.
 
 
-def _clocks():
-    """Return two times in milliseconds: since some moment, and since 1970."""
-    return 0, 0
+def _milliseconds():
+    """Return the time in milliseconds since 1970."""
+    return 0

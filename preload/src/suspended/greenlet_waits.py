@@ -43,27 +43,26 @@ _MOST_HELD = 200000
 _READ, _WRITE = 1, 2
 
 
-def _linked(greenlets, others, left):
+def _linked(greenlets, others, left, time):
     """Return what gevent's greenlets wait for, by id of the greenlet, as (what it
     is, the object, what that object holds of the greenlet). The object holds a
     function that switches to the greenlet, or to a waiter of the greenlet's."""
     waiters = {}
-    references = _references()
     # By identity: a metaclass may redefine `==`.
     containers = dict.fromkeys(
         [id(one) for one in (list, tuple, dict, set, _deque())])
-    for thing, what in others:
+    for thing, what in time.within(others, _LINKED_UNTIL):
         if what == 'waiter':
             waiters[id(thing)] = id(_in_c(thing, 'greenlet'))
     waits = {}
-    for thing, what in others:
+    for thing, what in time.within(others, _LINKED_UNTIL):
         if what == 'waiter':
             continue
         contents = None
         if what in _CONTENTS:
             # What is in it is not waiting for it.
             contents = _in_c(thing, _CONTENTS[what])
-        for held in _held(thing, contents, references, containers, left):
+        for held in _held(thing, contents, containers, left, time):
             owner = held
             if type(held) is type(_Greenlet.__init__):
                 owner = held.im_self
@@ -81,7 +80,7 @@ def _linked(greenlets, others, left):
     return waits
 
 
-def _held(thing, contents, references, containers, left):
+def _held(thing, contents, containers, left, time):
     """Return what an object holds, and what is in the containers that it holds;
     without its contents, and without containers that are too large for what is
     left."""
@@ -89,7 +88,7 @@ def _held(thing, contents, references, containers, left):
     these = [thing]
     for _ in xrange(_DEEPEST_HELD):
         inner = []
-        for one in references(*these):
+        for one in time.within(_held_by(these), _LINKED_UNTIL):
             # An item to be put in, and the greenlet that waits to do so.
             if type(one) is tuple and len(one) == 2:
                 one = one[1]

@@ -15,31 +15,71 @@ _SLEEPER_AGENT = True
 # they wait for: together a sixth of a second where it was measured.
 _MOST_GREENLETS = 10000
 
+# The time by which each part has to be done, in thousandths of the time that there
+# is: the program stands still for it. A part must not use up the time of the next
+# ones, or much would be found and nothing shown.
+_OBJECTS_UNTIL, _GREENLETS_UNTIL, _ROOTS_UNTIL, _LINKED_UNTIL = 500, 600, 650, 780
+
+# Longer stacks are not followed to their outermost frame.
+_LONGEST_STACK = 10000
+
 # Modules that may have the class of greenlets.
 _MODULES = 'greenlet', 'greenlet._greenlet'
 
 
 def _find_suspended(frames):
-    """Return (stacks, details) of suspended greenlets and generators. stacks has
-    their innermost frames, by numbers below zero; frames has those of threads,
-    as sys._current_frames() returns them."""
+    """Return (stacks, details, whole) of suspended greenlets and generators. stacks
+    has their innermost frames, by numbers below zero; frames has those of threads,
+    as sys._current_frames() returns them. whole is whether there was time for all."""
     # None of our own frames is in frames, so nothing here can reach itself.
     stacks = {}
-    greenlets = _unless_nonsense(_find, frames, stacks)
-    coroutines = _unless_nonsense(_find_generators, frames, stacks)
-    return stacks, {'greenlets': greenlets, 'coroutines': coroutines}
+    # Generators are searched for after greenlets.
+    time = _Time(_imported() and 500 or 1000)
+    greenlets = _unless_nonsense(_find, frames, stacks, time)
+    time_left = _Time(1000)
+    coroutines = _unless_nonsense(_find_generators, frames, stacks, time_left)
+    return stacks, {'greenlets': greenlets, 'coroutines': coroutines}, not (
+        time.is_cut or time_left.is_cut)
 
 
-def _unless_nonsense(find, frames, stacks):
+class _Time(object):
+    """The time from now on, until so many thousandths of all are used up."""
+
+    __slots__ = 'begun', 'end', 'is_cut'
+
+    def __init__(self, end):
+        self.begun = _used()
+        self.end = end
+        self.is_cut = False
+
+    def at(self, thousandths):
+        """Return at how many thousandths of all so many of this time are used up."""
+        return self.begun + (self.end - self.begun) * thousandths // 1000
+
+    def within(self, things, until):
+        """Yield as many of the things as there is time for, and some in any case."""
+        end = self.at(until)
+        for index, thing in enumerate(things):
+            if index and index % _IN_ANY_CASE == 0 and _used() >= end:
+                self.is_cut = True
+                break
+            yield thing
+
+
+# How many objects are looked at between two looks at the clock, and in any case.
+_IN_ANY_CASE = 32
+
+
+def _unless_nonsense(find, frames, stacks, time):
     try:
-        return find(frames, stacks)
+        return find(frames, stacks, time)
     except (SystemExit, KeyboardInterrupt):
         raise
     except:  # Some of the objects are nonsense.
         return None
 
 
-def _find(frames, stacks):
+def _find(frames, stacks, time):
     """Add the innermost frames of suspended greenlets to stacks, and return the
     details of greenlets; None where they cannot be found."""
     if type(sys.modules) is not dict:
@@ -49,8 +89,7 @@ def _find(frames, stacks):
     kind = _greenlet_type()
     if kind is None:
         return None
-    objects = _objects()
-    if objects is None or _references() is None:
+    if not _has_collector():
         return None
     attributes = _class_attributes(kind)
     look = [attributes[name].__get__ for name in ('gr_frame', 'parent', 'dead')]
@@ -63,26 +102,28 @@ def _find(frames, stacks):
         if _is_type(one) and one not in kinds and _is_of_package(one, module):
             kinds.append(one)
             names.append(what)
-    found = _instances(objects, tuple(kinds), _MOST_GREENLETS)
+    found = _instances(tuple(kinds), _MOST_GREENLETS, time.at(_OBJECTS_UNTIL))
     if found is None:
         return None
-    found, left_out = found
+    found, left_out, whole = found
+    if not whole:
+        time.is_cut = True
     greenlets = {}
-    others = []
-    for thing, index in found:
-        if index == 0:
-            greenlets[id(thing)] = _Greenlet(look, thing)
-        else:
-            others.append((thing, names[index]))
-    for one in list(greenlets.values()):
+    others = [one for one in found if one[1] != 0]
+    found = [thing for thing, index in found if index == 0]
+    for thing in time.within(found, _GREENLETS_UNTIL):
+        greenlets[id(thing)] = _Greenlet(look, thing)
+    left_out_of_them = left_out[0][0] + len(found) - len(greenlets)
+    for one in time.within(list(greenlets.values()), _ROOTS_UNTIL):
         _add_roots(one, look, greenlets)
     _add_threads(greenlets, frames)
     # How many more objects in containers may be looked at, and whether all were.
-    left = [_MOST_HELD, [one for one in left_out if one[0]] == []]
-    waits = _linked(greenlets, others, left)
-    _add_states(greenlets, waits, frames, left[1])
-    details = _details(greenlets, waits, stacks)
-    details['left_out'] = left_out[0][0]
+    left = [_MOST_HELD, whole and [one for one in left_out if one[0]] == []]
+    others = [(thing, names[index]) for thing, index in others]
+    waits = _linked(greenlets, others, left, time)
+    _add_states(greenlets, waits, frames, left[1] and not time.is_cut)
+    details, not_described = _details(greenlets, waits, stacks, time)
+    details['left_out'] = left_out_of_them + not_described
     return details
 
 
@@ -139,23 +180,15 @@ def _is_of_package(kind, module):
         owner.split('.')[0] == module.split('.')[0])
 
 
-def _objects():
-    """Return gc.get_objects, or None where the program has replaced it."""
-    return _of_collector('get_objects')
-
-
-def _references():
-    """Return gc.get_referents, or None likewise. It returns what objects hold, as
-    the garbage collector sees it, and runs nothing but the C code of their types."""
-    return _of_collector('get_referents')
-
-
-def _of_collector(name):
-    function = (_attributes(gc) or {}).get(name)
-    if type(function) is type(len) and function.__name__ == name and (
-            function.__self__ is None):
-        return function
-    return None
+def _has_collector():
+    """Return whether the garbage collector is the interpreter's own: a program that
+    replaces its functions may keep other things of its own in order too."""
+    for name in ('get_objects', 'get_referents'):
+        function = (_attributes(gc) or {}).get(name)
+        if type(function) is not type(len) or function.__name__ != name or (
+                function.__self__ is not None):
+            return False
+    return True
 
 
 def _add_roots(one, look, greenlets):
@@ -179,12 +212,11 @@ def _add_threads(greenlets, frames):
     dictionaries = dict([
         (dictionary, ident) for ident, dictionary in _thread_dictionaries()])
     hub = _module('gevent.hub').get('Hub')
-    references = _references()
     threads = {}
     for one in greenlets.values():
         if one.parent is None:
             # In greenlet 0.4 and 1 it holds its thread's dictionary (run_info).
-            for thing in references(one.thing):
+            for thing in _held_by([one.thing]):
                 ident = dictionaries.get(id(thing))
                 if ident and type(thing) is dict:
                     threads[id(one.thing)] = ident
@@ -222,7 +254,9 @@ def _add_states(greenlets, waits, frames, whole):
             # Ruling the others out would prove nothing.
             current = []
         if current == [] and frame is not None:
-            while frame.f_back is not None:
+            for _ in xrange(_LONGEST_STACK):
+                if frame.f_back is None:
+                    break
                 frame = frame.f_back
             loop = dict(_variables(frame)).get('self')
             current = [one for one in candidates if one.thing is loop]
@@ -232,13 +266,16 @@ def _add_states(greenlets, waits, frames, whole):
             current[0].state = 'current'
 
 
-def _details(greenlets, waits, stacks):
-    """Return the details of greenlets, and add the frames of the suspended ones."""
+def _details(greenlets, waits, stacks, time):
+    """Return the details of greenlets, and for how many there was no time; add the
+    frames of the suspended ones."""
     suspended = {}
     current = {}
     not_started = {}
     known = _known_functions()
-    for ident, one in greenlets.items():
+    looked_at = 0
+    for ident, one in time.within(greenlets.items(), 1000):
+        looked_at += 1
         if one.state == 'dead':
             continue
         if one.state == 'not started':
@@ -259,7 +296,9 @@ def _details(greenlets, waits, stacks):
         suspended[-ident] = described
         if one.frame is not None:
             stacks[-ident] = one.frame
-    return {'stacks': suspended, 'current': current, 'not_started': not_started}
+    return {
+        'stacks': suspended, 'current': current,
+        'not_started': not_started}, len(greenlets) - looked_at
 
 
 def _described(one):
@@ -281,11 +320,13 @@ def _described(one):
 # The library puts its own functions in place of these.
 
 
-def _instances(objects, kinds, most):
-    """Return (found, left out), or None. kinds are classes and code objects.
+def _instances(kinds, most, until):
+    """Return (found, left out, whole), or None. kinds are classes and code objects.
     found lists (object, index of its kind), for at most so many objects of each
     kind as most says: instances of the class or of a derived one, or functions
-    with this code. left out lists for each kind (how many more there are,)."""
+    with this code. left out lists for each kind (how many more there are,). whole
+    is whether all objects were searched before until thousandths of the time were
+    used up."""
     return None
 
 

@@ -2,12 +2,13 @@
 //! functions that they need.
 //!
 //! On the worker, under the GIL, while nobody else can run. All objects of the program are searched, maybe
-//! millions; the search is native, as Python code takes fifty times as long.
+//! millions; the search is native, as Python code takes fifty times as long. It ends when the time for it is
+//! used up ([`hold`]), and so does each part of the texts.
 
 use std::ffi::c_long;
-use std::ptr;
 
 use crate::agent::failure::Failure;
+use crate::agent::hold;
 use crate::cpython::api::Methods;
 use crate::cpython::callback::method;
 use crate::cpython::fields::Fields;
@@ -15,6 +16,7 @@ use crate::cpython::gil::Gil;
 use crate::cpython::glue::List;
 use crate::cpython::object::{Kept, Object, Owned, Type};
 use crate::cpython::thread_states;
+use crate::cpython::{collector, dict, set};
 use crate::inspect::types::Bases;
 use crate::script::raised::raised;
 use crate::script::{compile, namespace, undisturbed};
@@ -43,16 +45,18 @@ pub fn forget() {
     FIND.forget();
 }
 
-static METHODS: Methods<3> = Methods([
+static METHODS: Methods<5> = Methods([
     method!(c"_instances", instances, 3),
+    method!(c"_held_by", held_by),
     method!(c"_thread_dictionaries", thread_dictionaries, 0),
-    method!(c"_clocks", clocks, 0),
+    method!(c"_milliseconds", milliseconds, 0),
+    method!(c"_used", used, 0),
 ]);
 
-/// Compiles the texts, once. The layout of frames is known.
-pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
+/// Compiles the texts, once; returns whether it has now. The layout of frames is known.
+pub fn prepare(gil: &mut Gil) -> Result<bool, Failure> {
     if !FIND.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let functions = [(c"_find_suspended", &FIND)];
     let add = |gil: &mut Gil, namespace: Object| {
@@ -62,7 +66,8 @@ pub fn prepare(gil: &mut Gil) -> Result<(), Failure> {
     let modules = [c"sys", c"gc"];
     undisturbed::alone(gil, |gil| {
         compile::compile(gil, (TEXT, c"greenlets.py"), &modules, add, &functions)
-    })
+    })?;
+    Ok(true)
 }
 
 /// Suspended greenlets and generators.
@@ -71,6 +76,8 @@ pub struct Suspended<'gil> {
     pub frames: Owned<'gil>,
     /// Their details, as they stand in the document of a state.
     pub details: Vec<u8>,
+    /// Whether the time was too short to find all of them, or all that is known of them.
+    pub is_cut: bool,
 }
 
 impl<'gil> Suspended<'gil> {
@@ -84,10 +91,15 @@ impl<'gil> Suspended<'gil> {
         let taken_apart = || {
             let part = |index| gil.tuple_item(found.object(), index);
             let details = written(gil, part(1)?)?;
-            Some((gil.own(part(0)?), details))
+            Some((gil.own(part(0)?), details, gil.own(part(2)?)))
         };
-        let (frames, details) = taken_apart().ok_or_else(|| raised(gil))?;
-        Ok(Suspended { frames, details })
+        let (frames, details, whole) = taken_apart().ok_or_else(|| raised(gil))?;
+        let is_cut = !gil.is_true(Some(whole)) || hold::is_over();
+        Ok(Suspended {
+            frames,
+            details,
+            is_cut,
+        })
     }
 }
 
@@ -166,75 +178,106 @@ impl<'g> Sought<'g> {
     }
 }
 
-/// `_instances(objects, kinds, most)`: see `greenlets.py`.
+/// `_instances(kinds, most, until)`: see `greenlets.py`.
 fn instances<'gil>(
     gil: &mut Gil<'gil>,
-    [function, kinds, most]: [Object<'gil>; 3],
+    [kinds, most, until]: [Object<'gil>; 3],
 ) -> Option<Owned<'gil>> {
-    // SAFETY: our own code alone calls this: with a function, which is C code and makes a list, a tuple
-    // that holds what is in it, and a number.
-    let (objects, most) = unsafe {
-        let most = (gil.PyInt_AsLong)(most.as_ptr());
-        let objects = (gil.PyObject_CallObject)(function.as_ptr(), ptr::null_mut());
-        (Owned::new(gil, objects)?, most)
-    };
-    let mut list = List::new(gil);
+    let gil = &*gil;
+    // SAFETY: our own code alone calls this, with two numbers.
+    let [most, until] = [most, until].map(|one| unsafe { (gil.PyInt_AsLong)(one.as_ptr()) });
     let mut counts: [c_long; MOST_KINDS] = [0; MOST_KINDS];
-    let known = count_instances(gil, (kinds, most), objects.object(), &mut counts, &mut list)?;
-    drop(objects);
-    // Before any of them is looked at.
-    if !memory_budget::has_memory_for_greenlets(list.len()) {
-        return gil.no_memory();
-    }
-    let mut left_out = List::new(gil);
-    for count in &counts[..known] {
-        let number = gil.new_int((count - most).max(0))?;
-        left_out.push([number.object()]);
-    }
-    gil.new_tuple([list.finish(), left_out.finish()])
-}
-
-/// Counts the objects of each of these kinds in a list of all objects, and lists at most `most` of each;
-/// returns the number of kinds.
-///
-/// Nobody else runs meanwhile, not even for a signal: the list keeps all objects alive, and none of them may
-/// die when it does.
-fn count_instances<'g>(
-    gil: &'g Gil<'g>,
-    (kinds, most): (Object<'g>, c_long),
-    objects: Object<'g>,
-    counts: &mut [c_long; MOST_KINDS],
-    list: &mut List,
-) -> Option<usize> {
     let Some(mut sought) = Sought::new(Fields::known(gil)?, kinds) else {
         return gil.no_memory();
     };
-    for object in gil.list_items(objects) {
-        let Some(index) = sought.index_of(object) else {
-            continue;
-        };
-        counts[index] += 1;
-        if counts[index] <= most {
-            let number = gil.new_int(index as c_long)?;
-            list.push([object, number.object()]);
+    // Objects that are made meanwhile would be found too.
+    let mut found: Vec<(Object, usize)> = Vec::new();
+    let mut enough = true;
+    let mut looks = 0_u64;
+    let whole = collector::for_each_object(gil, &mut |object| {
+        looks += 1;
+        if let Some(index) = sought.index_of(object) {
+            counts[index] += 1;
+            if counts[index] <= most {
+                enough &= found.try_reserve(1).is_ok();
+                if enough {
+                    found.push((object, index));
+                }
+            }
         }
+        !looks.is_multiple_of(BETWEEN_LOOKS) || (hold::used() as c_long) < until
+    });
+    let Some(whole) = whole else {
+        return Some(gil.own(gil.none()));
+    };
+    // Before any of them is looked at.
+    if !enough || !memory_budget::has_memory_for_greenlets(found.len()) {
+        return gil.no_memory();
     }
-    Some(sought.kinds.len())
+    let mut list = List::new(gil);
+    for (object, index) in found {
+        list.push([object, gil.new_int(index as c_long)?.object()]);
+    }
+    let mut left_out = List::new(gil);
+    for count in &counts[..sought.kinds.len()] {
+        let number = gil.new_int((count - most).max(0))?;
+        left_out.push([number.object()]);
+    }
+    let whole = gil.new_int(whole.into());
+    gil.new_tuple([list.finish(), left_out.finish(), whole])
 }
 
-/// `_clocks()`: see `generators.py`.
-fn clocks<'gil>(gil: &mut Gil<'gil>, _: [Object; 0]) -> Option<Owned<'gil>> {
-    let milliseconds = |clock| {
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
+/// How many objects are looked at between two looks at the clock.
+const BETWEEN_LOOKS: u64 = 1000;
+
+/// `_held_by(objects)`: see `lookups.py`.
+fn held_by<'gil>(gil: &mut Gil<'gil>, objects: Object<'gil>) -> Option<Owned<'gil>> {
+    let gil = &*gil;
+    let fields = Fields::known(gil)?;
+    let mut all: Vec<Object> = Vec::new();
+    let mut enough = true;
+    for object in gil.list_items(objects) {
+        let mut add = |one| {
+            enough &= all.try_reserve(1).is_ok();
+            if enough {
+                all.push(one);
+            }
+            enough && hold::spend(5)
         };
-        // SAFETY: writes to the local and nothing else.
-        unsafe { libc::clock_gettime(clock, &mut time) };
-        time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+        if dict::slots(fields, object) > 0 {
+            // A dictionary may have many empty slots.
+            for (key, value) in dict::entries(fields, object) {
+                if !add(key) || !add(value) {
+                    break;
+                }
+            }
+        } else if set::slots_of(fields, object) < MOST_SLOTS {
+            fields.referents(object, &mut add);
+        }
+    }
+    if !enough {
+        return gil.no_memory();
+    }
+    gil.new_list_of(all.into_iter().map(|one| gil.own(one)))
+}
+
+/// A set with more slots is not looked into: most of them may be empty.
+const MOST_SLOTS: usize = 1 << 20;
+
+/// `_used()`: see `lookups.py`.
+fn used<'gil>(gil: &mut Gil<'gil>, _: [Object; 0]) -> Option<Owned<'gil>> {
+    gil.new_int(hold::used().min(1 << 30) as c_long)
+}
+
+/// `_milliseconds()`: see `generators.py`.
+fn milliseconds<'gil>(gil: &mut Gil<'gil>, _: [Object; 0]) -> Option<Owned<'gil>> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
     };
-    let clocks = [libc::CLOCK_MONOTONIC, libc::CLOCK_REALTIME];
-    gil.new_tuple(clocks.map(|clock| gil.new_int(milliseconds(clock))))
+    // SAFETY: writes to the local and nothing else.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
+    gil.new_int(time.tv_sec * 1000 + time.tv_nsec / 1_000_000)
 }
 
 /// `_thread_dictionaries()`: see `greenlets.py`.

@@ -23,6 +23,15 @@ impl Bytes {
         }
     }
 
+    /// Appends a part of itself once more.
+    pub fn repeat(&mut self, part: std::ops::Range<usize>) {
+        self.is_full |=
+            self.bytes.len() + part.len() > LONGEST || self.bytes.try_reserve(part.len()).is_err();
+        if !self.is_full {
+            self.bytes.extend_from_within(part);
+        }
+    }
+
     /// Appends what `make` appends: all of it or nothing.
     pub fn record(&mut self, make: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();

@@ -55,7 +55,10 @@ fn of_generators(python: &Interpreter) {
 /// The document with greenlets and generators, with these options.
 #[track_caller]
 fn with_suspended(program: &Program, options: &[&str]) -> Value {
-    document_with(program.pid(), &[&["--greenlets"], options].concat())
+    document_with(
+        program.pid(),
+        &[&["--greenlets", "--hold", "2000"], options].concat(),
+    )
 }
 
 /// Names and values of variables.
@@ -118,7 +121,10 @@ fn are_shown(program: &Program, what: &str, function: &str) {
         for frame in frames_of(&with_suspended(program, &["--via", via])) {
             assert!(frame["locals"].is_null() && frame["globals"].is_null());
         }
-        let text = answer(program.pid(), &["--greenlets", "--locals", "--via", via]);
+        let text = answer(
+            program.pid(),
+            &["--greenlets", "--locals", "--hold", "2000", "--via", via],
+        );
         let (_, text) = match what {
             "greenlets" => text.split_once("\n### Greenlet "),
             _ => text.split_once(&format!("\n### Generator {function}, ")),
