@@ -56,6 +56,8 @@ pub struct Status {
     pub tracer: i32,
     /// Real, effective and saved user.
     pub users: [u32; 3],
+    /// Whether a filter of system calls (seccomp) binds it.
+    pub is_filtered: bool,
 }
 
 /// What we need of `/proc/PID/stat`.
@@ -230,6 +232,7 @@ pub fn parse_status(text: &str) -> Option<Status> {
         process: field("Tgid")?.parse().ok()?,
         parent: field("PPid")?.parse().ok()?,
         tracer: field("TracerPid")?.parse().ok()?,
+        is_filtered: field("Seccomp").is_some_and(|mode| mode != "0"),
         users: [
             users.next()?.ok()?,
             users.next()?.ok()?,
@@ -353,6 +356,7 @@ mod tests {
                 parent: 7,
                 tracer: 0,
                 users: [33, 34, 35],
+                is_filtered: false,
             }
         );
         assert_eq!(parse_status("Name:\tx\n"), None);

@@ -27,17 +27,17 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens a socket that an agent in this process can reach, and will trust.
+    /// Opens a socket that this thread of an agent in this process can reach, and will trust.
     ///
     /// Every network namespace has abstract names of its own (network_namespaces(7)), so the socket
-    /// must be in the process's. And the agent sees whose socket it is by the numbers that users have
+    /// must be in the thread's, which the program's first thread may have left. And the agent sees whose socket it is by the numbers that users have
     /// in its own user namespace. A process that has joined other namespaces cannot come back, so a
     /// child opens the socket there.
-    pub fn open(process: Process) -> io::Result<Listener> {
+    pub fn open(process: Process, thread: i32) -> io::Result<Listener> {
         let token = random()?;
         let address = address_of(token)?;
-        let user = Namespace::of(process, "user")?;
-        let network = Namespace::of(process, "net")?;
+        let user = Namespace::of(process, thread, "user")?;
+        let network = Namespace::of(process, thread, "net")?;
         let socket = if user.is_none() && network.is_none() {
             UnixListener::bind_addr(&address)?
         } else {
@@ -99,10 +99,10 @@ fn address_of(token: u64) -> io::Result<SocketAddr> {
 struct Namespace(File);
 
 impl Namespace {
-    /// The namespace of a process; `None` if it is ours. If we may not look, it is taken for ours: the
+    /// The namespace of a process's thread; `None` if it is ours. If we may not look, it is taken for ours: the
     /// agent then does not reach us, and the command says so.
-    fn of(process: Process, kind: &str) -> io::Result<Option<Namespace>> {
-        let theirs = process.path(&format!("ns/{kind}"));
+    fn of(process: Process, thread: i32, kind: &str) -> io::Result<Option<Namespace>> {
+        let theirs = process.path(&format!("task/{thread}/ns/{kind}"));
         let Ok(other) = fs::metadata(&theirs) else {
             return Ok(None);
         };
@@ -186,7 +186,7 @@ mod tests {
         let us = Process {
             pid: std::process::id() as i32,
         };
-        let listener = Listener::open(us).expect("it listens");
+        let listener = Listener::open(us, us.pid).expect("it listens");
         let token = listener.token;
         let call = move || {
             let address = address_of(token).expect("an address");

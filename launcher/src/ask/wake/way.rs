@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use crate::ask::wake::listener::Listener;
 use crate::find::no_agent;
 use crate::find::target::{self, Alive};
+use crate::system::process::Process;
 use crate::system::{interrupt, signal};
 use crate::trouble::{self, Trouble};
 use protocol::message::{HEADER, Header, Kind, LONGEST_ANSWER, answer_length};
-use protocol::names::{SIGNAL_VARIABLE, WAKE_VARIABLE, WAKER_THREAD};
+use protocol::names::{PARKED_THREAD, SIGNAL_VARIABLE, WAKE_VARIABLE, WAKER_THREAD};
 use protocol::question::Question;
 
 /// Asks by a wake-up signal.
@@ -53,7 +54,9 @@ impl ThroughWake {
         let waker = process
             .thread_named(WAKER_THREAD)
             .map_err(|_| target::exited())?
-            .ok_or_else(|| no_agent::why_not_started(process).unwrap_or_else(no_waker))?;
+            .ok_or_else(|| {
+                no_agent::why_not_started(process).unwrap_or_else(|| no_waker(process))
+            })?;
         target.still_runs()?;
         let mut line = loop {
             if let Some(line) = connected(target, waker, until)? {
@@ -81,7 +84,7 @@ fn connected(target: &Alive, waker: i32, until: Instant) -> Result<Option<UnixSt
     let process = target.process;
     // Everybody can see the socket, so it is opened as late as possible.
     let number = signal_of(target, waker, until)?;
-    let listener = Listener::open(process).map_err(|error| {
+    let listener = Listener::open(process, waker).map_err(|error| {
         Trouble::new(
             format!("this command cannot listen for its answer ({error})"),
             "ask --via gdb",
@@ -104,7 +107,7 @@ fn connected(target: &Alive, waker: i32, until: Instant) -> Result<Option<UnixSt
     loop {
         wait_for(target, until, "its agent did not hear the signal")?;
         if !process.path(&format!("task/{waker}")).exists() {
-            return Err(target::replaced());
+            return Err(gone(process));
         }
         let left = until.saturating_duration_since(Instant::now());
         let (line, strangers) = listener.accept(process, glance_after(signalled).min(left));
@@ -125,7 +128,14 @@ fn glance_after(begun: Instant) -> Duration {
 }
 
 /// The trouble of an agent that has started, and has no thread for signals.
-fn no_waker() -> Trouble {
+fn no_waker(process: Process) -> Trouble {
+    if is_filtered(process) {
+        return Trouble::new(
+            "its agent cannot be woken: its program is under a filter of system calls (seccomp), which may \
+             refuse what that takes",
+            "ask --via gdb",
+        );
+    }
     Trouble::new(
         "its agent has no thread that waits for a wake-up signal",
         format!(
@@ -133,6 +143,21 @@ fn no_waker() -> Trouble {
              {SIGNAL_VARIABLE} that the program itself does not use"
         ),
     )
+}
+
+/// Whether a filter of system calls binds the agent's thread that needs no signal.
+fn is_filtered(process: Process) -> bool {
+    let parked = process.thread_named(PARKED_THREAD).ok().flatten();
+    let status = parked.and_then(|thread| Process { pid: thread }.status().ok());
+    status.is_some_and(|status| status.is_filtered)
+}
+
+/// Why the waker is gone, in a process that is still there. Under a filter that refuses what it needs, it ends.
+fn gone(process: Process) -> Trouble {
+    match is_filtered(process) {
+        true => no_waker(process),
+        false => target::replaced(),
+    }
 }
 
 /// The signal that the waker waits for. It blocks every real-time signal but that, which its status
@@ -145,7 +170,7 @@ fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble>
     loop {
         let Ok(status) = std::fs::read_to_string(&path) else {
             target.still_runs()?;
-            return Err(target::replaced());
+            return Err(gone(target.process));
         };
         if let Some(signal) = awaited_signal(&status) {
             return Ok(signal);
@@ -201,7 +226,7 @@ fn broken_off(target: &Alive, waker: i32, error: &io::Error) -> Trouble {
             return trouble;
         }
         if !target.process.path(&format!("task/{waker}")).exists() {
-            return target::replaced();
+            return gone(target.process);
         }
         std::thread::sleep(Duration::from_millis(1));
     }
