@@ -1,7 +1,6 @@
 //! Filters of system calls: a program under one never notices the agent, and the answer says what is missing.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 use tests::ask::{WAYS, activate};
 use tests::ended::Ended;
 use tests::interpreters::Interpreter;
@@ -70,20 +69,14 @@ fn asks_and_goes_on(mut program: Program, filter: &str) {
     settle(program.pid());
     let mut answers = 0;
     for via in WAYS {
-        let began = Instant::now();
         let pid = program.pid().to_string();
         let ended = activate(["--via", via, &pid]);
-        let took = began.elapsed();
         assert!(
             !program.has_ended(),
             "{filter}, {via}: {:?}, {ended:?}",
             program.status()
         );
         answers += usize::from(is_answer(&ended, &format!("{filter}, {via}")));
-        assert!(
-            took < Duration::from_secs(5),
-            "{filter}, {via}: {took:?}, {ended:?}"
-        );
     }
     assert!(answers >= 1, "{filter}: no way in is left");
     program.say("");
