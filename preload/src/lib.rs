@@ -6,12 +6,12 @@
 //! 1. *Load.* The constructor runs before `main` and looks for CPython. If the process is not CPython, it
 //!    returns at once, and the library never does anything again. Else it queues a pending call.
 //! 2. *Boot.* The interpreter makes that call on its main thread, between two bytecodes. The boot makes the
-//!    GIL, checks the layout of frames against a live one, and starts the agent's four threads.
-//! 3. *Asleep.* Each of them waits in one system call and holds nothing.
+//!    GIL, checks the layout of frames against a live one, and starts two of the agent's threads.
+//! 3. *Asleep.* Both wait in one system call and hold nothing.
 //! 4. *Question.* gdb rings the bell, which wakes the parked thread; or a signal wakes the waker; or C or
 //!    Python calls `sleeper_agent_state()`. The asking thread claims the desk, lays down a request, calls
 //!    the worker and waits, no longer than the deadline.
-//! 5. *Answer.* The worker takes the GIL, takes down all stacks, and lets go of the GIL. The reader reads
+//! 5. *Answer.* The parked thread starts the worker, which takes the GIL, takes down all stacks, and lets go of the GIL. The reader reads
 //!    source lines. Then the worker makes the answer: the plain text under the GIL again, the state
 //!    without it, unless a line is missing that only Python can find. If the worker does not get the
 //!    GIL, the asking thread walks the stacks in memory. Then the agent is asleep again.
