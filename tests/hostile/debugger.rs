@@ -1,5 +1,6 @@
 //! What gdb must not load or run: files of the user's and of the target's.
 
+use protocol::names::PARKED_THREAD;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -8,6 +9,7 @@ use tests::ask::{activator, target, woken};
 use tests::case;
 use tests::interpreters::Interpreter;
 use tests::process::run;
+use tests::procfs::thread_named;
 use tests::scratch::Scratch;
 
 /// A home full of files that gdb, its Python or the C library would load, each of which touches the file
@@ -75,7 +77,7 @@ fn files_of_the_users(python: &Interpreter) {
     let mut asking = activator(["--via", "gdb", &program.pid().to_string()]);
     run(traps.lead(&mut asking)).expect_code(0);
     assert!(!traps.are_sprung(), "gdb ran a file of the user's");
-    program.ends_well();
+    program.handles_sigterm();
 }
 
 /// A gdb that strace watches. It watches gdb alone: gdb could not try out what its own child can do if that
@@ -120,7 +122,9 @@ fn what_gdb_opens(python: &Interpreter) {
     run(traps.lead(&mut asking)).expect_code(0);
     let trace = fs::read_to_string(traps.folder.join("trace")).unwrap();
     let all: Vec<&str> = trace.lines().filter_map(opened).collect();
-    let task = format!("/proc/{pid}/");
+    // gdb knows the agent's thread by its number.
+    let thread = thread_named(program.pid(), PARKED_THREAD).expect("an agent");
+    let task = format!("/proc/{thread}/");
     assert!(all.iter().any(|path| path.starts_with(&task)), "{trace}");
     let interpreter = fs::canonicalize(&python.path).unwrap();
     let theirs = [
@@ -141,5 +145,5 @@ fn what_gdb_opens(python: &Interpreter) {
         }
     }
     assert!(!traps.are_sprung());
-    program.ends_well();
+    program.handles_sigterm();
 }

@@ -41,7 +41,7 @@ fn locks(python: &Interpreter) {
             "held by user {user}: it took {took:?}"
         );
     }
-    program.ends_well();
+    program.handles_sigterm();
 }
 
 case!(a_flood, ForAnyone);
@@ -63,7 +63,7 @@ fn a_flood(python: &Interpreter) {
         asked.ended.expect_code(0);
         assert_eq!(threads_told(&asked.ended.out()), 1);
     }
-    program.ends_well();
+    program.handles_sigterm();
 }
 
 case!(two_hundred_fakes, ForAnyone);
@@ -105,7 +105,7 @@ fn two_hundred_fakes(python: &Interpreter) {
     assert_eq!(ended.err().lines().count(), 200, "{}", ended.err());
     assert!(peak < 200_000, "it took {peak} kB");
     for one in honest {
-        one.ends_well();
+        one.handles_sigterm();
     }
 }
 
@@ -138,5 +138,5 @@ fn strangers_are_refused(python: &Interpreter) {
         }
     }
     changed.ends();
-    program.ends_well();
+    program.handles_sigterm();
 }

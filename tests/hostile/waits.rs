@@ -1,5 +1,6 @@
 //! Waits of the commands: each has an end, and Ctrl-C ends them all.
 
+use protocol::names::PARKED_THREAD;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
@@ -38,7 +39,8 @@ fn gives_up(pid: i32, via: &str, seconds: u64) -> String {
 /// Checks that a process is neither traced nor stopped.
 #[track_caller]
 fn is_left_as_it_was(pid: i32) {
-    for task in procfs::tasks(pid) {
+    let parked = procfs::thread_named(pid, PARKED_THREAD).unwrap_or(pid);
+    for task in [pid, parked] {
         wait_until("nobody traces it", || {
             procfs::status(task, "TracerPid") == "0"
         });

@@ -108,7 +108,7 @@ pub fn ask_from_within(
         timeout: Some(limit),
         verbose: false,
     };
-    let allowance = Allowance::new(limit);
+    let allowance = Allowance::new(options.time());
     allowance.begin();
     let answer = ask::ask(Process { pid }, &options, false, &allowance, |_| ());
     let took = begun.elapsed();

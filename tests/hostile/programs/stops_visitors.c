@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static volatile pid_t own_thread;
 
 static void write_to(const char *path, const char *text)
 {
@@ -23,6 +26,7 @@ static void *waker(void *unused)
 {
     sigset_t set;
     prctl(PR_SET_NAME, "sleeper-waker");
+    own_thread = syscall(SYS_gettid);
     sigemptyset(&set);
     sigaddset(&set, 58);
     for (;;)
@@ -48,23 +52,25 @@ int main(void)
         return 1;
     write_to("/proc/self/setgroups", "deny");
     write_to("/proc/self/uid_map", map);
-    pid_t owner = getpid(), hunter = fork();
-    if (hunter == 0) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    pthread_t thread;
+    pthread_create(&thread, NULL, waker, NULL);
+    while (!own_thread)
+        usleep(1000);
+    pid_t owner = getpid();
+    if (fork() == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         int file = open("/proc/loadavg", O_RDONLY);
         for (;;) {
             int last = last_process(file);
             for (int turn = 0; turn < 20; turn++)
                 for (int pid = last - 3; pid < last + 6; pid++)
-                    if (pid > 1 && pid != owner && pid != getpid())
+                    if (pid > 1 && pid != owner && pid != own_thread && pid != getpid())
                         kill(pid, SIGSTOP);
         }
     }
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
-    pthread_t thread;
-    pthread_create(&thread, NULL, waker, NULL);
     usleep(50000);
     puts("ready");
     fflush(stdout);
