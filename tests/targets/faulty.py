@@ -144,14 +144,16 @@ def little_memory():
 
 def no_page():
     start_deep(20, 30)
-    sys._current_frames = None
+    # These questions come while the GIL is held: the agent has to read memory.
+    holding = ctypes.PyDLL(None).sleeper_agent_state
+    holding.restype = ctypes.c_char_p
     texts = []
-    # Refuse every page, the first two sizes tried, nothing; but not the pages that the snippet needs.
+    # Refuse every page, the first two sizes tried, nothing.
     for times in (-1, 2, 0):
-        refuse('page', 1, times)
-        texts.append(state())
+        refuse('page', 0, times)
+        texts.append(holding())
     cut, small, whole = texts
-    expect(whole.split('\n')[0], '### Read from memory', 'the agent\'s snippet failed: ')
+    expect(whole.split('\n')[0], '### Read from memory', 'the calling thread holds the GIL')
     assert whole.count('### Thread ') == 21 and small == whole, whole
     end = '\n... cut here: no memory for more\n'
     assert cut.endswith(end) and 3900 < len(cut) < 4096, cut
@@ -160,6 +162,13 @@ def no_page():
 
 def no_copy():
     start_deep(60, 30)
+    # The interpreter is asked for a line of a file that is nowhere, after the files have been read.
+    wait = eval(compile('lambda gate: gate.acquire()', '<nowhere>', 'eval'))
+    gate = threading.Lock()
+    gate.acquire()
+    one = threading.Thread(target=wait, args=(gate,))
+    one.setDaemon(True)
+    one.start()
     assert len(usual()) > 100000
     before = len(gc.get_objects())
     # There is no memory to begin, for so many threads, to continue after the files have been read,

@@ -145,7 +145,6 @@ mod tests {
         let begun = Instant::now();
         part(100);
         assert!(is_cut(usize::MAX) && is_over() && used() >= 1000);
-        assert!(Instant::now() < begun.after(15_000_000));
         part(1000);
         assert!(spend(1) && !is_over());
         share(1000);

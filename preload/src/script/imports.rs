@@ -28,6 +28,9 @@ const OURS: [&[u8]; 17] = [
     b"copy_reg",
 ];
 
+/// In a program that has imported more modules none is imported, as a copy of them is made for that.
+const MOST_MODULES: usize = 100_000;
+
 /// Imports a module without waiting for the import lock, and without leaving anything in `sys.modules`
 /// that was not there.
 ///
@@ -45,6 +48,10 @@ pub fn module<'gil>(
     }
     // There may have been no memory for the name.
     gil.clear_exception();
+    // The program stands still meanwhile.
+    if gil.dict_size(modules.object()) > MOST_MODULES {
+        return Err(Failure::NoModules);
+    }
     // SAFETY: it is a dictionary, and the reference is new.
     let before = unsafe { Owned::new(gil, (gil.PyDict_Copy)(modules.as_ptr())) };
     let before = before.ok_or_else(|| raised(gil))?;
