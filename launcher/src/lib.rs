@@ -32,6 +32,7 @@ pub mod options;
 pub mod printable;
 pub mod report;
 pub mod run;
+pub mod secrets;
 pub mod state;
 pub mod system;
 pub mod trouble;

@@ -19,8 +19,10 @@ use crate::options::activate::Arguments;
 use crate::options::{Choice, Format, Via};
 use crate::printable::Printable;
 use crate::report::movement::Movements;
-use crate::report::{Report, terminal};
+use crate::report::{Report, page, terminal};
+use crate::secrets::Secrets;
 use crate::state::answer::Answer;
+use crate::state::budget::AnswerBytes;
 use crate::system::process::Process;
 use crate::system::{idle_times, interrupt};
 use crate::trouble::Trouble;
@@ -50,8 +52,6 @@ pub fn run(arguments: Arguments) -> ExitCode {
         let begun = Instant::now();
         let (looks, heard) = asking.round(&chosen, &last, &mut fail);
         let Some(pause) = pause.filter(|_| heard) else {
-            // The looks may hold millions of frames, which the end of this process frees faster.
-            std::mem::forget(looks);
             break;
         };
         for look in looks {
@@ -77,6 +77,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
 /// What stays the same from round to round.
 struct Asking {
     options: AskOptions,
+    /// What is hidden.
+    secrets: Secrets,
+    /// Whether another round follows.
+    watches: bool,
     format: Format,
     /// Whether each state stands under a heading.
     headed: bool,
@@ -110,6 +114,8 @@ impl Asking {
                 timeout: arguments.timeout,
                 verbose: arguments.verbose,
             },
+            secrets: Secrets::of(&question),
+            watches: arguments.watch.is_some(),
             format,
             headed,
             coloured: format == Format::Full && terminal::has_colours(),
@@ -131,22 +137,22 @@ impl Asking {
         fail: &mut impl FnMut(&dyn fmt::Display, &Trouble),
     ) -> (Vec<Look>, bool) {
         let (mut looks, mut heard) = (Vec::new(), true);
+        let count = chosen.len();
         let ask = |one: &Chosen| {
             // The command line is read first: by the time of the answer it may have changed or be gone.
             let command = one.process.command_line();
-            let heading = self
-                .headed
-                .then(|| terminal::heading(one.process, &command));
-            let state = self.state_of(one.process, command, last.get(&one.process.pid));
-            (heading, state)
+            self.state_of(one.process, command)
         };
-        type Asked = (Option<String>, Result<(Vec<u8>, Option<Look>), Trouble>);
-        let done = |one: &Chosen, (heading, state): Asked| match state {
-            Ok((state, look)) => {
-                looks.extend(look);
-                if let Err(trouble) = terminal::print(heading.as_deref(), &state, self.coloured) {
+        let done = |one: &Chosen, state: Result<Told, Trouble>| match state {
+            Ok(told) => {
+                let last = last.get(&one.process.pid);
+                let movements = last.and_then(|last| told.movements_since(last));
+                if let Err(trouble) = self.print(&told, movements.as_ref(), page::share_of(count)) {
                     heard = false;
                     fail(&one.process, &trouble);
+                }
+                if self.watches {
+                    looks.extend(told.into_look(movements, count));
                 }
             }
             Err(_) if one.is_gone() => {}
@@ -156,18 +162,20 @@ impl Asking {
         (looks, heard)
     }
 
-    /// Asks a process and formats its answer; `last` is its answer in the last round.
-    fn state_of(
-        &self,
-        process: Process,
-        command: Vec<String>,
-        last: Option<&Look>,
-    ) -> Result<(Vec<u8>, Option<Look>), Trouble> {
+    /// Asks a process, whose command line this is.
+    fn state_of(&self, process: Process, command: Vec<String>) -> Result<Told, Trouble> {
+        let report = |command, answer, times: &HashMap<i32, f64>| {
+            Report::new(process, command, answer, times, &self.secrets)
+        };
         if self.format == Format::Plain {
             return match self.answer_of(process)? {
-                Answer::Text(text) => Ok((text, None)),
-                answer => Report::new(process, command, answer, &HashMap::new())
-                    .map(|report| (report.full().into_bytes(), None)),
+                Answer::Text(text) => {
+                    let command = self.secrets.command_line(command);
+                    let heading = terminal::heading(process, &command);
+                    Ok(Told::Text(self.headed.then_some(heading), text))
+                }
+                answer => report(command, answer, &HashMap::new())
+                    .map(|report| Told::Report(None, Box::new(report))),
             };
         }
         let alive = Alive::exists(process).ok();
@@ -180,21 +188,19 @@ impl Asking {
             let answer = self.answer_of(process);
             (answer, times.ok().and_then(|times| times.join().ok()))
         });
-        let times = times.unwrap_or_default();
-        let report = Report::new(process, command, answer?, &times)?.asked_at(time);
-        let movements =
-            last.map(|last| Movements::between(&last.report, &report, last.movements.as_ref()));
-        let text = match (self.format, &movements) {
-            (Format::Json, _) => report.json(),
-            (_, Some(movements)) => report.full_since(movements),
-            (_, None) => report.full(),
-        };
-        let look = alive.map(|alive| Look {
-            alive,
-            report,
-            movements,
-        });
-        Ok((text.into_bytes(), look))
+        let report = report(command, answer?, &times.unwrap_or_default())?;
+        Ok(Told::Report(alive, Box::new(report.asked_at(time))))
+    }
+
+    /// Prints an answer, as much of it as this many bytes.
+    fn print(&self, told: &Told, movements: Option<&Movements>, most: u64) -> Result<(), Trouble> {
+        match (told, self.format) {
+            (Told::Text(heading, text), _) => terminal::print_text(heading.as_deref(), text, most),
+            (Told::Report(_, report), Format::Json) => terminal::print_json(report, most),
+            (Told::Report(_, report), _) => {
+                terminal::print_full(report, movements, self.coloured, most)
+            }
+        }
     }
 
     /// Asks a process. If that takes another way than the usual one, prints why, once per reason.
@@ -212,10 +218,54 @@ impl Asking {
     }
 }
 
+/// What a process has answered.
+enum Told {
+    /// Text in the plain format, and the heading to print above it.
+    Text(Option<String>, AnswerBytes),
+    /// A state; and the process, if it was still there.
+    Report(Option<Alive>, Box<Report>),
+}
+
+impl Told {
+    /// How its threads have moved, if that is known.
+    fn movements_since(&self, last: &Look) -> Option<Movements> {
+        match self {
+            Told::Text(..) => None,
+            Told::Report(_, report) => {
+                let before = last.movements.as_ref();
+                Some(Movements::between(last.report.as_ref()?, report, before))
+            }
+        }
+    }
+
+    /// What is kept of it for the next round, in which so many processes are asked.
+    fn into_look(self, movements: Option<Movements>, count: usize) -> Option<Look> {
+        let Told::Report(Some(alive), mut report) = self else {
+            return None;
+        };
+        let keeps = report.shrink(KEPT / count.max(1));
+        if !keeps {
+            let process = alive.process;
+            complain(format_args!(
+                "{process}: its state is too large to be compared with the next"
+            ));
+        }
+        Some(Look {
+            alive,
+            report: keeps.then_some(*report),
+            movements: movements.filter(|_| keeps),
+        })
+    }
+}
+
+/// The memory for the states that the next round is compared with, of all processes together, in bytes.
+const KEPT: usize = 48 << 20;
+
 /// A process's answer, kept for comparison with the next.
 struct Look {
     alive: Alive,
-    report: Report,
+    /// `None` if it was too large.
+    report: Option<Report>,
     /// What had moved since the answer before, if there was one.
     movements: Option<Movements>,
 }

@@ -19,6 +19,7 @@ use crate::ask::wake::way::ThroughWake;
 use crate::find::target::{Alive, vanished};
 use crate::options::Via;
 use crate::state::answer::Answer;
+use crate::state::budget::AnswerBytes;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
 use protocol::question::Question;
@@ -59,10 +60,10 @@ pub fn ask(
             }
         }),
     };
-    text.and_then(Answer::parse)
+    text.and_then(|text| Answer::parse(text, &options.question))
 }
 
-fn by_gdb(process: Process, options: &AskOptions) -> Result<Vec<u8>, Trouble> {
+fn by_gdb(process: Process, options: &AskOptions) -> Result<AnswerBytes, Trouble> {
     let target = checks::examine(process)?;
     checks::may_attach(&target, Instant::now() + options.timeout)?;
     let way = ThroughGdb {
@@ -75,7 +76,7 @@ fn by_gdb(process: Process, options: &AskOptions) -> Result<Vec<u8>, Trouble> {
         .map_err(|trouble| vanished(&target).unwrap_or(trouble))
 }
 
-fn by_wake(process: Process, options: &AskOptions) -> Result<Vec<u8>, Trouble> {
+fn by_wake(process: Process, options: &AskOptions) -> Result<AnswerBytes, Trouble> {
     let target = Alive::examine(process)?;
     let way = ThroughWake {
         question: options.question,

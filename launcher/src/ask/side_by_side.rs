@@ -6,6 +6,9 @@ use std::thread;
 
 use crate::system::interrupt;
 
+/// How many results may wait for [`each`] to hand them on.
+const MOST_WAITING: usize = 4;
+
 /// Does `work` for each item, `at_a_time` of them side by side, and hands every result to `done` as soon
 /// as it is there, on the calling thread. Once a signal asks us to stop, no further item is begun.
 pub fn each<T: Sync, R: Send>(
@@ -15,14 +18,16 @@ pub fn each<T: Sync, R: Send>(
     mut done: impl FnMut(&T, R),
 ) {
     let next = AtomicUsize::new(0);
-    let (sender, results) = mpsc::channel();
+    // Results take memory: no more are made than are taken.
+    let (sender, results) = mpsc::sync_channel(MOST_WAITING);
+    let next_item = || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let wanted = interrupt::asked_to_stop().is_none();
+        Some((number, items.get(number).filter(|_| wanted)?))
+    };
     // A thread takes one item after another until none is left.
-    let serve = |sender: mpsc::Sender<(usize, R)>| {
-        while interrupt::asked_to_stop().is_none() {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(number) else {
-                return;
-            };
+    let serve = |sender: mpsc::SyncSender<(usize, R)>| {
+        while let Some((number, item)) = next_item() {
             if sender.send((number, work(item))).is_err() {
                 return;
             }
@@ -42,9 +47,11 @@ pub fn each<T: Sync, R: Send>(
             let thread = thread::Builder::new().spawn_scoped(scope, move || serve(sender));
             started += usize::from(thread.is_ok());
         }
-        match started {
-            0 => serve(sender),
-            _ => drop(sender),
+        drop(sender);
+        if started == 0 {
+            while let Some((_, item)) = next_item() {
+                done(item, work(item));
+            }
         }
         for (number, result) in results {
             done(&items[number], result);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::find::bell::{HALF_A_SECOND, LONGEST_PAUSE, Seen, look};
 use crate::find::target::{self, Target};
+use crate::state::budget::AnswerBytes;
 use crate::system::interrupt;
 use crate::system::memory::read_memory;
 use crate::system::process::Process;
@@ -24,7 +25,7 @@ pub fn is_for(number: u64, question: Question) -> bool {
 /// An answer, which another may replace while we fetch it.
 pub enum Fetched {
     /// The whole text, and `AnswerHeader::question`.
-    Text(Vec<u8>, u64),
+    Text(AnswerBytes, u64),
     /// Another answer has replaced it.
     Replaced,
 }
@@ -38,16 +39,13 @@ pub fn fetch_numbered(process: Process, seen: Seen) -> Fetched {
         (header.number == seen.number).then_some(header)
     };
     let text = || {
-        let text = read(seen.text, length_of(&header()?)).ok()?;
+        // As much of it as there is memory for.
+        let read_text = |length| read(seen.text, length);
+        let text = AnswerBytes::read_at_once(header()?.length, read_text).ok()?;
         // The library clears a header before it overwrites the text.
         header().map(|header| Fetched::Text(text, header.question))
     };
     text().unwrap_or(Fetched::Replaced)
-}
-
-/// The length as a usize: it is below LONGEST_ANSWER, and no 32-bit process is larger than that.
-fn length_of(header: &AnswerHeader) -> usize {
-    usize::try_from(header.length).unwrap_or(usize::MAX)
 }
 
 fn parse_header(bytes: &[u8]) -> Option<AnswerHeader> {
@@ -72,7 +70,7 @@ pub fn unreadable(error: &io::Error) -> Trouble {
 /// What came of the wait for an answer.
 pub enum Waited {
     /// The answer, and the number of its question.
-    Answer(Vec<u8>, u64),
+    Answer(AnswerBytes, u64),
     /// It came, but another command's answer replaced it before we could fetch it.
     Overtaken,
 }
@@ -160,7 +158,9 @@ mod tests {
         let us = Process {
             pid: std::process::id() as i32,
         };
-        assert!(matches!(fetch_numbered(us, seen(7)), Fetched::Text(text, 9) if text == b"hello"));
+        assert!(
+            matches!(fetch_numbered(us, seen(7)), Fetched::Text(text, 9) if *text == *b"hello")
+        );
         assert!(matches!(fetch_numbered(us, seen(8)), Fetched::Replaced));
         let nowhere = Seen { text: 8, ..seen(7) };
         assert!(matches!(fetch_numbered(us, nowhere), Fetched::Replaced));
