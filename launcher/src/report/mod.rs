@@ -14,6 +14,8 @@ pub mod diff;
 pub mod frames;
 pub mod full;
 pub mod json;
+pub mod json_frames;
+pub mod json_suspended;
 pub mod movement;
 pub mod page;
 pub mod resolve;

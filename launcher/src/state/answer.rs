@@ -19,7 +19,7 @@ pub enum Answer {
 }
 
 /// The longest reason that is shown, in bytes. The library's are much shorter.
-const LONGEST_REASON: usize = 2000;
+const LONGEST_REASON: usize = 1000;
 
 impl Answer {
     /// Reads the answer to a question. Also where a state was asked for it may be text: the stacks that the
@@ -77,7 +77,7 @@ mod tests {
             assert_eq!(reason(text.as_bytes()), text.trim());
         }
         let long = reason(&[0; 1 << 20]);
-        assert!(long.ends_with("\0... (1048576 bytes in all)") && long.len() < 2100);
+        assert!(long.ends_with("\0... (1048576 bytes in all)") && long.len() < 1100);
         let state = Question {
             state: true,
             ..Question::default()

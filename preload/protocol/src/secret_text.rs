@@ -3,10 +3,13 @@
 //!
 //! Two things make a secret: a name that stands before it ([`crate::secrets`]), or how it looks. This takes
 //! no memory, and reads the text once.
+//!
+//! The file is long for its table of texts, which stands in its tests.
 
 use core::ops::Range;
 
-use crate::secrets::{NAMED, NAMING, Secrecy, is_key_of, looks_random};
+use crate::secret_looks::{by_its_looks, run_of};
+use crate::secrets::{NAMED, NAMING, Secrecy, is_key_of, is_name, is_of_name, looks_random};
 
 /// What a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +31,6 @@ pub struct Finder<'a> {
 /// Text within quotes within quotes, and so on, is only looked at so deep.
 const DEEPEST: usize = 3;
 
-/// Longer names are not known.
-const LONGEST_NAME: usize = 100;
-
 /// Behind `://`, a password is looked for so far.
 const LONGEST_ADDRESS: usize = 4096;
 
@@ -41,47 +41,6 @@ const LONGEST_PLACEHOLDER: usize = 500;
 const ASKING: &[&str] = &[
     "get", "read", "load", "find", "fetch", "lookup", "ask", "prompt", "has", "is", "require",
     "input", "check", "need", "delete", "del", "remove", "pop", "validate",
-];
-
-/// How secrets of some makers begin, and how long they are at least: AWS, GitHub, GitLab, Slack, Stripe,
-/// Google, npm, PyPI, OpenAI, SendGrid.
-const BEGINNINGS: &[(&str, usize)] = &[
-    ("AKIA", 20),
-    ("ASIA", 20),
-    ("ghp_", 20),
-    ("gho_", 20),
-    ("ghu_", 20),
-    ("ghs_", 20),
-    ("ghr_", 20),
-    ("github_pat_", 24),
-    ("glpat-", 16),
-    ("xoxa-", 12),
-    ("xoxb-", 12),
-    ("xoxp-", 12),
-    ("xoxr-", 12),
-    ("xoxs-", 12),
-    ("xapp-", 12),
-    ("sk_live_", 16),
-    ("sk_test_", 16),
-    ("rk_live_", 16),
-    ("AIza", 30),
-    ("npm_", 24),
-    ("pypi-", 24),
-    ("sk-", 32),
-    ("SG.", 32),
-];
-
-/// What may stand behind `Bearer` in ordinary sentences.
-const NO_BEARERS: &[&str] = &[
-    "token",
-    "tokens",
-    "auth",
-    "authentication",
-    "scheme",
-    "or",
-    "and",
-    "of",
-    "is",
 ];
 
 impl Finder<'_> {
@@ -115,8 +74,8 @@ impl Finder<'_> {
                 b'\'' | b'"' => {
                     let literal = Literal::at(text, at);
                     let content = &text[literal.content.clone()];
-                    let is_short = content.len() <= LONGEST_NAME;
-                    if is_naming && is_short && (self.secrecy)(content) > Secrecy::IfRandom {
+                    if is_naming && is_name(content) && (self.secrecy)(content) > Secrecy::IfRandom
+                    {
                         return true;
                     }
                     let rest = text[literal.end..].trim_ascii_start();
@@ -293,7 +252,7 @@ struct Name {
 
 impl Name {
     fn of(text: &[u8], secrecy: &dyn Fn(&[u8]) -> Secrecy, quoted: bool) -> Name {
-        if text.len() > LONGEST_NAME || !text.iter().all(|&one| is_of_name(one)) {
+        if !is_name(text) {
             return Name::default();
         }
         let has = |word: &str| {
@@ -379,7 +338,7 @@ impl Scan<'_> {
         }
         let is_pair = matches!(before.opened_by, b'(' | b'[')
             && matches!(follows, [b')' | b']', ..] | [b',', b')' | b']', ..])
-            && (content.len() > LONGEST_NAME || secrecy(content) <= Secrecy::IfRandom);
+            && (!is_name(content) || secrecy(content) <= Secrecy::IfRandom);
         match separators {
             _ if assigned => true,
             b"," if name.quoted && name.is_option => !content.starts_with(b"-"),
@@ -423,17 +382,6 @@ impl Literal {
             end: text.len(),
         }
     }
-}
-
-fn is_of_name(one: u8) -> bool {
-    one.is_ascii_alphanumeric() || b"_-.".contains(&one)
-}
-
-/// The length of what stands before the first character that ends it.
-fn run_of(text: &[u8], is_end: impl Fn(u8) -> bool) -> usize {
-    text.iter()
-        .position(|&one| is_end(one))
-        .unwrap_or(text.len())
 }
 
 /// Whether this stands for a value that is put in later, or has been hidden.
@@ -509,59 +457,6 @@ fn bare_value(text: &[u8], name: Range<usize>, of: &Name) -> Option<Range<usize>
         Secrecy::Hidden => true,
     };
     (is_secret && !value.is_empty() && !is_placeholder(value)).then(|| start..start + length)
-}
-
-/// A secret that is known by how it looks: it begins with a word, which this is.
-fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usize>> {
-    let (start, rest) = (word.start, &text[word.start..]);
-    let name = &text[word];
-    if name.starts_with(b"-----BEGIN") {
-        let line = &rest[..rest.len().min(80)];
-        let is_private = line.windows(11).any(|part| part == b"PRIVATE KEY");
-        // To its end, or to that of the text.
-        let end = rest.windows(9).position(|part| part == b"-----END ");
-        let end = end.and_then(|at| {
-            let close = rest[at + 9..]
-                .windows(5)
-                .position(|part| part == b"-----")?;
-            Some(at + 9 + close + 5)
-        });
-        return is_private.then(|| start..start + end.unwrap_or(rest.len()));
-    }
-    let of_token = |one: u8| !(one.is_ascii_alphanumeric() || b"-_.+/=~".contains(&one));
-    if matches!(name, b"Bearer" | b"bearer" | b"Basic") {
-        let spaces = rest[name.len()..]
-            .iter()
-            .take_while(|&&one| one == b' ')
-            .count();
-        let from = name.len() + spaces;
-        let token = &rest[from..][..run_of(&rest[from..], of_token)];
-        let has = |of: fn(&u8) -> bool| token.iter().any(of);
-        let is_secret = match name {
-            b"Bearer" => !is_key_of(token.trim_ascii_end(), NO_BEARERS),
-            b"bearer" => has(u8::is_ascii_digit) || token.len() >= 16,
-            // `Basic usage` is no secret.
-            _ => {
-                token.len() >= 8
-                    && (has(u8::is_ascii_digit)
-                        || has(u8::is_ascii_uppercase)
-                        || token.ends_with(b"="))
-            }
-        };
-        let is_secret = is_secret && spaces > 0 && !token.is_empty();
-        return is_secret.then(|| start + from..start + from + token.len());
-    }
-    if name.starts_with(b"eyJ") && name.len() >= 16 && (name.contains(&b'.') || name.len() >= 40) {
-        return Some(start..start + name.len());
-    }
-    let begins = |(beginning, least): &&(&str, usize)| {
-        name.starts_with(beginning.as_bytes()) && name.len() >= *least
-    };
-    let found = BEGINNINGS.iter().find(begins)?;
-    // Of an AWS key all letters are large.
-    let is_key =
-        found.0.len() != 4 || !found.0.ends_with("IA") || !name.iter().any(u8::is_ascii_lowercase);
-    is_key.then(|| start..start + name.len())
 }
 
 #[cfg(test)]

@@ -335,6 +335,19 @@ pub const NAMING: &[&str] = &[
 /// Those whose value is the thing that bears the name.
 pub const NAMED: &[&str] = &["value", "val", "content", "default", "data"];
 
+/// Longer text is no name.
+pub const LONGEST_NAME: usize = 100;
+
+/// Whether names consist of such characters.
+pub fn is_of_name(one: u8) -> bool {
+    one.is_ascii_alphanumeric() || b"_-.".contains(&one)
+}
+
+/// Whether a text may be a name, rather than a sentence, or a name with its value.
+pub fn is_name(text: &[u8]) -> bool {
+    !text.is_empty() && text.len() <= LONGEST_NAME && text.iter().all(|&one| is_of_name(one))
+}
+
 /// Whether this is one of these words, whatever its case.
 pub fn is_key_of(name: &[u8], words: &[&str]) -> bool {
     is_one_of(name, words)

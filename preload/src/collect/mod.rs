@@ -17,6 +17,7 @@ pub mod document;
 pub mod lock_frames;
 pub mod places;
 pub mod repr;
+pub mod secrets;
 pub mod snippet;
 pub mod snippet_stacks;
 pub mod stacks;

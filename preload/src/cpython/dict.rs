@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
-use crate::cpython::object::{Dict, Object};
+use crate::cpython::object::{Dict, Object, Type};
 
 /// PyDictObject (Include/dictobject.h, 2.6 and 2.7), counted from the end of PyObject_HEAD: ma_fill,
 /// ma_used, ma_mask, ma_table, ma_lookup, all of them words.
@@ -91,6 +91,17 @@ pub fn named<'g>(fields: Fields<'g>, dictionary: Dict<'g>, name: &[u8]) -> Optio
         }
     }
     None
+}
+
+/// Whether this is a dictionary, or of a derived class, and has at most so many slots, of which some or
+/// all may be empty.
+pub fn has_few_slots<'g>(fields: Fields<'g>, dictionary: Object<'g>, most: usize) -> bool {
+    let dict_type = fields.dict_type as *mut PyObject;
+    // SAFETY: a variable of the interpreter's, which is a type and never freed.
+    let dict_type = unsafe { Type::assume(Object::existing(dict_type)) };
+    let is_dictionary = fields.derives(fields.type_of(dictionary), dict_type);
+    // SAFETY: a dictionary has this field.
+    is_dictionary && unsafe { fields.word(dictionary, 0, MASK) as usize } < most
 }
 
 /// Whether looking a `str` up in this dictionary runs no code of the program's, in whatever way that is

@@ -51,11 +51,12 @@ pub const CODE_FIRST_LINE: usize = 10 * WORD;
 pub const CODE_LINE_TABLE: usize = 11 * WORD;
 
 /// PyTypeObject (object.h), counted from the end of PyObject_VAR_HEAD: tp_name and tp_basicsize come first;
-/// tp_repr, tp_flags and tp_dict come after others. All of them are words.
+/// tp_repr, tp_flags, tp_base and tp_dict come after others. All of them are words.
 pub const TYPE_NAME: usize = 0;
 pub const TYPE_SIZE: usize = WORD;
 pub const TYPE_REPR: usize = 8 * WORD;
 pub const TYPE_FLAGS: usize = 18 * WORD;
+pub const TYPE_BASE: usize = 29 * WORD;
 pub const TYPE_DICT: usize = 30 * WORD;
 
 /// PyStringObject (stringobject.h), counted from the end of PyObject_VAR_HEAD: the hash (a

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_long};
 
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
-use crate::cpython::layout::{TYPE_DICT, TYPE_FLAGS, TYPE_NAME, TYPE_REPR, WORD};
+use crate::cpython::layout::{TYPE_BASE, TYPE_DICT, TYPE_FLAGS, TYPE_NAME, TYPE_REPR, WORD};
 use crate::cpython::object::{CFunction, Code, Object, Owned, Type};
 
 /// PyFunctionObject (Include/funcobject.h), counted from the end of PyObject_HEAD: func_code, func_name.
@@ -150,6 +150,15 @@ impl<'g> Fields<'g> {
     pub fn type_dict(self, class: Type<'g>) -> Option<Object<'g>> {
         // SAFETY: a type has this field, and keeps what is in it.
         unsafe { self.object(*class, WORD, TYPE_DICT) }
+    }
+
+    /// The type that a type derives from first; `object` derives from none.
+    pub fn type_base(self, class: Type<'g>) -> Option<Type<'g>> {
+        // SAFETY: a type has this field, which is a type or null, and keeps what is in it.
+        unsafe {
+            self.object(*class, WORD, TYPE_BASE)
+                .map(|base| Type::assume(base))
+        }
     }
 
     /// Whether a type is one of Python's, and none of C's.
