@@ -233,8 +233,10 @@ pub fn of_many() -> Vec<Vec<u8>> {
         variables.push(Record::Frame.letter());
         variables.extend(&local);
         variables.extend(letters.concat().repeat(count));
-        let mut answer = Answer::default();
-        answer.variables = variables;
+        let answer = Answer {
+            variables,
+            ..Answer::default()
+        };
         answer.bytes()
     };
     let small_place = place("", "", 1, "");

@@ -7,7 +7,7 @@ use crate::printable::Printable;
 use crate::report::Report;
 use crate::report::frames::Frames;
 use crate::report::movement::{Movement, Movements};
-use crate::report::page::Page;
+use crate::report::page::{CUT, Page};
 use crate::report::suspended;
 use crate::state::frame::Frame;
 use crate::state::thread::Thread;
@@ -77,10 +77,6 @@ fn waits_for(graph: &WaitGraph, thread: &Thread, wait: &Wait) -> String {
     };
     words
 }
-
-/// Begins the line that stands where the rest is not shown. No line of an answer begins so
-/// ([`crate::printable::write_line`]).
-pub(crate) const CUT: &str = "=== cut here";
 
 /// Stands above the threads where not all variables were taken down.
 const MISSING_VARIABLES: &str =

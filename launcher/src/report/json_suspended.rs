@@ -14,11 +14,11 @@ impl Serialize for GreenletsEntry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let GreenletsEntry(found, context) = self;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("current", &Each(&found.current, *context, greenlet))?;
-        map.serialize_entry("suspended", &Each(&found.suspended, *context, greenlet))?;
+        map.serialize_entry("current", &Each(&found.current, context, greenlet))?;
+        map.serialize_entry("suspended", &Each(&found.suspended, context, greenlet))?;
         map.serialize_entry(
             "not_started",
-            &Each(&found.not_started, *context, not_started),
+            &Each(&found.not_started, context, not_started),
         )?;
         map.serialize_entry("left_out", &found.left_out)?;
         map.end()
@@ -108,7 +108,7 @@ impl Serialize for CoroutinesEntry<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("count", &found.count)?;
         map.serialize_entry("left_out", &found.left_out)?;
-        map.serialize_entry("suspended", &Each(&found.suspended, *context, chain))?;
+        map.serialize_entry("suspended", &Each(&found.suspended, context, chain))?;
         map.end()
     }
 }

@@ -10,6 +10,7 @@
 //! it. Text that comes from a program passes through [`crate::printable::Printable`] before it is
 //! written. A report may be long: it goes out in parts as it is made ([`page`]).
 
+pub mod colours;
 pub mod diff;
 pub mod frames;
 pub mod full;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::report::terminal;
+use crate::report::colours;
 
 /// The most that is printed of one round of questions, in bytes, shared evenly by the processes that are
 /// asked. 5,000 threads with 1,000 frames each are 0.7 GB.
@@ -16,6 +16,10 @@ const LEAST: u64 = 16 << 20;
 pub fn share_of(processes: usize) -> u64 {
     (ALL / processes.max(1) as u64).max(LEAST)
 }
+
+/// Begins the line that stands where the rest is not shown. No line of an answer begins so
+/// ([`crate::printable::write_line`]).
+pub(crate) const CUT: &str = "=== cut here";
 
 /// Whole lines are written out in pieces of this size, in bytes.
 const PIECE: usize = 64 << 10;
@@ -86,7 +90,7 @@ impl<'a> Page<'a> {
         let end = self.pending.rfind('\n').map_or(0, |at| at + 1);
         let lines = &self.pending[..end];
         let written = match self.coloured {
-            true => self.out.write_all(terminal::painted(lines).as_bytes()),
+            true => self.out.write_all(colours::painted(lines).as_bytes()),
             false => self.out.write_all(lines.as_bytes()),
         };
         self.pending.drain(..end);
