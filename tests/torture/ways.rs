@@ -2,6 +2,7 @@
 
 use crate::cores::{self, Core};
 use crate::said::Said;
+use launcher::ask::allowance::Allowance;
 use launcher::ask::{self, AskOptions};
 use launcher::options::Via;
 use launcher::state::answer::Answer;
@@ -104,10 +105,12 @@ pub fn ask_from_within(
         question,
         via: Some(via),
         gdb: None,
-        timeout: limit,
+        timeout: Some(limit),
         verbose: false,
     };
-    let answer = ask::ask(Process { pid }, &options, |_| ());
+    let allowance = Allowance::new(limit);
+    allowance.begin();
+    let answer = ask::ask(Process { pid }, &options, false, &allowance, |_| ());
     let took = begun.elapsed();
     let said = match answer {
         _ if took > limit => Err(format!("the answer took {took:?}")),
