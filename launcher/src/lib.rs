@@ -21,7 +21,7 @@
 //! | [`find`] | which processes to ask, and where their agents are |
 //! | [`run`] | what `sa-run` checks before it becomes a command |
 //! | [`system`] | the kernel's interfaces, and everything `unsafe` |
-//! | [`options`], [`trouble`], [`printable`], [`duration`] | command lines, error messages, text |
+//! | [`options`], [`trouble`], [`printable`], [`secrets`], [`duration`] | command lines, error messages, text |
 //!
 //! What the commands and the library must agree on is the crate `protocol`.
 
@@ -32,6 +32,7 @@ pub mod options;
 pub mod printable;
 pub mod report;
 pub mod run;
+pub mod secrets;
 pub mod state;
 pub mod system;
 pub mod trouble;

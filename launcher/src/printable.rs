@@ -1,27 +1,104 @@
-//! Foreign text (file names, arguments, messages) as one line without effect on a terminal.
+//! Foreign text (file names, arguments, messages, answers) without effect on a terminal.
+//!
+//! A character that would have one, or that cannot be seen, is written as Rust escapes it: `\n`, `\u{1b}`.
+//! A byte that is no UTF-8 is written as `\xNN`. All other characters stay as they are.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
-/// Shows its text with every control character escaped.
+/// Whether a character is never written as it is: it controls a terminal, or the direction or the joining of
+/// what is beside it, or it cannot be seen, or only some programs know what it is.
+pub fn harms(one: char) -> bool {
+    one > '~'
+        && matches!(one,
+            // Delete, and the second set of controls (ISO/IEC 6429), U+009B (CSI) among them; soft hyphen.
+            '\u{7f}'..='\u{9f}' | '\u{ad}'
+            // Joiners, fillers, vowel separators: they have no width.
+            | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{3164}' | '\u{ffa0}'
+            // Characters without width; directions; separators of lines and paragraphs.
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            // For private use; tags and selectors.
+            | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..
+        )
+        || one < ' '
+}
+
+/// Shows its text as one line: every character that [`harms`] is escaped.
 pub struct Printable<'a>(pub &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.0;
-        // Nearly every text is plain, and this check takes many bytes at a time.
-        if rest
-            .bytes()
-            .fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
-        {
-            return f.write_str(rest);
+        write_escaped(f, self.0, harms)
+    }
+}
+
+/// Writes text, and escapes the characters that `is_escaped` picks, all of which [`harms`] does too.
+fn write_escaped(
+    out: &mut impl Write,
+    mut rest: &str,
+    is_escaped: impl Fn(char) -> bool,
+) -> fmt::Result {
+    // Nearly every text is plain, and this check takes many bytes at a time.
+    if rest
+        .bytes()
+        .fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'))
+    {
+        return out.write_str(rest);
+    }
+    // Long runs between such characters are written in one piece.
+    while let Some(at) = rest.find(&is_escaped) {
+        let (before, after) = rest.split_at(at);
+        let mut after = after.chars();
+        out.write_str(before)?;
+        if let Some(one) = after.next() {
+            write!(out, "{}", one.escape_default())?;
         }
-        // Long runs between control characters are written in one piece.
-        while let Some(at) = rest.find(char::is_control) {
+        rest = after.as_str();
+    }
+    out.write_str(rest)
+}
+
+/// How lines begin that are the commands' own: no line of an answer is let begin so.
+const OWN_LINES: [&[u8]; 2] = [b"===", b"sleeper_agent_activate:"];
+
+/// Writes a line of an answer, which is text of lines: its line end and tabs stay. If it begins as only
+/// lines of the command's own do, its first character is escaped.
+pub fn write_line(out: &mut impl Write, line: &[u8]) -> fmt::Result {
+    let mut line = line;
+    if OWN_LINES.iter().any(|own| line.starts_with(own))
+        && let Some((first, rest)) = line.split_first()
+    {
+        write!(out, "\\u{{{first:x}}}")?;
+        line = rest;
+    }
+    for part in line.utf8_chunks() {
+        write_escaped(out, part.valid(), |one| {
+            harms(one) && one != '\n' && one != '\t'
+        })?;
+        for byte in part.invalid() {
+            write!(out, "\\x{byte:02x}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Text within the quotes of a JSON document, which has been escaped as JSON must: characters that [`harms`]
+/// are escaped as JSON may.
+pub struct InJson<'a>(pub &'a str);
+
+impl fmt::Display for InJson<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while let Some(at) = rest.find(|one| harms(one) && one != '\n') {
             let (before, after) = rest.split_at(at);
             let mut after = after.chars();
             f.write_str(before)?;
-            if let Some(control) = after.next() {
-                write!(f, "{}", control.escape_default())?;
+            if let Some(one) = after.next() {
+                for unit in one.encode_utf16(&mut [0; 2]) {
+                    write!(f, "\\u{unit:04x}")?;
+                }
             }
             rest = after.as_str();
         }
@@ -33,8 +110,56 @@ impl fmt::Display for Printable<'_> {
 mod tests {
     use super::*;
     #[test]
-    fn escapes_control_characters() {
-        let text = Printable("a\nb\t\x1b[31mé\u{9b}");
-        assert_eq!(text.to_string(), r"a\nb\t\u{1b}[31mé\u{9b}");
+    fn escapes_what_harms() {
+        let text = Printable("a\nb\t\x1b[31mé\u{9b}日本\u{202e}\u{200b}\u{2028}\u{e0041}\u{feff}");
+        let escaped = r"a\nb\t\u{1b}[31mé\u{9b}日本\u{202e}\u{200b}\u{2028}\u{e0041}\u{feff}";
+        assert_eq!(text.to_string(), escaped);
+        for harmless in ["", "plain ~", "naïve £ €", "שלום", "Ω≈ç", "🐍", "\u{a0}"] {
+            assert_eq!(Printable(harmless).to_string(), harmless);
+        }
+        for one in "\u{80}\u{85}\u{9f}\u{ad}\u{61c}\u{200e}\u{200f}\u{2029}\u{202a}\u{2066}\u{2069}\
+            \u{2060}\u{fff9}\u{e000}\u{e0001}\u{10ffff}\u{3164}\x7f\0"
+            .chars()
+        {
+            assert!(harms(one), "{one:?}");
+        }
+    }
+
+    fn line(line: &[u8]) -> String {
+        let mut out = String::new();
+        write_line(&mut out, line).expect("memory");
+        out
+    }
+
+    #[test]
+    fn lines_of_answers_stay_lines() {
+        let text = "  File \"é\", line 7, in f\t\n";
+        assert_eq!(line(text.as_bytes()), text);
+        assert_eq!(line(b"a\x9b31m\xff\xc3"), r"a\x9b31m\xff\xc3");
+        assert_eq!(line("a\u{9b}\r\n".as_bytes()), "a\\u{9b}\\r\n");
+    }
+
+    #[test]
+    fn no_line_of_an_answer_looks_like_one_of_ours() {
+        assert_eq!(
+            line(b"=== PID 1: /sbin/init\n"),
+            "\\u{3d}== PID 1: /sbin/init\n"
+        );
+        assert_eq!(
+            line(b"sleeper_agent_activate: x"),
+            "\\u{73}leeper_agent_activate: x"
+        );
+        for ours in ["### Thread 7:", "    === x", "== x", "Sleeper"] {
+            assert_eq!(line(ours.as_bytes()), ours);
+        }
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let text = "\"a\u{202e}\u{7f}é\u{e0041}\"";
+        let escaped = InJson(text).to_string();
+        assert_eq!(escaped, "\"a\\u202e\\u007fé\\udb40\\udc41\"");
+        let read: String = serde_json::from_str(&escaped).expect("JSON");
+        assert_eq!(format!("\"{read}\""), text);
     }
 }

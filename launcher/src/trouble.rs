@@ -13,6 +13,14 @@ pub fn of_another_version() -> Trouble {
     )
 }
 
+/// An agent answered with what the question does not ask for: it is not the library's.
+pub fn not_asked() -> Trouble {
+    Trouble::new(
+        "its agent answered what was not asked for, which is not believed",
+        "look at the process by other means (`ps`, `gdb -p`): its agent is not what it claims to be",
+    )
+}
+
 /// A signal stopped this command before the answer came.
 pub fn not_waited_for() -> Trouble {
     Trouble::plain("this command was told to stop before the answer came")

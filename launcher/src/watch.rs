@@ -21,8 +21,10 @@ use crate::options::activate::Arguments;
 use crate::options::{Choice, Format};
 use crate::printable::Printable;
 use crate::report::movement::Movements;
-use crate::report::{Report, terminal};
+use crate::report::{Report, page, terminal};
+use crate::secrets::Secrets;
 use crate::state::answer::Answer;
+use crate::state::budget::AnswerBytes;
 use crate::system::process::Process;
 use crate::system::{idle_times, interrupt};
 use crate::trouble::Trouble;
@@ -49,18 +51,16 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let mut chosen = chosen::chosen(&choice, &mut fail);
     // From here on we may hold a program, and must let it go before we end.
     interrupt::watch();
-    let mut last: HashMap<i32, Arc<Look>> = HashMap::new();
+    let mut last: HashMap<i32, Look> = HashMap::new();
     let mut stuck = Vec::new();
     loop {
         let begun = Instant::now();
         let (looks, heard) = Asking::round(&asking, chosen, &last, &mut stuck, &mut fail);
         let Some(pause) = pause.filter(|_| heard) else {
-            // The looks may hold millions of frames, which the end of this process frees faster.
-            std::mem::forget(looks);
             break;
         };
         for look in looks {
-            last.insert(look.alive.process.pid, Arc::new(look));
+            last.insert(look.alive.process.pid, look);
         }
         if last.is_empty() {
             // No process has answered.
@@ -81,18 +81,13 @@ pub fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-/// A process to ask, and its last answer.
-struct Task {
-    chosen: Chosen,
-    last: Option<Arc<Look>>,
-}
-
-/// What came of it: the heading, and the text to print or why there is none.
-type Asked = (Option<String>, Result<(Vec<u8>, Option<Look>), Trouble>);
-
 /// What stays the same from round to round.
 struct Asking {
     options: AskOptions,
+    /// What is hidden.
+    secrets: Secrets,
+    /// Whether another round follows.
+    watches: bool,
     format: Format,
     /// Whether each state stands under a heading.
     headed: bool,
@@ -126,6 +121,8 @@ impl Asking {
                 timeout: arguments.timeout,
                 verbose: arguments.verbose,
             },
+            secrets: Secrets::of(&question),
+            watches: arguments.watch.is_some(),
             format,
             headed,
             coloured: format == Format::Full && terminal::has_colours(),
@@ -140,70 +137,69 @@ impl Asking {
     fn round(
         asking: &Arc<Asking>,
         chosen: Vec<Chosen>,
-        last: &HashMap<i32, Arc<Look>>,
+        last: &HashMap<i32, Look>,
         stuck: &mut Vec<Process>,
         fail: &mut impl FnMut(&dyn fmt::Display, &Trouble),
     ) -> (Vec<Look>, bool) {
         let (mut looks, mut heard) = (Vec::new(), true);
-        let signal_first = chosen.len() > FEW;
-        let tasks = order::in_turn(chosen).into_iter().map(|chosen| Task {
-            last: last.get(&chosen.process.pid).cloned(),
-            chosen,
-        });
+        let count = chosen.len();
+        let signal_first = count > FEW;
         let ask = {
             let asking = asking.clone();
-            move |task: &Task, allowance: &Allowance| asking.ask(task, signal_first, allowance)
+            move |one: &Chosen, allowance: &Allowance| {
+                // The command line is read first: by the time of the answer it may have changed or be gone.
+                let command = one.process.command_line();
+                asking.state_of(one.process, command, signal_first, allowance)
+            }
         };
-        let late = |task: &Task, allowance: &Allowance| {
-            let process = task.chosen.process;
-            stuck.push(process);
-            let heading = asking.headed.then(|| process.to_string());
-            (heading, Err(stuck_in(allowance)))
+        let late = |one: &Chosen, allowance: &Allowance| {
+            stuck.push(one.process);
+            Err(stuck_in(allowance))
         };
-        let done = |task: &Task, (heading, state): Asked| match state {
-            Ok((state, look)) => {
-                looks.extend(look);
-                if let Err(trouble) = terminal::print(heading.as_deref(), &state, asking.coloured) {
+        let done = |one: &Chosen, state: Result<Told, Trouble>| match state {
+            Ok(told) => {
+                let last = last.get(&one.process.pid);
+                let movements = last.and_then(|last| told.movements_since(last));
+                let most = page::share_of(count);
+                if let Err(trouble) = asking.print(&told, movements.as_ref(), most) {
                     heard = false;
-                    fail(&task.chosen.process, &trouble);
+                    fail(&one.process, &trouble);
+                }
+                if asking.watches {
+                    looks.extend(told.into_look(movements, count));
                 }
             }
-            Err(_) if task.chosen.is_gone() => {}
-            Err(trouble) => fail(&task.chosen.process, &trouble),
+            Err(_) if one.is_gone() => {}
+            Err(trouble) => fail(&one.process, &trouble),
         };
         let time = asking.options.time();
-        side_by_side::each(tasks.collect(), AT_A_TIME, time, ask, late, done);
+        let chosen = order::in_turn(chosen);
+        side_by_side::each(chosen, AT_A_TIME, time, ask, late, done);
         (looks, heard)
     }
 
-    /// Asks a process.
-    fn ask(&self, task: &Task, signal_first: bool, allowance: &Allowance) -> Asked {
-        let process = task.chosen.process;
-        // The command line is read first: by the time of the answer it may have changed or be gone.
-        let command = process.command_line();
-        let heading = self.headed.then(|| terminal::heading(process, &command));
-        let state = self.state_of(task, command, signal_first, allowance);
-        (heading, state)
-    }
-
-    /// Asks a process and formats its answer.
+    /// Asks a process, whose command line this is.
     fn state_of(
         &self,
-        task: &Task,
+        process: Process,
         command: Vec<String>,
         signal_first: bool,
         allowance: &Allowance,
-    ) -> Result<(Vec<u8>, Option<Look>), Trouble> {
-        let process = task.chosen.process;
+    ) -> Result<Told, Trouble> {
         let answer_of = || self.answer_of(process, signal_first, allowance);
+        let report = |command, answer, times: &HashMap<i32, f64>| {
+            let until = allowance.until();
+            Report::new(process, command, answer, times, &self.secrets, until)
+        };
         if self.format == Format::Plain {
             return match answer_of()? {
-                Answer::Text(text) => Ok((text, None)),
-                answer => {
-                    let times = HashMap::new();
-                    let report = Report::new(process, command, answer, &times, allowance.until())?;
-                    Ok((report.full().into_bytes(), None))
+                Answer::Text(text) => {
+                    let command = self.secrets.command_line(command);
+                    let heading = terminal::heading(process, &command);
+                    Ok(Told::Text(self.headed.then_some(heading), text))
                 }
+                answer => report(command, answer, &HashMap::new())
+                    .map(|report| Told::Report(None, Box::new(report))),
             };
         }
         let alive = Alive::exists(process).ok();
@@ -217,23 +213,19 @@ impl Asking {
             let answer = answer_of();
             (answer, times.ok().and_then(|times| times.join().ok()))
         });
-        let times = times.unwrap_or_default();
-        let report = Report::new(process, command, answer?, &times, allowance.until())?;
-        let report = report.asked_at(time);
-        let last = task.last.as_deref();
-        let movements =
-            last.map(|last| Movements::between(&last.report, &report, last.movements.as_ref()));
-        let text = match (self.format, &movements) {
-            (Format::Json, _) => report.json(),
-            (_, Some(movements)) => report.full_since(movements),
-            (_, None) => report.full(),
-        };
-        let look = alive.map(|alive| Look {
-            alive,
-            report,
-            movements,
-        });
-        Ok((text.into_bytes(), look))
+        let report = report(command, answer?, &times.unwrap_or_default())?;
+        Ok(Told::Report(alive, Box::new(report.asked_at(time))))
+    }
+
+    /// Prints an answer, as much of it as this many bytes.
+    fn print(&self, told: &Told, movements: Option<&Movements>, most: u64) -> Result<(), Trouble> {
+        match (told, self.format) {
+            (Told::Text(heading, text), _) => terminal::print_text(heading.as_deref(), text, most),
+            (Told::Report(_, report), Format::Json) => terminal::print_json(report, most),
+            (Told::Report(_, report), _) => {
+                terminal::print_full(report, movements, self.coloured, most)
+            }
+        }
     }
 
     /// Asks a process. If that takes another way than the usual one, prints why, once per reason.
@@ -267,17 +259,61 @@ fn stuck_in(allowance: &Allowance) -> Trouble {
     )
 }
 
+/// What a process has answered.
+enum Told {
+    /// Text in the plain format, and the heading to print above it.
+    Text(Option<String>, AnswerBytes),
+    /// A state; and the process, if it was still there.
+    Report(Option<Alive>, Box<Report>),
+}
+
+impl Told {
+    /// How its threads have moved, if that is known.
+    fn movements_since(&self, last: &Look) -> Option<Movements> {
+        match self {
+            Told::Text(..) => None,
+            Told::Report(_, report) => {
+                let before = last.movements.as_ref();
+                Some(Movements::between(last.report.as_ref()?, report, before))
+            }
+        }
+    }
+
+    /// What is kept of it for the next round, in which so many processes are asked.
+    fn into_look(self, movements: Option<Movements>, count: usize) -> Option<Look> {
+        let Told::Report(Some(alive), mut report) = self else {
+            return None;
+        };
+        let keeps = report.shrink(KEPT / count.max(1));
+        if !keeps {
+            let process = alive.process;
+            complain(format_args!(
+                "{process}: its state is too large to be compared with the next"
+            ));
+        }
+        Some(Look {
+            alive,
+            report: keeps.then_some(*report),
+            movements: movements.filter(|_| keeps),
+        })
+    }
+}
+
+/// The memory for the states that the next round is compared with, of all processes together, in bytes.
+const KEPT: usize = 48 << 20;
+
 /// A process's answer, kept for comparison with the next.
 struct Look {
     alive: Alive,
-    report: Report,
+    /// `None` if it was too large.
+    report: Option<Report>,
     /// What had moved since the answer before, if there was one.
     movements: Option<Movements>,
 }
 
 /// The processes for the next round: those that have answered and still run, and those that the choice
 /// finds by now.
-fn chosen_again(choice: &Choice, last: &mut HashMap<i32, Arc<Look>>) -> Vec<Chosen> {
+fn chosen_again(choice: &Choice, last: &mut HashMap<i32, Look>) -> Vec<Chosen> {
     last.retain(|_, look| {
         let there = look.alive.status().is_some();
         if !there {

@@ -30,9 +30,9 @@ for name in "${names[@]}"; do
         continue
     fi
     mkdir -p "$folder/inputs/$name" "$folder/found"
-    # An answer may claim a size of 4 GB, which is then allocated, but not used.
+    # An answer may claim any size: no more than the budget is allocated.
     if "$folder/$host/release/$name" -max_total_time="$seconds" -max_len=4096 -timeout=20 \
-        -malloc_limit_mb=5000 -rss_limit_mb=4000 -print_final_stats=1 \
+        -malloc_limit_mb=128 -rss_limit_mb=2000 -print_final_stats=1 \
         -artifact_prefix="$folder/found/$name-" "$folder/inputs/$name" >"$folder/$name.log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$folder/$name.log")
         reached=$(grep -o 'cov: [0-9]*' "$folder/$name.log" | tail -n 1)

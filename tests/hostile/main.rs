@@ -4,6 +4,7 @@
 //! A case is registered by one line above its function (see `tests::cases`). The small programs stand in
 //! `programs/`; cases compile those in C on the spot.
 
+mod answers;
 mod debugger;
 mod files;
 mod filters;

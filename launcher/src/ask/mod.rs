@@ -21,6 +21,7 @@ use crate::ask::wake::way::ThroughWake;
 use crate::find::target::{Alive, vanished};
 use crate::options::Via;
 use crate::state::answer::Answer;
+use crate::state::budget::AnswerBytes;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
 use protocol::question::Question;
@@ -93,7 +94,7 @@ pub fn ask(
             }
         }),
     };
-    text.and_then(Answer::parse)
+    text.and_then(|text| Answer::parse(text, &options.question))
 }
 
 fn by_gdb(
@@ -101,7 +102,7 @@ fn by_gdb(
     options: &AskOptions,
     allowance: &Allowance,
     first_way: bool,
-) -> Result<Vec<u8>, Trouble> {
+) -> Result<AnswerBytes, Trouble> {
     let target = checks::examine(process)?;
     checks::may_attach(&target, allowance.until())?;
     let way = ThroughGdb {
@@ -120,7 +121,7 @@ fn by_wake(
     options: &AskOptions,
     allowance: &Allowance,
     connected_until: Instant,
-) -> Result<Vec<u8>, Trouble> {
+) -> Result<AnswerBytes, Trouble> {
     let target = Alive::examine(process)?;
     let way = ThroughWake {
         question: options.question,

@@ -1,8 +1,8 @@
 //! Several processes at once: a process that is stuck holds up no other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,17 +19,23 @@ const LETTING_GO: Duration = Duration::from_millis(700);
 /// The longest time that the questions under way get when a signal asks us to stop.
 const STOPPING: Duration = Duration::from_millis(600);
 
+/// How many results may wait for [`each`] to hand them on.
+const MOST_WAITING: usize = 4;
+
 /// What the threads share.
 struct Work<T, W> {
     items: Vec<T>,
     allowances: Vec<Allowance>,
+    /// Which items have a result, which may wait to be taken.
+    done: Vec<AtomicBool>,
     /// The number of the next item.
     next: AtomicUsize,
     work: W,
 }
 
 /// Does `work` for each item, at most `at_a_time` of them side by side, and hands every result to `done` as
-/// soon as it is there, on the calling thread. Each item has `time`. Once a signal asks us to stop, no
+/// soon as it is there, on the calling thread. Results take memory: no more are made than are taken. Each item
+/// has `time`. Once a signal asks us to stop, no
 /// further item is begun.
 ///
 /// A thread that is stuck in a system call is left alone, and `done` gets the result of `late` in place of
@@ -46,20 +52,25 @@ pub fn each<T, R, W>(
     R: Send + 'static,
     W: Fn(&T, &Allowance) -> R + Send + Sync + 'static,
 {
+    let done_yet = items.iter().map(|_| AtomicBool::new(false)).collect();
     let allowances = items.iter().map(|_| Allowance::new(time)).collect();
     let shared = Arc::new(Work {
         items,
         allowances,
+        done: done_yet,
         next: AtomicUsize::new(0),
         work,
     });
     let count = shared.items.len();
-    let (sender, results) = mpsc::channel();
+    let (sender, results) = mpsc::sync_channel(MOST_WAITING);
     // The system may grant fewer threads, or none.
     let start = || start_thread(&shared, &sender);
     let started = (0..at_a_time.min(count)).filter(|_| start()).count();
     if started == 0 {
-        serve(&shared, &sender);
+        while let Some((number, result)) = work_on_next(&shared) {
+            done(&shared.items[number], result);
+        }
+        return;
     }
     let mut open: Vec<usize> = (0..count).collect();
     while !open.is_empty() {
@@ -82,7 +93,8 @@ pub fn each<T, R, W>(
         let now = Instant::now();
         let is_stuck = |number: &usize| {
             let end = shared.allowances[*number].end();
-            end.is_some_and(|end| now > end + LETTING_GO)
+            let has_result = || shared.done[*number].load(Ordering::SeqCst);
+            end.is_some_and(|end| now > end + LETTING_GO) && !has_result()
         };
         let stuck: Vec<usize> = open.extract_if(.., |number| is_stuck(number)).collect();
         for number in stuck {
@@ -99,7 +111,7 @@ pub fn each<T, R, W>(
 }
 
 /// Starts a thread that takes one item after another until none is left.
-fn start_thread<T, R, W>(shared: &Arc<Work<T, W>>, sender: &Sender<(usize, R)>) -> bool
+fn start_thread<T, R, W>(shared: &Arc<Work<T, W>>, sender: &SyncSender<(usize, R)>) -> bool
 where
     T: Send + Sync + 'static,
     R: Send + 'static,
@@ -110,20 +122,27 @@ where
     builder.spawn(move || serve(&shared, &sender)).is_ok()
 }
 
-fn serve<T, R, W: Fn(&T, &Allowance) -> R>(shared: &Work<T, W>, sender: &Sender<(usize, R)>) {
-    while interrupt::asked_to_stop().is_none() {
-        let number = shared.next.fetch_add(1, Ordering::SeqCst);
-        let Some(item) = shared.items.get(number) else {
-            return;
-        };
-        let allowance = &shared.allowances[number];
-        allowance.begin();
-        let result = (shared.work)(item, allowance);
-        if sender.send((number, result)).is_err() || allowance.is_over() {
+fn serve<T, R, W: Fn(&T, &Allowance) -> R>(shared: &Work<T, W>, sender: &SyncSender<(usize, R)>) {
+    while let Some((number, result)) = work_on_next(shared) {
+        if sender.send((number, result)).is_err() || shared.allowances[number].is_over() {
             // Another thread is there in place of this one.
             return;
         }
     }
+}
+
+/// Does the work for the next item; `None` if there is none, or a signal asks us to stop.
+fn work_on_next<T, R, W: Fn(&T, &Allowance) -> R>(shared: &Work<T, W>) -> Option<(usize, R)> {
+    if interrupt::asked_to_stop().is_some() {
+        return None;
+    }
+    let number = shared.next.fetch_add(1, Ordering::SeqCst);
+    let item = shared.items.get(number)?;
+    let allowance = &shared.allowances[number];
+    allowance.begin();
+    let result = (shared.work)(item, allowance);
+    shared.done[number].store(true, Ordering::SeqCst);
+    Some((number, result))
 }
 
 #[cfg(test)]
@@ -175,5 +194,25 @@ mod tests {
         );
         assert_eq!(order, [true, true, false, false]);
         assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn results_wait_for_whoever_takes_them() {
+        let made = Arc::new(AtomicUsize::new(0));
+        let work = {
+            let made = made.clone();
+            move |_: &(), _: &Allowance| made.fetch_add(1, Ordering::SeqCst)
+        };
+        let late = |_: &(), _: &Allowance| panic!("it has a result");
+        let mut taken = 0;
+        each(vec![(); 100], 2, Duration::ZERO, work, late, |_, _| {
+            if taken == 0 {
+                // Longer than each has.
+                thread::sleep(LETTING_GO + Duration::from_millis(100));
+                assert!(made.load(Ordering::SeqCst) <= MOST_WAITING + 4);
+            }
+            taken += 1;
+        });
+        assert_eq!(taken, 100);
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use launcher::find::carriers::{self, Carrier};
 use launcher::options::list::{Arguments, Format};
-use launcher::printable::Printable;
+use launcher::printable::{InJson, Printable};
+use launcher::secrets::Secrets;
 use launcher::system::process::user_name;
 
 /// The JSON document.
@@ -28,7 +29,7 @@ struct Listed<'a> {
     python: Option<&'a str>,
     threads: usize,
     uptime_seconds: f64,
-    command: &'a [String],
+    command: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -64,10 +65,10 @@ fn table(carriers: &[Carrier]) -> String {
         [
             one.alive.process.pid.to_string(),
             Printable(&user_name(one.user)).to_string(),
-            one.python.clone().unwrap_or_else(|| "-".to_owned()),
+            Printable(one.python.as_deref().unwrap_or("-")).to_string(),
             one.threads.to_string(),
             clock(one.uptime),
-            Printable(&one.command.join(" ")).to_string(),
+            Printable(&shown_command(one).join(" ")).to_string(),
         ]
     });
     let rows: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();
@@ -79,6 +80,11 @@ fn table(carriers: &[Carrier]) -> String {
         format!("{a:>pid$}  {b:<user$}  {c:<python$}  {d:>threads$}  {e:>uptime$}  {command}\n")
     };
     rows.iter().map(line).collect()
+}
+
+/// The command line of a process, without its secrets.
+fn shown_command(carrier: &Carrier) -> Vec<String> {
+    Secrets::default().command_line(carrier.command.clone())
 }
 
 /// As `ps` shows an elapsed time: `[[days-]hours:]minutes:seconds`.
@@ -101,7 +107,7 @@ fn document(carriers: &[Carrier]) -> String {
         python: one.python.as_deref(),
         threads: one.threads,
         uptime_seconds: one.uptime.as_secs_f64(),
-        command: &one.command,
+        command: shown_command(one),
     });
     let document = Document {
         version: 1,
@@ -109,15 +115,8 @@ fn document(carriers: &[Carrier]) -> String {
     };
     let text = serde_json::to_string_pretty(&document);
     let text = text.expect("numbers and text can always be written");
-    // JSON allows these control characters unescaped, and a terminal obeys them.
-    let mut safe = String::with_capacity(text.len() + 1);
-    for character in text.chars() {
-        match character {
-            '\x7f'..='\u{9f}' => safe += &format!("\\u{:04x}", character as u32),
-            other => safe.push(other),
-        }
-    }
-    safe + "\n"
+    // JSON allows many characters unescaped that have an effect on a terminal.
+    format!("{}\n", InJson(&text))
 }
 
 #[cfg(test)]

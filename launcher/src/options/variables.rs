@@ -32,11 +32,12 @@ pub struct VariableOptions {
     #[arg(long, value_name = "LEVELS", default_value_t = Question::default().depth, value_parser = clap::value_parser!(u32).range(0..=20))]
     value_depth: u32,
 
-    /// Hide the value of every name (variable, attribute, key) that contains one of these words
+    /// Hide the value of every name (variable, attribute, key) that contains one of these words; the
+    /// word `usual` stands for what is hidden without this option
     #[arg(long, value_name = "WORD,…", default_value = HIDDEN, hide_default_value = true, value_parser = hidden)]
     secrets: Text<HIDDEN_ROOM>,
 
-    /// Hide no value, be it a password
+    /// Hide nothing, be it a password: no value, no literal in a line of source, no argument
     #[arg(long, conflicts_with = "secrets")]
     show_secrets: bool,
 }

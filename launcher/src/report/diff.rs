@@ -1,10 +1,11 @@
 //! `--diff`: what has moved between two files of snapshots.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::printable::Printable;
 use crate::report::movement::Movements;
-use crate::report::{Report, snapshot, terminal};
+use crate::report::{Report, page, snapshot, terminal};
 
 /// Prints what has moved, process by process. An error is one line.
 pub fn show(old: &Path, new: &Path) -> Result<(), String> {
@@ -14,31 +15,35 @@ pub fn show(old: &Path, new: &Path) -> Result<(), String> {
     };
     let (then, now) = (read(old)?, read(new)?);
     let coloured = terminal::has_colours();
-    let show = |report: &Report, text: String| {
+    let failed = |report: &Report| {
         let process = report.process;
-        terminal::print(
-            Some(&terminal::heading(process, &report.command)),
-            text.as_bytes(),
-            coloured,
-        )
-        .map_err(|trouble| format!("{process}: {trouble}"))
+        move |trouble| format!("{process}: {trouble}")
     };
-    let same = |among: &[Report], one: &Report| {
-        among.iter().position(|other| other.process == one.process)
+    let by_process = |reports| -> HashMap<i32, &Report> {
+        let reports: &Vec<Report> = reports;
+        reports.iter().map(|one| (one.process.pid, one)).collect()
     };
+    let (in_old, in_new) = (by_process(&then), by_process(&now));
+    let most = page::share_of(now.len());
     for report in &now {
-        let text = match same(&then, report) {
-            Some(at) => report.full_since(&Movements::between(&then[at], report, None)),
-            None => only_in(new),
+        let shown = match in_old.get(&report.process.pid) {
+            Some(then) => {
+                let movements = Movements::between(then, report, None);
+                terminal::print_full(report, Some(&movements), coloured, most)
+            }
+            None => terminal::print_words(report, &only_in(new), coloured),
         };
-        show(report, text)?;
+        shown.map_err(failed(report))?;
     }
-    for report in then.iter().filter(|one| same(&now, one).is_none()) {
-        show(report, only_in(old))?;
+    for report in &then {
+        if !in_new.contains_key(&report.process.pid) {
+            let shown = terminal::print_words(report, &only_in(old), coloured);
+            shown.map_err(failed(report))?;
+        }
     }
     Ok(())
 }
 
 fn only_in(file: &Path) -> String {
-    format!("only in {}\n", Printable(&file.to_string_lossy()))
+    format!("only in {}", Printable(&file.to_string_lossy()))
 }

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use crate::duration::duration;
 use crate::printable::Printable;
 use crate::report::Report;
-use crate::report::frames::{self, Frames};
+use crate::report::frames::Frames;
 use crate::report::movement::{Movement, Movements};
+use crate::report::page::{CUT, Page};
 use crate::report::suspended;
 use crate::state::NO_TIME;
 use crate::state::frame::Frame;
@@ -22,8 +23,11 @@ const SHORTEST_SHOWN: f64 = 0.1;
 /// Files of the standard library that say nothing about a deadlock that the wait does not say.
 const WAITING_FILES: [&str; 2] = ["threading.py", "Queue.py"];
 
+/// They are the innermost ones, and never more than this.
+const MOST_WAITING_FRAMES: usize = 20;
+
 /// Writes what the threads of a deadlock wait for, and where.
-fn write_deadlock(text: &mut String, frames: &mut Frames, graph: &WaitGraph, circle: &[u64]) {
+fn write_deadlock(text: &mut Page, frames: &mut Frames, graph: &WaitGraph, circle: &[u64]) {
     text.push_str("\nDeadlock: ");
     let _ = match circle.len() {
         1 => writeln!(text, "a thread waits for itself:"),
@@ -41,7 +45,8 @@ fn write_deadlock(text: &mut String, frames: &mut Frames, graph: &WaitGraph, cir
             Frame::At(place) => !WAITING_FILES.iter().any(|file| place.file.ends_with(file)),
             Frame::Mark(_) => false,
         };
-        if let Some(frame) = thread.frames.iter().rev().find(is_the_programs) {
+        let mut innermost = thread.frames.iter().rev().take(MOST_WAITING_FRAMES);
+        if let Some(frame) = innermost.find(is_the_programs) {
             frames.write(text, ' ', frame);
         }
     }
@@ -90,49 +95,61 @@ fn name_of(part: CutPart) -> &'static str {
 }
 
 impl Report {
-    /// The report in lines, without control characters.
-    pub fn full(&self) -> String {
-        self.lines(None)
-    }
-
-    /// The same, with marks for what has moved since an earlier report.
-    pub fn full_since(&self, movements: &Movements) -> String {
-        self.lines(Some(movements))
-    }
-
-    fn lines(&self, movements: Option<&Movements>) -> String {
+    /// Writes the report in lines, without control characters; with marks for what has moved since an
+    /// earlier report, if that is known. Where the page has no room for all of it, it says so.
+    pub fn write_full(&self, movements: Option<&Movements>, text: &mut Page) {
         let state = &self.state;
-        let lines: usize = state.threads.iter().map(|one| one.frames.len()).sum();
-        let mut text = String::with_capacity(100 * lines);
-        self.write_summary(&mut text, movements);
-        let mut frames = Frames::default();
+        self.write_summary(text, movements);
+        let mut frames = Frames::new(&self.secrets);
         let graph = WaitGraph::of(&state.threads);
         for circle in graph.deadlocks() {
-            write_deadlock(&mut text, &mut frames, &graph, &circle);
+            write_deadlock(text, &mut frames, &graph, &circle);
         }
         let greenlets = state.greenlets.found();
+        let mut shown = 0;
         for thread in &state.threads {
-            let moved = movements.and_then(|movements| movements.of(thread.ident));
-            self.write_thread(&mut text, &mut frames, (&graph, thread), moved);
-            if let Some(greenlets) = greenlets {
-                suspended::write_greenlets(&mut text, &mut frames, greenlets, |one| {
-                    one == Some(thread.ident)
-                });
+            if text.is_full() {
+                break;
             }
+            let moved = movements.and_then(|movements| movements.of(thread.ident));
+            self.write_thread(text, &mut frames, (&graph, thread), moved);
+            if let Some(greenlets) = greenlets {
+                let its = greenlets.suspended_of(Some(thread.ident));
+                suspended::write_greenlets(text, &mut frames, its);
+            }
+            shown += usize::from(!text.is_full());
         }
-        if let Some(greenlets) = greenlets {
-            suspended::write_greenlets(&mut text, &mut frames, greenlets, |one| {
-                one.is_none_or(|ident| graph.thread(ident).is_none())
-            });
+        if let Some(greenlets) = greenlets.filter(|_| !text.is_full()) {
+            let of_others = greenlets.suspended.iter();
+            let of_others = of_others
+                .filter(|one| one.thread.is_none_or(|ident| graph.thread(ident).is_none()));
+            suspended::write_greenlets(text, &mut frames, of_others);
+            suspended::write_of_unknown(text, greenlets);
         }
-        if let Some(coroutines) = state.coroutines.found() {
-            suspended::write_coroutines(&mut text, &mut frames, coroutines);
+        if let Some(coroutines) = state.coroutines.found().filter(|_| !text.is_full()) {
+            suspended::write_coroutines(text, &mut frames, coroutines);
         }
-        text
+        if text.is_full() {
+            let missing = match state.threads.len() - shown {
+                0 => "all threads are shown, and not all of what is suspended".to_owned(),
+                missing => format!("{missing} of {} threads are not shown", state.threads.len()),
+            };
+            text.note(&format!("{CUT}: {missing}, as there is too much to print"));
+        }
+    }
+
+    /// The same, as one text.
+    pub fn full(&self, movements: Option<&Movements>, most: u64) -> String {
+        let mut text = Vec::new();
+        let mut page = Page::new(&mut text, false, most);
+        self.write_full(movements, &mut page);
+        // A vector takes everything.
+        let _ = page.finish();
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// Writes the lines above all threads.
-    fn write_summary(&self, text: &mut String, movements: Option<&Movements>) {
+    fn write_summary(&self, text: &mut Page, movements: Option<&Movements>) {
         let state = &self.state;
         let mut line = String::new();
         if let Some(version) = state.version() {
@@ -160,6 +177,9 @@ impl Report {
                 parts.join(", ")
             );
         }
+        for line in &state.left_out {
+            let _ = writeln!(text, "{}", Printable(line));
+        }
         if let Some(movements) = movements {
             let _ = writeln!(text, "{}", movements.summary());
             for name in movements.gone() {
@@ -171,7 +191,7 @@ impl Report {
     /// Writes a thread: its heading, what it waits for, its stack.
     fn write_thread(
         &self,
-        text: &mut String,
+        text: &mut Page,
         frames: &mut Frames,
         (graph, thread): (&WaitGraph, &Thread),
         moved: Option<&Movement>,
@@ -198,10 +218,13 @@ impl Report {
             return frames.write_stack(text, &thread.frames);
         }
         for (index, frame) in thread.frames.iter().enumerate() {
+            if text.is_full() {
+                break;
+            }
             let mark = moved.map_or(' ', |moved| moved.mark_of_frame(index));
             frames.write(text, mark, frame);
             if let Some(variables) = thread.variables_at(index) {
-                frames::write_variables(text, variables);
+                frames.write_variables(text, variables);
             }
         }
     }

@@ -1,17 +1,15 @@
 //! The JSON document, for programs: `launcher/schema/state.json` describes it.
 
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::io::{self, BufWriter, Write};
 
+use crate::printable::InJson;
 use crate::report::Report;
-use crate::state::coroutines::Coroutines;
+use crate::report::json_frames::{Context, ThreadFrames};
+use crate::report::json_suspended::{CoroutinesEntry, GreenletsEntry};
 use crate::state::descriptor::Descriptor;
-use crate::state::frame::Frame;
-use crate::state::greenlets::Greenlets;
-use crate::state::suspended::SuspendedStack;
-use crate::state::thread::Thread;
-use crate::state::variables::Variables;
 use crate::state::wait::{Hold, Wait};
 use crate::state::wait_graph::WaitGraph;
 
@@ -19,28 +17,23 @@ use crate::state::wait_graph::WaitGraph;
 pub const VERSION: u32 = 1;
 
 impl Report {
-    /// The report as one JSON document, in one line.
-    pub fn json(&self) -> String {
+    /// Writes the report as one JSON document, in one line. What would make it longer than `most` bytes, by
+    /// far, is left out, and the document says so.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn write_json(&self, out: &mut dyn Write, most: u64) -> io::Result<()> {
         let state = &self.state;
+        let written = Cell::new(0);
         let graph = WaitGraph::of(&state.threads);
-        let threads = state.threads.iter().map(|thread| {
-            let task = thread.task.as_ref();
-            ThreadEntry {
-                ident: thread.ident,
-                tid: task.map(|task| task.number),
-                name: thread.name.as_deref(),
-                daemon: thread.daemon,
-                main: thread.daemon.map(|_| thread.main),
-                held_gil: self.note.is_none().then(|| self.held_gil(thread)),
-                running: task.map(|task| task.runs),
-                system_call: task.and_then(|task| task.call.as_deref()),
-                waiting_seconds: task.and_then(|task| task.seconds),
-                waits_for: thread.wait.as_ref().map(|wait| WaitEntry::of(&graph, wait)),
-                holds: &thread.holds,
-                variables_cut: thread.variables_cut,
-                frames: FrameEntry::all_of(thread).collect(),
-            }
-        });
+        let context = Context {
+            report: self,
+            graph: &graph,
+            written: &written,
+            most,
+            left_out: Cell::new(0),
+        };
+        let context = &context;
         let document = Document {
             version: VERSION,
             pid: self.process.pid,
@@ -49,30 +42,65 @@ impl Report {
             python: state.version(),
             note: self.note.as_deref(),
             deadlocks: graph.deadlocks(),
-            greenlets: state.greenlets.found(),
-            coroutines: state.coroutines.found(),
-            threads: threads.collect(),
+            greenlets: (state.greenlets.found()).map(|found| GreenletsEntry(found, context)),
+            coroutines: (state.coroutines.found()).map(|found| CoroutinesEntry(found, context)),
+            threads: Threads(context),
             variables_cut: state.is_cut,
             cut: state.cut.iter().map(|part| part.name()).collect(),
+            left_out: LeftOut(context),
         };
-        let mut text = serde_json::to_string(&document).expect("all keys are text");
-        text.push('\n');
-        // JSON does not escape these, and terminals obey them.
-        if text.contains(is_bare_control) {
-            let escaped = |one: char| match is_bare_control(one) {
-                true => format!("\\u{:04x}", u32::from(one)),
-                false => one.to_string(),
-            };
-            text = text.chars().map(escaped).collect();
-        }
-        text
+        let counted = Counted {
+            out: BufWriter::with_capacity(1 << 16, out),
+            written: &written,
+        };
+        let mut writer = serde_json::Serializer::with_formatter(counted, Harmless);
+        document.serialize(&mut writer)?;
+        let mut counted = writer.into_inner();
+        counted.write_all(b"\n")?;
+        counted.flush()
+    }
+
+    /// The same, as one text.
+    pub fn json(&self, most: u64) -> String {
+        let mut text = Vec::new();
+        // A vector takes everything.
+        let _ = self.write_json(&mut text, most);
+        String::from_utf8_lossy(&text).into_owned()
     }
 }
 
-/// Whether this is a control character that may stand in JSON as it is: DEL, and the C1 set of
-/// ISO/IEC 6429.
-fn is_bare_control(one: char) -> bool {
-    matches!(one, '\u{7f}'..='\u{9f}')
+/// Counts what is written.
+struct Counted<'a, W> {
+    out: W,
+    written: &'a Cell<u64>,
+}
+
+impl<W: Write> Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.written.set(self.written.get() + count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Writes text without characters that have an effect on a terminal: JSON need not escape all of them.
+struct Harmless;
+
+impl serde_json::ser::Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        match fragment.is_ascii() && !fragment.contains('\x7f') {
+            true => writer.write_all(fragment.as_bytes()),
+            false => write!(writer, "{}", InJson(fragment)),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -84,11 +112,58 @@ struct Document<'a> {
     python: Option<&'a str>,
     note: Option<&'a str>,
     deadlocks: Vec<Vec<u64>>,
-    greenlets: Option<&'a Greenlets>,
-    coroutines: Option<&'a Coroutines>,
-    threads: Vec<ThreadEntry<'a>>,
+    greenlets: Option<GreenletsEntry<'a>>,
+    coroutines: Option<CoroutinesEntry<'a>>,
+    threads: Threads<'a>,
     variables_cut: bool,
     cut: Vec<&'static str>,
+    // The last: only then it is known.
+    left_out: LeftOut<'a>,
+}
+
+/// What is left out of the document, in words.
+struct LeftOut<'a>(&'a Context<'a>);
+
+impl Serialize for LeftOut<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let LeftOut(context) = self;
+        let parsed = context.report.state.left_out.iter().cloned();
+        let printed = match context.left_out.get() {
+            0 => None,
+            count => Some(format!(
+                "{count} frames are left out, as there is too much to print"
+            )),
+        };
+        serializer.collect_seq(parsed.chain(printed))
+    }
+}
+
+struct Threads<'a>(&'a Context<'a>);
+
+impl Serialize for Threads<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Threads(context) = self;
+        let report = context.report;
+        serializer.collect_seq(report.state.threads.iter().map(|thread| {
+            let task = thread.task.as_ref();
+            let wait = thread.wait.as_ref();
+            ThreadEntry {
+                ident: thread.ident,
+                tid: task.map(|task| task.number),
+                name: thread.name.as_deref(),
+                daemon: thread.daemon,
+                main: thread.daemon.map(|_| thread.main),
+                held_gil: report.note.is_none().then(|| report.held_gil(thread)),
+                running: task.map(|task| task.runs),
+                system_call: task.and_then(|task| task.call.as_deref()),
+                waiting_seconds: task.and_then(|task| task.seconds),
+                waits_for: wait.map(|wait| WaitEntry::of(context.graph, wait)),
+                holds: &thread.holds,
+                variables_cut: thread.variables_cut,
+                frames: ThreadFrames(thread, context),
+            }
+        }))
+    }
 }
 
 #[derive(Serialize)]
@@ -105,7 +180,7 @@ struct ThreadEntry<'a> {
     waits_for: Option<WaitEntry<'a>>,
     holds: &'a [Hold],
     variables_cut: bool,
-    frames: Vec<FrameEntry<'a>>,
+    frames: ThreadFrames<'a>,
 }
 
 /// What a thread waits for. Snapshots are read with it too.
@@ -151,41 +226,5 @@ impl<'a> WaitEntry<'a> {
             child: wait.child,
             command: wait.command.as_deref().map(Cow::from),
         }
-    }
-}
-
-/// A frame, and its variables where they are known.
-struct FrameEntry<'a>(&'a Frame, Option<&'a Variables>);
-
-impl FrameEntry<'_> {
-    fn all_of(thread: &Thread) -> impl Iterator<Item = FrameEntry<'_>> {
-        let frames = thread.frames.iter().enumerate();
-        frames.map(|(index, frame)| FrameEntry(frame, thread.variables_at(index)))
-    }
-}
-
-impl Serialize for SuspendedStack {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let frames = self.stack.iter().enumerate();
-        let entries = frames.map(|(index, frame)| FrameEntry(frame, self.variables_at(index)));
-        serializer.collect_seq(entries)
-    }
-}
-
-impl Serialize for FrameEntry<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        match self.0 {
-            Frame::Mark(what) => map.serialize_entry("mark", what)?,
-            Frame::At(place) => {
-                map.serialize_entry("file", &place.file)?;
-                map.serialize_entry("line", &place.line)?;
-                map.serialize_entry("function", &place.function)?;
-                map.serialize_entry("source", &place.source)?;
-                map.serialize_entry("locals", &self.1.map(|variables| &variables.locals))?;
-                map.serialize_entry("globals", &self.1.map(|variables| &variables.globals))?;
-            }
-        }
-        map.end()
     }
 }

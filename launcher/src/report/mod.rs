@@ -8,13 +8,17 @@
 //! Programs read these formats. The lines of `full` and the keys of `json` stay as they are;
 //! `launcher/schema/state.json` describes the latter, and [`json::VERSION`] changes with any meaning in
 //! it. Text that comes from a program passes through [`crate::printable::Printable`] before it is
-//! written.
+//! written. A report may be long: it goes out in parts as it is made ([`page`]).
 
+pub mod colours;
 pub mod diff;
 pub mod frames;
 pub mod full;
 pub mod json;
+pub mod json_frames;
+pub mod json_suspended;
 pub mod movement;
+pub mod page;
 pub mod resolve;
 pub mod snapshot;
 pub mod suspended;
@@ -23,6 +27,7 @@ pub mod terminal;
 use std::collections::HashMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::secrets::Secrets;
 use crate::state::answer::Answer;
 use crate::state::thread::Thread;
 use crate::state::{State, text};
@@ -40,35 +45,40 @@ pub struct Report {
     /// Why there is nothing but stacks, if so.
     pub(crate) note: Option<String>,
     pub(crate) state: State,
+    /// What is hidden of it.
+    pub(crate) secrets: Secrets,
 }
 
 impl Report {
     /// A report of what this process answered. `command` is its command line; `times` says, by TID,
-    /// how long its threads have been off the CPU, in seconds ([`crate::system::idle_times`]). What the
-    /// kernel lists is looked up as far as that is done by `until`.
+    /// how long its threads have been off the CPU, in seconds ([`crate::system::idle_times`]). What looks
+    /// like one of the `secrets` is not shown. What the kernel lists is looked up as far as that is done by
+    /// `until`.
     pub fn new(
         process: Process,
         command: Vec<String>,
         answer: Answer,
         times: &HashMap<i32, f64>,
+        secrets: &Secrets,
         until: Instant,
     ) -> Result<Report, Trouble> {
         let (note, mut state) = match answer {
             Answer::State(state) => (None, state),
-            Answer::Text(text) => text::parse(&String::from_utf8_lossy(&text)),
+            Answer::Text(text) => text::parse(&text),
             Answer::Reason(reason) => return Err(Trouble::plain(reason)),
         };
         let tasks = state.threads.iter_mut().filter_map(|one| one.task.as_mut());
         for task in tasks.filter(|task| !task.runs) {
             task.seconds = times.get(&task.number).copied();
         }
-        resolve::look_up(process, &mut state.threads, until);
+        resolve::look_up(process, &mut state.threads, secrets, until);
         Ok(Report {
             process,
-            command,
+            command: secrets.command_line(command),
             time: None,
             note,
             state,
+            secrets: secrets.clone(),
         })
     }
 
@@ -79,6 +89,13 @@ impl Report {
             time: time.map(|time| time.as_millis() as f64 / 1e3),
             ..self
         }
+    }
+
+    /// Forgets all but what the next report on the process is compared with. Returns whether that takes no
+    /// more memory than this, in bytes, and there is as much.
+    pub fn shrink(&mut self, most: usize) -> bool {
+        self.state.shrink();
+        self.state.memory.taken() <= most && self.state.memory.keep()
     }
 
     /// Whether this thread held the GIL when it was asked for.

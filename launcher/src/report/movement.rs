@@ -60,11 +60,16 @@ impl Movements {
         let graph = WaitGraph::of(&old.state.threads);
         let now: HashMap<u64, &Thread> = by_ident(&new.state.threads);
         let then: HashMap<u64, &Thread> = by_ident(&old.state.threads);
+        // Threads that share a stack are compared once.
+        let mut compared = HashMap::new();
         let threads = new.state.threads.iter().map(|new| {
             let old = then.get(&new.ident).filter(|old| is_same(old, new));
             let movement = old.map_or_else(Movement::of_new, |old| {
                 let before = before.and_then(|before| before.of(new.ident));
-                Movement::between(old, new, seconds, before)
+                let pair = (old.frames.identity(), new.frames.identity());
+                let kept = compared.entry(pair);
+                let kept = *kept.or_insert_with(|| kept_frames(old, new));
+                Movement::of_frames((old, new), kept, seconds, before)
             });
             (new.ident, movement)
         });
@@ -125,17 +130,14 @@ impl Movement {
         }
     }
 
-    /// `seconds`: the time between the reports; `before`: how it had moved up to the earlier one.
-    fn between(
-        old: &Thread,
-        new: &Thread,
+    /// `kept`: how many frames are where they were, from the outermost on; `seconds`: the time between the
+    /// reports; `before`: how it had moved up to the earlier one.
+    fn of_frames(
+        (old, new): (&Thread, &Thread),
+        kept: usize,
         seconds: Option<f64>,
         before: Option<&Movement>,
     ) -> Movement {
-        let pairs = old.frames.iter().zip(new.frames.iter());
-        let kept = pairs
-            .take_while(|(old, new)| is_same_place(old, new))
-            .count();
         let in_place = kept == old.frames.len() && kept == new.frames.len();
         let waits_still = waits_for_the_same(old, new);
         let what = if !in_place || !waits_still {
@@ -204,6 +206,14 @@ impl Movement {
     }
 }
 
+/// How many frames of a thread are where they were, counted from the outermost.
+fn kept_frames(old: &Thread, new: &Thread) -> usize {
+    let pairs = old.frames.iter().zip(new.frames.iter());
+    pairs
+        .take_while(|(old, new)| is_same_place(old, new))
+        .count()
+}
+
 fn by_ident(threads: &[Thread]) -> HashMap<u64, &Thread> {
     threads.iter().map(|one| (one.ident, one)).collect()
 }
@@ -257,18 +267,17 @@ fn has_run(old: &Thread, new: &Thread, between: Option<f64>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::frame::Place;
+    use crate::state::frame::{Place, Stack};
     use crate::state::thread::Task;
-    use std::sync::Arc;
 
     fn thread(lines: &[i64], idle: Option<f64>) -> Thread {
         let frame = |&line: &i64| {
-            Frame::At(Arc::new(Place {
+            Frame::At(Place {
                 file: "a.py".to_owned(),
                 line,
                 function: "f".to_owned(),
                 source: String::new(),
-            }))
+            })
         };
         let task = |seconds| Task {
             number: 7,
@@ -279,13 +288,14 @@ mod tests {
         Thread {
             ident: 1,
             task: idle.map(task),
-            frames: Arc::new(lines.iter().map(frame).collect()),
+            frames: Stack::of(lines.iter().map(frame).collect()),
             ..Thread::default()
         }
     }
 
     fn between(old: &Thread, new: &Thread, seconds: f64, before: Option<&Movement>) -> Movement {
-        Movement::between(old, new, Some(seconds), before)
+        let kept = kept_frames(old, new);
+        Movement::of_frames((old, new), kept, Some(seconds), before)
     }
 
     #[test]
@@ -323,9 +333,9 @@ mod tests {
         // The agent woke it.
         let woken = between(&at(5.0), &at(1.93), 2.0, None);
         assert_eq!(woken.words(), "has not moved for 2.0 s");
-        let unknown = Movement::between(&at(5.0), &at(5.5), None, None);
+        let unknown = Movement::of_frames((&at(5.0), &at(5.5)), 2, None, None);
         assert_eq!(unknown.words(), "has not moved");
-        let unknown = Movement::between(&at(5.0), &at(0.5), None, None);
+        let unknown = Movement::of_frames((&at(5.0), &at(0.5)), 2, None, None);
         assert_eq!(unknown.words(), "ran in place");
     }
 

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use crate::secrets::Secrets;
 use crate::state::descriptor::Descriptor;
 use crate::state::thread::Thread;
 use crate::state::wait::Wait;
@@ -30,18 +31,20 @@ const MOST_TIME: Duration = Duration::from_millis(250);
 const MOST_SHOWN: usize = 2 << 20;
 
 /// What has been looked up for one process, as many threads may wait for the same.
-struct LookUps {
+struct LookUps<'a> {
     process: Process,
+    secrets: &'a Secrets,
     until: Instant,
     room: usize,
     epolls: HashMap<i32, (Vec<Descriptor>, Option<u64>)>,
     commands: HashMap<i32, Option<String>>,
 }
 
-impl LookUps {
-    fn new(process: Process, until: Instant) -> LookUps {
+impl<'a> LookUps<'a> {
+    fn new(process: Process, secrets: &'a Secrets, until: Instant) -> LookUps<'a> {
         LookUps {
             process,
+            secrets,
             until: until.min(Instant::now() + MOST_TIME),
             room: MOST_SHOWN,
             epolls: HashMap::new(),
@@ -77,7 +80,7 @@ impl LookUps {
 
     fn command_of(&mut self, child: i32) -> Option<String> {
         if !self.commands.contains_key(&child) && self.has_time() {
-            let found = command_of(self.process, child);
+            let found = command_of(self.process, child, self.secrets);
             self.commands.insert(child, found);
         }
         let found = self.commands.get(&child)?.clone()?;
@@ -86,10 +89,10 @@ impl LookUps {
 }
 
 /// Completes what the threads of a process wait for, as far as that is done by `until`.
-pub fn look_up(process: Process, threads: &mut [Thread], until: Instant) {
+pub fn look_up(process: Process, threads: &mut [Thread], secrets: &Secrets, until: Instant) {
     let waits = threads.iter_mut().filter_map(|one| one.wait.as_mut());
     let mut waits: Vec<&mut Wait> = waits.collect();
-    let mut look_ups = LookUps::new(process, until);
+    let mut look_ups = LookUps::new(process, secrets, until);
     for wait in &mut waits {
         if let Some(epoll) = wait.epoll {
             (wait.descriptors, wait.others) = look_ups.watched(epoll);
@@ -112,17 +115,20 @@ pub fn look_up(process: Process, threads: &mut [Thread], until: Instant) {
 
 /// The command line of a child process; `None` if it is not the process's child here: in another PID
 /// namespace the number is another process's.
-fn command_of(parent: Process, child: i32) -> Option<String> {
+fn command_of(parent: Process, child: i32, secrets: &Secrets) -> Option<String> {
     if child <= 0 {
         return None;
     }
     let child = Process { pid: child };
     let is_child = child.status().is_ok_and(|one| one.parent == parent.pid);
-    is_child.then(|| child.command_line_within(LONGEST_COMMAND).0.join(" "))
+    is_child.then(|| {
+        let command = child.command_line_within(LONGEST_COMMAND).0;
+        secrets.command_line(command).join(" ")
+    })
 }
 
 /// The first descriptors that an epoll watches, and how many more there are; `None` if it is not known
-/// what it watches.
+/// what it watches, or how many.
 fn watched(process: Process, epoll: i32) -> (Vec<Descriptor>, Option<u64>) {
     let link_of = |number: i32| {
         let link = std::fs::read_link(process.path(&format!("fd/{number}")));

@@ -3,15 +3,16 @@
 use std::fmt::Write;
 
 use crate::printable::Printable;
-use crate::report::frames::{self, Frames};
+use crate::report::frames::Frames;
+use crate::report::page::Page;
 use crate::state::coroutines::Coroutines;
 use crate::state::greenlets::{Greenlet, Greenlets};
 use crate::state::search::Search;
-use crate::state::suspended::SuspendedStack;
+use crate::state::suspended::SuspendedChain;
 
 /// Writes what stands above the threads: that the search has failed, or how many are left out.
 pub(crate) fn write_notes(
-    text: &mut String,
+    text: &mut Page,
     greenlets: &Search<Greenlets>,
     coroutines: &Search<Coroutines>,
 ) {
@@ -27,7 +28,7 @@ pub(crate) fn write_notes(
     write_left_out(text, left_out, "suspended generator");
 }
 
-fn write_left_out(text: &mut String, count: u64, what: &str) {
+fn write_left_out(text: &mut Page, count: u64, what: &str) {
     let _ = match count {
         0 => Ok(()),
         1 => writeln!(text, "1 more {what} is not shown"),
@@ -50,16 +51,17 @@ pub(crate) fn counts(greenlets: Option<&Greenlets>, coroutines: Option<&Coroutin
     words
 }
 
+/// More such lines of one kind are left out: a thread has one.
+const MOST_LINES: usize = 10;
+
 /// What stands below the heading of a thread: its current greenlet, and how many have not started.
 /// `None` stands for all unknown threads.
 pub(crate) fn lines_of_thread(greenlets: &Greenlets, thread: Option<u64>) -> Vec<String> {
-    let current = greenlets.current.iter();
-    let current = current.filter(|greenlet| greenlet.thread == thread);
+    let current = greenlets.current_of(thread).iter().take(MOST_LINES);
     let mut lines: Vec<String> = current
         .map(|greenlet| format!("its current greenlet is {}", name(greenlet)))
         .collect();
-    let not_started = greenlets.not_started.iter();
-    let not_started = not_started.filter(|one| one.thread == thread);
+    let not_started = greenlets.not_started_of(thread).iter().take(MOST_LINES);
     lines.extend(not_started.map(|one| match one.count {
         1 => "a greenlet of it has not started".to_owned(),
         count => format!("{count} greenlets of it have not started"),
@@ -67,28 +69,29 @@ pub(crate) fn lines_of_thread(greenlets: &Greenlets, thread: Option<u64>) -> Vec
     lines
 }
 
-/// Writes the suspended greenlets of the threads that `is_shown` picks.
-pub(crate) fn write_greenlets(
-    text: &mut String,
+/// Writes suspended greenlets.
+pub(crate) fn write_greenlets<'a>(
+    text: &mut Page,
     frames: &mut Frames,
-    greenlets: &Greenlets,
-    is_shown: impl Fn(Option<u64>) -> bool,
+    greenlets: impl IntoIterator<Item = &'a Greenlet>,
 ) {
-    let suspended = greenlets.suspended.iter();
-    for greenlet in suspended.filter(|greenlet| is_shown(greenlet.thread)) {
+    for greenlet in greenlets {
+        if text.is_full() {
+            break;
+        }
         let _ = writeln!(text, "\n{}", Printable(&heading(greenlet)));
         if let Some(wait) = &greenlet.waits_for {
             let _ = writeln!(text, "  - waits for {}", wait.words());
         }
-        match greenlet.frames.has_variables() {
-            true => write_stack(text, frames, &greenlet.frames),
-            false => frames.write_stack(text, &greenlet.frames.stack),
-        }
+        write_stack(text, frames, &greenlet.frames);
     }
-    if is_shown(None) {
-        for line in lines_of_thread(greenlets, None) {
-            let _ = writeln!(text, "\nOf a thread that is not known: {line}");
-        }
+}
+
+/// Writes what is known of greenlets of threads that are not known.
+pub(crate) fn write_of_unknown(text: &mut Page, greenlets: &Greenlets) {
+    for line in lines_of_thread(greenlets, None) {
+        let line = format!("Of a thread that is not known: {line}");
+        let _ = writeln!(text, "\n{}", Printable(&line));
     }
 }
 
@@ -128,12 +131,15 @@ fn name(greenlet: &Greenlet) -> String {
 }
 
 /// Writes all chains of generators.
-pub(crate) fn write_coroutines(text: &mut String, frames: &mut Frames, coroutines: &Coroutines) {
+pub(crate) fn write_coroutines(text: &mut Page, frames: &mut Frames, coroutines: &Coroutines) {
     for chain in &coroutines.suspended {
+        if text.is_full() {
+            break;
+        }
         let name = chain.name.as_deref().unwrap_or("a generator");
         let library = chain.library.name();
         let mut line = format!("### Generator {name}, driven by {library}: suspended");
-        let count = chain.frames.stack.len();
+        let count = chain.frames.len();
         if count > 1 {
             let _ = write!(line, ", each of these {count} waits for the next");
         }
@@ -146,11 +152,17 @@ pub(crate) fn write_coroutines(text: &mut String, frames: &mut Frames, coroutine
 }
 
 /// Writes a stack, with the variables of its frames.
-fn write_stack(text: &mut String, frames: &mut Frames, stack: &SuspendedStack) {
-    for (index, frame) in stack.stack.iter().enumerate() {
+fn write_stack(text: &mut Page, frames: &mut Frames, chain: &SuspendedChain) {
+    if let Some(stack) = chain.bare_stack() {
+        return frames.write_stack(text, stack);
+    }
+    for (frame, variables) in chain.frames() {
+        if text.is_full() {
+            break;
+        }
         frames.write(text, ' ', frame);
-        if let Some(variables) = stack.variables_at(index) {
-            frames::write_variables(text, variables);
+        if let Some(variables) = variables {
+            frames.write_variables(text, variables);
         }
     }
 }

@@ -1,34 +1,51 @@
 //! The answer of an agent.
 
 use crate::state::State;
-use crate::trouble::{Trouble, of_another_version};
+use crate::state::budget::AnswerBytes;
+use crate::trouble::{self, Trouble, of_another_version};
 use protocol::names::THREAD_HEADING;
+use protocol::question::Question;
 use protocol::state::{VERSION_LINE, VERSION_LINE_START};
 
 /// An answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Answer {
     /// The stack of every thread, in the plain format.
-    Text(Vec<u8>),
+    Text(AnswerBytes),
     /// All that `full` and `json` are made of.
     State(State),
     /// Why there is no state, in one line.
     Reason(String),
 }
 
+/// The longest reason that is shown, in bytes. The library's are much shorter.
+const LONGEST_REASON: usize = 1000;
+
 impl Answer {
-    /// Reads an answer. Also where a state was asked for it may be text: the stacks that the library
-    /// could read without the GIL, or why there are none.
-    pub fn parse(answer: Vec<u8>) -> Result<Self, Trouble> {
+    /// Reads the answer to a question. Also where a state was asked for it may be text: the stacks that the
+    /// library could read without the GIL, or why there are none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no answer to this question.
+    pub fn parse(answer: AnswerBytes, question: &Question) -> Result<Self, Trouble> {
         if answer.starts_with(VERSION_LINE_START) {
-            let state = answer.strip_prefix(VERSION_LINE).and_then(State::parse);
-            return state.map(Answer::State).ok_or_else(of_another_version);
+            if !answer.starts_with(VERSION_LINE) {
+                return Err(of_another_version());
+            }
+            if !question.state {
+                return Err(trouble::not_asked());
+            }
+            return State::parse(answer, VERSION_LINE.len(), question).map(Answer::State);
         }
-        Ok(if has_heading(&answer) {
-            Answer::Text(answer)
-        } else {
-            Answer::Reason(String::from_utf8_lossy(&answer).trim().to_owned())
-        })
+        if has_heading(&answer) {
+            return Ok(Answer::Text(answer));
+        }
+        let shown = &answer[..answer.len().min(LONGEST_REASON)];
+        let mut reason = String::from_utf8_lossy(shown).trim().to_owned();
+        if shown.len() < answer.len() {
+            reason.push_str(&format!("... ({} bytes in all)", answer.whole()));
+        }
+        Ok(Answer::Reason(reason))
     }
 }
 
@@ -43,18 +60,34 @@ mod tests {
     use super::*;
     #[test]
     fn tells_stacks_from_a_reason() {
-        let parsed = |answer: &[u8]| Answer::parse(answer.to_vec()).expect("an answer");
+        let parsed = |answer: &[u8]| {
+            let answer = Answer::parse(answer.to_vec().into(), &Question::default());
+            answer.expect("an answer")
+        };
         let text = b"(read without the GIL)\n### Thread 1:\n  File";
-        assert_eq!(parsed(text), Answer::Text(text.to_vec()));
-        for reason in [
+        assert!(matches!(parsed(text), Answer::Text(read) if *read == text[..]));
+        let reason = |answer: &[u8]| match parsed(answer) {
+            Answer::Reason(reason) => reason,
+            other => panic!("no reason: {other:?}"),
+        };
+        for text in [
             "the interpreter is shutting down\n",
             "a line with ### Thread in it",
         ] {
-            let line = Answer::Reason(reason.trim().to_owned());
-            assert_eq!(parsed(reason.as_bytes()), line);
+            assert_eq!(reason(text.as_bytes()), text.trim());
         }
+        let long = reason(&[0; 1 << 20]);
+        assert!(long.ends_with("\0... (1048576 bytes in all)") && long.len() < 1100);
+        let state = Question {
+            state: true,
+            ..Question::default()
+        };
         for version_line in [VERSION_LINE, b"SLEEPER FACTS 1\n"] {
-            assert!(Answer::parse([version_line, b"what is this"].concat()).is_err());
+            let answer = [version_line, b"what is this"].concat();
+            assert!(Answer::parse(answer.into(), &state).is_err());
         }
+        // A state where text was asked for.
+        let unasked = Answer::parse(VERSION_LINE.to_vec().into(), &Question::default());
+        assert_eq!(unasked.map(drop), Err(trouble::not_asked()));
     }
 }

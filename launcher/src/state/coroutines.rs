@@ -1,16 +1,17 @@
 //! Suspended generators that Tornado or Twisted drives as coroutines.
 
-use serde::{Serialize, Serializer};
 use std::fmt::Write;
+use std::sync::Arc;
 
 use crate::duration::duration;
-use crate::state::suspended::{SuspendedStack, SuspendedStacks};
+use crate::state::budget::Memory;
+use crate::state::suspended::{SuspendedChain, SuspendedStacks};
 use crate::state::wait;
 use protocol::marshal::Value;
 use protocol::state::{CoroutineLibrary, CoroutineWaitKind, chain, coroutine_wait, coroutines};
 
 /// The suspended generators of a program.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Coroutines {
     /// How many of them stand in the chains.
     pub count: u64,
@@ -21,24 +22,22 @@ pub struct Coroutines {
 }
 
 /// Generators of which each waits for the next.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Chain {
     /// The library that drives the outermost generator.
-    #[serde(serialize_with = "library_name")]
     pub library: CoroutineLibrary,
     /// The name of the outermost generator's function.
     pub name: Option<String>,
     /// What the innermost generator waits for, if that is known.
     pub waits_for: Option<CoroutineWait>,
     /// The frame of each generator, outermost first.
-    pub frames: SuspendedStack,
+    pub frames: SuspendedChain,
 }
 
 /// What a generator waits for.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CoroutineWait {
     /// What it is.
-    #[serde(serialize_with = "kind_name")]
     pub kind: CoroutineWaitKind,
     /// The name of the object's class.
     pub class: Option<String>,
@@ -68,25 +67,16 @@ fn words_of(kind: CoroutineWaitKind) -> &'static str {
     }
 }
 
-fn kind_name<S: Serializer>(kind: &CoroutineWaitKind, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(kind.name())
-}
-
-fn library_name<S: Serializer>(
-    library: &CoroutineLibrary,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(library.name())
-}
-
 impl CoroutineWait {
     /// Reads a dictionary of [`coroutine_wait`]; `None` if its kind is not known here.
-    fn parse(value: &Value) -> Option<CoroutineWait> {
+    fn parse(value: Value) -> Option<CoroutineWait> {
+        use coroutine_wait::{CLASS, FOR, ID, MILLISECONDS};
+        let [kind, class, id, time] = value.all_of([FOR, CLASS, ID, MILLISECONDS]);
         Some(CoroutineWait {
-            kind: CoroutineWaitKind::from_name(&value.get(coroutine_wait::FOR)?.text()?)?,
-            class: value.get(coroutine_wait::CLASS).and_then(Value::text),
-            id: value.get(coroutine_wait::ID).and_then(Value::number),
-            seconds: wait::seconds(value, coroutine_wait::MILLISECONDS),
+            kind: CoroutineWaitKind::from_name(&kind?.text()?)?,
+            class: class.and_then(|class| class.text()),
+            id: id.and_then(|id| id.number()),
+            seconds: time.and_then(wait::seconds),
         })
     }
 
@@ -110,56 +100,104 @@ impl CoroutineWait {
 
 impl Chain {
     /// Reads a dictionary of [`chain`]; `stacks` as for [`Coroutines::parse`].
-    fn parse(value: &Value, stacks: &SuspendedStacks) -> Option<Chain> {
-        let numbers = value.get(chain::CHAIN)?.list()?.iter();
-        let numbers: Vec<i64> = numbers.map(Value::number).collect::<Option<_>>()?;
+    fn parse(value: Value, stacks: &SuspendedStacks) -> Option<Chain> {
+        use chain::{CHAIN, LIBRARY, NAME, WAIT};
+        let [numbers, library, name, wait] = value.all_of([CHAIN, LIBRARY, NAME, WAIT]);
+        let numbers = numbers?.list()?.iter();
         // The program may have marked a generator's frame as the agent's: then it has no stack.
-        let stacks = numbers.iter().filter_map(|number| stacks.get(number));
+        let mut frames = Vec::new();
+        for number in numbers {
+            frames.extend(stacks.get(&number.number()?).map(Arc::clone));
+        }
         Some(Chain {
-            library: CoroutineLibrary::from_name(&value.get(chain::LIBRARY)?.text()?)?,
-            name: value.get(chain::NAME).and_then(Value::text),
-            waits_for: value.get(chain::WAIT).and_then(CoroutineWait::parse),
-            frames: SuspendedStack::chain(stacks),
+            library: CoroutineLibrary::from_name(&library?.text()?)?,
+            name: name.and_then(|name| name.text()),
+            waits_for: wait.and_then(CoroutineWait::parse),
+            frames: SuspendedChain::of(frames),
         })
+    }
+
+    /// The memory that it takes, in bytes, without its texts.
+    fn size(value: Value) -> usize {
+        let [numbers] = value.all_of([chain::CHAIN]);
+        let numbers = numbers.and_then(|numbers| numbers.list());
+        let count = numbers.map_or(0, |numbers| numbers.len());
+        // A vector that grows may be twice as long as it must.
+        2 * size_of::<Chain>() + 2 * size_of::<usize>() * count
     }
 }
 
 impl Coroutines {
     /// Reads a dictionary of [`coroutines`]; `None` if it is none. `stacks` has the stacks of
-    /// generators, by their negated addresses.
-    pub fn parse(value: &Value, stacks: &SuspendedStacks) -> Option<Coroutines> {
+    /// generators, by their negated addresses. Returns also how many chains there was no memory for.
+    pub fn parse(
+        value: Value,
+        stacks: &SuspendedStacks,
+        memory: &mut Memory,
+    ) -> Option<(Coroutines, usize)> {
+        use coroutines::{COUNT, LEFT_OUT, SUSPENDED};
+        let [chains, count, left_out] = value.all_of([SUSPENDED, COUNT, LEFT_OUT]);
         // The program has imported neither library.
-        let Some(chains) = value.get(coroutines::SUSPENDED) else {
-            return Some(Coroutines::default());
+        let Some(chains) = chains else {
+            return value.pairs().map(|_| Default::default());
         };
-        let chains = chains.list()?.iter();
-        let chains = chains.map(|chain| Chain::parse(chain, stacks));
-        let mut suspended: Vec<Chain> = chains.collect::<Option<_>>()?;
-        suspended.retain(|chain| !chain.frames.stack.is_empty());
-        Some(Coroutines {
-            count: value.get(coroutines::COUNT)?.number()?,
-            left_out: value.get(coroutines::LEFT_OUT)?.number()?,
+        let (mut suspended, mut missing) = (Vec::new(), 0);
+        for value in chains.list()?.iter() {
+            if missing > 0 || !memory.take(Chain::size(value)) {
+                missing += 1;
+                continue;
+            }
+            let chain = Chain::parse(value, stacks)?;
+            let class = chain
+                .waits_for
+                .as_ref()
+                .and_then(|wait| wait.class.as_ref());
+            let texts = [chain.name.as_ref(), class].map(|text| text.map_or(0, String::len));
+            if !memory.take(texts.iter().sum()) {
+                missing += 1;
+            } else if !chain.frames.is_empty() {
+                suspended.push(chain);
+            }
+        }
+        let found = Coroutines {
+            count: count?.number()?,
+            left_out: left_out?.number()?,
             suspended,
-        })
+        };
+        Some((found, missing))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    fn text(text: &str) -> Value<'_> {
-        Value::Text(text.as_bytes())
+    /// What is read from a dictionary with these words and numbers.
+    fn with<T>(
+        words: &[(&str, &str)],
+        numbers: &[(&str, i64)],
+        read: impl FnOnce(Value) -> Option<T>,
+    ) -> Option<T> {
+        let mut out = protocol::marshal::MarshalWriter::default();
+        out.pairs();
+        for (key, word) in words {
+            out.key(key);
+            out.text(word.as_bytes());
+        }
+        for &(key, number) in numbers {
+            out.key(key);
+            out.number(number);
+        }
+        out.end();
+        let bytes = out.finish().expect("memory");
+        read(protocol::marshal::parse(&bytes)?.0)
     }
 
     #[test]
     fn says_what_is_waited_for() {
         let wait = |kind, number: &str| {
-            let pairs = vec![
-                (text("for"), text(kind)),
-                (text("class"), text("Queue")),
-                (text(number), Value::Number(2500)),
-            ];
-            CoroutineWait::parse(&Value::Pairs(pairs)).map(|wait| wait.words())
+            let words = [("for", kind), ("class", "Queue")];
+            let wait = with(&words, &[(number, 2500)], CoroutineWait::parse);
+            wait.map(|wait| wait.words())
         };
         for (kind, number, words) in [
             ("turn", "", "its turn"),
@@ -174,12 +212,12 @@ mod tests {
 
     #[test]
     fn reads_what_there_is() {
-        let none = Value::Pairs(Vec::new());
-        assert_eq!(
-            Coroutines::parse(&none, &SuspendedStacks::new()),
-            Some(Coroutines::default())
-        );
-        let nonsense = Value::Pairs(vec![(text("suspended"), Value::Number(1))]);
-        assert_eq!(Coroutines::parse(&nonsense, &SuspendedStacks::new()), None);
+        let read = |numbers: &[(&str, i64)]| {
+            with(&[], numbers, |value| {
+                Coroutines::parse(value, &SuspendedStacks::new(), &mut Memory::default())
+            })
+        };
+        assert_eq!(read(&[]), Some((Coroutines::default(), 0)));
+        assert_eq!(read(&[("suspended", 1)]), None);
     }
 }

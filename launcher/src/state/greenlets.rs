@@ -1,15 +1,16 @@
 //! Greenlets, which programs switch between within a thread.
 
-use serde::{Serialize, Serializer};
 use std::fmt::Write;
+use std::sync::Arc;
 
-use crate::state::suspended::{SuspendedStack, SuspendedStacks};
+use crate::state::budget::Memory;
+use crate::state::suspended::{SuspendedChain, SuspendedStacks};
 use crate::state::wait;
-use protocol::marshal::Value;
+use protocol::marshal::{Pairs, Value};
 use protocol::state::{GreenletWaitKind, greenlet, greenlet_wait, greenlets};
 
 /// The greenlets of a program.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Greenlets {
     /// The current greenlet of each thread, where that is known. Its stack is the thread's.
     pub current: Vec<Greenlet>,
@@ -23,7 +24,7 @@ pub struct Greenlets {
 }
 
 /// A greenlet that has started and not ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Greenlet {
     /// Its address (`id()`).
     pub id: u64,
@@ -42,11 +43,11 @@ pub struct Greenlet {
     /// What it waits for, if that is known.
     pub waits_for: Option<GreenletWait>,
     /// Its stack.
-    pub frames: SuspendedStack,
+    pub frames: SuspendedChain,
 }
 
 /// How many greenlets of a thread have not started.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NotStarted {
     /// The thread's identifier, if that is known.
     pub thread: Option<u64>,
@@ -55,10 +56,9 @@ pub struct NotStarted {
 }
 
 /// What a greenlet waits for. Which fields are there depends on the kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GreenletWait {
     /// What it is.
-    #[serde(serialize_with = "kind_name")]
     pub kind: GreenletWaitKind,
     /// The object's address (`id()`).
     pub id: Option<u64>,
@@ -97,24 +97,23 @@ fn noun(kind: GreenletWaitKind) -> &'static str {
     }
 }
 
-fn kind_name<S: Serializer>(kind: &GreenletWaitKind, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(kind.name())
-}
-
 impl GreenletWait {
     /// Reads a dictionary of [`greenlet_wait`]; `None` if its kind is not known here.
-    fn parse(value: &Value) -> Option<GreenletWait> {
-        let number = |key| value.get(key).and_then(Value::number::<i64>);
+    fn parse(value: Value) -> Option<GreenletWait> {
+        use greenlet_wait::{FD, FOR, ID, MILLISECONDS, MOST, READ, SIZE, VALUE, WRITE};
+        let values = value.all_of([FOR, ID, FD, READ, WRITE, VALUE, SIZE, MOST, MILLISECONDS]);
+        let [kind, id, fd, read, write, value, size, most, time] = values;
+        let number = |value: Option<Value>| value?.number::<i64>();
         Some(GreenletWait {
-            kind: GreenletWaitKind::from_name(&value.get(greenlet_wait::FOR)?.text()?)?,
-            id: value.get(greenlet_wait::ID).and_then(Value::number),
-            fd: number(greenlet_wait::FD),
-            read: value.get(greenlet_wait::READ).map(Value::is_true),
-            write: value.get(greenlet_wait::WRITE).map(Value::is_true),
-            value: number(greenlet_wait::VALUE),
-            size: number(greenlet_wait::SIZE),
-            most: number(greenlet_wait::MOST),
-            seconds: wait::seconds(value, greenlet_wait::MILLISECONDS),
+            kind: GreenletWaitKind::from_name(&kind?.text()?)?,
+            id: id.and_then(|id| id.number()),
+            fd: number(fd),
+            read: read.map(|value| value.is_true()),
+            write: write.map(|value| value.is_true()),
+            value: number(value),
+            size: number(size),
+            most: number(most),
+            seconds: time.and_then(wait::seconds),
         })
     }
 
@@ -142,48 +141,83 @@ impl GreenletWait {
 }
 
 /// Reads a number; 0 stands for an unknown one. `None` if it is no number.
-fn known(number: &Value) -> Option<Option<u64>> {
+fn known(number: Value) -> Option<Option<u64>> {
     let number: u64 = number.number()?;
     Some(Some(number).filter(|&number| number != 0))
 }
 
-/// The pairs of the dictionary under a key, which may be missing; `None` if it is no dictionary.
-fn pairs<'a, 'b>(value: &'a Value<'b>, key: &str) -> Option<&'a [(Value<'b>, Value<'b>)]> {
-    match value.get(key) {
-        None => Some(&[]),
-        Some(Value::Pairs(pairs)) => Some(pairs),
-        Some(_) => None,
+/// The pairs of a dictionary, which may be missing; `None` if it is no dictionary.
+fn pairs(value: Option<Value>) -> Option<Pairs> {
+    match value {
+        None => Some(Pairs::default()),
+        Some(value) => value.pairs(),
     }
 }
 
 impl Greenlet {
     /// Reads a dictionary of [`greenlet`], with its stack.
-    fn parse(value: &Value, frames: SuspendedStack) -> Option<Greenlet> {
-        let text = |key| value.get(key).and_then(Value::text);
+    fn parse(value: Value, frames: SuspendedChain) -> Option<Greenlet> {
+        use greenlet::{ID, KIND, NAME, PARENT, RUNS, SUSPENDED, THREAD, WAIT};
+        let values = value.all_of([ID, THREAD, PARENT, SUSPENDED, KIND, NAME, RUNS, WAIT]);
+        let [id, thread, parent, suspended, class, name, function, wait] = values;
+        let text = |value: Option<Value>| value?.text();
         Some(Greenlet {
-            id: value.get(greenlet::ID)?.number()?,
-            thread: known(value.get(greenlet::THREAD)?)?,
-            parent: known(value.get(greenlet::PARENT)?)?,
-            suspended: value.get(greenlet::SUSPENDED)?.is_true(),
-            class: text(greenlet::KIND),
-            name: text(greenlet::NAME),
-            function: text(greenlet::RUNS),
-            waits_for: value.get(greenlet::WAIT).and_then(GreenletWait::parse),
+            id: id?.number()?,
+            thread: known(thread?)?,
+            parent: known(parent?)?,
+            suspended: suspended?.is_true(),
+            class: text(class),
+            name: text(name),
+            function: text(function),
+            waits_for: wait.and_then(GreenletWait::parse),
             frames,
         })
     }
+
+    /// The memory that it takes, in bytes.
+    fn size(&self) -> usize {
+        let texts = [&self.class, &self.name, &self.function];
+        let texts = texts.map(|text| text.as_ref().map_or(0, String::len));
+        // A vector that grows may be twice as long as it must.
+        2 * size_of::<Greenlet>() + 64 + texts.iter().sum::<usize>()
+    }
+
+    /// Those of this thread among greenlets in the order of [`Greenlets::suspended`].
+    fn of_thread(all: &[Greenlet], thread: Option<u64>) -> &[Greenlet] {
+        of_thread(all, thread, |one| one.thread)
+    }
+}
+
+/// The part of a list that is of this thread. The list is in order of the threads, and ends with those of
+/// unknown ones.
+fn of_thread<T>(all: &[T], thread: Option<u64>, its: impl Fn(&T) -> Option<u64>) -> &[T] {
+    let key = |thread: Option<u64>| (thread.is_none(), thread);
+    let start = all.partition_point(|one| key(its(one)) < key(thread));
+    let end = all.partition_point(|one| key(its(one)) <= key(thread));
+    &all[start..end]
 }
 
 impl Greenlets {
     /// Reads a dictionary of [`greenlets`]; `None` if it is none. `stacks` has the stacks of suspended
-    /// ones, by their negated addresses.
-    pub fn parse(value: &Value, stacks: &SuspendedStacks) -> Option<Greenlets> {
-        let all = |key| -> Option<Vec<Greenlet>> {
-            let all = pairs(value, key)?.iter().map(|(number, greenlet)| {
-                let stack = stacks.get(&number.number()?).cloned();
-                Greenlet::parse(greenlet, stack.unwrap_or_default())
-            });
-            let mut all: Vec<Greenlet> = all.collect::<Option<_>>()?;
+    /// ones, by their negated addresses. Returns also how many there was no memory for.
+    pub fn parse(
+        value: Value,
+        stacks: &SuspendedStacks,
+        memory: &mut Memory,
+    ) -> Option<(Greenlets, usize)> {
+        use greenlets::{CURRENT, LEFT_OUT, NOT_STARTED, STACKS};
+        let mut missing = 0;
+        let mut all = |value: Option<Value>| -> Option<Vec<Greenlet>> {
+            let mut all = Vec::new();
+            for (number, greenlet) in pairs(value)?.iter() {
+                let stack = stacks.get(&number.number()?).map(Arc::clone);
+                let chain = SuspendedChain::of(stack.into_iter().collect());
+                let greenlet = Greenlet::parse(greenlet, chain)?;
+                match memory.take(greenlet.size()) {
+                    true => all.push(greenlet),
+                    false => missing += 1,
+                }
+            }
             all.sort_by_key(|one| {
                 (
                     one.thread.is_none(),
@@ -194,43 +228,70 @@ impl Greenlets {
             });
             Some(all)
         };
-        let not_started = pairs(value, greenlets::NOT_STARTED)?.iter();
-        let not_started = not_started.map(|(thread, count)| {
-            Some(NotStarted {
-                thread: known(thread)?,
-                count: count.number()?,
-            })
-        });
-        let mut not_started: Vec<NotStarted> = not_started.collect::<Option<_>>()?;
+        let [current, suspended, waiting, left_out] =
+            value.all_of([CURRENT, STACKS, NOT_STARTED, LEFT_OUT]);
+        value.pairs()?;
+        let (current, suspended) = (all(current)?, all(suspended)?);
+        let mut not_started = Vec::new();
+        for (thread, count) in pairs(waiting)?.iter() {
+            let count: u64 = count.number()?;
+            let thread = known(thread)?;
+            match memory.take(2 * size_of::<NotStarted>()) {
+                true => not_started.push(NotStarted { thread, count }),
+                false => missing += 1,
+            }
+        }
         not_started.sort_by_key(|one| (one.thread.is_none(), one.thread));
-        Some(Greenlets {
-            current: all(greenlets::CURRENT)?,
-            suspended: all(greenlets::STACKS)?,
+        let found = Greenlets {
+            current,
+            suspended,
             not_started,
-            left_out: match value.get(greenlets::LEFT_OUT) {
+            left_out: match left_out {
                 Some(count) => count.number()?,
                 None => 0,
             },
-        })
+        };
+        Some((found, missing))
+    }
+
+    /// The current greenlets of this thread; `None` stands for all unknown threads.
+    pub fn current_of(&self, thread: Option<u64>) -> &[Greenlet] {
+        Greenlet::of_thread(&self.current, thread)
+    }
+
+    /// Its suspended ones.
+    pub fn suspended_of(&self, thread: Option<u64>) -> &[Greenlet] {
+        Greenlet::of_thread(&self.suspended, thread)
+    }
+
+    /// How many of its greenlets have not started.
+    pub fn not_started_of(&self, thread: Option<u64>) -> &[NotStarted] {
+        of_thread(&self.not_started, thread, |one| one.thread)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::marshal::{self, MarshalWriter};
+
     #[test]
     fn says_what_is_waited_for() {
         let wait = |pairs: &[(&str, i64)], kind: &str| {
-            fn text(text: &str) -> Value<'_> {
-                Value::Text(text.as_bytes())
+            let mut out = MarshalWriter::default();
+            out.pairs();
+            for &(name, number) in pairs {
+                out.key(name);
+                out.number(number);
             }
-            let pairs = pairs.iter();
-            let mut pairs: Vec<_> = pairs
-                .map(|&(name, number)| (text(name), Value::Number(number)))
-                .collect();
-            pairs.push((text("for"), text(kind)));
-            pairs.push((text("read"), Value::Bool(true)));
-            GreenletWait::parse(&Value::Pairs(pairs)).map(|wait| wait.words())
+            out.key("for");
+            out.text(kind.as_bytes());
+            out.key("read");
+            out.truth(true);
+            out.end();
+            let bytes = out.finish().expect("memory");
+            let (value, _) = marshal::parse(&bytes).expect("a value");
+            GreenletWait::parse(value).map(|wait| wait.words())
         };
         for (pairs, kind, words) in [
             (&[("fd", 7)][..], "io", "file descriptor 7 to be readable"),
@@ -258,12 +319,20 @@ mod tests {
 
     #[test]
     fn reads_what_there_is() {
-        let none = Value::Pairs(Vec::new());
-        assert_eq!(
-            Greenlets::parse(&none, &SuspendedStacks::new()),
-            Some(Greenlets::default())
-        );
-        let nonsense = Value::Pairs(vec![(Value::Text(b"stacks"), Value::Number(1))]);
-        assert_eq!(Greenlets::parse(&nonsense, &SuspendedStacks::new()), None);
+        let read = |bytes: &[u8]| {
+            let (value, _) = marshal::parse(bytes).expect("a value");
+            Greenlets::parse(value, &SuspendedStacks::new(), &mut Memory::default())
+        };
+        assert_eq!(read(b"{0"), Some((Greenlets::default(), 0)));
+        assert_eq!(read(b"{s\x06\0\0\0stacksT0"), None);
+        assert_eq!(read(b"T"), None);
+    }
+
+    #[test]
+    fn finds_the_part_of_a_thread() {
+        let all = [Some(3), Some(5), Some(5), Some(9), None];
+        let count = |thread| of_thread(&all, thread, |one| *one).len();
+        let counts = [Some(1), Some(3), Some(5), Some(10), None].map(count);
+        assert_eq!(counts, [0, 1, 2, 0, 1]);
     }
 }

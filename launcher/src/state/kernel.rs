@@ -41,48 +41,85 @@ impl Observed {
     }
 }
 
-/// Reads [`TASKS`](protocol::state::document::TASKS), by thread identifier.
-pub(crate) fn parse_tasks(text: &str) -> HashMap<u64, Observed> {
-    let hexadecimal = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
-    let first = text.lines().next().unwrap_or_default();
-    let gil = first
-        .strip_prefix(GIL)
-        .and_then(|rest| hexadecimal(rest.strip_prefix(' ')?));
-    let observed = |line: &str| {
-        let (line, descriptors) = line.split_once('\t').unwrap_or((line, ""));
-        let mut words = line.split(' ');
-        let ident = words.next()?.parse().ok()?;
-        let number = words.next()?.parse().ok()?;
-        let state = words.next().unwrap_or_default();
-        // -1: it is blocked outside of system calls.
-        let call = state.parse().ok().filter(|&call| call >= 0).map(call_name);
-        let mut arguments = words.map_while(hexadecimal);
-        let mut on_gil = None;
-        let mut wait = None;
-        match call.as_deref() {
-            // Most threads are in this one: their other arguments are not read.
-            Some("futex") => {
-                on_gil = gil.map(|gil| arguments.next() == Some(gil));
-                if on_gil == Some(true) {
-                    wait = Some(Wait::of_kind(WaitKind::Gil));
-                }
-            }
-            Some(call) => {
-                let arguments: Vec<u64> = arguments.collect();
-                let descriptors = descriptors.split('\t').filter(|one| !one.is_empty());
-                wait = wait_in(call, &arguments, &descriptors.collect::<Vec<&str>>());
-            }
-            None => {}
-        }
-        let task = Task {
-            number,
-            call,
-            runs: state == RUNNING,
-            seconds: None,
+/// A longer line is cut, in bytes: those of the library are not as long.
+const LONGEST_LINE: usize = 64 << 10;
+
+/// A system call has no more arguments.
+const MOST_ARGUMENTS: usize = 6;
+
+/// More descriptors of one wait are only counted. The library describes fewer.
+const MOST_DESCRIPTORS: usize = 64;
+
+/// What the kernel says of threads, by thread identifier. It is read when it is looked at.
+pub(crate) struct Tasks<'a> {
+    /// The address of the GIL's futex, if it is known.
+    gil: Option<u64>,
+    lines: HashMap<u64, &'a [u8]>,
+}
+
+impl<'a> Tasks<'a> {
+    /// Reads [`TASKS`](protocol::state::document::TASKS). Of threads that `is_known` does not know there may
+    /// be any number, which are passed over.
+    pub(crate) fn parse(text: &'a [u8], is_known: impl Fn(u64) -> bool) -> Tasks<'a> {
+        let lines = text.split(|&byte| byte == b'\n');
+        let gil = lines.clone().next().and_then(|first| {
+            let rest = first.strip_prefix(GIL.as_bytes())?;
+            hexadecimal(std::str::from_utf8(rest).ok()?.strip_prefix(' ')?)
+        });
+        let of_thread = |line: &'a [u8]| {
+            let ident = line.split(|&byte| byte == b' ').next()?;
+            let ident = std::str::from_utf8(ident).ok()?.parse().ok()?;
+            is_known(ident).then_some((ident, &line[..line.len().min(LONGEST_LINE)]))
         };
-        Some((ident, Observed { task, wait, on_gil }))
+        Tasks {
+            gil,
+            lines: lines.filter_map(of_thread).collect(),
+        }
+    }
+
+    /// What it says of this thread.
+    pub(crate) fn of(&self, ident: u64) -> Option<Observed> {
+        observed(self.gil, &String::from_utf8_lossy(self.lines.get(&ident)?))
+    }
+}
+
+fn hexadecimal(word: &str) -> Option<u64> {
+    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+}
+
+/// Reads a line.
+fn observed(gil: Option<u64>, line: &str) -> Option<Observed> {
+    let (line, descriptors) = line.split_once('\t').unwrap_or((line, ""));
+    let mut words = line.split(' ').skip(1);
+    let number = words.next()?.parse().ok()?;
+    let state = words.next().unwrap_or_default();
+    // -1: it is blocked outside of system calls.
+    let call = state.parse().ok().filter(|&call| call >= 0).map(call_name);
+    let mut arguments = words.map_while(hexadecimal);
+    let mut on_gil = None;
+    let mut wait = None;
+    match call.as_deref() {
+        // Most threads are in this one: their other arguments are not read.
+        Some("futex") => {
+            on_gil = gil.map(|gil| arguments.next() == Some(gil));
+            if on_gil == Some(true) {
+                wait = Some(Wait::of_kind(WaitKind::Gil));
+            }
+        }
+        Some(call) => {
+            let arguments: Vec<u64> = arguments.take(MOST_ARGUMENTS).collect();
+            let descriptors = descriptors.split('\t').filter(|one| !one.is_empty());
+            wait = wait_in(call, &arguments, &descriptors.collect::<Vec<&str>>());
+        }
+        None => {}
+    }
+    let task = Task {
+        number,
+        call,
+        runs: state == RUNNING,
+        seconds: None,
     };
-    text.lines().filter_map(observed).collect()
+    Some(Observed { task, wait, on_gil })
 }
 
 /// The name of a system call, or its number if it has none here.
@@ -111,8 +148,11 @@ fn wait_in(call: &str, arguments: &[u64], descriptors: &[&str]) -> Option<Wait> 
     }
     let left_out = |one: &&str| one.strip_prefix(MORE).and_then(|count| count.parse().ok());
     let others = descriptors.iter().find_map(left_out).unwrap_or(0);
-    let descriptors = descriptors.iter().filter_map(|one| Descriptor::parse(one));
-    let descriptors: Vec<Descriptor> = descriptors.collect();
+    let mut descriptors = descriptors.iter().filter_map(|one| Descriptor::parse(one));
+    let first_of_them = descriptors.by_ref().take(MOST_DESCRIPTORS);
+    let first_of_them: Vec<Descriptor> = first_of_them.collect();
+    let others = descriptors.fold(others, |count: u64, _| count.saturating_add(1));
+    let descriptors = first_of_them;
     let first = descriptors.first()?;
     let limited = match call {
         "poll" => Some(argument(2)? as i32 >= 0),
@@ -245,30 +285,35 @@ mod tests {
 
     #[test]
     fn reads_lines_of_tasks() {
-        let tasks = parse_tasks("7 70 202 0x7f 0x80\n8 80 running\n6 60 -1 0x0\n5 50 \n4\n");
+        let text = b"7 70 202 0x7f 0x80\n8 80 running\n6 60 -1 0x0\n5 50 \n4\n9 90 running\n";
+        let tasks = Tasks::parse(text, |ident| ident != 9);
         let task = |ident: u64| {
-            let task = &tasks[&ident].task;
-            (task.number, task.call.as_deref(), task.runs)
+            let task = tasks.of(ident).expect("it is there").task;
+            (task.number, task.call, task.runs)
         };
-        assert_eq!(task(7), (70, Some("futex"), false));
+        assert_eq!(task(7), (70, Some("futex".to_owned()), false));
         assert_eq!(task(8), (80, None, true));
         assert_eq!(task(6), (60, None, false));
         assert_eq!(task(5), (50, None, false));
-        assert_eq!(tasks.len(), 4);
-        assert!(parse_tasks("").is_empty());
+        for ident in [4, 9, 1] {
+            assert_eq!(tasks.of(ident), None);
+        }
+        assert_eq!(Tasks::parse(b"", |_| true).of(7), None);
         assert_eq!(call_name(100_000), "100000");
     }
 
     #[test]
     fn knows_the_gil_among_futexes() {
         let text = "7 70 0 0x5 0x7f 0x10 0x0 0x0 0x0 0x7ff 0x7f\t5 r /a\u{e9}\\011b\n8 80 202 0x1a 0x0\n9 90 202 0x1 0x0\n";
-        let known = parse_tasks(&format!("gil 0x1a\n{text}"));
-        let on_gil = |tasks: &HashMap<u64, Observed>| [7, 8, 9].map(|ident| tasks[&ident].on_gil);
+        let with_gil = format!("gil 0x1a\n{text}");
+        let known = Tasks::parse(with_gil.as_bytes(), |_| true);
+        let of = |tasks: &Tasks, ident| tasks.of(ident).expect("it is there");
+        let on_gil = |tasks: &Tasks| [7, 8, 9].map(|ident| of(tasks, ident).on_gil);
         assert_eq!(on_gil(&known), [None, Some(true), Some(false)]);
-        assert_eq!(known[&8].wait, Some(Wait::of_kind(WaitKind::Gil)));
-        let tasks = parse_tasks(text);
+        assert_eq!(of(&known, 8).wait, Some(Wait::of_kind(WaitKind::Gil)));
+        let tasks = Tasks::parse(text.as_bytes(), |_| true);
         assert_eq!(on_gil(&tasks), [None; 3]);
-        let words = |ident: u64| tasks[&ident].wait.as_ref().map(Wait::words);
+        let words = |ident: u64| of(&tasks, ident).wait.map(|wait| wait.words());
         assert_eq!(words(7), Some("data on file 5 /a\u{e9}\\011b".to_owned()));
         assert_eq!(words(8), None);
     }

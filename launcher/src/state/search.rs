@@ -17,8 +17,8 @@ impl<T> Search<T> {
     /// Reads what stands under a key of [`suspended`](protocol::state::suspended), where `parse` reads
     /// what was found; `None` if that cannot.
     pub(crate) fn parse(
-        value: Option<&Value>,
-        parse: impl FnOnce(&Value) -> Option<T>,
+        value: Option<Value>,
+        parse: impl FnOnce(Value) -> Option<T>,
     ) -> Option<Search<T>> {
         Some(match value {
             None => Search::NotAsked,
@@ -43,9 +43,9 @@ mod tests {
     fn tells_what_was_not_asked_for_from_what_cannot_be_found() {
         let parse = |value| Search::parse(value, |value| value.text());
         assert_eq!(parse(None), Some(Search::NotAsked));
-        assert_eq!(parse(Some(&Value::None)), Some(Search::Failed));
+        assert_eq!(parse(Some(Value::None)), Some(Search::Failed));
         let found = Some(Search::Found("a".to_owned()));
-        assert_eq!(parse(Some(&Value::Text(b"a"))), found);
-        assert_eq!(parse(Some(&Value::Number(1))), None);
+        assert_eq!(parse(Some(Value::Text(b"a"))), found);
+        assert_eq!(parse(Some(Value::Number(1))), None);
     }
 }

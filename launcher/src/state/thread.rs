@@ -1,11 +1,11 @@
 //! Threads.
 
 use crate::state::frame::Stack;
-use crate::state::variables::Variables;
+use crate::state::variables::{StackVariables, Variables};
 use crate::state::wait::{Hold, Wait};
 
 /// A thread that runs Python code.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Thread {
     /// Its identifier (`thread.get_ident()`).
     pub ident: u64,
@@ -26,16 +26,26 @@ pub struct Thread {
     pub may_hold: Vec<u64>,
     /// Its stack.
     pub frames: Stack,
-    /// The variables of its frames, innermost first; empty if they were not asked for.
-    pub variables: Vec<Variables>,
+    /// The variables of its frames; none if they were not asked for.
+    pub variables: StackVariables,
     /// Whether there was no time for all of them.
     pub variables_cut: bool,
 }
 
 impl Thread {
     /// The variables of the frame with this index in the stack.
-    pub fn variables_at(&self, index: usize) -> Option<&Variables> {
-        self.variables.get(self.frames.len() - 1 - index)
+    pub fn variables_at(&self, index: usize) -> Option<Variables<'_>> {
+        self.variables.at(self.frames.len().checked_sub(index + 1)?)
+    }
+
+    /// The memory that it takes, in bytes, without its stack and its variables.
+    pub fn size(&self) -> usize {
+        let holds = self.holds.iter();
+        let holds = holds.map(|hold| size_of::<Hold>() + hold.file.len());
+        let name = self.name.as_ref().map_or(0, String::len);
+        let wait = self.wait.as_ref().map_or(0, Wait::size);
+        // A vector that grows may be twice as long as it must.
+        2 * size_of::<Thread>() + name + wait + holds.sum::<usize>() + 8 * self.may_hold.len()
     }
 }
 

@@ -72,22 +72,56 @@ impl Wait {
 
     /// Reads a dictionary of [`wait`]; `None` if its kind is not known here.
     pub fn parse(value: &Value) -> Option<Wait> {
-        let kind = WaitKind::from_name(&value.get(wait::FOR)?.text()?)?;
-        let number = |key| value.get(key).and_then(Value::number::<i64>);
-        let address = |key| value.get(key).and_then(Value::number::<u64>);
+        use wait::{COUNT, FOR, ID, JOINED, LIMITED, MILLISECONDS, MOST, NAME, OWNER, SIZE, VALUE};
+        let values = value.all_of([
+            FOR,
+            ID,
+            OWNER,
+            COUNT,
+            LIMITED,
+            JOINED,
+            NAME,
+            VALUE,
+            SIZE,
+            MOST,
+            MILLISECONDS,
+        ]);
+        let [
+            kind,
+            id,
+            owner,
+            count,
+            limited,
+            joined,
+            name,
+            value,
+            size,
+            most,
+            time,
+        ] = values;
+        let number = |value: Option<Value>| value?.number::<i64>();
+        let address = |value: Option<Value>| value?.number::<u64>();
         Some(Wait {
-            id: address(wait::ID),
-            owner: address(wait::OWNER),
-            count: number(wait::COUNT),
-            limited: value.get(wait::LIMITED).map(Value::is_true),
-            joined: address(wait::JOINED).filter(|&ident| ident != 0),
-            name: value.get(wait::NAME).and_then(Value::text),
-            value: number(wait::VALUE),
-            size: number(wait::SIZE),
-            most: number(wait::MOST),
-            seconds: seconds(value, wait::MILLISECONDS),
-            ..Wait::of_kind(kind)
+            id: address(id),
+            owner: address(owner),
+            count: number(count),
+            limited: limited.map(|value| value.is_true()),
+            joined: address(joined).filter(|&ident| ident != 0),
+            name: name.and_then(|name| name.text()),
+            value: number(value),
+            size: number(size),
+            most: number(most),
+            seconds: time.and_then(seconds),
+            ..Wait::of_kind(WaitKind::from_name(&kind?.text()?)?)
         })
+    }
+
+    /// The memory that it takes, in bytes, beside itself.
+    pub(crate) fn size(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let descriptors = self.descriptors.iter();
+        let descriptors = descriptors.map(|one| 2 * size_of::<Descriptor>() + text(&one.path));
+        text(&self.name) + text(&self.command) + descriptors.sum::<usize>()
     }
 
     /// Narrows the kind down where the wait is for one thing on one descriptor.
@@ -185,10 +219,9 @@ pub(crate) fn contents(value: Option<i64>, size: Option<i64>, most: Option<i64>)
     words
 }
 
-/// A number of milliseconds in a dictionary, in seconds.
-pub(crate) fn seconds(dictionary: &Value, key: &str) -> Option<f64> {
-    let milliseconds = dictionary.get(key)?.number::<i64>()?;
-    Some(milliseconds as f64 / 1e3)
+/// A number of milliseconds, in seconds.
+pub(crate) fn seconds(milliseconds: Value) -> Option<f64> {
+    Some(milliseconds.number::<i64>()? as f64 / 1e3)
 }
 
 /// The noun for what is waited for. Descriptors and children mostly have better words of their own.
@@ -229,14 +262,12 @@ pub struct Hold {
 impl Hold {
     /// Reads an item of [`HOLDS`](protocol::state::thread::HOLDS).
     pub fn parse(value: &Value) -> Option<Hold> {
-        match value.list()? {
-            [id, file, line] => Some(Hold {
-                id: id.number()?,
-                file: file.text()?,
-                line: line.number()?,
-            }),
-            _ => None,
-        }
+        let [id, file, line] = value.list()?.exactly()?;
+        Some(Hold {
+            id: id.number()?,
+            file: file.text()?,
+            line: line.number()?,
+        })
     }
 }
 

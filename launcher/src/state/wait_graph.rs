@@ -6,7 +6,7 @@ use crate::state::thread::Thread;
 use crate::state::wait::Wait;
 use protocol::state::WaitKind;
 
-/// How many threads are named that may hold a lock: more would not help anybody.
+/// How many threads are named that hold a lock, or may hold it: more would not help anybody.
 const MOST_CANDIDATES: usize = 20;
 
 /// Which threads wait for which.
@@ -29,7 +29,7 @@ impl<'a> WaitGraph<'a> {
         for thread in threads {
             for hold in &thread.holds {
                 let holders = graph.holders.entry(hold.id).or_default();
-                if holders.last() != Some(&thread.ident) {
+                if holders.len() < MOST_CANDIDATES && holders.last() != Some(&thread.ident) {
                     holders.push(thread.ident);
                 }
             }

@@ -7,81 +7,49 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// What is read at once of a long text.
-const PIECE: usize = 1 << 20;
-
-/// Reads a long text in another process's memory, in pieces, as long as what was read so far `may_be` what it
-/// should be.
-///
-/// # Errors
-/// InvalidData if it cannot be.
-pub fn read_text(
-    pid: i32,
-    address: u64,
-    length: usize,
-    mut may_be: impl FnMut(&[u8]) -> bool,
-) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    while text.len() < length {
-        let start = text.len();
-        let address = address.checked_add(start as u64);
-        let address = address.ok_or(io::ErrorKind::InvalidInput)?;
-        let piece = read_memory(pid, address, PIECE.min(length - start))?;
-        if !may_be(&piece) {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        if start == 0 {
-            text = piece;
-        } else {
-            // No more than is needed, and copied seldom.
-            text.try_reserve_exact(piece.len().max(text.len().min(length - start)))?;
-            text.extend_from_slice(&piece);
-        }
-    }
-    Ok(text)
-}
-
 /// Reads another process's memory, for which the kernel demands the rights of a debugger.
 pub fn read_memory(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
-    let error = match copy_memory(pid, address, length) {
+    let mut bytes: Vec<u8> = Vec::new();
+    bytes.try_reserve_exact(length)?;
+    bytes.resize(length, 0);
+    read_memory_into(pid, address, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same, until `bytes` is full.
+pub fn read_memory_into(pid: i32, address: u64, bytes: &mut [u8]) -> io::Result<()> {
+    let error = match copy_memory(pid, address, bytes) {
         // A seccomp filter may forbid this call and allow the file.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)) => error,
         result => return result,
     };
     let memory = File::open(format!("/proc/{pid}/mem")).map_err(|_| error)?;
-    let mut bytes: Vec<u8> = Vec::new();
-    bytes.try_reserve_exact(length)?;
-    bytes.resize(length, 0);
-    memory.read_exact_at(&mut bytes, address)?;
-    Ok(bytes)
+    memory.read_exact_at(bytes, address)
 }
 
-fn copy_memory(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes: Vec<u8> = Vec::new();
-    bytes.try_reserve_exact(length)?;
-    while bytes.len() < length {
-        let missing = length - bytes.len();
+fn copy_memory(pid: i32, address: u64, bytes: &mut [u8]) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        let missing = &mut bytes[done..];
         let local = libc::iovec {
-            iov_base: bytes.spare_capacity_mut().as_mut_ptr().cast(),
-            iov_len: missing,
+            iov_base: missing.as_mut_ptr().cast(),
+            iov_len: missing.len(),
         };
+        let start = address.checked_add(done as u64);
         let remote = libc::iovec {
-            iov_base: (address + bytes.len() as u64) as usize as *mut libc::c_void,
-            iov_len: missing,
+            iov_base: start.ok_or(io::ErrorKind::InvalidInput)? as usize as *mut libc::c_void,
+            iov_len: local.iov_len,
         };
-        // SAFETY: `local` describes the unused part of `bytes`, which is at least `missing`
-        // bytes long, since `length` was reserved; the kernel writes nowhere else. `remote` is
-        // an address in the other process, which the kernel checks.
+        // SAFETY: `local` describes the rest of `bytes`, which nobody else uses; the kernel writes nowhere
+        // else. `remote` is an address in the other process, which the kernel checks.
         let read = unsafe { libc::process_vm_readv(pid, &local, 1, &remote, 1, 0) };
         match usize::try_from(read) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            // SAFETY: the kernel has just initialised `read` bytes behind the present length,
-            // and no more than were asked for.
-            Ok(read) => unsafe { bytes.set_len(bytes.len() + read) },
+            Ok(read) => done += read,
             Err(_) => return Err(io::Error::last_os_error()),
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! The library writes it with [`MarshalWriter`], which makes no Python objects. The commands read it
 //! with [`parse`], which takes nothing in it for granted.
 
-/// A value.
-#[derive(Clone, Debug, PartialEq)]
+/// A value. What a list or a dictionary holds is read only when it is looked at, from the bytes that it
+/// stands in: a value takes no memory, whatever it holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// `None`.
     None,
@@ -15,31 +16,23 @@ pub enum Value<'a> {
     /// A `str`, or a `unicode` in UTF-8. The bytes stay where they are.
     Text(&'a [u8]),
     /// A tuple or a list.
-    List(Vec<Value<'a>>),
+    List(List<'a>),
     /// A dictionary.
-    Pairs(Vec<(Value<'a>, Value<'a>)>),
+    Pairs(Pairs<'a>),
 }
 
 /// How deep values may be nested. The library's are not nested as deep.
 const DEEPEST: usize = 32;
 
-/// How many values one may hold in all. Each takes memory, for as little as a byte of input.
-const MOST: usize = 20_000_000;
-
 /// Reads a value, and returns it with the bytes behind it; `None` if these bytes are no value.
 pub fn parse(bytes: &[u8]) -> Option<(Value<'_>, &[u8])> {
-    let mut reader = Reader {
-        rest: bytes,
-        left: MOST,
-    };
+    let mut reader = Reader { rest: bytes };
     let value = reader.value(DEEPEST)?;
     Some((value, reader.rest))
 }
 
 struct Reader<'a> {
     rest: &'a [u8],
-    /// How many more values may come.
-    left: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -49,9 +42,13 @@ impl<'a> Reader<'a> {
         Some(*taken)
     }
 
+    fn count(&mut self) -> Option<usize> {
+        usize::try_from(i32::from_le_bytes(self.take()?)).ok()
+    }
+
     /// Reads a count and as many bytes.
     fn counted(&mut self) -> Option<&'a [u8]> {
-        let count = usize::try_from(i32::from_le_bytes(self.take()?)).ok()?;
+        let count = self.count()?;
         let (taken, rest) = self.rest.split_at_checked(count)?;
         self.rest = rest;
         Some(taken)
@@ -71,7 +68,6 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, depth: usize) -> Option<Value<'a>> {
         let depth = depth.checked_sub(1)?;
-        self.left = self.left.checked_sub(1)?;
         Some(match self.take()? {
             [b'N'] => Value::None,
             [b'T'] => Value::Bool(true),
@@ -81,48 +77,114 @@ impl<'a> Reader<'a> {
             [b'l'] => Value::Number(self.long()?),
             [b's' | b'u'] => Value::Text(self.counted()?),
             [b'(' | b'['] => {
-                let count = usize::try_from(i32::from_le_bytes(self.take()?)).ok()?;
-                // The count may promise more than there is.
-                let mut values = Vec::with_capacity(count.min(1024));
+                let count = self.count()?;
+                let all = self.rest;
+                // The count may promise more than there is: then this ends where the bytes do.
                 for _ in 0..count {
-                    values.push(self.value(depth)?);
+                    self.value(depth)?;
                 }
-                Value::List(values)
+                let items = &all[..all.len() - self.rest.len()];
+                Value::List(List { count, items })
             }
             [b'{'] => {
-                let mut pairs = Vec::new();
+                let all = self.rest;
                 while *self.rest.first()? != b'0' {
-                    if pairs.is_empty() {
-                        // Most dictionaries have about this many.
-                        pairs.reserve(6);
-                    }
-                    pairs.push((self.value(depth)?, self.value(depth)?));
+                    self.value(depth)?;
+                    self.value(depth)?;
                 }
+                let pairs = &all[..all.len() - self.rest.len()];
                 self.take::<1>()?;
-                Value::Pairs(pairs)
+                Value::Pairs(Pairs { pairs })
             }
             _ => return None,
         })
     }
 }
 
+/// The items of a tuple or a list, which have been checked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct List<'a> {
+    count: usize,
+    items: &'a [u8],
+}
+
+impl<'a> List<'a> {
+    /// How many there are.
+    pub fn len(self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.count == 0
+    }
+
+    /// Reads them, one after the other.
+    pub fn iter(self) -> impl Iterator<Item = Value<'a>> {
+        let mut reader = Reader { rest: self.items };
+        std::iter::from_fn(move || reader.value(DEEPEST))
+    }
+
+    /// All of them, if there are as many.
+    pub fn exactly<const COUNT: usize>(self) -> Option<[Value<'a>; COUNT]> {
+        let mut values = [Value::None; COUNT];
+        if self.count != COUNT {
+            return None;
+        }
+        for (place, value) in values.iter_mut().zip(self.iter()) {
+            *place = value;
+        }
+        Some(values)
+    }
+}
+
+/// The pairs of a dictionary, which have been checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pairs<'a> {
+    pairs: &'a [u8],
+}
+
+impl<'a> Pairs<'a> {
+    /// Reads keys with their values, one pair after the other.
+    pub fn iter(self) -> impl Iterator<Item = (Value<'a>, Value<'a>)> {
+        let mut reader = Reader { rest: self.pairs };
+        std::iter::from_fn(move || Some((reader.value(DEEPEST)?, reader.value(DEEPEST)?)))
+    }
+}
+
 impl<'a> Value<'a> {
     /// The value under a key of a dictionary.
-    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
-        let Value::Pairs(pairs) = self else {
-            return None;
-        };
+    pub fn get(&self, key: &str) -> Option<Value<'a>> {
+        let mut pairs = self.pairs()?.iter();
         let is_it = |other: &Value| matches!(other, Value::Text(text) if *text == key.as_bytes());
-        pairs
-            .iter()
-            .find(|(key, _)| is_it(key))
-            .map(|(_, value)| value)
+        pairs.find(|(key, _)| is_it(key)).map(|(_, value)| value)
+    }
+
+    /// The values under several keys of a dictionary, which is read once for all of them.
+    pub fn all_of<const COUNT: usize>(&self, keys: [&str; COUNT]) -> [Option<Value<'a>>; COUNT] {
+        let mut found = [None; COUNT];
+        for (key, value) in self.pairs().into_iter().flat_map(Pairs::iter) {
+            let Value::Text(key) = key else { continue };
+            let place = keys.iter().position(|one| one.as_bytes() == key);
+            if let Some(place) = place.and_then(|place| found.get_mut(place)) {
+                place.get_or_insert(value);
+            }
+        }
+        found
     }
 
     /// The items of a tuple or a list.
-    pub fn list(&self) -> Option<&[Value<'a>]> {
+    pub fn list(&self) -> Option<List<'a>> {
         match self {
-            Value::List(values) => Some(values),
+            Value::List(list) => Some(*list),
+            _ => None,
+        }
+    }
+
+    /// The pairs of a dictionary.
+    pub fn pairs(&self) -> Option<Pairs<'a>> {
+        match self {
+            Value::Pairs(pairs) => Some(*pairs),
             _ => None,
         }
     }
@@ -135,12 +197,20 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A text. Bytes that are not UTF-8 become U+FFFD.
-    pub fn text(&self) -> Option<String> {
+    /// The bytes of a text.
+    pub fn bytes(&self) -> Option<&'a [u8]> {
         match self {
-            Value::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            Value::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// A text, no longer than [`LONGEST_TEXT`]: what is beyond that is left out. Bytes that are not UTF-8
+    /// become U+FFFD.
+    pub fn text(&self) -> Option<String> {
+        let text = self.bytes()?;
+        let shown = &text[..text.len().min(LONGEST_TEXT)];
+        Some(String::from_utf8_lossy(shown).into_owned())
     }
 
     /// Whether it is `True`.
@@ -148,6 +218,9 @@ impl<'a> Value<'a> {
         *self == Value::Bool(true)
     }
 }
+
+/// The longest text of a value that [`Value::text`] reads, in bytes. The library's are not as long.
+pub const LONGEST_TEXT: usize = 8 << 10;
 
 /// Writes values, one after the other. Where memory runs out, nothing is written any more, and
 /// [`MarshalWriter::finish`] says so.
@@ -232,18 +305,18 @@ mod tests {
             s\x01\0\0\0bI\0\0\0\0\0\xff\xff\xffs\x01\0\0\0cl\x04\0\0\0\0@\x89\x14Q}\x03\x000";
         let (value, rest) = parse(bytes).expect("a value");
         assert_eq!(rest, b"");
-        let list = value.get("a").and_then(Value::list).expect("a list");
-        assert_eq!(list[0].number(), Some(1_u8));
+        let list = value.get("a").and_then(|value| value.list());
+        let [number, list] = list.and_then(List::exactly).expect("two items");
+        assert_eq!(number.number(), Some(1_u8));
+        let last = list.list().and_then(|list| list.iter().last());
+        assert_eq!(last.and_then(|text| text.text()).as_deref(), Some("é"));
+        let [b, c, d] = value.all_of(["b", "c", "d"]);
+        assert_eq!(b.and_then(|value| value.number()), Some(-1_i64 << 40));
         assert_eq!(
-            list[1].list().expect("a list")[2].text().as_deref(),
-            Some("é")
-        );
-        assert_eq!(value.get("b").and_then(Value::number), Some(-1_i64 << 40));
-        assert_eq!(
-            value.get("c").and_then(Value::number),
+            c.and_then(|value| value.number()),
             Some(140_000_000_000_000_i64)
         );
-        assert_eq!(value.get("d"), None);
+        assert_eq!((d, value.get("d"), value.get("b")), (None, None, b));
     }
 
     #[test]
@@ -262,10 +335,18 @@ mod tests {
             b"{NN",
             b"l\x10\0\0\0",
             b"g",
+            b"[\xff\xff\xff\x7fNN",
             &deep,
         ] {
             assert_eq!(parse(bytes), None, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn texts_are_read_to_a_limit() {
+        let long = vec![b'x'; 2 * LONGEST_TEXT];
+        let text = Value::Text(&long).text().expect("a text");
+        assert_eq!(text.len(), LONGEST_TEXT);
     }
 
     #[test]

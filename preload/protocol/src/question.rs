@@ -8,6 +8,8 @@
 
 use core::fmt::{self, Write};
 
+use crate::secrets::{self, Secrecy};
+
 /// The longest text of a question, in bytes.
 pub const LONGEST_QUESTION: usize = 1024;
 
@@ -119,7 +121,8 @@ pub struct Question {
     /// For how many milliseconds the answer may hold the program up: at most [`LONGEST_HOLD`].
     pub hold: u32,
     /// Words, in lower case, separated by commas. The values of names that contain one of them are not
-    /// shown.
+    /// shown. The word [`USUAL`] stands for the usual rules ([`crate::secrets`]). Without any word, nothing
+    /// is hidden.
     pub hidden: Text<HIDDEN_ROOM>,
 }
 
@@ -127,7 +130,10 @@ pub struct Question {
 pub const HIDDEN_ROOM: usize = 600;
 
 /// [`Question::hidden`], unless the question says otherwise.
-pub const HIDDEN: &str = "password,passwd,passphrase,pwd,secret,token,authorization,apikey,api_key,credential,cookie,private_key,session_key";
+pub const HIDDEN: &str = USUAL;
+
+/// Stands for the usual rules of what is hidden.
+pub const USUAL: &str = "usual";
 
 /// The largest number in a question.
 pub const MOST: u32 = 1_000_000;
@@ -196,14 +202,28 @@ impl Question {
         self.words().number()
     }
 
-    /// Whether values of this name are hidden.
-    pub fn hides(&self, name: &[u8]) -> bool {
+    /// How far values of this name are hidden.
+    pub fn secrecy(&self, name: &[u8]) -> Secrecy {
+        let of_word = |word: &[u8]| {
+            let mut places = name.windows(word.len());
+            match places.any(|place| place.eq_ignore_ascii_case(word)) {
+                true => Secrecy::Hidden,
+                false if word == USUAL.as_bytes() => secrets::usual(name),
+                false => Secrecy::Open,
+            }
+        };
+        self.hidden_words().map(of_word).max().unwrap_or_default()
+    }
+
+    /// Whether anything is hidden.
+    pub fn hides(&self) -> bool {
+        self.hidden_words().next().is_some()
+    }
+
+    fn hidden_words(&self) -> impl Iterator<Item = &[u8]> {
         let hidden = self.hidden.as_bytes().split(|&byte| byte == b',');
         let words = hidden.map(<[u8]>::trim_ascii);
-        words.filter(|word| !word.is_empty()).any(|word| {
-            let mut places = name.windows(word.len());
-            places.any(|place| place.eq_ignore_ascii_case(word))
-        })
+        words.filter(|word| !word.is_empty())
     }
 
     /// Reads the text of a question; `None` if some of it is not known here.
@@ -272,6 +292,25 @@ mod tests {
         ] {
             assert_eq!(Question::parse(strange), None, "{}", strange.escape_ascii());
         }
+    }
+
+    #[test]
+    fn hides_by_words_and_by_the_usual_rules() {
+        let hiding = |hidden: &str| Question {
+            hidden: Text::of(hidden).expect("there is room"),
+            ..Question::default()
+        };
+        let usual = Question::default();
+        assert_eq!(usual.secrecy(b"token"), Secrecy::Hidden);
+        assert_eq!(usual.secrecy(b"badge"), Secrecy::Open);
+        let own = hiding("BADGE, numb");
+        assert_eq!(own.secrecy(b"my_badges"), Secrecy::Hidden);
+        assert_eq!(own.secrecy(b"token"), Secrecy::Open);
+        let both = hiding("usual,badge");
+        assert_eq!(both.secrecy(b"badge"), Secrecy::Hidden);
+        assert_eq!(both.secrecy(b"auth"), Secrecy::IfText);
+        assert!(both.hides() && !hiding(" ,").hides());
+        assert_eq!(hiding("").secrecy(b"password"), Secrecy::Open);
     }
 
     #[test]

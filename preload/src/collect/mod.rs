@@ -20,6 +20,7 @@ pub mod lock_frames;
 pub mod places;
 pub mod plain;
 pub mod repr;
+pub mod secrets;
 pub mod snippet;
 pub mod stacks;
 pub mod state;

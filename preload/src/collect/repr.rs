@@ -8,6 +8,7 @@ use std::io::Write;
 use std::ops::Range;
 
 use crate::agent::hold;
+use crate::collect::secrets::Hiding;
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
 use crate::cpython::object::{Dict, Object, Type, Unicode};
@@ -16,6 +17,7 @@ use crate::inspect::types::{BuiltinType, BuiltinTypes};
 use crate::system::bounded_bytes::Bytes;
 use crate::system::hash::Table;
 use protocol::question::Question;
+use protocol::secrets::HIDDEN;
 
 /// Larger numbers, in bits, are shown by their size: the time to write one out grows with its square.
 const LARGEST_NUMBER: usize = 2048;
@@ -26,8 +28,7 @@ pub struct SafeRepr<'a, 'g> {
     question: &'a Question,
     /// The built-in types of objects.
     pub types: BuiltinTypes<'g>,
-    /// For each name whether its value is hidden; names that are equal are often the same object.
-    secrets: Table<usize, bool>,
+    hiding: Hiding<'a, 'g>,
     /// Where the present value has to end.
     end: usize,
     /// How many more items of it are shown.
@@ -53,15 +54,12 @@ const LONG_TEXT: usize = 1000;
 const MANY_SLOTS: usize = 1024;
 const MOST_KEPT: u32 = 4096;
 
-/// Longer keys that are `str` are searched for secret words no further.
-const LONGEST_SEARCHED: usize = 4096;
-
 /// The first bytes of a name.
 fn short(name: &[u8]) -> &[u8] {
     &name[..name.len().min(LONGEST_NAME)]
 }
 
-/// Longer names are cut, and longer keys are searched for secret words no further.
+/// Longer names are cut.
 pub const LONGEST_NAME: usize = 200;
 
 /// The most levels of containers that are ever shown.
@@ -73,7 +71,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
             fields,
             question,
             types: BuiltinTypes::new(fields),
-            secrets: Table::default(),
+            hiding: Hiding::new(fields, question),
             end: 0,
             items: 0,
             path: [None; DEEPEST],
@@ -83,35 +81,19 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         }
     }
 
-    /// Whether the value of this name is secret.
-    pub fn is_hidden(&mut self, name: Object<'g>) -> bool {
-        if let Some(&hidden) = self.secrets.get(&name.address()) {
-            return hidden;
-        }
-        let hidden = match self.types.of(name).0 {
-            BuiltinType::Str => {
-                let text = self.fields.bytes(name).unwrap_or_default();
-                hold::spend(text.len().min(LONGEST_SEARCHED));
-                self.question
-                    .hides(&text[..text.len().min(LONGEST_SEARCHED)])
-            }
-            BuiltinType::Unicode => {
-                // SAFETY: its type has just been looked at.
-                let characters = self.fields.characters(unsafe { Unicode::assume(name) });
-                let count = characters.count();
-                let mut narrow = [0; LONGEST_NAME];
-                // No secret word has other characters than ASCII, and no secret so long a name.
-                for (index, place) in narrow.iter_mut().take(count).enumerate() {
-                    *place = u8::try_from(characters.at(index)).unwrap_or(0xff);
-                }
-                self.question.hides(&narrow[..count.min(LONGEST_NAME)])
-            }
-            _ => return false,
-        };
-        if self.secrets.try_reserve(1).is_ok() {
-            self.secrets.insert(name.address(), hidden);
-        }
-        hidden
+    /// Whether this value of this name is secret.
+    pub fn is_hidden(&mut self, name: Object<'g>, value: Object<'g>) -> bool {
+        self.hiding.hides(&mut self.types, name, Some(value))
+    }
+
+    /// Whether a dictionary, which may be that of an object's attributes, says that it has a secret.
+    pub fn names_a_secret(&mut self, dictionary: Object<'g>) -> bool {
+        self.hiding.names_a_secret(dictionary)
+    }
+
+    /// Whether this is the name under which such a dictionary has it.
+    pub fn is_named(&self, name: Object<'g>) -> bool {
+        self.hiding.is_named(name)
     }
 
     /// Writes a value down.
@@ -292,16 +274,33 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
             BuiltinType::Tuple | BuiltinType::List => None,
             _ => Some(self.entries(kind, object)),
         };
+        let names_one = kind == BuiltinType::Dict && self.names_a_secret(object);
+        let class = fields.type_of(object);
+        let names = match kind {
+            BuiltinType::Tuple if !class.is(fields.PyTuple_Type) => self.hiding.fields_of(class),
+            _ => None,
+        };
+        let names = names.filter(|&names| fields.tuple_size(names) == count);
+        let item_at = |index| match kind {
+            BuiltinType::Tuple => gil.tuple_item(object, index),
+            BuiltinType::List => gil.list_item(object, index),
+            _ => None,
+        };
+        let is_pair = matches!(kind, BuiltinType::Tuple | BuiltinType::List)
+            && count == 2
+            && self
+                .hiding
+                .is_pair(&mut self.types, [item_at(0), item_at(1)]);
+        let mut before = None;
         for index in 0..count {
             if self.items == 0 || out.len() >= self.end {
                 let _ = write!(out, "... {} more", count - index);
                 break;
             }
             self.items -= 1;
-            let entry = match (kind, &mut entries) {
-                (_, Some(entries)) => entries.next(),
-                (BuiltinType::Tuple, _) => gil.tuple_item(object, index).map(|item| (None, item)),
-                _ => gil.list_item(object, index).map(|item| (None, item)),
+            let entry = match &mut entries {
+                Some(entries) => entries.next(),
+                None => item_at(index).map(|item| (None, item)),
             };
             let entry = entry.filter(|_| hold::spend(2));
             let Some((key, item)) = entry else {
@@ -315,8 +314,21 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
                 self.value(key, depth + 1, out);
                 out.push(b": ");
             }
-            if key.is_some_and(|key| self.is_hidden(key)) {
-                out.push(HIDDEN);
+            let name = match names {
+                Some(names) => gil.tuple_item(names, index),
+                None => key,
+            };
+            let is_argument = before
+                .replace(item)
+                .flatten()
+                .zip(item)
+                .is_some_and(|(before, item)| self.hiding.follows_option(before, item));
+            if (is_pair && index == 1)
+                || (is_argument && key.is_none())
+                || (names_one && key.is_some_and(|key| self.is_named(key)))
+                || name.is_some_and(|name| self.hiding.hides(&mut self.types, name, item))
+            {
+                out.push(HIDDEN.as_bytes());
             } else {
                 self.value(item, depth + 1, out);
             }
@@ -468,6 +480,3 @@ fn copy<'g>(entries: &[Entry<'g>]) -> Vec<Entry<'g>> {
     }
     copy
 }
-
-/// Stands in place of a secret value.
-pub const HIDDEN: &[u8] = b"<hidden>";

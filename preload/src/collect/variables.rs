@@ -6,7 +6,7 @@
 //! They are written as [`Record`]s.
 
 use crate::agent::hold;
-use crate::collect::repr::{HIDDEN, LONGEST_NAME, SafeRepr};
+use crate::collect::repr::{LONGEST_NAME, SafeRepr};
 use crate::collect::stacks::Thread;
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
@@ -21,6 +21,7 @@ use crate::system::bounded_bytes::Bytes;
 use crate::system::futex::Instant;
 use crate::system::hash::{Set, Table};
 use protocol::question::Question;
+use protocol::secrets::HIDDEN;
 use protocol::state::Record;
 
 /// The most nested calls that an object's `repr` may make.
@@ -196,12 +197,14 @@ impl<'g> Taking<'_, 'g> {
             return;
         };
         let mut count = 0;
+        let names_one = self.repr.names_a_secret(*attributes);
         for (name, value) in self.repr.attributes(attributes) {
             if hold::is_over() {
                 break;
             }
             count += 1;
-            self.entry(Record::Attribute, name, value);
+            let hidden = names_one && self.repr.is_named(name);
+            self.hidden_entry(Record::Attribute, name, value, hidden);
         }
         let all = self.fields.gil().dict_size(*attributes);
         let left_out = all - count.min(all);
@@ -213,19 +216,30 @@ impl<'g> Taking<'_, 'g> {
 
     /// Takes down a name and its value; false if the value is secret, or this is no name.
     fn entry(&mut self, what: Record, name: Object<'g>, value: Object<'g>) -> bool {
+        self.hidden_entry(what, name, value, false)
+    }
+
+    /// The same; `hidden`: whatever its name.
+    fn hidden_entry(
+        &mut self,
+        what: Record,
+        name: Object<'g>,
+        value: Object<'g>,
+        hidden: bool,
+    ) -> bool {
         let Some(text) = self.fields.str_bytes(name) else {
             return false;
         };
         if self.variables.text.is_full || !hold::spend(10) {
             return false;
         }
-        let hidden = self.repr.is_hidden(name);
+        let hidden = hidden || self.repr.is_hidden(name, value);
         let repr = &mut self.repr;
         self.variables.text.record(|out| {
             out.push(&[what.letter()]);
             out.measured(|out| out.push(&text[..text.len().min(LONGEST_NAME)]));
             out.measured(|out| match hidden {
-                true => out.push(HIDDEN),
+                true => out.push(HIDDEN.as_bytes()),
                 false => repr.show(value, out),
             });
         });

@@ -178,6 +178,12 @@ impl<'g> Iterator for Entries<'g> {
     }
 }
 
+/// Whether this is a dictionary, or of a derived class, and has at most so many slots, of which some or
+/// all may be empty.
+pub fn has_few_slots(fields: Fields, dictionary: Object, most: usize) -> bool {
+    (1..=most).contains(&slots(fields, dictionary))
+}
+
 /// Whether looking a `str` up in this dictionary runs no code of the program's, in whatever way that is
 /// done.
 pub fn has_names_only<'g>(fields: Fields<'g>, dictionary: Dict<'g>) -> bool {

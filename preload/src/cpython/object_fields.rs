@@ -177,6 +177,15 @@ impl<'g> Fields<'g> {
         unsafe { self.object(*class, WORD, TYPE_DICT) }
     }
 
+    /// The type that a type derives from first; `object` derives from none.
+    pub fn type_base(self, class: Type<'g>) -> Option<Type<'g>> {
+        // SAFETY: a type has this field, which is a type or null, and keeps what is in it.
+        unsafe {
+            self.object(*class, WORD, TYPE_BASE)
+                .map(|base| Type::assume(base))
+        }
+    }
+
     /// Whether a type is one of Python's, and none of C's.
     pub fn is_of_python(self, class: Type<'g>) -> bool {
         /// Py_TPFLAGS_HEAPTYPE (Include/object.h).

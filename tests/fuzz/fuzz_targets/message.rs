@@ -3,12 +3,18 @@
 
 #![no_main]
 
+#[path = "../counted.rs"]
+mod counted;
+
+use counted::{peak_of, within};
 use launcher::ask::wake::way::{Unheard, hear};
+use launcher::state::budget::AnswerBytes;
 use launcher::trouble::Trouble;
 use libfuzzer_sys::fuzz_target;
 use protocol::message::{HEADER, Header, Incoming, Kind, VERSION};
 use protocol::question::{LONGEST_QUESTION, Question};
 use std::io::{self, Read};
+use std::time::Instant;
 
 /// Delivers its bytes in pieces, with pauses in between.
 struct Line<'a> {
@@ -35,20 +41,25 @@ impl Read for Line<'_> {
 }
 
 /// The message heard, with a bounded wait for the whole.
-fn heard(bytes: &[u8], pieces: &[u8]) -> Result<Vec<u8>, Unheard> {
+fn heard(bytes: &[u8], pieces: &[u8]) -> Result<AnswerBytes, Unheard> {
     let mut line = Line {
         bytes,
         pieces,
         turn: 0,
     };
     let mut patience = 1000;
-    hear(&mut line, || {
-        patience -= 1;
-        match patience {
-            0 => Err(Trouble::plain("late")),
-            _ => Ok(()),
-        }
-    })
+    let (heard, peak) = peak_of(|| {
+        hear(&mut line, Instant::now(), || {
+            patience -= 1;
+            match patience {
+                0 => Err(Trouble::plain("late")),
+                _ => Ok(()),
+            }
+        })
+    });
+    // Whatever length it announces.
+    within(peak, bytes.len(), 4);
+    heard
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -68,7 +79,7 @@ fn anything(bytes: &[u8], pieces: &[u8]) {
         let header = header.expect("it was one");
         assert!(header.is(Kind::Answer));
         assert_eq!(text.len() as u64, header.length);
-        assert_eq!(text, bytes[HEADER..][..text.len()]);
+        assert_eq!(*text, bytes[HEADER..][..text.len()]);
     }
     match Incoming::parse(start) {
         Some(Incoming::Words(length)) => {
@@ -76,7 +87,8 @@ fn anything(bytes: &[u8], pieces: &[u8]) {
             assert_eq!(header, Some(Header::new(Kind::Question, length as u64)));
             // An unknown question is not taken for a known one.
             let words = bytes[HEADER..].get(..length);
-            if let Some((words, question)) = words.and_then(|words| Some((words, Question::parse(words)?)))
+            if let Some((words, question)) =
+                words.and_then(|words| Some((words, Question::parse(words)?)))
             {
                 assert_eq!(question.words().as_bytes(), words);
             }
@@ -94,7 +106,7 @@ fn whole(text: &[u8], pieces: &[u8]) {
     let header = Header::new(Kind::Answer, text.len() as u64);
     let said = [&header.bytes()[..], text, b"more"].concat();
     match heard(&said, pieces) {
-        Ok(heard) => assert_eq!(heard, text),
+        Ok(heard) => assert_eq!(*heard, *text),
         Err(unheard) => {
             assert!(matches!(unheard, Unheard::Of(trouble) if trouble.what() == "late"));
             assert!(pieces.contains(&0));

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crate::ask::allowance::Allowance;
 use crate::find::bell::{HALF_A_SECOND, LONGEST_PAUSE, Seen, look};
 use crate::find::target::{self, Target};
+use crate::state::budget::AnswerBytes;
 use crate::system::interrupt;
-use crate::system::memory::{read_memory, read_text};
+use crate::system::memory::{read_memory, read_memory_into};
 use crate::system::process::Process;
 use crate::trouble::{self, Trouble};
 use protocol::answer::AnswerHeader;
@@ -26,15 +27,16 @@ pub fn is_for(number: u64, question: Question) -> bool {
 /// An answer, which another may replace while we fetch it.
 pub enum Fetched {
     /// The whole text, and `AnswerHeader::question`.
-    Text(Vec<u8>, u64),
+    Text(AnswerBytes, u64),
     /// Another answer has replaced it.
     Replaced,
     /// It is longer than any answer, or no answer at all.
     Nonsense(Trouble),
 }
 
-/// Fetches the answer that a bell points to, from a process that runs and may answer others meanwhile.
-pub fn fetch_numbered(process: Process, seen: Seen) -> Fetched {
+/// Fetches the answer that a bell points to, from a process that runs and may answer others meanwhile: as much
+/// of it as there is memory for by `until`.
+pub fn fetch_numbered(process: Process, seen: Seen, until: Instant) -> Fetched {
     let header = || {
         let address = seen.text.checked_sub(size_of::<AnswerHeader>() as u64)?;
         let bytes = read_memory(process.pid, address, size_of::<AnswerHeader>()).ok()?;
@@ -43,13 +45,21 @@ pub fn fetch_numbered(process: Process, seen: Seen) -> Fetched {
     let Some(before) = header() else {
         return Fetched::Replaced;
     };
-    let length = match usize::try_from(before.length) {
-        Ok(length) if before.length < LONGEST_ANSWER => length,
-        _ => return Fetched::Nonsense(trouble::answer_too_long(before.length)),
-    };
+    if before.length >= LONGEST_ANSWER {
+        return Fetched::Nonsense(trouble::answer_too_long(before.length));
+    }
     let mut checked = Checked::default();
-    let text = read_text(process.pid, seen.text, length, |piece| {
-        checked.may_follow(piece)
+    let text = AnswerBytes::announced(before.length, until).read(|start, piece| {
+        let address = seen.text.checked_add(start as u64);
+        read_memory_into(
+            process.pid,
+            address.ok_or(io::ErrorKind::InvalidInput)?,
+            piece,
+        )?;
+        match checked.may_follow(piece) {
+            true => Ok(()),
+            false => Err(io::Error::from(io::ErrorKind::InvalidData)),
+        }
     });
     // The library clears a header before it overwrites the text.
     match (header(), text) {
@@ -66,16 +76,25 @@ pub fn fetch_numbered(process: Process, seen: Seen) -> Fetched {
 struct Checked {
     /// Whether it is a state, and not text; `None` before the first piece.
     is_state: Option<bool>,
+    /// How many NULs it ends with.
+    nuls: usize,
 }
+
+/// So many NULs in a row stand in no state.
+const MOST_NULS: usize = 1 << 20;
 
 impl Checked {
     /// Whether this piece can be the next of an answer. Text has no NUL; a state has some, but not for long.
     fn may_follow(&mut self, piece: &[u8]) -> bool {
         let begins_state = || piece.starts_with(VERSION_LINE_START);
-        match *self.is_state.get_or_insert_with(begins_state) {
-            true => piece.iter().any(|byte| *byte != 0),
-            false => !piece.contains(&0),
+        if !*self.is_state.get_or_insert_with(begins_state) {
+            return !piece.contains(&0);
         }
+        self.nuls = match piece.iter().rposition(|byte| *byte != 0) {
+            Some(last) => piece.len() - last - 1,
+            None => self.nuls + piece.len(),
+        };
+        self.nuls < MOST_NULS
     }
 }
 
@@ -108,7 +127,7 @@ pub fn unreadable(error: &io::Error) -> Trouble {
 /// What came of the wait for an answer.
 pub enum Waited {
     /// The answer, and the number of its question.
-    Answer(Vec<u8>, u64),
+    Answer(AnswerBytes, u64),
     /// It came, but another command's answer replaced it before we could fetch it.
     Overtaken,
 }
@@ -137,7 +156,9 @@ pub fn wait(
             // Read again: the library stores `answered` last.
             let seen =
                 look(target.alive.process, address).map_err(|error| gone_or(target, &error))?;
-            return match seen.map(|seen| fetch_numbered(target.alive.process, seen)) {
+            return match seen
+                .map(|seen| fetch_numbered(target.alive.process, seen, allowance.until()))
+            {
                 Some(Fetched::Text(text, question)) => Ok(Waited::Answer(text, question)),
                 Some(Fetched::Nonsense(trouble)) => Err(trouble),
                 Some(Fetched::Replaced) | None => Ok(Waited::Overtaken),
@@ -202,10 +223,18 @@ mod tests {
         let us = Process {
             pid: std::process::id() as i32,
         };
-        assert!(matches!(fetch_numbered(us, seen(7)), Fetched::Text(text, 9) if text == b"hello"));
-        assert!(matches!(fetch_numbered(us, seen(8)), Fetched::Replaced));
+        assert!(
+            matches!(fetch_numbered(us, seen(7), Instant::now()), Fetched::Text(text, 9) if *text == *b"hello")
+        );
+        assert!(matches!(
+            fetch_numbered(us, seen(8), Instant::now()),
+            Fetched::Replaced
+        ));
         let nowhere = Seen { text: 8, ..seen(7) };
-        assert!(matches!(fetch_numbered(us, nowhere), Fetched::Replaced));
+        assert!(matches!(
+            fetch_numbered(us, nowhere, Instant::now()),
+            Fetched::Replaced
+        ));
     }
 
     #[test]
@@ -225,7 +254,7 @@ mod tests {
                 asked: 0,
                 question: 0,
             };
-            fetch_numbered(us, seen)
+            fetch_numbered(us, seen, Instant::now())
         };
         let nonsense = |length, text: &[u8]| matches!(fetched(length, text), Fetched::Nonsense(_));
         assert!(nonsense(LONGEST_ANSWER, b"hello"));
@@ -241,7 +270,7 @@ mod tests {
             .step_by(1000)
             .for_each(|byte| *byte = b'a');
         let text = fetched(long as u64, &state);
-        assert!(matches!(text, Fetched::Text(text, 9) if text == state));
+        assert!(matches!(text, Fetched::Text(text, 9) if *text == *state));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::ask::turn::Turn;
 use crate::find::agent::Agent;
 use crate::find::bell::{self, Seen};
 use crate::find::target::{self, Target};
+use crate::state::budget::AnswerBytes;
 use crate::system::interrupt;
 use crate::trouble::{self, Trouble};
 use protocol::question::Question;
@@ -97,7 +98,7 @@ struct Rung {
 
 impl ThroughGdb<'_> {
     /// Brings the agent's answer. Leaves the process as it was.
-    pub fn fetch(&self, target: &Target) -> Result<Vec<u8>, Trouble> {
+    pub fn fetch(&self, target: &Target) -> Result<AnswerBytes, Trouble> {
         let mut target = target.clone();
         let mut may_start = true;
         for tried in 0..TRIES {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::ask::wake::listener::Listener;
 use crate::find::no_agent;
 use crate::find::target::{self, Alive};
+use crate::state::budget::AnswerBytes;
 use crate::system::process::Process;
 use crate::system::{interrupt, signal};
 use crate::trouble::{self, Trouble};
@@ -47,7 +48,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl ThroughWake {
     /// Brings the agent's answer.
-    pub fn fetch(&self, target: &Alive) -> Result<Vec<u8>, Trouble> {
+    pub fn fetch(&self, target: &Alive) -> Result<AnswerBytes, Trouble> {
         let began = Instant::now();
         let until = self.connected_until.min(began + LONGEST_SLEEP);
         let process = target.process;
@@ -243,7 +244,7 @@ fn converse(
     target: &Alive,
     waker: i32,
     until: Instant,
-) -> Result<Vec<u8>, Trouble> {
+) -> Result<AnswerBytes, Trouble> {
     let lost = |error: io::Error| broken_off(target, waker, &error);
     let words = question.words();
     let words = words.as_bytes();
@@ -252,7 +253,7 @@ fn converse(
     line.write_all(&[&header, words].concat()).map_err(lost)?;
     line.set_read_timeout(Some(GLANCE)).map_err(lost)?;
     let glance = || wait_for(target, until, "its agent gave no answer in time");
-    hear(line, glance).map_err(|unheard| match unheard {
+    hear(line, until, glance).map_err(|unheard| match unheard {
         Unheard::Lost(error) => lost(error),
         Unheard::Of(trouble) => trouble,
     })
@@ -267,38 +268,22 @@ pub enum Unheard {
     Of(Trouble),
 }
 
-/// Receives an answer. Calls `glance` now and then, which may end the wait. An answer takes memory only
-/// as it arrives, whatever length its header announces.
+/// Receives an answer, as much of it as there is memory for by `until`. Calls `glance` now and then, which may
+/// end the wait.
 pub fn hear(
     line: &mut impl Read,
+    until: Instant,
     mut glance: impl FnMut() -> Result<(), Trouble>,
-) -> Result<Vec<u8>, Unheard> {
+) -> Result<AnswerBytes, Unheard> {
     let mut header = [0; HEADER];
     read_whole(line, &mut header, &mut glance)?;
     let length =
         answer_length(&header).ok_or_else(|| Unheard::Of(trouble::of_another_version()))?;
-    let length = match usize::try_from(length) {
-        Ok(few) if length < LONGEST_ANSWER => few,
-        _ => return Err(Unheard::Of(trouble::answer_too_long(length))),
-    };
-    let mut text = Vec::new();
-    while text.len() < length {
-        let done = text.len();
-        let more = (length - done).min(done.max(PIECE));
-        text.try_reserve(more).map_err(|_| {
-            Unheard::Of(Trouble::new(
-                "there is no memory for its answer",
-                "ask for less, or free some memory",
-            ))
-        })?;
-        text.resize(done + more, 0);
-        read_whole(line, &mut text[done..], &mut glance)?;
+    if length >= LONGEST_ANSWER {
+        return Err(Unheard::Of(trouble::answer_too_long(length)));
     }
-    Ok(text)
+    AnswerBytes::announced(length, until).read(|_, piece| read_whole(line, piece, &mut glance))
 }
-
-/// The bytes of an answer to read at first; later reads double what has arrived.
-const PIECE: usize = 1 << 16;
 
 /// Fills `bytes`, and calls `glance` now and then.
 fn read_whole(
@@ -353,7 +338,8 @@ mod tests {
         let (mut line, mut agent) = UnixStream::pair().expect("a pair");
         agent.write_all(words).expect("there is room");
         drop(agent);
-        hear(&mut line, || Ok(())).map_err(|unheard| match unheard {
+        let heard = hear(&mut line, Instant::now(), || Ok(())).map(|answer| answer.to_vec());
+        heard.map_err(|unheard| match unheard {
             Unheard::Lost(error) => error.kind().to_string(),
             Unheard::Of(trouble) => trouble.to_string(),
         })
@@ -362,7 +348,7 @@ mod tests {
     #[test]
     fn hears_an_answer_and_nothing_else() {
         let answer = |length| Header::new(Kind::Answer, length);
-        let text = vec![b'x'; 3 * PIECE / 2];
+        let text = vec![b'x'; 100_000];
         let whole = [&answer(text.len() as u64).bytes()[..], &text].concat();
         assert_eq!(heard(&whole), Ok(text));
         assert_eq!(heard(&answer(0).bytes()), Ok(Vec::new()));
@@ -397,7 +383,7 @@ mod tests {
         let (mut line, _agent) = UnixStream::pair().expect("a pair");
         line.set_nonblocking(true).expect("it may not block");
         let mut glances = 0;
-        let unheard = hear(&mut line, || {
+        let unheard = hear(&mut line, Instant::now(), || {
             glances += 1;
             match glances {
                 5 => Err(Trouble::plain("late")),

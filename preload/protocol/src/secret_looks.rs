@@ -1,0 +1,106 @@
+//! Secrets that are known by how they look, whatever their names.
+
+use core::ops::Range;
+
+use crate::secrets::is_key_of;
+
+/// How secrets of some makers begin, and how long they are at least: AWS, GitHub, GitLab, Slack, Stripe,
+/// Google, npm, PyPI, OpenAI, SendGrid.
+const BEGINNINGS: &[(&str, usize)] = &[
+    ("AKIA", 20),
+    ("ASIA", 20),
+    ("ghp_", 20),
+    ("gho_", 20),
+    ("ghu_", 20),
+    ("ghs_", 20),
+    ("ghr_", 20),
+    ("github_pat_", 24),
+    ("glpat-", 16),
+    ("xoxa-", 12),
+    ("xoxb-", 12),
+    ("xoxp-", 12),
+    ("xoxr-", 12),
+    ("xoxs-", 12),
+    ("xapp-", 12),
+    ("sk_live_", 16),
+    ("sk_test_", 16),
+    ("rk_live_", 16),
+    ("AIza", 30),
+    ("npm_", 24),
+    ("pypi-", 24),
+    ("sk-", 32),
+    ("SG.", 32),
+];
+
+/// What may stand behind `Bearer` in ordinary sentences.
+const NO_BEARERS: &[&str] = &[
+    "token",
+    "tokens",
+    "auth",
+    "authentication",
+    "scheme",
+    "or",
+    "and",
+    "of",
+    "is",
+];
+
+/// The length of what stands before the first character that ends it.
+pub(crate) fn run_of(text: &[u8], is_end: impl Fn(u8) -> bool) -> usize {
+    text.iter()
+        .position(|&one| is_end(one))
+        .unwrap_or(text.len())
+}
+
+/// A secret that is known by how it looks: it begins with a word, which this is.
+pub(crate) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usize>> {
+    let (start, rest) = (word.start, &text[word.start..]);
+    let name = &text[word];
+    if name.starts_with(b"-----BEGIN") {
+        let line = &rest[..rest.len().min(80)];
+        let is_private = line.windows(11).any(|part| part == b"PRIVATE KEY");
+        // To its end, or to that of the text.
+        let end = rest.windows(9).position(|part| part == b"-----END ");
+        let end = end.and_then(|at| {
+            let close = rest[at + 9..]
+                .windows(5)
+                .position(|part| part == b"-----")?;
+            Some(at + 9 + close + 5)
+        });
+        return is_private.then(|| start..start + end.unwrap_or(rest.len()));
+    }
+    let of_token = |one: u8| !(one.is_ascii_alphanumeric() || b"-_.+/=~".contains(&one));
+    if matches!(name, b"Bearer" | b"bearer" | b"Basic") {
+        let spaces = rest[name.len()..]
+            .iter()
+            .take_while(|&&one| one == b' ')
+            .count();
+        let from = name.len() + spaces;
+        let token = &rest[from..][..run_of(&rest[from..], of_token)];
+        let has = |of: fn(&u8) -> bool| token.iter().any(of);
+        let is_secret = match name {
+            b"Bearer" => !is_key_of(token.trim_ascii_end(), NO_BEARERS),
+            b"bearer" => has(u8::is_ascii_digit) || token.len() >= 16,
+            // `Basic usage` is no secret.
+            _ => {
+                token.len() >= 8
+                    && (has(u8::is_ascii_digit)
+                        || has(u8::is_ascii_uppercase)
+                        || token.ends_with(b"="))
+            }
+        };
+        let is_secret = is_secret && spaces > 0 && !token.is_empty();
+        return is_secret.then(|| start + from..start + from + token.len());
+    }
+    if name.starts_with(b"eyJ") && name.len() >= 16 && (name.contains(&b'.') || name.len() >= 40) {
+        return Some(start..start + name.len());
+    }
+    let begins = |(beginning, least): &&(&str, usize)| {
+        name.starts_with(beginning.as_bytes()) && name.len() >= *least
+    };
+    let found = BEGINNINGS.iter().find(begins)?;
+    // Of an AWS key all letters are large.
+    let is_key =
+        found.0.len() != 4 || !found.0.ends_with("IA") || !name.iter().any(u8::is_ascii_lowercase);
+    is_key.then(|| start..start + name.len())
+}
