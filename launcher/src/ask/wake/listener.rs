@@ -39,13 +39,10 @@ impl Listener {
         let user = Namespace::of(process, thread, "user")?;
         let network = Namespace::of(process, thread, "net")?;
         let socket = if user.is_none() && network.is_none() {
-            UnixListener::bind_addr(&address)?
+            bind(&address)?
         } else {
             listen_in(process, user, network, &address)?
         };
-        // The longest queue that the system allows (`net.core.somaxconn`): everybody can read the name in
-        // /proc/net/unix and connect, and a full queue keeps the agent out.
-        listen(&socket, i32::MAX)?;
         socket.set_nonblocking(true)?;
         Ok(Listener { socket, token })
     }
@@ -74,6 +71,18 @@ impl Listener {
             }
         }
     }
+}
+
+/// Listens under this name, with the longest queue that the system allows (`net.core.somaxconn`): everybody
+/// can read the name in /proc/net/unix and connect, and a full queue keeps the agent out. Makes system calls
+/// only.
+///
+/// The agent sees the credentials of whoever was the last to call `listen` (`init_peercred`,
+/// net/unix/af_unix.c), so that is done in the process's own namespaces.
+fn bind(address: &SocketAddr) -> io::Result<UnixListener> {
+    let socket = UnixListener::bind_addr(address)?;
+    listen(&socket, i32::MAX)?;
+    Ok(socket)
 }
 
 /// A number that nobody can guess.
@@ -145,7 +154,7 @@ fn listen_in(
             set_thread_res_uid(user, user, user)?;
         }
         child::guard();
-        Ok(UnixListener::bind_addr(address)?.into())
+        Ok(bind(address)?.into())
     })?;
     Ok(UnixListener::from(socket))
 }
