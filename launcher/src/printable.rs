@@ -60,6 +60,19 @@ fn write_escaped(
     out.write_str(rest)
 }
 
+/// Whether [`write_line`] would write each of these lines as it is. It says so of nearly all, and looks at many
+/// bytes at a time; of some it does not know.
+pub fn are_plain(lines: &[u8]) -> bool {
+    let is_plain = |&byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
+    let may_begin_ours = |byte: u8| byte == b'=' || byte == b's';
+    let begins = |two: &[u8]| two[0] == b'\n' && may_begin_ours(two[1]);
+    lines.iter().fold(true, |plain, one| plain & is_plain(one))
+        && !lines.first().is_some_and(|&first| may_begin_ours(first))
+        && !lines
+            .windows(2)
+            .fold(false, |found, two| found | begins(two))
+}
+
 /// How lines begin that are the commands' own: no line of an answer is let begin so.
 const OWN_LINES: [&[u8]; 2] = [b"===", b"sleeper_agent_activate:"];
 
@@ -149,6 +162,16 @@ mod tests {
             line(b"sleeper_agent_activate: x"),
             "\\u{73}leeper_agent_activate: x"
         );
+        for lines in [
+            &b"=== a"[..],
+            b"a\n=== b",
+            b"a\nsleeper_agent_activate: b",
+            b"a\x1b",
+            b"\xc3",
+        ] {
+            assert!(!are_plain(lines));
+        }
+        assert!(are_plain(b"### Thread 7:\n  File \"a\"\n\n\tx = 1 == 2 ===\n") && are_plain(b""));
         for ours in ["### Thread 7:", "    === x", "== x", "Sleeper"] {
             assert_eq!(line(ours.as_bytes()), ours);
         }

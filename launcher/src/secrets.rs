@@ -2,6 +2,8 @@
 //! [`protocol::secrets`] and [`protocol::secret_text`], the library's too.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use protocol::question::{Question, Text};
 use protocol::secret_text::{Finder, Kind};
@@ -11,7 +13,12 @@ use protocol::secrets::{HIDDEN, Secrecy, looks_random};
 #[derive(Clone, Debug)]
 pub struct Secrets {
     question: Question,
+    /// How far the values of names are hidden: most variables have the names of others.
+    known: Arc<Mutex<HashMap<String, Secrecy>>>,
 }
+
+/// So many names are remembered, and only shorter ones, in bytes.
+const MOST_KNOWN: [usize; 2] = [10_000, 100];
 
 impl Default for Secrets {
     /// The usual secrets.
@@ -25,6 +32,7 @@ impl Secrets {
     pub fn of(question: &Question) -> Secrets {
         Secrets {
             question: *question,
+            known: Arc::default(),
         }
     }
 
@@ -47,7 +55,7 @@ impl Secrets {
             return value.into();
         }
         // The library has hidden it already, if it knows this rule. Of text it shows the beginning.
-        let is_hidden = match self.question.secrecy(name.as_bytes()) {
+        let is_hidden = match self.secrecy(name) {
             Secrecy::Open => false,
             Secrecy::IfRandom => looks_random(value.trim_matches(['u', '\'', '"']).as_bytes()),
             Secrecy::IfText => value.starts_with(|first: char| {
@@ -59,6 +67,20 @@ impl Secrets {
             true => HIDDEN.into(),
             false => self.without(value, Kind::Data),
         }
+    }
+
+    /// How far the value of a name is hidden.
+    fn secrecy(&self, name: &str) -> Secrecy {
+        let [most, longest] = MOST_KNOWN;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&secrecy) = known.get(name) {
+            return secrecy;
+        }
+        let secrecy = self.question.secrecy(name.as_bytes());
+        if known.len() < most && name.len() < longest {
+            known.insert(name.to_owned(), secrecy);
+        }
+        secrecy
     }
 
     /// A command line.

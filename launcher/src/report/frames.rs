@@ -105,13 +105,14 @@ impl<'a> Frames<'a> {
     }
 
     fn write_variable(&self, page: &mut Page, start: &str, variable: &Variable) {
-        let shown = |one: &Variable| {
+        let mut write = |start, one: &Variable| {
             let value = self.secrets.value(&one.name, &one.value);
-            format!("{} = {}", Printable(&one.name), Printable(&value))
+            let (name, value) = (Printable(&one.name), Printable(&value));
+            let _ = writeln!(page, "      {start}{name} = {value}");
         };
-        let _ = writeln!(page, "      {start}{}", shown(variable));
+        write(start, variable);
         for attribute in &variable.attributes {
-            let _ = writeln!(page, "        .{}", shown(attribute));
+            write("  .", attribute);
         }
         if variable.attributes_left_out > 0 {
             let _ = writeln!(page, "        ... {} more", variable.attributes_left_out);

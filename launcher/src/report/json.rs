@@ -82,6 +82,11 @@ impl<W: Write> Write for Counted<'_, W> {
         Ok(count)
     }
 
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.written.set(self.written.get() + bytes.len() as u64);
+        self.out.write_all(bytes)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }

@@ -70,14 +70,13 @@ pub fn print_text(heading: Option<&str>, text: &AnswerBytes, most: u64) -> Resul
 
 fn write_text(page: &mut Page, text: &AnswerBytes) {
     let mut shown = 0;
-    for line in text.split_inclusive(|&byte| byte == b'\n') {
-        if page.is_full() {
-            break;
+    while shown < text.len() && !page.is_full() {
+        let lines = first_lines(&text[shown..]);
+        shown += lines.len();
+        match std::str::from_utf8(lines) {
+            Ok(lines) if printable::are_plain(lines.as_bytes()) => page.push_str(lines),
+            _ => write_lines(page, lines),
         }
-        // A page takes everything.
-        let mut pieces = line.chunks(LONGEST_PIECE);
-        let _ = pieces.try_for_each(|piece| printable::write_line(page, piece));
-        shown += line.len();
     }
     if page.is_full() || text.is_cut() {
         let [shown, whole] = [shown as u64, text.whole()].map(megabytes);
@@ -86,6 +85,27 @@ fn write_text(page: &mut Page, text: &AnswerBytes) {
         ));
     }
 }
+
+/// The first lines of a text, not many more bytes than [`PIECE`]; or a part of a very long line.
+fn first_lines(text: &[u8]) -> &[u8] {
+    let most = &text[..text.len().min(LONGEST_PIECE)];
+    let rest = most.get(PIECE..).unwrap_or_default();
+    let end = rest.iter().position(|&byte| byte == b'\n');
+    &most[..end.map_or(most.len(), |at| PIECE + at + 1)]
+}
+
+fn write_lines(page: &mut Page, lines: &[u8]) {
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        if page.is_full() {
+            break;
+        }
+        // A page takes everything.
+        let _ = printable::write_line(page, line);
+    }
+}
+
+/// How much text is looked at at a time, in bytes.
+const PIECE: usize = 32 << 10;
 
 /// A longer line is written in pieces of this many bytes. A character that is cut in two is shown as bytes.
 const LONGEST_PIECE: usize = 1 << 20;
@@ -116,9 +136,10 @@ mod tests {
 
     #[test]
     fn says_where_text_is_cut() {
-        let text = shown(b"0123456789\n".repeat(1000).into(), 50);
-        assert_eq!(text.lines().count(), 6);
-        let last = "=== cut here: this is 1 kB of 11 kB; the full format is shorter\n";
+        let text = shown(b"0123456789\n".repeat(100_000).into(), 50);
+        // What is looked at at a time, and the note.
+        assert_eq!(text.lines().count(), PIECE.div_ceil(11) + 1);
+        let last = "=== cut here: this is 33 kB of 1 MB; the full format is shorter\n";
         assert!(text.ends_with(last), "{text}");
     }
 }
