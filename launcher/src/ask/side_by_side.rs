@@ -192,7 +192,9 @@ mod tests {
                 order.push(*item);
             },
         );
-        assert_eq!(order, [true, true, false, false]);
+        // Two threads begin with those that are stuck, at about the same time.
+        order.sort();
+        assert_eq!(order, [false, false, true, true]);
         assert!(begun.elapsed() < Duration::from_secs(10));
     }
 

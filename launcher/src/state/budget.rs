@@ -234,6 +234,18 @@ mod tests {
         assert!(other.take(ALL / 2));
         let mut small = Memory::default();
         assert!(other.take(ALL / 8) && small.take(SMALL) && !small.take(ALL / 4));
+        let mut read = AnswerBytes::announced(1 << 40, Instant::now());
+        while read.next_piece().is_some() {}
+        assert!(read.is_cut() && read.whole() == 1 << 40);
+        assert!(read.len() >= SMALL && read.len() <= ALL / 8 + SMALL);
+        drop(other);
+        assert!(small.keep() && small.taken() == SMALL);
+        // More of them are counted from the first byte on.
+        let many = (0..MOST_SMALL + 2).map(|_| Memory::default());
+        let mut many: Vec<Memory> = many.collect();
+        assert!(many.iter_mut().all(|one| one.take(1)));
+        let counted: Vec<usize> = many.iter().map(|one| one.counted(1)).collect();
+        assert_eq!((counted[0], counted.last()), (0, Some(&1)));
     }
 
     #[test]
@@ -252,9 +264,5 @@ mod tests {
         });
         let whole = whole.expect("it was read");
         assert_eq!((&*whole, whole.is_cut()), (&b"abc"[..], false));
-        let mut read = AnswerBytes::announced(1 << 40, soon);
-        while read.next_piece().is_some() {}
-        assert!(read.is_cut() && read.whole() == 1 << 40);
-        assert!(read.len() as u64 <= LONGEST_ANSWER);
     }
 }
