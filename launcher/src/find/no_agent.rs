@@ -50,6 +50,11 @@ pub fn why_not_started(process: Process) -> Option<Trouble> {
         (Some(Ok(None)), _) => just_started(),
         // The agent says so too, when it is asked.
         (_, Some(false)) => Trouble::plain("not a Python process"),
+        _ if process.status().is_ok_and(|status| status.is_filtered) => Trouble::new(
+            "its agent has not started, perhaps because of the program's filter of system calls (seccomp), and \
+             only a started agent can be woken",
+            "ask --via gdb, which needs no start",
+        ),
         _ => Trouble::new(
             "its agent has not started, and only a started agent can be woken",
             "ask again when the program runs Python code, or ask --via gdb, which needs no start",

@@ -56,12 +56,10 @@ impl View {
         if IS_SHUT_IN.get() {
             return None;
         }
-        let view = match HAS_OWN_TABLE.get() {
+        match HAS_OWN_TABLE.get() {
             true => View::look(),
             false => aside::run(View::look),
-        }?;
-        filter::learn_from(view.own.as_filters());
-        Some(view)
+        }
     }
 
     /// A task that looks aside has the rights of the thread that it looks for. It asks for no number of a thread
@@ -69,6 +67,7 @@ impl View {
     fn look() -> Option<Box<View>> {
         let mut text = [0; size_of::<Text>()];
         let own = Rights::of(c"/proc/thread-self/status", &mut text)?;
+        filter::learn_from(own.as_filters());
         let first = Rights::of(c"/proc/self/status", &mut text)?;
         if own.capabilities[PERMITTED] & TO_LEAVE != 0 {
             COULD_LEAVE.store(true, Ordering::SeqCst);
