@@ -8,6 +8,7 @@ use crate::cpython::gil::Gil;
 use crate::cpython::object::{Kept, Object, Owned};
 use crate::inspect::objects::Objects;
 use crate::script::imports;
+use crate::system::filter::{self, Call};
 
 /// The collector's switches, once they have been found.
 static GC_ENABLED: Kept = Kept::nothing();
@@ -61,7 +62,9 @@ pub fn let_others_run(gil: &mut Gil) {
     unsafe {
         let thread = (gil.PyEval_SaveThread)();
         // Whoever was woken needs a moment to take it.
-        libc::sched_yield();
+        if filter::may(Call::Yield) {
+            libc::sched_yield();
+        }
         (gil.PyEval_RestoreThread)(thread);
     }
 }

@@ -72,6 +72,8 @@ pub enum Call {
     Poll,
     /// clock_gettime(2), as the C library makes it: mostly without a system call.
     Clock,
+    /// sched_yield(2).
+    Yield,
     /// mmap(2) and munmap(2).
     Map,
     /// mprotect(2).
@@ -91,7 +93,7 @@ pub enum Call {
 }
 
 /// All of them, in the order in which they are tried.
-const CALLS: [Call; 36] = [
+const CALLS: [Call; 37] = [
     Call::WaitForChild,
     Call::WaitForChildElse,
     Call::Control,
@@ -120,6 +122,7 @@ const CALLS: [Call; 36] = [
     Call::Receive,
     Call::Poll,
     Call::Clock,
+    Call::Yield,
     Call::Map,
     Call::Protect,
     Call::Advise,
@@ -400,7 +403,7 @@ fn works(call: Call) -> bool {
     let made = |number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize| {
         // SAFETY: a system call in a process of its own, which ends afterwards. What it writes to are locals
         // of the calling function, or nothing.
-        let result = unsafe { libc::syscall(number, a, b, c, d, e, 0) };
+        let result = unsafe { libc::syscall(number, a, b, c, d, e, 0_usize) };
         let error = std::io::Error::last_os_error().raw_os_error();
         if result < 0 { error.unwrap_or(0) } else { 0 }
     };
@@ -504,6 +507,7 @@ fn works(call: Call) -> bool {
             // SAFETY: it writes to the local.
             unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) == 0 }
         }
+        Call::Yield => made(libc::SYS_sched_yield, 0, 0, 0, 0, 0) == 0,
         Call::Map => {
             // SAFETY: a new mapping, which is unmapped at once.
             unsafe {
