@@ -29,6 +29,7 @@ pub fn run<W: FnOnce() -> R, R>(work: W) -> R {
         | libc::CLONE_SYSVSEM
         | libc::CLONE_CHILD_CLEARTID;
     let started = filter::may(Call::Clone)
+        && filter::may(Call::EndThread)
         // SAFETY: the task runs on `stack` and touches `job` alone, both locals of this function, which waits
         // until the kernel has cleared `running` as the last act of the task. It blocks all signals, as the
         // calling thread does.

@@ -175,6 +175,7 @@ pub fn may(call: Call) -> bool {
 pub fn may_start_threads() -> bool {
     let deadly = |call: &Call| DEADLY.load(Ordering::Relaxed) & 1 << *call as u64 != 0;
     may(Call::SignalMask)
+        && may(Call::EndThread)
         && !FOR_THREADS.iter().any(deadly)
         && ![Call::Clone3, Call::RestartableSequences]
             .iter()
@@ -290,6 +291,7 @@ fn try_out() -> (u64, u64) {
             Some(false) => {
                 let at = trial.at.load(Ordering::SeqCst) as usize;
                 deadly |= 1 << at;
+                trial.works[at].store(0, Ordering::SeqCst);
                 from = at.max(from) + 1;
             }
         }
@@ -300,7 +302,7 @@ fn try_out() -> (u64, u64) {
     }
     // SAFETY: mapped above, and no reference to it is used any more.
     unsafe { libc::munmap(ptr::from_ref(trial).cast_mut().cast(), size_of::<Trial>()) };
-    (refused & !(1 << Call::EndThread as u64) | deadly, deadly)
+    (refused, deadly)
 }
 
 /// Has one child try the calls from this number on. Returns whether it came to the end; `None` if it cannot be
@@ -377,7 +379,7 @@ fn wait_shared(word: &AtomicU32, until: Instant) -> bool {
 fn try_in_child(trial: &Trial, from: usize) -> ! {
     for (number, &call) in CALLS.iter().enumerate().skip(from) {
         trial.at.store(number as u32, Ordering::SeqCst);
-        let works = works(call);
+        let works = works(call, trial);
         trial.works[number].store(u8::from(works), Ordering::SeqCst);
         if call == Call::WaitForChildElse {
             trial.awaits.store(1, Ordering::SeqCst);
@@ -398,7 +400,7 @@ fn try_in_child(trial: &Trial, from: usize) -> ! {
 }
 
 /// Makes a call so that it has no effect, and compares its result with what the kernel answers to that.
-fn works(call: Call) -> bool {
+fn works(call: Call, trial: &Trial) -> bool {
     const NOWHERE: usize = 0;
     let made = |number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize| {
         // SAFETY: a system call in a process of its own, which ends afterwards. What it writes to are locals
@@ -525,6 +527,8 @@ fn works(call: Call) -> bool {
         Call::RobustList => made(libc::SYS_set_robust_list, local, 0, 0, 0, 0) == libc::EINVAL,
         Call::RestartableSequences => made(libc::SYS_rseq, NOWHERE, 0, 64, 0, 0) == libc::EINVAL,
         Call::EndThread => {
+            // If it works, the child has no time to say so.
+            trial.works[call as usize].store(1, Ordering::SeqCst);
             // SAFETY: the child's only thread ends, and the child with it.
             unsafe { libc::syscall(libc::SYS_exit, DONE) };
             false
