@@ -107,7 +107,7 @@ impl fmt::Display for Why {
             libc::EAGAIN => write!(out, "EAGAIN: no more threads, or no memory for one"),
             libc::ENOMEM => write!(out, "ENOMEM: no memory"),
             libc::EPERM => write!(out, "EPERM: not permitted"),
-            libc::EACCES => write!(out, "a filter of system calls would end the program for it"),
+            libc::EACCES => write!(out, "a filter of system calls forbids what a thread needs"),
             libc::ELIBACC => write!(out, "ELIBACC: libgcc_s.so.1 cannot be loaded"),
             error => write!(out, "errno {error}"),
         }
