@@ -95,6 +95,10 @@ def main():
     sys.stdout.flush()
     line = sys.stdin.readline()
     child.kill()
+    # A thread that wakes up while the interpreter ends would complain.
+    event.set()
+    thread.join()
+    waiter.join()
     sys.exit(7 if line and shows else 1)
 
 
