@@ -199,6 +199,10 @@ fn reads_no_file_outside(python: &Interpreter) {
                 !text.contains("sys.stdin.readline()"),
                 "{life:?} via {via}: {text}"
             );
+            assert!(
+                text.contains("the agent is under a filter of system calls (seccomp)"),
+                "{life:?} via {via}: {text}"
+            );
         }
         ends(program);
     }

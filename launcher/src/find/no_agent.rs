@@ -12,7 +12,7 @@ use crate::system::maps;
 use crate::system::permission;
 use crate::system::process::{MOST_THREADS, Process};
 use crate::trouble::Trouble;
-use protocol::names::AGENT_THREADS;
+use protocol::names::{AGENT_THREADS, PARKED_THREAD};
 
 /// Defined by every CPython, and looked up by the agent.
 const PYTHON_FUNCTION: &str = "Py_GetVersion";
@@ -60,6 +60,14 @@ pub fn why_not_started(process: Process) -> Option<Trouble> {
             "ask again when the program runs Python code, or ask --via gdb, which needs no start",
         ),
     })
+}
+
+/// Whether a filter of system calls binds the agent's thread that needs no signal: the program's own, or the one
+/// by which a thread of the agent's shuts itself in.
+pub fn is_filtered(process: Process) -> bool {
+    let parked = process.thread_named(PARKED_THREAD).ok().flatten();
+    let status = parked.and_then(|thread| Process { pid: thread }.status().ok());
+    status.is_some_and(|status| status.is_filtered)
 }
 
 /// There is no agent, and we have seen everything that is mapped.

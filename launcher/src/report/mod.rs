@@ -27,12 +27,25 @@ pub mod terminal;
 use std::collections::HashMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::find::no_agent;
 use crate::secrets::Secrets;
 use crate::state::answer::Answer;
+use crate::state::frame::Frame;
 use crate::state::thread::Thread;
 use crate::state::{State, text};
 use crate::system::process::Process;
 use crate::trouble::Trouble;
+
+/// Said where an answer has no line of source, and the agent is under a filter.
+const FILTERED: &str = "Lines of source, and what the kernel says of threads, may be missing: the agent is under a \
+                        filter of system calls (seccomp), as its program has fenced itself in";
+
+/// Whether no frame of any thread has its line of source.
+fn has_no_source(state: &State) -> bool {
+    let frames = || state.threads.iter().flat_map(|thread| thread.frames.iter());
+    let has_source = |frame: &Frame| matches!(frame, Frame::At(place) if !place.source.is_empty());
+    frames().next().is_some() && !frames().any(has_source)
+}
 
 /// The state of one process, at one moment.
 #[derive(Debug)]
@@ -72,6 +85,9 @@ impl Report {
             task.seconds = times.get(&task.number).copied();
         }
         resolve::look_up(process, &mut state.threads, secrets, until);
+        if note.is_none() && has_no_source(&state) && no_agent::is_filtered(process) {
+            state.left_out.push(FILTERED.to_owned());
+        }
         Ok(Report {
             process,
             command: secrets.command_line(command),

@@ -13,7 +13,7 @@ use crate::system::process::Process;
 use crate::system::{interrupt, signal};
 use crate::trouble::{self, Trouble};
 use protocol::message::{HEADER, Header, Kind, LONGEST_ANSWER, answer_length};
-use protocol::names::{PARKED_THREAD, SIGNAL_VARIABLE, WAKE_VARIABLE, WAKER_THREAD};
+use protocol::names::{SIGNAL_VARIABLE, WAKE_VARIABLE, WAKER_THREAD};
 use protocol::question::Question;
 
 /// Asks by a wake-up signal.
@@ -130,7 +130,7 @@ fn glance_after(begun: Instant) -> Duration {
 
 /// The trouble of an agent that has started, and has no thread for signals.
 fn no_waker(process: Process) -> Trouble {
-    if is_filtered(process) {
+    if no_agent::is_filtered(process) {
         return Trouble::new(
             "its agent cannot be woken: its program is under a filter of system calls (seccomp), which may \
              refuse what that takes",
@@ -146,16 +146,9 @@ fn no_waker(process: Process) -> Trouble {
     )
 }
 
-/// Whether a filter of system calls binds the agent's thread that needs no signal.
-fn is_filtered(process: Process) -> bool {
-    let parked = process.thread_named(PARKED_THREAD).ok().flatten();
-    let status = parked.and_then(|thread| Process { pid: thread }.status().ok());
-    status.is_some_and(|status| status.is_filtered)
-}
-
 /// Why the waker is gone, in a process that is still there. Under a filter that refuses what it needs, it ends.
 fn gone(process: Process) -> Trouble {
-    match is_filtered(process) {
+    match no_agent::is_filtered(process) {
         true => no_waker(process),
         false => target::replaced(),
     }
