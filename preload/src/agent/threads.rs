@@ -45,7 +45,10 @@ pub fn spawn_with(entry: Entry, argument: *mut c_void, stack_sizes: &[usize]) ->
     }
     let mut result = libc::EAGAIN;
     // The new thread inherits the mask, so it never sees a signal of the program, nor a nudge before it sleeps.
-    let before = Set::all_but(&OPEN).block_only();
+    let before = match are_shut_in() {
+        true => Set::all_but(&OPEN[..OPEN.len() - 1]).block_only(),
+        false => Set::all_but(&OPEN).block_only(),
+    };
     // SAFETY: the attributes are a local, initialised before use. `entry` stays mapped (-z nodelete). As a C
     // function it differs only in that `pthread_exit` may unwind it, and glibc, which calls it, expects that. A
     // child forked meanwhile has no such thread and starts its own.
@@ -133,15 +136,21 @@ static THREAD_IDS: [AtomicI32; 4] = [const { AtomicI32::new(0) }; 4];
 /// Their `pthread_t`s, in the same way.
 static IDENTS: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
 
-const ROLES: [Role; 4] = [Role::Parked, Role::Worker, Role::Reader, Role::Waker];
-
 /// Whether there is a worker, or one is being started.
 static HAS_WORKER: AtomicBool = AtomicBool::new(false);
 
 /// The first call of each of these threads: notes its thread ID and names it.
 pub fn begin(role: Role, name: &str) {
-    IDENTS[role as usize].store(this_ident(), Ordering::SeqCst);
-    THREAD_IDS[role as usize].store(this_thread_id(), Ordering::SeqCst);
+    // glibc since 2.32 leaves this one open in a new thread, whatever the mask of the thread that starts it.
+    Set::of(&[signals::NUDGE]).block();
+    let (ident, id) = (this_ident(), this_thread_id());
+    let starter = (
+        STARTER.0.load(Ordering::SeqCst),
+        STARTER.1.load(Ordering::SeqCst),
+    );
+    thread_struct::id_offset([(ident, id), starter]);
+    IDENTS[role as usize].store(ident, Ordering::SeqCst);
+    THREAD_IDS[role as usize].store(id, Ordering::SeqCst);
     name_this_thread(name);
 }
 
@@ -159,22 +168,44 @@ pub fn id_of(role: Role) -> i32 {
     THREAD_IDS[role as usize].load(Ordering::SeqCst)
 }
 
-/// Takes the calling thread out of reach of the C library's `setuid` and its kin: a thread without an ID is
-/// passed over (`setxid_signal_thread`, nptl/nptl_setxid.c, glibc 2.36). For a thread that has shut itself in,
-/// whose user does not matter any more.
+/// Takes the calling thread out of reach of the C library's `setuid` and its kin: a thread with an impossible ID
+/// is passed over (`setxid_signal_thread`, nptl/nptl_setxid.c, glibc 2.36). It still differs from all others, as
+/// the owner of the C library's mutexes. For a thread that shuts itself in, whose user does not matter any more.
+/// False if the place of the ID is not known.
 ///
 /// On a thread of the agent's.
-pub fn get_out_of_reach() {
-    let this = (this_ident(), this_thread_id());
-    let others = ROLES.map(|role| (ident_of(role), id_of(role)));
-    let other = others
-        .into_iter()
-        .find(|&(ident, id)| id != 0 && ident != this.0);
-    if let Some(offset) = other.and_then(|other| thread_struct::id_offset([this, other])) {
-        // SAFETY: the aligned word of this thread's own structure in which its ID has just been found. This
-        // thread calls nothing that reads it, and the C library reads it as an atomic word.
-        unsafe { AtomicI32::from_ptr((this.0 + offset) as *mut i32) }.store(0, Ordering::SeqCst);
-    }
+pub fn get_out_of_reach() -> bool {
+    let (ident, id) = (this_ident(), this_thread_id());
+    let Some(offset) = thread_struct::known_id_offset() else {
+        return false;
+    };
+    // SAFETY: the aligned word of this thread's own structure in which its ID stands. The C library reads it as an
+    // atomic word.
+    unsafe { AtomicI32::from_ptr((ident + offset) as *mut i32) }.store(-id, Ordering::SeqCst);
+    true
+}
+
+/// Whether a thread of the agent's has shut itself in. Threads that it starts are shut in too.
+static SHUT_IN: AtomicBool = AtomicBool::new(false);
+
+/// Notes that the calling thread has shut itself in.
+pub fn note_shut_in() {
+    SHUT_IN.store(true, Ordering::SeqCst);
+}
+
+/// Whether threads are shut in from their start.
+pub fn are_shut_in() -> bool {
+    SHUT_IN.load(Ordering::SeqCst)
+}
+
+/// A thread that runs on while the agent's threads start: its `pthread_t` and ID.
+static STARTER: (AtomicUsize, AtomicI32) = (AtomicUsize::new(0), AtomicI32::new(0));
+
+/// Notes the calling thread, which starts the agent's.
+pub fn note_starter() {
+    STARTER.0.store(this_ident(), Ordering::SeqCst);
+    STARTER.1.store(this_thread_id(), Ordering::SeqCst);
+    SHUT_IN.store(false, Ordering::SeqCst);
 }
 
 /// The thread IDs of these threads, as far as they are there.

@@ -37,6 +37,7 @@ pub fn answer_with<R>(words: &Words, asker: Asker, with: impl Fn(*const c_char) 
         let errno = libc::__errno_location();
         (errno, *errno)
     };
+    (asker.prepare)();
     let result = panics::caught(|| claim_and_answer(words, asker, &with));
     let result = result.unwrap_or_else(|| report_panic(with));
     // SAFETY: still on the same thread, whose errno this is.
@@ -50,6 +51,8 @@ static DEADLINE: AtomicU64 = AtomicU64::new((DEADLINE_SECONDS * 1e9) as u64);
 /// What the asking thread does by means of the rooms above this one, from which a room does not import.
 #[derive(Clone, Copy)]
 pub struct Asker {
+    /// Comes first.
+    pub prepare: fn(),
     /// Makes the agent boot, in a process where it has not: `entry::boot::arm`.
     pub arm: fn(&Python),
     /// Calls the worker for the request on the desk: `crew::worker::call`.

@@ -91,6 +91,7 @@ fn start() -> Result<(), c_int> {
     crate::system::unwinder::load()?;
     panics::watch();
     last_thread::watch_this_one();
+    threads::note_starter();
     NAPS_BY_SIGNAL.store(filter::may_nap_by_signal(), Ordering::SeqCst);
     // The agent can do without it: gdb still rings.
     let _ = waker::start();

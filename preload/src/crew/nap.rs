@@ -10,6 +10,7 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::agent::progress::NAPS_BY_SIGNAL;
+use crate::agent::threads;
 use crate::crew::new_user;
 use crate::crew::walls::View;
 use crate::system::filter::{self, Call};
@@ -30,22 +31,17 @@ pub struct Nap<'a> {
     pub until: Option<Instant>,
 }
 
-/// Why a thread is awake.
-pub struct Awake {
-    /// The signal that ended the sleep, if a signal did.
-    pub signal: Option<WakeSignal>,
-    /// What it sees then: see [`View::take`].
-    pub view: Option<Box<View>>,
-}
-
-/// Sleeps. On a thread of the agent's that holds nothing.
-pub fn sleep(nap: &Nap) -> Awake {
+/// Sleeps. Returns the signal that ended the sleep, if a signal did. By then the thread has given up what the
+/// program has given up.
+///
+/// On a thread of the agent's that holds nothing.
+pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
     let mut received = None;
     let (word, value) = nap.word;
     let goes_on = || word.load(Ordering::SeqCst) == value && !(nap.is_due)();
     let is_late = || nap.until.is_some_and(|until| until.left().is_none());
-    if NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
-        // The first for good: a nudge comes whenever another thread likes.
+    let by_signal = NAPS_BY_SIGNAL.load(Ordering::SeqCst);
+    if by_signal {
         Set::of(&[NUDGE, SETXID]).block();
         let signals = Set::of(&[NUDGE, SETXID, nap.signal]);
         while goes_on() && !is_late() {
@@ -55,50 +51,60 @@ pub fn sleep(nap: &Nap) -> Awake {
                 break;
             }
             let view = View::take();
-            if !filter::may_nap_by_signal() {
-                break;
-            }
             if signal == SETXID {
                 answer(received.take(), view);
             }
+            // The program may have put a filter on all its threads meanwhile.
+            if !filter::may_nap_by_signal() {
+                break;
+            }
         }
-    }
-    // The program may have put a filter on all its threads meanwhile.
-    let view = View::take();
-    if NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
-        end_nap();
+        wake_up();
     }
     let signal = received.filter(|received| received.signal == nap.signal);
-    if signal.is_none() && !NAPS_BY_SIGNAL.load(Ordering::SeqCst) && goes_on() && !is_late() {
+    if signal.is_none() && !(by_signal && filter::may_nap_by_signal()) && goes_on() && !is_late() {
         while goes_on() && futex::wait_while(word, value, nap.until) {}
-        return Awake {
-            signal: None,
-            view: View::take(),
-        };
+        if let Some(view) = View::take() {
+            view.follow();
+        }
     }
-    Awake { signal, view }
+    signal
 }
 
-/// From here on the C library's handler runs at once: a thread at work may wait for the program, and the
-/// program for its answer.
-fn end_nap() {
-    if !filter::may_nap_by_signal() {
-        NAPS_BY_SIGNAL.store(false, Ordering::SeqCst);
+/// Gives up what the program has given up, and lets the C library's handler run at once from here on: a thread at
+/// work may wait for the program, and the program for its answer.
+fn wake_up() {
+    if let Some(view) = View::take() {
+        view.follow();
     }
     let new_user = Set::of(&[SETXID]);
-    while NAPS_BY_SIGNAL.load(Ordering::SeqCst)
+    while filter::may(Call::AwaitSignal)
         && let Some(one) = new_user.wait(Some(Instant(0)))
     {
         answer(Some(one), View::take());
     }
-    if filter::may(Call::SignalMask) {
+    if !filter::may_nap_by_signal() {
+        NAPS_BY_SIGNAL.store(false, Ordering::SeqCst);
+    }
+    // It was allowed when the signal was blocked.
+    new_user.unblock();
+}
+
+/// Answers the signal, if it has come since this thread was started. For a thread that starts shut in: it blocks
+/// the signal until it is out of reach.
+pub fn answer_first() {
+    if threads::are_shut_in() && threads::get_out_of_reach() {
+        let new_user = Set::of(&[SETXID]);
+        while let Some(one) = new_user.wait(Some(Instant(0))) {
+            answer(Some(one), None);
+        }
         new_user.unblock();
     }
 }
 
 /// Answers the C library's signal, if it is one: it sends no other kind (`sighandler_setxid`,
 /// nptl/nptl_setxid.c, glibc 2.36).
-fn answer(received: Option<WakeSignal>, view: Option<Box<View>>) {
+fn answer(received: Option<WakeSignal>, view: Option<View>) {
     let comes_from_libc =
         |one: &WakeSignal| one.code == libc::SI_TKILL && one.process == process_id();
     if received.as_ref().is_some_and(comes_from_libc) {

@@ -26,23 +26,31 @@ use crate::system::memory::read;
 use crate::system::proc_file;
 use crate::system::signals::{self, SETXID, Set};
 
-/// Answers the signal. On a sleeping thread of the agent's that blocks it, and has taken it; `view` is what it
-/// saw then.
-pub fn answer(view: Option<Box<View>>) {
+/// Answers the signal. On a thread of the agent's that blocks it, and has taken it; `view` is what it saw then:
+/// nothing where there is no `/proc`, or once the thread has shut itself in.
+pub fn answer(view: Option<View>) {
     let alone = Alone::wait();
-    Command::learn_pointer();
-    match view.filter(|view| !view.agrees_on_users()) {
-        None => run_handler(),
+    match view {
         Some(view) => {
-            // Looked for first: a thread that has shut itself in cannot look any more.
-            let command = aside::run(Command::find);
-            let shut_in = view.follow() == Walls::Other;
-            let agrees = || View::take().is_none_or(|view| view.agrees_on_users());
-            match command.filter(|_| shut_in || !agrees()) {
-                Some(command) => command.answer_unseen(&alone),
-                None => run_handler(),
+            Command::learn_pointer();
+            if view.agrees_on_users() {
+                run_handler();
+            } else {
+                // Looked for first: a thread that has shut itself in cannot look any more.
+                let command = aside::run(Command::find).flatten();
+                let shut_in = view.follow() == Walls::Other;
+                let agrees = || View::take().is_none_or(|view| view.agrees_on_users());
+                match command.filter(|_| shut_in || !agrees()) {
+                    Some(command) => command.answer_unseen(&alone),
+                    None => run_handler(),
+                }
             }
         }
+        None if threads::are_shut_in() => match Command::find_known() {
+            Some(command) => command.answer_unseen(&alone),
+            None => run_handler(),
+        },
+        None => run_handler(),
     }
     alone.left.fetch_sub(1, Ordering::SeqCst);
 }
@@ -131,18 +139,27 @@ impl Command {
     /// Finds the command that this thread has been sent; `None` if neither the C library nor the kernel shows
     /// it, or if this C library does it differently.
     fn find() -> Option<Command> {
-        let known = POINTER.load(Ordering::SeqCst);
-        if known != 0 {
-            return Command::at(read(known)?);
+        if POINTER.load(Ordering::SeqCst) != 0 {
+            return Command::find_known();
         }
         let until = Instant::now().after(LONGEST);
         loop {
-            let found = Command::of(process_id()).or_else(|| threads().find_map(Command::of));
+            // Where the kernel shows nothing, there is nothing to wait for.
+            let mut line = [0; 256];
+            proc_file::read(c"/proc/self/syscall", &mut line)?;
+            let found = Command::of(process_id()).or_else(of_other_threads);
             if found.is_some() || until.left().is_none() {
                 return found;
             }
             pause();
         }
+    }
+
+    /// The command, if it is known where the C library keeps its address.
+    fn find_known() -> Option<Command> {
+        let known = POINTER.load(Ordering::SeqCst);
+        (known != 0).then_some(())?;
+        Command::at(read(known)?)
     }
 
     /// Notes where the C library keeps the address of the present command. Later the kernel may show nothing
@@ -153,7 +170,7 @@ impl Command {
             return;
         }
         let library = loaded_objects::object_defining(c"pthread_create");
-        if let Some(command) = aside::run(Command::find)
+        if let Some(command) = aside::run(Command::find).flatten()
             && let Some(at) = library.and_then(|library| library.word_with(command.start))
         {
             POINTER.store(at, Ordering::SeqCst);
@@ -235,11 +252,38 @@ impl Command {
     }
 }
 
-/// The IDs of this process's threads, or of the first of very many.
-fn threads() -> impl Iterator<Item = i32> {
-    let folder = std::fs::read_dir("/proc/self/task").into_iter().flatten();
-    let names = folder.flatten().take(1024).map(|entry| entry.file_name());
-    names.filter_map(|name| name.to_str()?.parse().ok())
+/// The command that one of this process's threads waits for, of the first of very many. Allocates nothing.
+fn of_other_threads() -> Option<Command> {
+    // SAFETY: the path ends in NUL. The descriptor is this function's own.
+    let folder = unsafe {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        libc::open(c"/proc/self/task".as_ptr(), flags)
+    };
+    let mut entries = [0_u8; 8192];
+    // SAFETY: the kernel writes to `entries` only, no more than its length. The descriptor is closed once.
+    let count = unsafe {
+        let place = entries.as_mut_ptr();
+        let count = libc::syscall(libc::SYS_getdents64, folder, place, entries.len());
+        if folder >= 0 {
+            libc::close(folder);
+        }
+        count
+    };
+    let mut rest = &entries[..usize::try_from(count).unwrap_or(0)];
+    // `struct linux_dirent64`: its length stands at 16, the name at 19 (include/linux/dirent.h).
+    while let Some(&[low, high]) = rest.get(16..18) {
+        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let entry = rest.get(..length).filter(|_| length > 19)?;
+        let name = CStr::from_bytes_until_nul(&entry[19..])
+            .ok()?
+            .to_str()
+            .ok()?;
+        if let Some(command) = name.parse().ok().and_then(Command::of) {
+            return Some(command);
+        }
+        rest = &rest[length..];
+    }
+    None
 }
 
 /// Waits for a moment.

@@ -25,6 +25,7 @@ pub const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
 
 /// As a thread of the agent's asks.
 pub const ASKER: Asker = Asker {
+    prepare: || {},
     arm: has_booted,
     call: worker::call,
 };
@@ -46,7 +47,7 @@ pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
         let watches = last_thread::has_ended();
         let is_due =
             || CALLS.load(Ordering::SeqCst) != called || last_thread::has_ended() != has_ended;
-        let awake = sleep(&Nap {
+        sleep(&Nap {
             word: (&BELL.rung, heard),
             is_due: &is_due,
             signal: 0,
@@ -60,11 +61,6 @@ pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
         let rung = BELL.rung.load(Ordering::SeqCst);
         let asked = rung.wrapping_sub(heard) > bell::take_own_rings();
         let calls = CALLS.load(Ordering::SeqCst);
-        if (asked || calls != called)
-            && let Some(view) = awake.view
-        {
-            view.follow();
-        }
         if calls != called {
             called = calls;
             let started = panics::caught(|| {

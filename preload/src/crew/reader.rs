@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::agent::panics;
 use crate::agent::threads::{self, Role};
 use crate::collect::collected::{Collected, Found};
+use crate::crew::nap;
 use crate::files::sources::Lines;
 use crate::files::tasks;
 use crate::system::{descriptor_table, futex};
@@ -59,6 +60,7 @@ pub fn read(collected: &Collected) -> Found {
 
 /// The reader's life: one job.
 extern "C-unwind" fn serve(job: *mut c_void) -> *mut c_void {
+    nap::answer_first();
     threads::begin(Role::Reader, READER_THREAD);
     let own = panics::caught(descriptor_table::have_own).unwrap_or(false);
     // SAFETY: the worker, on whose stack the job stands, waits and touches neither the job nor what it points

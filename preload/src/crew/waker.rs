@@ -102,14 +102,14 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
             signal,
             until: None,
         };
-        let awake = sleep(&nap);
+        let received = sleep(&nap);
         if !filter::may_be_woken() {
             // The program has put a filter on this thread, under which it can't answer. The commands see
             // that there is no such thread.
             threads::forget(Role::Waker);
             return ptr::null_mut();
         }
-        let Some(received) = awake.signal else {
+        let Some(received) = received else {
             continue;
         };
         if received.code != WAKE_CODE {
@@ -121,9 +121,6 @@ extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
             return ptr::null_mut();
         }
         let _ = panics::caught(|| {
-            if let Some(view) = awake.view {
-                view.follow();
-            }
             let own = *own_table.get_or_insert_with(descriptor_table::have_own);
             serve(received.value, own)
         });

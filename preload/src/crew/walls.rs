@@ -13,6 +13,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::agent::threads;
+use crate::crew::last_thread;
 use crate::system::aside;
 use crate::system::credentials::Change;
 use crate::system::filter::{self, Call};
@@ -52,19 +53,19 @@ impl View {
     /// `/proc`, where nothing can be compared; and once the thread has shut itself in, so that it need not.
     ///
     /// On a thread of the agent's.
-    pub fn take() -> Option<Box<View>> {
+    pub fn take() -> Option<View> {
         if IS_SHUT_IN.get() {
             return None;
         }
         match HAS_OWN_TABLE.get() {
             true => View::look(),
-            false => aside::run(View::look),
+            false => aside::run(View::look)?,
         }
     }
 
     /// A task that looks aside has the rights of the thread that it looks for. It asks for no number of a thread
     /// or a process: what the filters allow is not known yet.
-    fn look() -> Option<Box<View>> {
+    fn look() -> Option<View> {
         let mut text = [0; size_of::<Text>()];
         let own = Rights::of(c"/proc/thread-self/status", &mut text)?;
         filter::learn_from(own.as_filters());
@@ -73,12 +74,12 @@ impl View {
             COULD_LEAVE.store(true, Ordering::SeqCst);
         }
         let could_leave = COULD_LEAVE.load(Ordering::SeqCst);
-        Some(Box::new(View {
+        Some(View {
             same_place: !could_leave || is_in_one_place(),
             own,
             first,
             text,
-        }))
+        })
     }
 
     /// Whether the calling thread has no right that the first thread has not.
@@ -109,9 +110,11 @@ impl View {
         if View::take().is_some_and(|view| view.is_same()) {
             return Walls::Same;
         }
-        if shut_in::this_thread(process_id()) {
-            IS_SHUT_IN.set(true);
-            threads::get_out_of_reach();
+        // Once the first thread has ended, its namespaces are not shown any more; and a thread that is shut in could
+        // not see when the last one ends.
+        if !last_thread::has_ended() && threads::get_out_of_reach() {
+            IS_SHUT_IN.set(shut_in::this_thread(process_id()));
+            threads::note_shut_in();
         }
         Walls::Other
     }

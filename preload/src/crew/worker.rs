@@ -16,8 +16,8 @@ use crate::collect::{answer, at_exit};
 use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
-use crate::crew::reader;
 use crate::crew::with_gil::holding_gil;
+use crate::crew::{nap, reader};
 use crate::system::identity::this_thread_id;
 use protocol::names::WORKER_THREAD;
 use protocol::question::Question;
@@ -74,6 +74,7 @@ pub fn forget() {
 
 /// The worker's life: it serves until no request is left.
 extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
+    nap::answer_first();
     threads::begin(Role::Worker, WORKER_THREAD);
     loop {
         let place = Place(Cell::new(None));

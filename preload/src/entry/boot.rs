@@ -35,8 +35,8 @@ static ARMED_IN: AtomicI32 = AtomicI32::new(0);
 ///
 /// The thread may be under a filter that the agent's threads are not under: then next to nothing is tried.
 pub fn program_asks() -> Asker {
-    filter::distrust_this_thread();
     Asker {
+        prepare: filter::distrust_this_thread,
         arm,
         call: worker::call,
     }

@@ -9,19 +9,20 @@ use std::ffi::{c_int, c_long};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use crate::system::futex::Instant;
+use crate::system::futex::{self, Instant};
 use crate::system::proc_file;
-use crate::system::rights::{Filters, Text};
+use crate::system::rights::Filters;
+use crate::system::signals::Set;
 
 /// A system call that the agent makes, or has the C library make, and that a Python program may do without.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Call {
-    /// wait4(2): first, as the trial needs it.
+    /// prctl(2): first, as it keeps the trial from leaving a core dump.
+    Control,
+    /// wait4(2), which the trial itself needs.
     WaitForChild,
     /// waitid(2): the trial's other means.
     WaitForChildElse,
-    /// prctl(2).
-    Control,
     /// prlimit(2), for the trial itself.
     Limit,
     /// getpid(2).
@@ -94,9 +95,9 @@ pub enum Call {
 
 /// All of them, in the order in which they are tried.
 const CALLS: [Call; 37] = [
+    Call::Control,
     Call::WaitForChild,
     Call::WaitForChildElse,
-    Call::Control,
     Call::Limit,
     Call::ProcessId,
     Call::ThreadId,
@@ -221,7 +222,8 @@ pub fn learn_from(filters: Filters) {
 
 /// The filters of the calling thread; `None` where there is no `/proc`, and on a thread that has shut itself in.
 fn filters_here() -> Option<Filters> {
-    let mut buffer: Text = [0; size_of::<Text>()];
+    // The thread may have little stack left.
+    let mut buffer = [0; 3072];
     // Before Linux 3.17 there is the first thread's only.
     let paths = [c"/proc/thread-self/status", c"/proc/self/status"];
     let read = |path| proc_file::read(path, &mut buffer).map(Filters::parse);
@@ -326,31 +328,51 @@ fn try_from(trial: &Trial, from: usize) -> Option<bool> {
         }
     }
     let works = |call: Call| trial.works[call as usize].load(Ordering::SeqCst) == 1;
-    let mut status = 0;
-    let ended = if works(Call::WaitForChild) {
-        // SAFETY: the kernel writes to `status`, a local. The child is this function's own.
-        unsafe {
-            libc::wait4(child as i32, &mut status, libc::__WALL, ptr::null_mut()) == child as i32
-        }
-    } else if works(Call::WaitForChildElse) {
-        // SAFETY: the kernel fills in `info`, a local for which zeros are valid, and so are the fields of a
-        // child that has ended. The child is this function's own.
-        unsafe {
-            let mut info = std::mem::zeroed::<libc::siginfo_t>();
-            let kind = libc::WEXITED | libc::__WALL;
-            let ended = libc::waitid(libc::P_PID, child as libc::id_t, &mut info, kind) == 0;
-            status = match info.si_code {
-                libc::CLD_EXITED => info.si_status() << 8,
-                _ => info.si_status(),
-            };
-            ended
-        }
-    } else {
+    let (first, second) = (works(Call::WaitForChild), works(Call::WaitForChildElse));
+    if !first && !second {
         // Not known yet: the next child tries the other call.
-        return (from == 0).then_some(false);
+        return (from <= Call::WaitForChild as usize).then_some(false);
+    }
+    let until = Instant::now().after(LONGEST_TRIAL);
+    let status = loop {
+        if let Some(status) = status_of(child as i32, first) {
+            break status;
+        }
+        if until.left().is_none() {
+            // Something holds the child: a tracer, or whoever the filter asks.
+            if works(Call::Signal) {
+                // SAFETY: the child is this function's own, and has not been waited for.
+                unsafe { libc::kill(child as i32, libc::SIGKILL) };
+            }
+            return None;
+        }
+        let word = AtomicU32::new(0);
+        futex::wait_while(&word, 0, Some(Instant::now().after(50_000)));
     };
-    let whole = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == DONE;
-    ended.then_some(whole)
+    Some(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == DONE)
+}
+
+/// How long a trial may take, in nanoseconds.
+const LONGEST_TRIAL: u64 = 1_000_000_000;
+
+/// How the child has ended, if it has: as wait4(2) says it, or by waitid(2).
+fn status_of(child: i32, by_first: bool) -> Option<c_int> {
+    let options = libc::WNOHANG | libc::__WALL;
+    let mut status = 0;
+    // SAFETY: the kernel writes to locals, for which zeros are valid. The child is the caller's own.
+    unsafe {
+        if by_first {
+            let ended = libc::wait4(child, &mut status, options, ptr::null_mut());
+            return (ended == child).then_some(status);
+        }
+        let mut info = std::mem::zeroed::<libc::siginfo_t>();
+        let id = child as libc::id_t;
+        let done = libc::waitid(libc::P_PID, id, &mut info, libc::WEXITED | options) == 0;
+        (done && info.si_pid() == child).then(|| match info.si_code {
+            libc::CLD_EXITED => info.si_status() << 8,
+            _ => info.si_status(),
+        })
+    }
 }
 
 /// Waits until another process wakes this word; false once `until` has passed.
@@ -377,6 +399,20 @@ fn wait_shared(word: &AtomicU32, until: Instant) -> bool {
 
 /// The child's life.
 fn try_in_child(trial: &Trial, from: usize) -> ! {
+    // No handler of the program's runs here. Every Python program makes these two calls as it starts.
+    let default = [0_usize; 4];
+    // SAFETY: it sets the action of this child alone, to the default, whose structure is all zeros.
+    unsafe {
+        let action = default.as_ptr();
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            libc::SIGSYS,
+            action,
+            0_usize,
+            8_usize,
+        );
+    }
+    Set::all_but(&[]).block();
     for (number, &call) in CALLS.iter().enumerate().skip(from) {
         trial.at.store(number as u32, Ordering::SeqCst);
         let works = works(call, trial);

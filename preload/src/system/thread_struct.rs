@@ -11,6 +11,11 @@ static ID_OFFSET: AtomicUsize = AtomicUsize::new(0);
 /// Where the search for it ends, in bytes. The structure is larger than that in all versions.
 const LARGEST_OFFSET: usize = 0x600;
 
+/// The offset of a thread's ID, if it has been found.
+pub fn known_id_offset() -> Option<usize> {
+    Some(ID_OFFSET.load(Ordering::Relaxed)).filter(|&offset| offset != 0)
+}
+
 /// The offset of a thread's ID, by two threads whose `pthread_t`s and IDs are known. Any thread.
 pub fn id_offset(known: [(usize, i32); 2]) -> Option<usize> {
     let found = ID_OFFSET.load(Ordering::Relaxed);

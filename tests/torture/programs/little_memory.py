@@ -1,6 +1,7 @@
 """Its address space is limited, and it takes all there is."""
 # may say: there was no memory for the answer
 # may say: there was no memory to send the answer
+# may say: the agent could not start its worker (EAGAIN
 import mmap
 import resource
 import time
