@@ -130,8 +130,8 @@ case!(on_all_threads, OnlyOne);
 /// The program puts a filter on all its threads, the agent's too, once the agent sleeps.
 fn on_all_threads(python: &Interpreter) {
     each_filter(|step, name| {
-        // No thread of such a program can end.
-        if name.starts_with("exit") {
+        // No thread of such a program can end; or none can look around unseen (SECURITY.md).
+        if name.starts_with("exit") || name == "close_range: forbid" {
             return;
         }
         let step = step.replacen('=', "_all=", 1);

@@ -114,6 +114,7 @@ def no_thread_in_child():
 
 def no_thread_for_real():
     usual()
+    only_sleepers()
     # One thread of the program, two of the agent, one of the child, and one that a child's agent may start: two
     # are refused there.
     resource.setrlimit(resource.RLIMIT_NPROC, (5, 5))

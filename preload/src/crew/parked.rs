@@ -21,7 +21,7 @@ use protocol::names::PARKED_THREAD;
 
 /// Stack sizes tried, in bytes; only what is touched costs memory. The static TLS of the program's
 /// libraries is on this stack too, so the thread itself needs less.
-pub const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
+pub const STACK_SIZES: [usize; 2] = [512 << 10, 1 << 20];
 
 /// As a thread of the agent's asks.
 pub const ASKER: Asker = Asker {

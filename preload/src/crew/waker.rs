@@ -26,7 +26,7 @@ use protocol::names::{SIGNAL, SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_T
 use protocol::question::{LONGEST_QUESTION, Words};
 
 /// Stack sizes tried, in bytes.
-const STACK_SIZES: [usize; 2] = [256 << 10, 1 << 20];
+const STACK_SIZES: [usize; 2] = [512 << 10, 1 << 20];
 
 /// How long it waits for a command that sends nothing or does not read, in nanoseconds.
 const TIMEOUT: u64 = 5_000_000_000;

@@ -41,7 +41,7 @@ pub const BOUNDING: usize = 3;
 pub const AMBIENT: usize = 4;
 
 /// A thread's status, as text. A status with more groups than fit is not read.
-pub type Text = [u8; 8192];
+pub type Text = [u8; 4096];
 
 impl Rights {
     /// The rights of the thread with this status; `None` without `/proc`. The text stays in `buffer`.
@@ -163,7 +163,7 @@ mod tests {
         assert!(rights.no_new_privileges && (rights.seccomp, rights.filters) == (2, 3));
         assert_eq!(further_groups(STATUS).collect::<Vec<_>>(), [4, 24]);
         assert!(Rights::parse(&STATUS[..120]).is_none());
-        let mut buffer = [0; 8192];
+        let mut buffer = [0; size_of::<Text>()];
         assert!(Rights::of(c"/proc/self/status", &mut buffer).is_some());
     }
 
