@@ -13,7 +13,7 @@ use crate::system::interrupt;
 use protocol::message::LONGEST_ANSWER;
 
 /// The memory for all answers together, in bytes, but for [`SMALL`].
-pub const ALL: usize = 128 << 20;
+pub const ALL: usize = 96 << 20;
 
 /// What is not counted of each answer, and of each state made of one: in bytes. So what others answer keeps
 /// no ordinary program from being shown.
