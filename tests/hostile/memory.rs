@@ -174,7 +174,7 @@ fn many_large_answers_at_once() {
     let (_fakes, pids) = fake_agents(&answer, 1, 12);
     let asked = asked(&pids, &["--format", "json"], "wc -l");
     let lines: usize = asked.ended.out().trim().parse().expect("a number");
-    assert!(lines >= 4, "only {lines} were shown: {}", asked.ended.err());
+    assert!(lines >= 2, "only {lines} were shown: {}", asked.ended.err());
 }
 
 plain_case!(rounds_keep_little, Compiler);
