@@ -21,6 +21,14 @@ pub fn not_asked() -> Trouble {
     )
 }
 
+/// A large answer came too slowly.
+pub fn too_slow() -> Trouble {
+    Trouble::new(
+        "its answer is large and came slowly, while others waited to be read",
+        "ask it alone",
+    )
+}
+
 /// A signal stopped this command before the answer came.
 pub fn not_waited_for() -> Trouble {
     Trouble::plain("this command was told to stop before the answer came")

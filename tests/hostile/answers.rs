@@ -30,7 +30,18 @@ pub fn fake(answer: &[u8], repeat: u64) -> Fake {
 /// Starts several. They end with the first.
 #[track_caller]
 pub fn fake_agents(answer: &[u8], repeat: u64, count: usize) -> (Fake, Vec<i32>) {
-    let fake = fake_with(answer, &[&repeat.to_string(), &count.to_string()]);
+    fakes(answer, &[&repeat.to_string(), &count.to_string()], count)
+}
+
+/// Starts several that never send the last byte.
+#[track_caller]
+pub fn stalling_agents(answer: &[u8], count: usize) -> (Fake, Vec<i32>) {
+    fakes(answer, &["1", &count.to_string(), "stalls"], count)
+}
+
+#[track_caller]
+fn fakes(answer: &[u8], arguments: &[&str], count: usize) -> (Fake, Vec<i32>) {
+    let fake = fake_with(answer, arguments);
     let pids = fake.program.wait_lines("pid ", count);
     let pids = pids.iter().map(|pid| pid.parse().expect("a number"));
     let pids = pids.collect();

@@ -1,6 +1,6 @@
 //! Answers and `/proc` files that would take much memory or time.
 
-use crate::answers::{self, Answer, fake, fake_agents};
+use crate::answers::{self, Answer, fake, fake_agents, stalling_agents};
 use std::time::Duration;
 use tests::bounded::{Bounded, bounded};
 use tests::plain_case;
@@ -170,12 +170,33 @@ fn text_without_end() {
 
 plain_case!(many_large_answers_at_once, Compiler);
 fn many_large_answers_at_once() {
-    let answer = answers::own_stacks(3_000, 1_000);
+    // Each is shown whole, as if it had been asked alone: with the last of its threads and frames.
+    let answer = answers::own_stacks(2_000, 500);
     let (_fakes, pids) = fake_agents(&answer, 1, 12);
-    let asked = asked(&pids, &["--format", "json"], "wc -l");
-    let lines: usize = asked.ended.out().trim().parse().expect("a number");
-    assert!(lines >= 2, "only {lines} were shown: {}", asked.ended.err());
+    let asked = asked(&pids, &["--format", "full"], "grep -c '^  File \"'");
+    asked.ended.expect_code(0);
+    assert_eq!(asked.ended.out().trim(), (12 * 2_000 * 500).to_string());
 }
+
+plain_case!(large_answers_that_do_not_end, Compiler);
+fn large_answers_that_do_not_end() {
+    let answer = answers::own_stacks(2_000, 500);
+    let half = b" ".repeat(LARGE);
+    let (_fakes, mut pids) = stalling_agents(&half, 3);
+    let honest = fake(&answer, 1);
+    pids.push(honest.pid());
+    let asked = asked(
+        &pids,
+        &["--format", "full", "--timeout", "8"],
+        "grep -c '^  File \"'",
+    );
+    asked.ended.expect_code(1);
+    assert_eq!(asked.ended.out().trim(), (2_000 * 500).to_string());
+    assert!(asked.took < Duration::from_secs(9), "{asked:?}");
+}
+
+/// Nearly the longest answer that is read, in bytes.
+const LARGE: usize = 60 << 20;
 
 plain_case!(rounds_keep_little, Compiler);
 fn rounds_keep_little() {

@@ -67,7 +67,7 @@ impl State {
     pub fn parse(answer: AnswerBytes, start: usize, question: &Question) -> Result<State, Trouble> {
         let answer = Arc::new(answer);
         let bytes: &[u8] = &answer;
-        let mut memory = Memory::default();
+        let mut memory = Memory::for_what_is_made_of(&answer);
         let refusal = || match answer.is_cut() {
             true => too_large(&answer),
             false => trouble::of_another_version(),

@@ -16,6 +16,7 @@ pub mod document;
 pub mod frame;
 pub mod greenlets;
 pub mod kernel;
+mod large;
 pub mod search;
 pub mod suspended;
 pub mod text;

@@ -1,9 +1,9 @@
 /* Imitates the agent's thread that a signal wakes, and answers anything.
 
-   usage: fake_answers FILE [REPEAT [COUNT]]
+   usage: fake_answers FILE [REPEAT [COUNT [stalls]]]
 
    Its answer is what FILE holds, REPEAT times (1). It answers COUNT processes' worth: so many of them run
-   (1), of which the others are its children. Each prints "pid PID", and the first one "ready" at last. It
+   (1), of which the others are its children. With "stalls" the last byte never comes. Each prints "pid PID", and the first one "ready" at last. It
    ends with status 7 once it has read a line. */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -23,6 +23,7 @@ enum { WAKE = 58, HEADER = 24, ANSWER = 2 };
 static char *answer;
 static size_t length;
 static uint64_t repeat = 1;
+static int stalls;
 
 static int send_all(int line, const char *bytes, size_t count) {
     while (count > 0) {
@@ -46,12 +47,15 @@ static void reply(uint64_t token) {
         if (recv(line, question, sizeof question, 0) >= HEADER) {
             /* The header of the question, with another kind and length. */
             uint32_t kind = ANSWER;
-            uint64_t whole = length * repeat;
+            uint64_t whole = length * repeat + stalls;
             memcpy(question + 12, &kind, sizeof kind);
             memcpy(question + 16, &whole, sizeof whole);
             int open = send_all(line, question, HEADER);
             for (uint64_t done = 0; open && done < repeat; done++)
                 open = send_all(line, answer, length);
+            char end;
+            if (stalls)
+                recv(line, &end, 1, 0);
         }
     }
     close(line);
@@ -99,6 +103,7 @@ int main(int count, char **arguments) {
         return 1;
     if (count > 2)
         repeat = strtoull(arguments[2], NULL, 10);
+    stalls = count > 4;
     for (int more = count > 3 ? atoi(arguments[3]) : 1; more > 1; more--) {
         if (fork() == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);

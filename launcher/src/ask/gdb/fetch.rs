@@ -49,7 +49,7 @@ pub fn fetch_numbered(process: Process, seen: Seen, until: Instant) -> Fetched {
         return Fetched::Nonsense(trouble::answer_too_long(before.length));
     }
     let mut checked = Checked::default();
-    let text = AnswerBytes::announced(before.length, until).read(|start, piece| {
+    let text = AnswerBytes::announced(before.length, until).read(|start, piece, _| {
         let address = seen.text.checked_add(start as u64);
         read_memory_into(
             process.pid,

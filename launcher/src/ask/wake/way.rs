@@ -275,7 +275,13 @@ pub fn hear(
     if length >= LONGEST_ANSWER {
         return Err(Unheard::Of(trouble::answer_too_long(length)));
     }
-    AnswerBytes::announced(length, until).read(|_, piece| read_whole(line, piece, &mut glance))
+    AnswerBytes::announced(length, until).read(|_, piece, memory| {
+        let mut glance = || match memory.has_lost_turn() {
+            true => Err(trouble::too_slow()),
+            false => glance(),
+        };
+        read_whole(line, piece, &mut glance)
+    })
 }
 
 /// Fills `bytes`, and calls `glance` now and then.
