@@ -1,10 +1,10 @@
 //! What a program forbids itself binds the agent: capabilities, users, filters, namespaces, roots.
 
 use protocol::names::AGENT_THREADS;
-use tests::ask::{WAYS, answer, full_answer, preloaded_python};
+use tests::ask::{WAYS, activate, activator, answer, full_answer, preloaded_python};
 use tests::case;
 use tests::interpreters::Interpreter;
-use tests::process::{Program, wait_until};
+use tests::process::{PATIENCE, Program, wait_until};
 use tests::procfs::{self, wait_agent};
 use tests::product::product;
 use tests::scratch::Scratch;
@@ -46,7 +46,7 @@ fn ends(mut program: Program) {
 }
 
 /// What programs do, step by step.
-const LIVES: [&[&str]; 13] = [
+const LIVES: [&[&str]; 15] = [
     &["setuid=1000", "setuid=0"],
     &["keep=0", "setuid=1000", "setuid=0"],
     &[
@@ -84,6 +84,17 @@ const LIVES: [&[&str]; 13] = [
         "seteuid=1000",
         "setuid=0",
     ],
+    // A root without /proc.
+    &["chroot=/usr", "setuid=1000", "setuid=0"],
+    &["chroot=/usr", "thread", "refuse=171:1", "setuid=1000"],
+];
+
+/// What programs do that leaves the agent no way to be woken: nobody asks in between.
+const DEAF_LIVES: [&[&str]; 4] = [
+    &["refuse_all=128:1", "setuid=1000", "setuid=0"],
+    &["refuse_all=128:38", "thread", "setgid=1000", "setuid=1000"],
+    &["refuse_all=202:1", "setuid=1000"],
+    &["keep=0", "refuse_all=128:1", "setuid=1000", "setgid=5"],
 ];
 
 case!(behaves_as_without, Root);
@@ -104,6 +115,72 @@ fn behaves_as_without(python: &Interpreter) {
             ends(program);
         }
     }
+}
+
+case!(behaves_as_without_unasked, Root);
+/// The same where the agent's waits are refused.
+fn behaves_as_without_unasked(python: &Interpreter) {
+    for life in DEAF_LIVES {
+        let mut bare = fenced(python, false);
+        let mut quiet = fenced(python, true);
+        for one in life {
+            let wanted = step(&mut bare, one);
+            assert_eq!(step(&mut quiet, one), wanted, "{one} of {life:?}");
+        }
+        for program in [bare, quiet] {
+            ends(program);
+        }
+    }
+}
+
+case!(changes_its_user_while_it_is_asked, Root);
+/// The worker waits for the GIL, perhaps shut in, when the program changes the user of all its threads.
+fn changes_its_user_while_it_is_asked(python: &Interpreter) {
+    let lives: [&[&str]; 3] = [&[], &["refuse=171:1"], &["chroot=/usr", "keep=80"]];
+    for life in lives {
+        for via in WAYS {
+            let mut program = fenced(python, true);
+            for one in life {
+                assert_eq!(step(&mut program, one), "done", "{one}");
+            }
+            let asking = Program::start(&mut activator(["--via", via, &program.pid().to_string()]));
+            // The agent holds the GIL for less than a millisecond: now it waits for it.
+            assert_eq!(
+                step(&mut program, "hold_and_setuid=1500:1000"),
+                "done",
+                "{life:?} via {via}"
+            );
+            let ended = asking.end_within(PATIENCE);
+            assert!(
+                ended.status.success() || ended.err().lines().count() == 1,
+                "{life:?} via {via}: {ended:?}"
+            );
+            let text = answer(program.pid(), &["--via", "wake"]);
+            assert!(text.contains("in wait"), "{life:?} via {via}: {text}");
+            ends(program);
+        }
+    }
+}
+
+case!(has_no_memory_left, OnlyOne);
+/// No thread can be started, and nothing be allocated: the agent says so, and answers once there is memory.
+fn has_no_memory_left(python: &Interpreter) {
+    let mut program = fenced(python, true);
+    assert_eq!(step(&mut program, "fill_memory"), "done");
+    for via in WAYS {
+        let ended = activate(["--via", via, &program.pid().to_string()]);
+        assert!(!program.has_ended(), "{via}: {:?}", program.status());
+        assert!(
+            ended.status.success() || ended.err().lines().count() == 1,
+            "{via}: {ended:?}"
+        );
+    }
+    assert_eq!(step(&mut program, "free_memory"), "done");
+    for via in WAYS {
+        let text = full_answer(program.pid(), via);
+        assert!(text.contains(", in wait\n"), "{via}: {text}");
+    }
+    ends(program);
 }
 
 /// The lines of a thread's status that say what it may do.

@@ -32,6 +32,9 @@ const BEGINNINGS: &[(&str, usize)] = &[
     ("SG.", 32),
 ];
 
+/// The shortest word that may begin a secret, or be one: `Basic`.
+const SHORTEST: usize = 5;
+
 /// What may stand behind `Bearer` in ordinary sentences.
 const NO_BEARERS: &[&str] = &[
     "token",
@@ -56,6 +59,10 @@ pub(crate) fn run_of(text: &[u8], is_end: impl Fn(u8) -> bool) -> usize {
 pub(crate) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usize>> {
     let (start, rest) = (word.start, &text[word.start..]);
     let name = &text[word];
+    // Most words are shorter than any of these.
+    if name.len() < SHORTEST {
+        return None;
+    }
     if name.starts_with(b"-----BEGIN") {
         let line = &rest[..rest.len().min(80)];
         let is_private = line.windows(11).any(|part| part == b"PRIVATE KEY");
@@ -96,7 +103,7 @@ pub(crate) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usiz
         return Some(start..start + name.len());
     }
     let begins = |(beginning, least): &&(&str, usize)| {
-        name.starts_with(beginning.as_bytes()) && name.len() >= *least
+        name.len() >= *least && name.starts_with(beginning.as_bytes())
     };
     let found = BEGINNINGS.iter().find(begins)?;
     // Of an AWS key all letters are large.

@@ -9,7 +9,9 @@
 use core::ops::Range;
 
 use crate::secret_looks::{by_its_looks, run_of};
-use crate::secrets::{NAMED, NAMING, Secrecy, is_key_of, is_name, is_of_name, looks_random};
+use crate::secrets::{
+    NAMED, NAMING, Secrecy, has_part, is_key_of, is_name, is_of_name, looks_random,
+};
 
 /// What a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +129,7 @@ impl Finder<'_> {
             );
         }
         scan.before = Before {
-            name: Name::of(content, self.secrecy, true),
+            name: Name::of(content, true),
             opened_by: scan.before.last_separator(),
             ..Before::default()
         };
@@ -152,10 +154,9 @@ impl Finder<'_> {
         if is_prefix && text.get(end).is_some_and(|one| b"'\"".contains(one)) {
             return self.literal(scan, start);
         }
-        let name = Name::of(word, self.secrecy, false);
+        let name = Name::of(word, false);
         if scan.kind == Kind::Data
-            && name.secrecy > Secrecy::Open
-            && let Some(secret) = bare_value(text, start..end, &name)
+            && let Some(secret) = bare_value(text, end, &name, self.secrecy)
         {
             scan.at = secret.end;
             (self.hide)(secret);
@@ -216,15 +217,15 @@ struct Scan<'a> {
     at: usize,
     kind: Kind,
     depth: usize,
-    before: Before,
+    before: Before<'a>,
     /// Whether a name of a secret stands in it as a value, as in `{'name': 'password'}`.
     names_one: bool,
 }
 
 /// What has been read last.
 #[derive(Default)]
-struct Before {
-    name: Name,
+struct Before<'a> {
+    name: Name<'a>,
     /// What stood before that name.
     opened_by: u8,
     /// What stood behind it: at most so many characters, without spaces.
@@ -236,43 +237,59 @@ struct Before {
     in_list: bool,
 }
 
-/// A word, or text in quotes, as the name of what follows.
-#[derive(Default)]
-struct Name {
-    secrecy: Secrecy,
+/// A word, or text in quotes, as the name of what follows. Most words name nothing: what a name says is only
+/// looked at where a value follows.
+#[derive(Clone, Copy, Default)]
+struct Name<'a> {
+    /// Empty if it is no name.
+    text: &'a [u8],
     quoted: bool,
-    is_option: bool,
-    /// Whether it is `value` or the like.
-    is_named: bool,
-    /// Whether it asks for a secret by its name, as `get_secret` does.
-    asks: bool,
-    /// Whether all that follows in the line belongs to it.
-    is_header: bool,
 }
 
-impl Name {
-    fn of(text: &[u8], secrecy: &dyn Fn(&[u8]) -> Secrecy, quoted: bool) -> Name {
-        if !is_name(text) {
-            return Name::default();
+impl<'a> Name<'a> {
+    fn of(text: &'a [u8], quoted: bool) -> Name<'a> {
+        let text = if is_name(text) { text } else { &[] };
+        Name { text, quoted }
+    }
+
+    /// How far its value is hidden.
+    fn secrecy(self, secrecy: &dyn Fn(&[u8]) -> Secrecy) -> Secrecy {
+        match self.text {
+            [] => Secrecy::Open,
+            text => secrecy(text),
         }
-        let has = |word: &str| {
-            let mut places = text.windows(word.len());
-            places.any(|place| place.eq_ignore_ascii_case(word.as_bytes()))
-        };
-        let bare = text.rsplit(|&one| one == b'.').next().unwrap_or_default();
-        let first = bare.split(|&one| one == b'_').next().unwrap_or_default();
-        Name {
-            secrecy: secrecy(text),
-            quoted,
-            is_option: text.starts_with(b"-"),
-            is_named: is_key_of(bare, NAMED),
-            asks: is_key_of(first, ASKING),
-            is_header: has("authorization") || has("cookie"),
-        }
+    }
+
+    fn is_option(self) -> bool {
+        self.text.starts_with(b"-")
+    }
+
+    /// What stands behind the last dot.
+    fn bare(self) -> &'a [u8] {
+        self.text
+            .rsplit(|&one| one == b'.')
+            .next()
+            .unwrap_or_default()
+    }
+
+    /// Whether it is `value` or the like.
+    fn is_named(self) -> bool {
+        is_key_of(self.bare(), NAMED)
+    }
+
+    /// Whether it asks for a secret by its name, as `get_secret` does.
+    fn asks(self) -> bool {
+        let first = self.bare().split(|&one| one == b'_').next();
+        is_key_of(first.unwrap_or_default(), ASKING)
+    }
+
+    /// Whether all that follows in the line belongs to it.
+    fn is_header(self) -> bool {
+        has_part(self.text, &["authorization", "cookie"])
     }
 }
 
-impl Before {
+impl Before<'_> {
     fn separator(&mut self, one: u8) {
         if one.is_ascii_whitespace() {
             return;
@@ -323,28 +340,35 @@ impl Scan<'_> {
             // `'a' 'b'`, `'a' + 'b'`, and lists.
             return matches!(separators, b"" | b"+") || (before.in_list && separators == b",");
         }
-        let name = &before.name;
+        let name = before.name;
         let assigned = matches!(
             separators,
             b"=" | b"==" | b"!=" | b":" | b"]=" | b"=(" | b"=[" | b":[" | b":(" | b"+="
         );
-        if assigned && self.names_one && name.is_named {
+        if assigned && self.names_one && name.is_named() {
             return true;
         }
-        match name.secrecy {
+        let may_be_one =
+            assigned || (separators == b"," && name.quoted) || (separators == b"(" && !name.quoted);
+        if !may_be_one {
+            return false;
+        }
+        let its_secrecy = name.secrecy(secrecy);
+        match its_secrecy {
             Secrecy::Open => return false,
             Secrecy::IfRandom if !looks_random(content) => return false,
             _ => {}
         }
-        let is_pair = matches!(before.opened_by, b'(' | b'[')
-            && matches!(follows, [b')' | b']', ..] | [b',', b')' | b']', ..])
-            && (!is_name(content) || secrecy(content) <= Secrecy::IfRandom);
+        let is_pair = || {
+            matches!(before.opened_by, b'(' | b'[')
+                && matches!(follows, [b')' | b']', ..] | [b',', b')' | b']', ..])
+                && (!is_name(content) || secrecy(content) <= Secrecy::IfRandom)
+        };
         match separators {
             _ if assigned => true,
-            b"," if name.quoted && name.is_option => !content.starts_with(b"-"),
-            b"," if name.quoted => is_pair,
-            b"(" => !name.quoted && !name.asks && name.secrecy == Secrecy::Hidden,
-            _ => false,
+            b"," if name.is_option() => !content.starts_with(b"-"),
+            b"," => is_pair(),
+            _ => !name.asks() && its_secrecy == Secrecy::Hidden,
         }
     }
 }
@@ -396,32 +420,43 @@ fn is_placeholder(text: &[u8]) -> bool {
     }
 }
 
-/// The value of a name in a text that is no source, such as `password=x`, `password: x`, `--password x`.
-fn bare_value(text: &[u8], name: Range<usize>, of: &Name) -> Option<Range<usize>> {
-    let rest = &text[name.end..];
+/// The value of a name in a text that is no source, such as `password=x`, `password: x`, `--password x`. The
+/// name ends at `end`.
+fn bare_value(
+    text: &[u8],
+    end: usize,
+    name: &Name,
+    secrecy: &dyn Fn(&[u8]) -> Secrecy,
+) -> Option<Range<usize>> {
+    let rest = &text[end..];
     let is_space = |one: &u8| *one == b' ' || *one == b'\t';
     let spaces = rest.iter().take_while(|one| is_space(one)).count();
     let (separator, skipped) = match rest.get(spaces)? {
         b'=' if rest.get(spaces + 1) != Some(&b'=') => (b'=', spaces + 1),
         b':' if spaces == 0 && rest.get(1) != Some(&b':') => (b':', 1),
-        one if of.is_option && spaces > 0 && *one != b'-' => (b' ', spaces),
+        one if name.is_option() && spaces > 0 && *one != b'-' => (b' ', spaces),
         _ => return None,
     };
     let more = rest[skipped..]
         .iter()
         .take_while(|one| is_space(one))
         .count();
-    let start = name.end + skipped + more;
+    let start = end + skipped + more;
     let value = &text[start..];
     // Text in quotes is looked at where it stands.
     if value.first().is_none_or(|one| b"'\"([{<\r\n".contains(one)) && !value.starts_with(b"{") {
         return None;
     }
+    let secrecy = match name.secrecy(secrecy) {
+        Secrecy::Open => return None,
+        secrecy => secrecy,
+    };
+    let is_header = name.is_header();
     let is_next = |rest: &[u8]| {
         let length = run_of(rest, |one| !is_of_name(one));
         rest.is_empty() || (length > 0 && matches!(rest.get(length), Some(b'=' | b':')))
     };
-    let value = match of.secrecy {
+    let value = match secrecy {
         Secrecy::IfRandom => &value[..value.len().min(LONGEST_PLACEHOLDER)],
         _ => value,
     };
@@ -433,7 +468,7 @@ fn bare_value(text: &[u8], name: Range<usize>, of: &Name) -> Option<Range<usize>
                 length += 1;
                 true
             }
-            _ if of.is_header && separator != b' ' => false,
+            _ if is_header && separator != b' ' => false,
             b'&' | b';' | b',' => is_next(value[length + 1..].trim_ascii_start()),
             b'\'' | b'"' => true,
             b'>' | b')' | b']' | b'}' => {
@@ -449,7 +484,7 @@ fn bare_value(text: &[u8], name: Range<usize>, of: &Name) -> Option<Range<usize>
     }
     let value = &value[..length];
     let looks_secret = value.len() >= 12 || value.iter().any(u8::is_ascii_digit);
-    let is_secret = match of.secrecy {
+    let is_secret = match secrecy {
         Secrecy::Open => false,
         Secrecy::IfRandom => looks_random(value),
         // `session: closed` is no secret.

@@ -256,10 +256,6 @@ pub fn usual(name: &[u8]) -> Secrecy {
     let Some((last, before)) = words.split_last() else {
         return Secrecy::Open;
     };
-    // `max_tokens`, `secret_name`: but a word that describes may stand alone within a secret's name.
-    if is_one_of(last, DESCRIBING) && !before.is_empty() {
-        return Secrecy::Open;
-    }
     let mut secrecy = Secrecy::Open;
     for (index, word) in words.iter().enumerate() {
         let follows = words.get(index + 1);
@@ -276,19 +272,42 @@ pub fn usual(name: &[u8]) -> Secrecy {
             Secrecy::Open
         });
     }
-    secrecy
+    // `max_tokens`, `secret_name`: but a word that describes may stand alone within a secret's name.
+    match secrecy > Secrecy::Open && !before.is_empty() && is_one_of(last, DESCRIBING) {
+        true => Secrecy::Open,
+        false => secrecy,
+    }
+}
+
+/// Whether one of these words, in small letters, stands anywhere in a text, whatever its case.
+pub fn has_part(text: &[u8], parts: &[&str]) -> bool {
+    // Nearly every place is ruled out by its first letter.
+    let firsts = parts
+        .iter()
+        .fold(0_u32, |all, part| all | letter(part.as_bytes()[0]));
+    (0..text.len()).any(|at| {
+        firsts & letter(text[at]) != 0
+            && parts.iter().any(|part| {
+                let place = text.get(at..at + part.len());
+                place.is_some_and(|place| place.eq_ignore_ascii_case(part.as_bytes()))
+            })
+    })
+}
+
+/// A bit for each letter, whatever its case; none for other characters.
+fn letter(one: u8) -> u32 {
+    match one.to_ascii_lowercase() {
+        one @ b'a'..=b'z' => 1 << (one - b'a'),
+        _ => 0,
+    }
 }
 
 fn is_secret_word(word: &[u8]) -> bool {
-    let has = |part: &&str| {
-        let mut places = word.windows(part.len());
-        places.any(|place| place.eq_ignore_ascii_case(part.as_bytes()))
-    };
     let ends = |part: &&str| {
         let end = word.len().checked_sub(part.len()).map(|at| &word[at..]);
         end.is_some_and(|end| end.eq_ignore_ascii_case(part.as_bytes()))
     };
-    AT_END.iter().any(ends) || (ANYWHERE.iter().any(has) && !HARMLESS.iter().any(has))
+    AT_END.iter().any(ends) || (has_part(word, ANYWHERE) && !has_part(word, HARMLESS))
 }
 
 fn is_one_of(word: &[u8], words: &[&str]) -> bool {

@@ -198,6 +198,30 @@ threading.Thread(target=forker).start()
     }
 }
 
+case!(child_asks_itself_at_once);
+/// The agent's threads in a child are a moment old when the child asks: no nudge to them may be lost.
+fn child_asks_itself_at_once(python: &Interpreter) {
+    let folder = Scratch::new();
+    let code = "
+import ctypes, os, signal, sys
+ask = ctypes.CDLL(None).sleeper_agent_state
+ask.restype = ctypes.c_char_p
+ends = {}
+for _ in range(400):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit('in <module>' not in ask() or 7)
+    end = os.waitpid(child, 0)[1]
+    ends[end] = ends.get(end, 0) + 1
+sys.stdout.write('%r\n' % ends)
+";
+    let script = folder.write("asks.py", code);
+    let ended = run(preloaded_python(python).arg(&script));
+    ended.expect_code(0);
+    assert_eq!(ended.out(), "{1792: 400}\n");
+}
+
 case!(multiprocessing);
 fn multiprocessing(python: &Interpreter) {
     with_children(python, "pool", 2);

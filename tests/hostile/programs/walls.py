@@ -9,10 +9,12 @@ input, and prints the same. It ends with status 7 at an empty line, and writes n
 import ctypes
 import errno
 import os
+import resource
 import sys
 import threading
 
 libc = ctypes.CDLL(None, use_errno=True)
+memory = []
 
 
 class Header(ctypes.Structure):
@@ -106,6 +108,33 @@ def thread(_):
     one.start()
 
 
+def hold_and_setuid(value):
+    """MILLISECONDS:USER: keeps the GIL for so long, and changes the user before anybody else gets it."""
+    pause, user = value.split(':')
+    interval = sys.getcheckinterval()
+    sys.setcheckinterval(1 << 30)
+    ctypes.PyDLL(None).usleep(int(pause) * 1000)
+    os.setuid(int(user))
+    sys.setcheckinterval(interval)
+
+
+def fill_memory(_):
+    """Takes all the memory that the process may have."""
+    pages = int(open('/proc/self/statm').read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * 4096, resource.RLIM_INFINITY))
+    for size in (1 << 20, 1 << 16, 4096, 512, 64):
+        try:
+            while True:
+                memory.append(bytearray(size))
+        except MemoryError:
+            pass
+
+
+def free_memory(_):
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    del memory[:]
+
+
 def execute(rest):
     """Becomes this program again, with the preloaded library in `WALLS_LIBRARY`."""
     os.environ['LD_PRELOAD'] = os.environ.pop('WALLS_LIBRARY', '')
@@ -119,6 +148,7 @@ STEPS = {
     'refuse': refuse, 'forbid': forbid, 'refuse_all': refuse_all, 'forbid_all': forbid_all,
     'unshare': unshare, 'raw_setuid': raw_setuid, 'thread': thread, 'execute': execute,
     'chroot': os.chroot,
+    'hold_and_setuid': hold_and_setuid, 'fill_memory': fill_memory, 'free_memory': free_memory,
     'setuid': lambda value: os.setuid(int(value)),
     'seteuid': lambda value: os.seteuid(int(value)),
     'setgid': lambda value: os.setgid(int(value)),
