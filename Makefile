@@ -35,7 +35,8 @@ help:
 	@echo '                         (THREADS="10 500": programs of so many threads only)'
 	@echo 'make install             into PREFIX (now $(PREFIX)), below DESTDIR if that is set'
 	@echo 'make shim PYTHON=...     the optional `import sleeper_agent`, for that Python 2.6 or 2.7'
-	@echo 'make lint                formatting, clippy, and the plan of the rooms: no circles, no import upwards'
+	@echo 'make lint                formatting, clippy, the plan of the rooms (no circles, no import upwards),'
+	@echo '                         and whether the fuzz targets compile'
 	@echo 'make clean               remove what was built and fetched here'
 
 build:
@@ -141,6 +142,8 @@ lint:
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	@$(CARGO) test --quiet -p tests --test rooms
+	@$(CARGO) check --quiet --manifest-path tests/fuzz/Cargo.toml --no-default-features --bins \
+	    --target-dir '$(TARGET)'
 
 clean:
 	@$(CARGO) clean --quiet

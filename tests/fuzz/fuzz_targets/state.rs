@@ -17,6 +17,7 @@ use libfuzzer_sys::fuzz_target;
 use protocol::question::Question;
 use protocol::state::VERSION_LINE;
 use std::collections::HashMap;
+use std::time::Instant;
 
 /// The most that a report may be, in bytes.
 const MOST: usize = 100_000;
@@ -46,7 +47,8 @@ fuzz_target!(|data: &[u8]| {
         }
         let nobody = Process { pid: i32::MAX };
         let secrets = Secrets::default();
-        let report = || Report::new(nobody, Vec::new(), answer, &HashMap::new(), &secrets);
+        let until = Instant::now();
+        let report = || Report::new(nobody, Vec::new(), answer, &HashMap::new(), &secrets, until);
         let (report, peak) = peak_of(report);
         within(peak, length, FACTOR);
         let Ok(report) = report else {
