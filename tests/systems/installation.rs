@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use tests::ask::woken;
-use tests::interpreters::Interpreter;
+use tests::interpreters::{self, Interpreter};
 use tests::process::{Program, command};
 use tests::product::product;
 
@@ -78,6 +79,20 @@ impl Installation {
         sa_run.arg(&self.python).arg(self.target(target));
         woken(&mut sa_run)
     }
+}
+
+/// The interpreters of this machine, which are looked for once.
+pub fn pythons() -> &'static [Interpreter] {
+    static FOUND: OnceLock<Vec<Interpreter>> = OnceLock::new();
+    FOUND.get_or_init(|| interpreters::find().interpreters)
+}
+
+/// The Python 2.7 of this machine that runs under what is installed: no debug build.
+#[track_caller]
+pub fn python() -> Interpreter {
+    let mut found = pythons().iter();
+    let found = found.find(|one| one.version == (2, 7) && !one.debug);
+    found.expect("a Python 2.7 on this machine").clone()
 }
 
 /// The folder of greenlet for wide builds of 2.7 that are not debug builds.

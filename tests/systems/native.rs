@@ -1,6 +1,6 @@
 //! The deb and the rpm, installed by `dpkg` and `rpm` into roots of their own, used, and removed again.
 
-use crate::installation::Installation;
+use crate::installation::{self, Installation};
 use crate::packages::{are_gone, are_installed, package};
 use crate::questions::ask_all;
 use crate::results::Row;
@@ -9,7 +9,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tests::ended::Ended;
-use tests::interpreters;
 use tests::process::{command, run};
 use tests::scratch::Scratch;
 
@@ -74,7 +73,7 @@ fn rpm(root: &Path, arguments: &[&str]) -> Ended {
 /// The commands in `usr/bin` of a root, on this machine's interpreter; and the import from `usr/share`.
 #[track_caller]
 fn used(root: &Path, name: &str) -> Row {
-    let python = interpreters::to_measure().unwrap_or_else(|why| panic!("{why}"));
+    let python = installation::python();
     let bin = root.join("usr/bin");
     let mut importing = python.command();
     importing.env("PYTHONPATH", root.join("usr/share/sleeper-agent"));

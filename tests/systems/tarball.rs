@@ -1,13 +1,13 @@
 //! The tarball, used from where it is unpacked, and from where it is moved.
 
-use crate::installation::Installation;
+use crate::installation::{self, Installation};
 use crate::packages::{are_installed, package};
 use crate::questions::ask_all;
 use crate::results::Row;
 use crate::wheel::imports;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tests::interpreters::{self, Interpreter};
+use tests::interpreters::Interpreter;
 use tests::process::{command, run};
 use tests::scratch::Scratch;
 
@@ -35,13 +35,13 @@ pub fn from_where_it_is_unpacked() -> Row {
     }
     let moved = scratch.join("moved");
     fs::rename(&folder, &moved).expect("it can be moved");
-    for python in interpreters::find().interpreters {
+    for python in installation::pythons() {
         // A debug build looks for another file name.
         if !python.debug {
-            import(&moved, &python);
+            import(&moved, python);
         }
     }
-    let python = interpreters::to_measure().unwrap_or_else(|why| panic!("{why}"));
+    let python = installation::python();
     let installation = Installation::here("tarball", moved.join("bin"), &python);
     Row::new(&installation, ask_all(&installation))
 }

@@ -1,6 +1,6 @@
 //! The wheel, installed by pip: into virtualenvs of Python 2.7, and into an environment of Python 3.
 
-use crate::installation::Installation;
+use crate::installation::{self, Installation};
 use crate::packages::{are_gone, are_installed, package};
 use crate::questions::ask_all;
 use crate::results::Row;
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 use tests::ask::woken;
 use tests::ended::Ended;
-use tests::interpreters::{self, Interpreter};
+use tests::interpreters::Interpreter;
 use tests::process::{command, run, run_within};
 use tests::product::product;
 use tests::scratch::Scratch;
@@ -32,14 +32,15 @@ pub fn python() -> Result<Interpreter, String> {
     if !pips().join("complete").exists() {
         return Err("`make test`, which fetches virtualenv, could not".to_owned());
     }
-    let mut found = interpreters::find().interpreters.into_iter();
-    let can_make_them = |one: &Interpreter| {
+    let mut found = installation::pythons().iter();
+    let can_make_them = |one: &&Interpreter| {
         let modules = "import distutils.core, ensurepip, zlib";
         let mut ask = one.command();
         one.version == (2, 7) && !one.debug && run(ask.args(["-c", modules])).status.success()
     };
     found
         .find(can_make_them)
+        .cloned()
         .ok_or_else(|| "no Python 2.7 here can make virtualenvs".to_owned())
 }
 
@@ -86,7 +87,7 @@ impl Environment {
         let mut make = command("python3");
         make.args(["-m", "venv"]).arg(folder.join("env"));
         run_within(&mut make, INSTALLING).expect_code(0);
-        let python = interpreters::to_measure().unwrap_or_else(|why| panic!("{why}"));
+        let python = installation::python();
         Environment { folder, python }
     }
 
@@ -221,7 +222,7 @@ pythons, abi, platforms = sys.argv[1][:-4].split('-')[-3:]
 named = ['%s-%s-%s' % (a, abi, b) for a in pythons.split('.') for b in platforms.split('.')]
 assert tags == named, (tags, named)
 ";
-    let python = interpreters::to_measure().unwrap_or_else(|why| panic!("{why}"));
+    let python = installation::python();
     let mut check = python.command();
     let ended = run(check.args(["-c", code]).arg(package(".whl")));
     ended.expect_code(0);
