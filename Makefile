@@ -21,11 +21,23 @@ PAGES = $(BUILT)/pages
 STATIC = sleeper_agent_activate sa-run
 static = $(if $(wildcard $(shell cc -print-file-name=libc.a)),-C target-feature=+crt-static)
 
-.PHONY: help demo test torture regrtest fuzz memcheck miri bench install shim lint clean build gdb strace pythons
+# What is built holds no path of this machine, so that the same commit gives the same bytes wherever the
+# clone lies. gdb finds the sources when it is started in the clone's folder.
+CARGO_HOME ?= $(HOME)/.cargo
+remap = "--remap-path-prefix=$(1)=$(2)",
+REMAPPED = $(call remap,$(CURDIR),.) $(call remap,$(ABSOLUTE_TARGET),./target) $(foreach registry,$(wildcard \
+    $(CARGO_HOME)/registry/src/*),$(call remap,$(registry),/registry))
+# (Cargo's settings would need these characters escaped.)
+SAME_BYTES = $(if $(findstring ",$(CURDIR))$(findstring \,$(CURDIR)),,--config \
+    'target."cfg(all())".rustflags = [$(REMAPPED)]')
+
+.PHONY: help demo test systems torture regrtest fuzz memcheck miri bench install packages shim lint clean build gdb \
+    strace rpm pythons pips
 
 help:
 	@echo 'make demo                wake a threaded Python 2.7 program and see what it is doing'
 	@echo 'make test                run all tests on every Python 2.6 and 2.7 found here'
+	@echo 'make systems             every package on every system that can be had here: tests/systems/RESULTS.md'
 	@echo 'make torture             many thousand activations of programs that are hard to ask: hours'
 	@echo 'make regrtest            CPython 2.7'\''s own tests under the agent, activated all the time: an hour'
 	@echo 'make fuzz                every parser, fed with anything for FUZZ_SECONDS (now $(FUZZ_SECONDS)) each'
@@ -34,6 +46,7 @@ help:
 	@echo 'make bench               time, hold-up and memory, beside plain gdb and py-spy; what it costs asleep'
 	@echo '                         (THREADS="10 500": programs of so many threads only)'
 	@echo 'make install             into PREFIX (now $(PREFIX)), below DESTDIR if that is set'
+	@echo 'make packages            a wheel, a tarball, a deb and an rpm, into target/packages'
 	@echo 'make shim PYTHON=...     the optional `import sleeper_agent`, for that Python 2.6 or 2.7'
 	@echo 'make lint                formatting, clippy, the plan of the rooms (no circles, no import upwards),'
 	@echo '                         and whether the fuzz targets compile'
@@ -41,9 +54,9 @@ help:
 
 build:
 	@tests/tools.sh cargo cc
-	@$(CARGO) build --release --quiet -p preload -p launcher --lib --bin sa-list
+	@$(CARGO) $(SAME_BYTES) build --release --quiet -p preload -p launcher --lib --bin sa-list
 	@for command in $(STATIC); do \
-	    $(CARGO) rustc --release --quiet -p launcher --bin $$command -- $(static) || exit; \
+	    $(CARGO) $(SAME_BYTES) rustc --release --quiet -p launcher --bin $$command -- $(static) || exit; \
 	done
 	@$(CARGO) run --quiet -p launcher --example pages -- '$(PAGES)'
 
@@ -54,19 +67,35 @@ gdb:
 strace:
 	@tests/tools.sh strace || true
 
+# For the rpm: without it its case is skipped.
+rpm:
+	@tests/tools.sh rpm || true
+
 pythons:
 	@tests/interpreters/debian.sh
 	@tests/interpreters/packages.sh
 
+pips:
+	@tests/systems/pips.sh
+
 demo: build gdb
 	@tests/demo.sh '$(BUILT)'
 
-# The trials on real interpreters come last: their summary is the last word.
-test: build gdb strace pythons
+# The trials on real interpreters come last: their summary is the last word. Without nfpm there is no
+# deb and no rpm, and their cases are skipped.
+test: build gdb strace rpm pythons pips
+	@$(MAKE) --no-print-directory packages || true
+	@tests/systems/roots.sh bullseye
 	@$(CARGO) test --quiet --workspace --exclude tests
+	@$(CARGO) test --quiet -p tests --test systems
 	@$(CARGO) test --quiet -p tests --test torture
 	@$(CARGO) test --quiet -p tests --test hostile
 	@$(CARGO) test -p tests --test agent
+
+# The short form of it is a part of `make test`; see tests/systems/README.md.
+systems: packages gdb rpm pythons pips
+	@tests/systems/roots.sh bullseye bookworm trixie
+	@SLEEPER_SYSTEMS=full $(CARGO) test --quiet -p tests --test systems
 
 # The short form of it is a part of `make test`; see tests/torture/README.md.
 torture: build gdb pythons
@@ -97,7 +126,7 @@ bench: build gdb pythons
 	@$(CARGO) bench --quiet -p tests --bench answer
 	@$(CARGO) bench --quiet -p tests --bench idle
 
-PAGE_FOLDERS = man/man1 bash-completion/completions zsh/site-functions fish/vendor_completions.d
+PAGE_FOLDERS = doc/sleeper-agent man/man1 bash-completion/completions zsh/site-functions fish/vendor_completions.d
 
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/share/sleeper-agent'
@@ -105,11 +134,24 @@ install: build
 	    '$(DESTDIR)$(PREFIX)/bin/'
 	install -m 644 '$(BUILT)/libsleeper.so' '$(DESTDIR)$(PREFIX)/lib/'
 	install -m 644 py-shim/sleeper_agent.py '$(DESTDIR)$(PREFIX)/share/sleeper-agent/'
+	ln -sf ../../lib/libsleeper.so '$(DESTDIR)$(PREFIX)/share/sleeper-agent/_sleeper_agent_activation.so'
 	install -d $(PAGE_FOLDERS:%='$(DESTDIR)$(PREFIX)/share/%')
+	install -m 644 LICENSE CHANGELOG.md launcher/MANUAL.md launcher/TROUBLESHOOTING.md \
+	    '$(DESTDIR)$(PREFIX)/share/doc/sleeper-agent/'
 	install -m 644 '$(PAGES)'/man/* '$(DESTDIR)$(PREFIX)/share/man/man1/'
 	install -m 644 '$(PAGES)'/completions/bash/* '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/'
 	install -m 644 '$(PAGES)'/completions/zsh/* '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/'
 	install -m 644 '$(PAGES)'/completions/fish/* '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/'
+
+# The packages are made of what `make install` installs.
+PACKAGES = $(ABSOLUTE_TARGET)/packages
+
+packages: build
+	@tests/tools.sh python3
+	@py-shim/packages/nfpm.sh
+	@rm -rf '$(PACKAGES)/tree' && rm -f '$(PACKAGES)'/sleeper?agent[-_]*
+	@$(MAKE) --no-print-directory --silent install DESTDIR='$(PACKAGES)/tree' PREFIX=
+	@python3 -B py-shim/packages '$(PACKAGES)/tree' '$(PACKAGES)'; made=$$?; rm -rf '$(PACKAGES)/tree'; exit $$made
 
 # Asks the Python itself where it imports from, and how its extension modules are called
 # (a debug build looks for _d.so).
