@@ -39,8 +39,9 @@ help:
 	@echo 'make clean               remove what was built and fetched here'
 
 build:
-	@tests/tools.sh cargo cc
+	@tests/tools.sh cargo cc objcopy
 	@$(CARGO) build --release --quiet -p preload -p launcher --lib --bin sa-list
+	@preload/strip.sh '$(BUILT)/libsleeper.so'
 	@for command in $(STATIC); do \
 	    $(CARGO) rustc --release --quiet -p launcher --bin $$command -- $(static) || exit; \
 	done
