@@ -70,7 +70,10 @@ fn make_libc(folder: &Path) {
     for (version, symbols) in &versions {
         let _ = writeln!(script, "{version} {{ {}; }};", symbols.join("; "));
         for symbol in symbols {
-            let _ = writeln!(code, ".globl {symbol}\n.type {symbol}, @function\n{symbol}:");
+            let _ = writeln!(
+                code,
+                ".globl {symbol}\n.type {symbol}, @function\n{symbol}:"
+            );
         }
     }
     // Behind the last symbol, so that none stands at the section's end.

@@ -44,6 +44,7 @@ impl Loaded {
     ///
     /// # Safety
     /// The library's constructors may run here.
+    #[cfg_attr(any(test, miri), allow(dead_code))]
     pub unsafe fn library(name: &CStr) -> Option<Loaded> {
         // SAFETY: the caller promises that the constructors may run.
         unsafe { Loaded::open(Some(name)) }
@@ -54,8 +55,12 @@ impl Loaded {
         let open = loaded_objects::address_of(c"dlopen")?;
         let symbol = loaded_objects::address_of(c"dlsym")?;
         // SAFETY: these are the loader's functions, which have these prototypes in every C library.
-        let (open, symbol) =
-            unsafe { (transmute::<usize, Open>(open), transmute::<usize, Symbol>(symbol)) };
+        let (open, symbol) = unsafe {
+            (
+                transmute::<usize, Open>(open),
+                transmute::<usize, Symbol>(symbol),
+            )
+        };
         let name = name.map_or(std::ptr::null(), CStr::as_ptr);
         // SAFETY: the name is null, or ends in NUL. The caller promises that constructors may run.
         let handle = unsafe { open(name, libc::RTLD_NOW | libc::RTLD_LOCAL) };

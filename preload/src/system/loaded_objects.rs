@@ -166,8 +166,8 @@ fn entries() -> impl Iterator<Item = usize> {
 /// The path by which this library was loaded, which the loader keeps. On the thread that loads it.
 pub fn own_path() -> Option<&'static CStr> {
     let own = &raw const _DYNAMIC as usize;
-    let entry = entries()
-        .find(|entry| read::<usize>(entry.wrapping_add(OBJECT_DYNAMIC)) == Some(own))?;
+    let entry =
+        entries().find(|entry| read::<usize>(entry.wrapping_add(OBJECT_DYNAMIC)) == Some(own))?;
     let name = read::<usize>(entry.checked_add(OBJECT_NAME)?)?;
     // SAFETY: the name belongs to the loader's entry for this library, which is never unloaded (-z nodelete).
     (name != 0).then(|| unsafe { CStr::from_ptr(name as *const c_char) })

@@ -185,7 +185,9 @@ mod tests {
     fn reads_about_the_calling_thread() {
         let first_number = |text: &[u8]| {
             let text = std::str::from_utf8(text).expect("a number comes first");
-            text.split(' ').next().and_then(|number| number.parse().ok())
+            text.split(' ')
+                .next()
+                .and_then(|number| number.parse().ok())
         };
         let read = move || {
             let mut text = [0; 64];
