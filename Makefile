@@ -53,8 +53,9 @@ help:
 	@echo 'make clean               remove what was built and fetched here'
 
 build:
-	@tests/tools.sh cargo cc
+	@tests/tools.sh cargo cc objcopy
 	@$(CARGO) $(SAME_BYTES) build --release --quiet -p preload -p launcher --lib --bin sa-list
+	@preload/strip.sh '$(BUILT)/libsleeper.so'
 	@for command in $(STATIC); do \
 	    $(CARGO) $(SAME_BYTES) rustc --release --quiet -p launcher --bin $$command -- $(static) || exit; \
 	done

@@ -11,6 +11,7 @@ mod filters;
 mod freezes;
 mod keepers;
 mod memory;
+mod old_kernels;
 mod shown;
 mod sizes;
 mod waits;

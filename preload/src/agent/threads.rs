@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
+use crate::system::c_library;
 use crate::system::filter::{self, Call};
 use crate::system::identity::{process_id, this_thread_id};
 use crate::system::signals::{self, Set};
@@ -27,6 +28,23 @@ const OPEN: [c_int; 6] = [
     signals::SETXID,
 ];
 
+/// musl's signal for the same purpose (SIGSYNCCALL, src/internal/pthread_impl.h). Its handler runs at once, also
+/// while a thread sleeps: it waits for all threads.
+const MUSL_SETXID: c_int = 34;
+
+/// The signals that a new thread blocks; `shut_in`: it starts shut in.
+fn blocked(shut_in: bool) -> Set {
+    let mut open = [0; OPEN.len() + 1];
+    open[..OPEN.len()].copy_from_slice(&OPEN);
+    if shut_in {
+        open[OPEN.len() - 1] = 0;
+    }
+    if !c_library::is_glibc() {
+        open[OPEN.len()] = MUSL_SETXID;
+    }
+    Set::all_but(&open)
+}
+
 /// What a thread runs.
 pub type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 
@@ -45,10 +63,7 @@ pub fn spawn_with(entry: Entry, argument: *mut c_void, stack_sizes: &[usize]) ->
     }
     let mut result = libc::EAGAIN;
     // The new thread inherits the mask, so it never sees a signal of the program, nor a nudge before it sleeps.
-    let before = match are_shut_in() {
-        true => Set::all_but(&OPEN[..OPEN.len() - 1]).block_only(),
-        false => Set::all_but(&OPEN).block_only(),
-    };
+    let before = blocked(are_shut_in()).block_only();
     // SAFETY: the attributes are a local, initialised before use. `entry` stays mapped (-z nodelete). As a C
     // function it differs only in that `pthread_exit` may unwind it, and glibc, which calls it, expects that. A
     // child forked meanwhile has no such thread and starts its own.
@@ -96,7 +111,10 @@ pub fn name_this_thread(name: &str) {
         // SAFETY: PR_SET_NAME reads up to 16 bytes, the last of which is NUL.
         unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
     } else {
-        proc_file::write(c"/proc/thread-self/comm", &bytes[..count]);
+        let mut path = [0; 64];
+        if let Some(path) = proc_file::of_this_thread("comm", &mut path) {
+            proc_file::write(path, &bytes[..count]);
+        }
     }
 }
 
@@ -173,8 +191,11 @@ pub fn id_of(role: Role) -> i32 {
 /// the owner of the C library's mutexes. For a thread that shuts itself in, whose user does not matter any more.
 /// False if the place of the ID is not known.
 ///
-/// On a thread of the agent's.
+/// On a thread of the agent's. Other C libraries than glibc are left alone: they would give up.
 pub fn get_out_of_reach() -> bool {
+    if !c_library::is_glibc() {
+        return true;
+    }
     let (ident, id) = (this_ident(), this_thread_id());
     let Some(offset) = thread_struct::known_id_offset() else {
         return false;

@@ -90,6 +90,9 @@ macro_rules! python_api {
         }
 
         impl Python {
+            /// How many functions and variables the table below has.
+            const COUNT: usize = [$( stringify!($function), )* $( stringify!($datum), )*].len();
+
             /// Looks everything up; the error is the name of a symbol that is missing.
             pub fn look_up(
                 find: &dyn Fn(&'static CStr) -> Option<usize>,
@@ -98,14 +101,27 @@ macro_rules! python_api {
                 let need = |name: &'static CStr| {
                     find(name).ok_or(name.to_str().unwrap_or("a symbol"))
                 };
+                // One text and one loop: a call for each name would be code, and an address in a table would
+                // be work for the loader in every process.
+                let mut names = concat!(
+                    $( stringify!($function), "\0", )* $( stringify!($datum), "\0", )*
+                ).as_bytes();
+                let mut addresses = [0; Self::COUNT];
+                for address in &mut addresses {
+                    let name = CStr::from_bytes_until_nul(names).unwrap_or_default();
+                    *address = need(name)?;
+                    names = &names[name.count_bytes() + 1..];
+                }
+                let mut addresses = addresses.into_iter();
+                let mut next = || addresses.next().unwrap_or_default();
                 Ok(Self {
                     $( $function: {
-                        let address = need(named(concat!(stringify!($function), "\0")))?;
+                        let address = next();
                         // SAFETY: the symbol is this function of CPython 2 (the caller has checked the
                         // version), whose prototype in Include/*.h is the one in the table below.
                         unsafe { std::mem::transmute::<usize, unsafe extern "C-unwind" fn($($argument),*) $(-> $result)?>(address) }
                     }, )*
-                    $( $datum: need(named(concat!(stringify!($datum), "\0")))? as *mut $type, )*
+                    $( $datum: next() as *mut $type, )*
                     init_module: {
                         // Python 2 names it for the size of Py_ssize_t and for debug builds
                         // (Include/modsupport.h).
@@ -309,13 +325,5 @@ impl Python {
     pub fn this_thread_ident() -> c_long {
         // SAFETY: reads a register.
         unsafe { libc::pthread_self() as c_long }
-    }
-}
-
-/// The name of a symbol as a C string, made at compile time of one that ends in NUL.
-const fn named(name: &'static str) -> &'static CStr {
-    match CStr::from_bytes_with_nul(name.as_bytes()) {
-        Ok(name) => name,
-        Err(_) => c"",
     }
 }

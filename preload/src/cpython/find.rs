@@ -2,10 +2,10 @@
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::cpython::api::Python;
-use crate::system::loaded_objects;
+use crate::system::{c_library, loaded_objects};
 
 /// Why the interpreter in this process cannot be served.
 pub static UNUSABLE: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
@@ -18,7 +18,7 @@ pub fn find_late() -> Interpreter {
         return Interpreter::Unusable(what);
     }
     match loaded_objects::object_defining(c"Py_GetVersion") {
-        Some(object) => find(&|name| object.address_of(name)),
+        Some(object) => find(&|name| object.address_of(name), &loaded_objects::address_of),
         None => Interpreter::Absent,
     }
 }
@@ -37,21 +37,32 @@ pub enum Interpreter {
     Unusable(&'static str),
 }
 
+/// Knows the address of a symbol.
+pub type Find<'a> = &'a dyn Fn(&'static CStr) -> Option<usize>;
+
+/// Whether an interpreter was found whose C library has no threads.
+static LACKS_THREADS: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`find`] has found an interpreter that is usable but for its C library.
+pub fn lacks_threads() -> bool {
+    LACKS_THREADS.load(Ordering::Relaxed)
+}
+
 /// The interpreter that [`find`] has found, if it has.
 pub fn found() -> Option<&'static Python> {
     // SAFETY: the pointer is null, or points to a `Python` that stays where it is and never changes.
     unsafe { FOUND.load(Ordering::Acquire).as_ref() }
 }
 
-/// Looks the interpreter up by `find`, which knows the addresses of symbols, and keeps it if it is usable.
+/// Looks the interpreter up by `find`, which knows the addresses of symbols, and the C library by `find_in_all`,
+/// which knows those of all objects. Keeps the interpreter if it is usable.
 ///
-/// Allocates nothing, and takes no lock beyond what `find` takes. Runs when the library is loaded, before
+/// Allocates nothing, and takes no lock beyond what these two take. Runs when the library is loaded, before
 /// `Py_Initialize`, or later on any thread: it calls nothing but `Py_GetVersion`, which only formats a
 /// constant (Python/getversion.c, 2.6 and 2.7).
-pub fn find(find: &dyn Fn(&'static CStr) -> Option<usize>) -> Interpreter {
+pub fn find(find: Find, find_in_all: Find) -> Interpreter {
     use std::cell::UnsafeCell;
     use std::mem::MaybeUninit;
-    use std::sync::atomic::AtomicBool;
 
     struct Place(UnsafeCell<MaybeUninit<Python>>, AtomicBool);
     // SAFETY: the one thread that flips the flag writes it, once, before FOUND points to it.
@@ -78,6 +89,10 @@ pub fn find(find: &dyn Fn(&'static CStr) -> Option<usize>) -> Interpreter {
         Ok(python) => python,
         Err(symbol) => return Interpreter::Unusable(symbol),
     };
+    if let Err(what) = c_library::learn(find_in_all) {
+        LACKS_THREADS.store(true, Ordering::Relaxed);
+        return Interpreter::Unusable(what);
+    }
     if !PLACE.1.swap(true, Ordering::AcqRel) {
         // SAFETY: this thread has just flipped the flag, so nobody else writes, and nobody reads before
         // the pointer is published.

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering}
 use crate::agent::threads::{self, Role};
 use crate::crew::walls::{View, Walls};
 use crate::system::aside;
+use crate::system::c_library;
 use crate::system::futex::{self, Instant};
 use crate::system::identity::{process_id, this_thread_id};
 use crate::system::loaded_objects;
@@ -166,7 +167,7 @@ impl Command {
     /// any more: `/proc` closes as the user changes.
     fn learn_pointer() {
         static HAS_TRIED: AtomicBool = AtomicBool::new(false);
-        if HAS_TRIED.swap(true, Ordering::SeqCst) {
+        if HAS_TRIED.swap(true, Ordering::SeqCst) || !c_library::is_glibc() {
             return;
         }
         let library = loaded_objects::object_defining(c"pthread_create");

@@ -18,6 +18,7 @@ use crate::system::aside;
 use crate::system::credentials::Change;
 use crate::system::filter::{self, Call};
 use crate::system::identity::process_id;
+use crate::system::proc_file;
 use crate::system::rights::{EFFECTIVE, PERMITTED, Rights, Text};
 use crate::system::shut_in;
 
@@ -67,7 +68,8 @@ impl View {
     /// or a process: what the filters allow is not known yet.
     fn look() -> Option<View> {
         let mut text = [0; size_of::<Text>()];
-        let own = Rights::of(c"/proc/thread-self/status", &mut text)?;
+        let own = proc_file::of_this_thread("status", &mut [0; 64])
+            .and_then(|status| Rights::of(status, &mut text))?;
         filter::learn_from(own.as_filters());
         let first = Rights::of(c"/proc/self/status", &mut text)?;
         if own.capabilities[PERMITTED] & TO_LEAVE != 0 {
@@ -139,16 +141,17 @@ const PLACE: [&str; 6] = ["root", "ns/mnt", "ns/net", "ns/user", "ns/ipc", "ns/u
 fn is_in_one_place() -> bool {
     PLACE.iter().all(|name| {
         let (mut own, mut first) = ([0; 512], [0; 512]);
-        link("thread-self", name, &mut own) == link("self", name, &mut first) && own == first
+        let (mut own_path, mut first_path) = ([0; 64], [0; 64]);
+        let own_path = proc_file::of_this_thread(name, &mut own_path);
+        let written = write!(&mut first_path[..], "/proc/self/{name}\0").ok();
+        let first_path = written.and_then(|()| CStr::from_bytes_until_nul(&first_path).ok());
+        link(own_path, &mut own) == link(first_path, &mut first) && own == first
     })
 }
 
 /// The target of a thread's link in `/proc`, as much as fits: its length.
-fn link(thread: &str, name: &str, target: &mut [u8; 512]) -> Option<usize> {
-    filter::may(Call::ReadLink).then_some(())?;
-    let mut path = [0_u8; 64];
-    write!(&mut path[..], "/proc/{thread}/{name}\0").ok()?;
-    let path = CStr::from_bytes_until_nul(&path).ok()?;
+fn link(path: Option<&CStr>, target: &mut [u8; 512]) -> Option<usize> {
+    let path = path.filter(|_| filter::may(Call::ReadLink))?;
     // SAFETY: the path ends in NUL, and the kernel writes to `target` only, no more than its length.
     let count = unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
     usize::try_from(count).ok()

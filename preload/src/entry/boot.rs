@@ -24,6 +24,7 @@ use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, layout_check};
 use crate::crew::{after_fork, start_or_note_error, worker};
+use crate::entry::elder;
 use crate::system::filter;
 use crate::system::identity::process_id;
 
@@ -36,7 +37,10 @@ static ARMED_IN: AtomicI32 = AtomicI32::new(0);
 /// The thread may be under a filter that the agent's threads are not under: then next to nothing is tried.
 pub fn program_asks() -> Asker {
     Asker {
-        prepare: filter::distrust_this_thread,
+        prepare: || {
+            filter::distrust_this_thread();
+            elder::look();
+        },
         arm,
         call: worker::call,
     }

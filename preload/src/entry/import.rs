@@ -2,11 +2,11 @@
 
 use std::ptr;
 
-use crate::agent::{page, stage};
+use crate::agent::page;
 use crate::ask::request::answer_with;
 use crate::cpython::api::{API_VERSION, METH_NOARGS, MethodDefinition, Methods, PyObject};
 use crate::cpython::find::{self, Interpreter};
-use crate::entry::boot;
+use crate::entry::{boot, elder};
 use protocol::question::Words;
 
 static METHODS: Methods<2> = Methods([
@@ -50,7 +50,7 @@ pub extern "C-unwind" fn init_sleeper_agent_activation() {
             ptr::null_mut(),
             API_VERSION,
         );
-        if stage::elder().is_none() {
+        if !elder::look() {
             boot::boot(ptr::null_mut());
         }
     }

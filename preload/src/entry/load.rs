@@ -5,19 +5,20 @@
 //! (`entry/boot.rs`).
 
 use core::arch::global_asm;
-use libloading::os::unix::Library;
 use std::env;
 use std::ffi::{CStr, OsStr};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
 use crate::agent::bell;
-use crate::agent::stage::{ELDER, ONLY_PID, StateFunction, elder, is_left_alone};
+use crate::agent::stage::{self, StateFunction};
 use crate::ask::request;
 use crate::cpython::find::{self, Interpreter, UNUSABLE};
 use crate::entry::call::sleeper_agent_state;
-use crate::entry::{boot, detour};
-use crate::system::{filter, loaded_objects};
+use crate::entry::{boot, detour, elder};
+use crate::system::c_library::Loaded;
+use crate::system::{environment, filter, loaded_objects};
 use protocol::names::ONLY_PID_VARIABLE;
 
 // A weak reference, which the loader resolves while it binds this library: it is null in a process
@@ -44,54 +45,52 @@ unsafe extern "C" {
 #[cfg_attr(not(miri), ctor::ctor(unsafe))]
 #[cfg_attr(miri, allow(dead_code))]
 fn load() {
+    bell::hang(detour::address());
+    // Most processes are not CPython, and go no further. In them each page that this touches would cost as much
+    // as all that it does.
+    if sleeper_agent_version_function.is_null() && environment::raw(ONLY_PID).is_none() {
+        // Or its symbols are not global: then it is looked for at the first question.
+        return;
+    }
     // The loader, which calls this, cannot catch a panic.
     let _ = std::panic::catch_unwind(|| {
-        let program = Library::this();
-        let find = |name: &'static CStr| {
-            // SAFETY: only the symbol's address is taken. Its users cast it to the type that the symbol has
-            // in every version.
-            unsafe { program.get::<*const ()>(name.to_bytes_with_nul()) }
-                .ok()
-                .map(|symbol| *symbol as usize)
+        let program = Loaded::program();
+        let find = |name: &'static CStr| match &program {
+            Some(program) => program.address_of(name),
+            None => loaded_objects::address_of(name),
         };
-        // The global scope has a copy of the library that was preloaded. A copy loaded by an import is
-        // found in the loader's list.
-        let own = sleeper_agent_state as StateFunction as usize;
-        let preloaded = find(c"sleeper_agent_state");
-        let first = preloaded.or_else(|| {
-            loaded_objects::object_defining(c"sleeper_agent_state")?
-                .address_of(c"sleeper_agent_state")
+        loaded_objects::find_list();
+        // The environment may be changed before `main`, but not in an import: an imported copy is not among the
+        // program's global symbols. Without a loader's functions nothing can be imported.
+        let is_preloaded = program.is_none_or(|program| {
+            let own = sleeper_agent_state as StateFunction as usize;
+            program.address_of(c"sleeper_agent_state") == Some(own)
         });
-        if let Some(elder) = first
-            && elder != own
-        {
-            ELDER.store(elder as *mut (), Ordering::Release);
-        }
-        bell::hang(detour::address());
-        if self::elder().is_some() {
-            return;
-        }
-        // The environment may be changed before `main`, but not in an import.
-        if preloaded.is_some() && !may_stay() {
+        if elder::look() || is_preloaded && !may_stay() {
             return;
         }
         if sleeper_agent_version_function.is_null() {
-            // Not CPython, or its symbols are not global: then it is looked for at the first question.
             return;
         }
         request::read_deadline();
-        match find::find(&find) {
+        match find::find(&find, &find) {
             Interpreter::Usable(python) => {
                 filter::learn();
                 boot::arm(python);
             }
             Interpreter::Unusable(what) => {
                 let _ = UNUSABLE.set(what);
+                if find::lacks_threads() {
+                    complain(what);
+                }
             }
             Interpreter::Absent => {}
         }
     });
 }
+
+/// [`ONLY_PID_VARIABLE`], as a C string.
+const ONLY_PID: &CStr = c"SLEEPER_AGENT_ONLY_PID";
 
 /// Whether this process may have an agent (`sa-run --no-children`). In any process but the chosen one,
 /// it takes the library out of the environment, so that programs started from there do not load it.
@@ -101,19 +100,18 @@ fn load() {
 ///
 /// Before `main` only, when no other thread reads the environment.
 fn may_stay() -> bool {
-    let only = env::var_os(ONLY_PID_VARIABLE);
-    let only = only.as_ref().and_then(|pid| pid.to_str());
+    let only = environment::value(ONLY_PID_VARIABLE);
     let Some(only) = only.and_then(|pid| pid.parse::<i32>().ok()) else {
         return true;
     };
-    ONLY_PID.store(only, Ordering::Relaxed);
-    if !is_left_alone() {
+    stage::ONLY_PID.store(only, Ordering::Relaxed);
+    if !stage::is_left_alone() {
         return true;
     }
     // SAFETY: in the constructor, before `main`, this is the process's only thread.
     unsafe {
         env::remove_var(ONLY_PID_VARIABLE);
-        if let (Some(list), Some(own)) = (env::var_os("LD_PRELOAD"), own_path()) {
+        if let (Some(list), Some(own)) = (env::var_os("LD_PRELOAD"), loaded_objects::own_path()) {
             let rest: Vec<&[u8]> = list
                 .as_bytes()
                 .split(|&byte| byte == b':' || byte == b' ')
@@ -130,21 +128,29 @@ fn may_stay() -> bool {
     false
 }
 
-/// The path by which this library was loaded.
-fn own_path() -> Option<&'static CStr> {
-    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: `dladdr` fills in `info`, a local for which zeros are valid. The name belongs to the
-    // loader's entry for this library, which is never unloaded (-z nodelete). The loader's locks that
-    // `dladdr` takes are recursive.
-    unsafe {
-        let own = load_address as fn() as *const libc::c_void;
-        if libc::dladdr(own, info.as_mut_ptr()) == 0 {
-            return None;
-        }
-        let name = info.assume_init().dli_fname;
-        (!name.is_null()).then(|| CStr::from_ptr(name))
-    }
+/// Says on standard error why this Python program has no agent. In a program that has no threads, or in one
+/// whose C library is an unknown one: nobody would think of asking it.
+fn complain(what: &str) {
+    let mut line = [0; 256];
+    let mut rest = &mut line[..];
+    let _ = writeln!(
+        rest,
+        "libsleeper.so: {what}, so process {} runs without an agent; \
+         to be rid of this line, start it without LD_PRELOAD",
+        std::process::id()
+    );
+    let left = rest.len();
+    let length = line.len() - left;
+    // SAFETY: the kernel reads the line only, a local.
+    unsafe { libc::write(2, line.as_ptr().cast(), length) };
 }
 
-/// An address in this library, for `dladdr`.
-fn load_address() {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_has_one_name() {
+        assert_eq!(ONLY_PID.to_str(), Ok(ONLY_PID_VARIABLE));
+    }
+}

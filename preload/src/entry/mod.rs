@@ -9,5 +9,6 @@
 pub mod boot;
 pub mod call;
 pub mod detour;
+pub mod elder;
 pub mod import;
 pub mod load;

@@ -22,9 +22,8 @@ struct Stack([std::mem::MaybeUninit<u8>; STACK]);
 pub fn run<W: FnOnce() -> R, R>(work: W) -> Option<R> {
     // Without this call the task would need a copy of the table, and to close a copy has effects: on some file
     // systems it writes what the program has written.
-    if ![Call::CloseRange, Call::Clone, Call::EndThread]
-        .into_iter()
-        .all(filter::may)
+    if !descriptor_table::can_at_once()
+        || ![Call::Clone, Call::EndThread].into_iter().all(filter::may)
     {
         return Some(work());
     }

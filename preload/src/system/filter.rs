@@ -10,6 +10,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::system::futex::{self, Instant};
+use crate::system::kernel;
 use crate::system::proc_file;
 use crate::system::rights::Filters;
 use crate::system::signals::Set;
@@ -59,6 +60,8 @@ pub enum Call {
     CloseRange,
     /// unshare(2).
     Unshare,
+    /// getdents64(2).
+    ListFolder,
     /// socket(2), of a local socket.
     Socket,
     /// connect(2).
@@ -94,7 +97,7 @@ pub enum Call {
 }
 
 /// All of them, in the order in which they are tried.
-const CALLS: [Call; 37] = [
+const CALLS: [Call; 38] = [
     Call::Control,
     Call::WaitForChild,
     Call::WaitForChildElse,
@@ -116,6 +119,7 @@ const CALLS: [Call; 37] = [
     Call::ControlFile,
     Call::CloseRange,
     Call::Unshare,
+    Call::ListFolder,
     Call::Socket,
     Call::Connect,
     Call::SocketOption,
@@ -224,10 +228,7 @@ pub fn learn_from(filters: Filters) {
 fn filters_here() -> Option<Filters> {
     // The thread may have little stack left.
     let mut buffer = [0; 3072];
-    // Before Linux 3.17 there is the first thread's only.
-    let paths = [c"/proc/thread-self/status", c"/proc/self/status"];
-    let read = |path| proc_file::read(path, &mut buffer).map(Filters::parse);
-    paths.into_iter().find_map(read)
+    proc_file::read_of_this_thread("status", &mut buffer).map(Filters::parse)
 }
 
 /// Makes sure that the calling thread, one of the program's, is under no other filters than are known; else
@@ -488,7 +489,7 @@ fn works(call: Call, trial: &Trial) -> bool {
             let from = [local as u64, 8];
             let into = [(local + 64) as u64, 8];
             let (from, into) = (from.as_ptr() as usize, into.as_ptr() as usize);
-            made(libc::SYS_process_vm_readv, this, into, 1, from, 1) == 0
+            made(kernel::PROCESS_VM_READV, this, into, 1, from, 1) == 0
         }
         Call::ReadAt => made(libc::SYS_pread64, no_file, local, 8, 0, 0) == libc::EBADF,
         Call::ReadLink => {
@@ -515,8 +516,9 @@ fn works(call: Call, trial: &Trial) -> bool {
         Call::CloseRange => {
             const UNSHARE: usize = 1 << 1;
             let all = u32::MAX as usize;
-            made(libc::SYS_close_range, all, all, UNSHARE, 0, 0) == 0
+            made(kernel::CLOSE_RANGE, all, all, UNSHARE, 0, 0) == 0
         }
+        Call::ListFolder => made(libc::SYS_getdents64, no_file, local, 64, 0, 0) == libc::EBADF,
         Call::Unshare => made(libc::SYS_unshare, libc::CLONE_FILES as usize, 0, 0, 0, 0) == 0,
         Call::Socket => {
             made(

@@ -3,9 +3,12 @@
 //! An interpreter may be loaded after the process's start (`dlopen` of libpython), and is looked for at
 //! a question. `dlsym`, `dlopen` and `dl_iterate_phdr` take the loader's locks, which the asking thread
 //! may hold. So this reads the loader's own list of objects (`_r_debug`, made for debuggers), and each
-//! object's symbols through its GNU hash table, by reads that fail instead of faulting.
+//! object's symbols through its GNU hash table, by reads that fail instead of faulting. (Other C libraries than glibc have
+//! the same list, for the same debuggers, under another name.)
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_char};
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::system::memory::{Lap, read, read_bytes, read_words};
 
@@ -24,30 +27,113 @@ struct Debug {
     first_object: usize,
 }
 
+// A reference that glibc's loader resolves, which has this symbol. Elsewhere it stays null.
+core::arch::global_asm!(
+    ".pushsection .data.rel.ro.sleeper_agent_objects,\"aw\",@progbits",
+    ".p2align 3",
+    ".hidden sleeper_agent_debug",
+    ".globl sleeper_agent_debug",
+    "sleeper_agent_debug:",
+    ".weak _r_debug",
+    ".quad _r_debug",
+    ".popsection",
+);
+
 unsafe extern "C" {
-    /// The dynamic loader itself defines it.
-    safe static _r_debug: Debug;
+    /// The address of glibc's `_r_debug`, or null.
+    safe static sleeper_agent_debug: *const Debug;
+
+    /// This library's dynamic section. The linker defines it.
+    safe static _DYNAMIC: u64;
+}
+
+/// The address of the loader's [`Debug`], where glibc's name for it is unknown; 0: not looked for, or not found.
+static DEBUG: AtomicUsize = AtomicUsize::new(0);
+
+/// Finds the loader's list, where it has not glibc's name: the program's dynamic section shows it.
+///
+/// On the thread that loads the library: it takes the loader's locks.
+pub fn find_list() {
+    if sleeper_agent_debug.is_null() {
+        // SAFETY: the function stays mapped, and gets what it expects.
+        unsafe { libc::dl_iterate_phdr(Some(note_list), std::ptr::null_mut()) };
+    }
+}
+
+/// Called for the first object, which is the program itself (dl_iterate_phdr(3)).
+unsafe extern "C" fn note_list(
+    object: *mut libc::dl_phdr_info,
+    _: usize,
+    _: *mut std::ffi::c_void,
+) -> std::ffi::c_int {
+    // SAFETY: the loader passes its description of an object, which is valid during the call.
+    let (base, headers) = unsafe {
+        let count = usize::from((*object).dlpi_phnum);
+        let headers = std::slice::from_raw_parts((*object).dlpi_phdr, count);
+        ((*object).dlpi_addr as usize, headers)
+    };
+    let dynamic = headers
+        .iter()
+        .find(|header| header.p_type == libc::PT_DYNAMIC);
+    if let Some(dynamic) = dynamic {
+        let entries = base.wrapping_add(dynamic.p_vaddr as usize);
+        let debug = Entries(entries).find(|&(tag, _)| tag == DT_DEBUG);
+        DEBUG.store(debug.map_or(0, |(_, address)| address), Ordering::Relaxed);
+    }
+    // No further object.
+    1
+}
+
+/// The first entry of the loader's list; `None` if it is not known.
+fn first_entry() -> Option<usize> {
+    let debug = match sleeper_agent_debug.is_null() {
+        true => DEBUG.load(Ordering::Relaxed),
+        false => sleeper_agent_debug as usize,
+    };
+    (debug != 0).then_some(())?;
+    read(debug.checked_add(offset_of!(Debug, first_object))?)
+}
+
+/// The entries of a dynamic section at this address: tags and values.
+struct Entries(usize);
+
+impl Iterator for Entries {
+    type Item = (u64, usize);
+
+    fn next(&mut self) -> Option<(u64, usize)> {
+        let tag = read::<u64>(self.0).filter(|&tag| tag != 0)?;
+        let value = read::<usize>(self.0.checked_add(8)?)?;
+        self.0 = self.0.checked_add(16)?;
+        Some((tag, value))
+    }
 }
 
 /// `struct link_map` (link.h): l_addr, l_name, l_ld, l_next.
 const OBJECT_BASE: usize = 0;
+const OBJECT_NAME: usize = 8;
 const OBJECT_DYNAMIC: usize = 16;
 const OBJECT_NEXT: usize = 24;
 
 /// Tags of the dynamic section (elf.h).
 const DT_STRTAB: u64 = 5;
 const DT_SYMTAB: u64 = 6;
+const DT_DEBUG: u64 = 21;
 const DT_GNU_HASH: u64 = 0x6fff_fef5;
 
 /// `Elf64_Sym` (elf.h): st_name, st_info, st_other, st_shndx, st_value, st_size.
 const SYMBOL_SIZE: usize = 24;
+const SYMBOL_KIND: usize = 4;
 const SYMBOL_SECTION: usize = 6;
 const SYMBOL_VALUE: usize = 8;
+
+/// The kind of a symbol that is no function yet, but one that chooses a function.
+const STT_GNU_IFUNC: u8 = 10;
 
 /// One loaded object with a symbol table.
 #[derive(Clone, Copy)]
 pub struct Object {
     base: usize,
+    dynamic: usize,
     strings: usize,
     symbols: usize,
     hash: usize,
@@ -58,20 +144,33 @@ pub struct Object {
 /// Any thread, interrupted or not: it takes no lock and allocates nothing. If the list changes meanwhile,
 /// it may miss an object that is being loaded; the next question finds it.
 pub fn object_defining(symbol: &CStr) -> Option<Object> {
-    let mut entry = read::<usize>(&raw const _r_debug.first_object as usize)?;
+    entries()
+        .filter_map(Object::new)
+        .find(|object| object.address_of(symbol).is_some())
+}
+
+/// The address of a symbol, from the first loaded object that defines it. Any thread, interrupted or not.
+pub fn address_of(symbol: &CStr) -> Option<usize> {
+    object_defining(symbol)?.address_of(symbol)
+}
+
+/// The entries of the loader's list. Any thread, interrupted or not.
+fn entries() -> impl Iterator<Item = usize> {
     let mut lap = Lap::default();
-    for _ in 0..MOST_OBJECTS {
-        if entry == 0 || lap.is_closed_by(entry) {
-            return None;
-        }
-        if let Some(object) = Object::new(entry)
-            && object.address_of(symbol).is_some()
-        {
-            return Some(object);
-        }
-        entry = read(entry.checked_add(OBJECT_NEXT)?)?;
-    }
-    None
+    let next = |&entry: &usize| read(entry.checked_add(OBJECT_NEXT)?);
+    std::iter::successors(first_entry(), next)
+        .take(MOST_OBJECTS)
+        .take_while(move |&entry| entry != 0 && !lap.is_closed_by(entry))
+}
+
+/// The path by which this library was loaded, which the loader keeps. On the thread that loads it.
+pub fn own_path() -> Option<&'static CStr> {
+    let own = &raw const _DYNAMIC as usize;
+    let entry =
+        entries().find(|entry| read::<usize>(entry.wrapping_add(OBJECT_DYNAMIC)) == Some(own))?;
+    let name = read::<usize>(entry.checked_add(OBJECT_NAME)?)?;
+    // SAFETY: the name belongs to the loader's entry for this library, which is never unloaded (-z nodelete).
+    (name != 0).then(|| unsafe { CStr::from_ptr(name as *const c_char) })
 }
 
 /// Where `Elf64_Ehdr` has the offset, the size and the number of its program headers; and `Elf64_Phdr` its
@@ -86,6 +185,11 @@ const PT_LOAD: u32 = 1;
 const PF_W: u32 = 2;
 
 impl Object {
+    /// Whether it is this copy of this library.
+    pub fn is_this_library(&self) -> bool {
+        self.dynamic == &raw const _DYNAMIC as usize
+    }
+
     /// The first word in the object's writable data with this value. Any thread, interrupted or not.
     pub fn word_with(&self, value: usize) -> Option<usize> {
         let first = self.base.checked_add(read::<usize>(self.base + HEADERS)?)?;
@@ -114,11 +218,9 @@ impl Object {
     /// Reads the object of an entry of the list.
     fn new(entry: usize) -> Option<Self> {
         let base = read::<usize>(entry.checked_add(OBJECT_BASE)?)?;
-        let mut dynamic = read::<usize>(entry.checked_add(OBJECT_DYNAMIC)?)?;
+        let dynamic = read::<usize>(entry.checked_add(OBJECT_DYNAMIC)?)?;
         let (mut strings, mut symbols, mut hash) = (0, 0, 0);
-        for _ in 0..MOST_DYNAMIC_ENTRIES {
-            let tag = read::<u64>(dynamic)?;
-            let value = read::<usize>(dynamic.checked_add(8)?)?;
+        for (tag, value) in Entries(dynamic).take(MOST_DYNAMIC_ENTRIES) {
             // The loader has made these addresses absolute, except in read-only dynamic sections such as
             // the vDSO's.
             let address = if value < base {
@@ -127,16 +229,15 @@ impl Object {
                 value
             };
             match tag {
-                0 => break,
                 DT_STRTAB => strings = address,
                 DT_SYMTAB => symbols = address,
                 DT_GNU_HASH => hash = address,
                 _ => {}
             }
-            dynamic = dynamic.checked_add(16)?;
         }
         (strings != 0 && symbols != 0 && hash != 0).then_some(Self {
             base,
+            dynamic,
             strings,
             symbols,
             hash,
@@ -182,9 +283,10 @@ impl Object {
         if !read_bytes(string, bytes) || bytes != name {
             return None;
         }
+        let kind = read::<u8>(symbol + SYMBOL_KIND)? & 0xf;
         let section = read::<u16>(symbol + SYMBOL_SECTION)?;
         let value = read::<usize>(symbol + SYMBOL_VALUE)?;
-        (section != 0).then(|| self.base.wrapping_add(value))
+        (section != 0 && kind != STT_GNU_IFUNC).then(|| self.base.wrapping_add(value))
     }
 }
 
@@ -198,5 +300,16 @@ mod tests {
         let expected = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"getenv".as_ptr()) };
         assert_eq!(object.address_of(c"getenv"), Some(expected as usize));
         assert!(object_defining(c"no_such_symbol_anywhere").is_none());
+        // What chooses a function at load is no function.
+        assert_eq!(object.address_of(c"memmove"), None);
+    }
+
+    #[test]
+    fn finds_the_list_in_the_programs_dynamic_section_too() {
+        // SAFETY: the function gets what it expects.
+        unsafe { libc::dl_iterate_phdr(Some(note_list), std::ptr::null_mut()) };
+        assert_eq!(DEBUG.load(Ordering::Relaxed), sleeper_agent_debug as usize);
+        // The loader has no name for the program itself.
+        assert_eq!(own_path(), Some(c""));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::system::filter::{self, Call};
 use crate::system::identity::process_id;
+use crate::system::proc_file;
 
 /// Whether the kernel has refused `process_vm_readv` (an old kernel).
 static REFUSED: AtomicBool = AtomicBool::new(false);
@@ -122,10 +123,16 @@ pub fn read_each(addresses: &[usize]) -> [Option<i32>; AT_ONCE] {
 
 /// The second way, which has a descriptor open for the time of one read.
 fn read_through_proc(address: usize, bytes: &mut [u8]) -> bool {
-    // SAFETY: the path is a constant, and the kernel writes to `bytes` only. The descriptor is closed
+    // By the thread's own file: before Linux 2.6.39 the process's lets the first thread read, and no other
+    // (`check_mem_permission`, fs/proc/base.c).
+    let mut path = [0; 64];
+    let Some(path) = proc_file::of_this_thread("mem", &mut path) else {
+        return false;
+    };
+    // SAFETY: the path ends in NUL, and the kernel writes to `bytes` only. The descriptor is closed
     // below, before another thread can learn its number; O_CLOEXEC closes it if the program execs now.
     unsafe {
-        let file = libc::open(c"/proc/self/mem".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
         if file < 0 {
             return false;
         }

@@ -6,6 +6,7 @@
 
 pub mod aside;
 pub mod bounded_bytes;
+pub mod c_library;
 pub mod credentials;
 pub mod descriptor_table;
 pub mod environment;
@@ -13,6 +14,7 @@ pub mod filter;
 pub mod futex;
 pub mod hash;
 pub mod identity;
+pub mod kernel;
 pub mod loaded_objects;
 pub mod memory;
 pub mod memory_budget;

@@ -1,6 +1,53 @@
 //! Reads small files of `/proc`.
 
 use std::ffi::{CStr, c_int};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::system::kernel;
+
+/// The path of a file of `/proc` about a thread, as text that ends in NUL.
+pub type Path = [u8; 64];
+
+/// The path of a file about the calling thread, such as `status`. Any thread, interrupted or not.
+pub fn of_this_thread<'a>(name: &str, path: &'a mut Path) -> Option<&'a CStr> {
+    match has_thread_self() {
+        true => write!(&mut path[..], "{}/{name}\0", kernel::THREAD_SELF),
+        false => {
+            // SAFETY: a system call that touches no memory.
+            let thread = unsafe { libc::syscall(libc::SYS_gettid) };
+            write!(&mut path[..], "/proc/self/task/{thread}/{name}\0")
+        }
+    }
+    .ok()?;
+    CStr::from_bytes_until_nul(path).ok()
+}
+
+/// Whether the kernel has a folder of the calling thread. Where `/proc` cannot be read it is taken to have one:
+/// then nothing else is tried.
+fn has_thread_self() -> bool {
+    static IS_THERE: AtomicBool = AtomicBool::new(false);
+    static IS_MISSING: AtomicBool = AtomicBool::new(false);
+    if IS_THERE.load(Ordering::Relaxed) || IS_MISSING.load(Ordering::Relaxed) {
+        return IS_THERE.load(Ordering::Relaxed);
+    }
+    let mut path = [0; 64];
+    let (mut one, mut other) = ([0; 1], [0; 1]);
+    let _ = write!(&mut path[..], "{}/stat\0", kernel::THREAD_SELF);
+    let path = CStr::from_bytes_until_nul(&path).unwrap_or_default();
+    if read(path, &mut one).is_some() {
+        IS_THERE.store(true, Ordering::Relaxed);
+    } else if read(c"/proc/self/stat", &mut other).is_some() {
+        IS_MISSING.store(true, Ordering::Relaxed);
+        return false;
+    }
+    true
+}
+
+/// Reads the beginning of a file about the calling thread, as [`read`] does.
+pub fn read_of_this_thread<'a>(name: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    read(of_this_thread(name, &mut [0; 64])?, buffer)
+}
 
 /// Reads the beginning of a file, as much as fits the buffer; `None` if it cannot be read.
 ///
@@ -55,5 +102,101 @@ impl Drop for Folder {
     fn drop(&mut self) {
         // SAFETY: `open` opened the descriptor, and it is closed only here.
         unsafe { libc::close(self.0) };
+    }
+}
+
+/// The numbers of a thread's open descriptors, one after the other: what is closed meanwhile may be left out.
+pub struct Descriptors {
+    folder: c_int,
+    entries: [u8; 2048],
+    /// Of the entries read, those that have not been looked at.
+    rest: std::ops::Range<usize>,
+    /// Whether the end has been read.
+    is_whole: bool,
+}
+
+impl Descriptors {
+    /// The calling thread's; `None` without `/proc`. The list has a descriptor itself, in the same table.
+    pub fn of_this_thread() -> Option<Descriptors> {
+        let mut path = [0; 64];
+        let path = of_this_thread("fd", &mut path)?;
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        // SAFETY: the path ends in NUL. The new descriptor belongs to this, which closes it.
+        let folder = unsafe { libc::open(path.as_ptr(), flags) };
+        (folder >= 0).then_some(Descriptors {
+            folder,
+            entries: [0; 2048],
+            rest: 0..0,
+            is_whole: false,
+        })
+    }
+
+    /// The list's own descriptor.
+    pub fn descriptor(&self) -> c_int {
+        self.folder
+    }
+
+    /// Whether the list has been read to its end.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+}
+
+impl Iterator for Descriptors {
+    type Item = c_int;
+
+    fn next(&mut self) -> Option<c_int> {
+        loop {
+            if self.rest.is_empty() {
+                let (place, size) = (self.entries.as_mut_ptr(), self.entries.len());
+                // SAFETY: the kernel writes to `entries` only, no more than its length.
+                let count =
+                    unsafe { libc::syscall(libc::SYS_getdents64, self.folder, place, size) };
+                self.is_whole = count == 0;
+                self.rest = 0..usize::try_from(count).ok().filter(|&count| count > 0)?;
+            }
+            // `struct linux_dirent64`: its length stands at 16, the name at 19 (include/linux/dirent.h).
+            let entry = self.entries.get(self.rest.clone())?;
+            let &[low, high] = entry.get(16..18)? else {
+                return None;
+            };
+            let length = usize::from(u16::from_ne_bytes([low, high])).max(19);
+            let name = CStr::from_bytes_until_nul(entry.get(19..)?).ok()?;
+            self.rest.start += length;
+            if let Some(number) = name.to_str().ok().and_then(|name| name.parse().ok()) {
+                return Some(number);
+            }
+        }
+    }
+}
+
+impl Drop for Descriptors {
+    fn drop(&mut self) {
+        // SAFETY: `of_this_thread` opened the descriptor, and it is closed only here.
+        unsafe { libc::close(self.folder) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_about_the_calling_thread() {
+        let first_number = |text: &[u8]| {
+            let text = std::str::from_utf8(text).expect("a number comes first");
+            text.split(' ')
+                .next()
+                .and_then(|number| number.parse().ok())
+        };
+        let read = move || {
+            let mut text = [0; 64];
+            // SAFETY: it touches no memory.
+            let own = unsafe { libc::syscall(libc::SYS_gettid) };
+            let stat = read_of_this_thread("stat", &mut text).expect("/proc is there");
+            assert_eq!(first_number(stat), Some(own));
+        };
+        std::thread::spawn(read).join().expect("it ends");
+        read();
     }
 }

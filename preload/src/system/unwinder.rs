@@ -9,24 +9,25 @@
 //! by the shared copy, and the cleanups of our frames would look for its state in the other.
 
 use core::arch::global_asm;
-use libloading::os::unix::{Library, RTLD_NOW};
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::system::c_library::Loaded;
+
 /// The functions that Rust's standard library and the cleanups of our frames call.
-const NAMES: [&str; 12] = [
-    "_Unwind_Backtrace",
-    "_Unwind_DeleteException",
-    "_Unwind_GetDataRelBase",
-    "_Unwind_GetIP",
-    "_Unwind_GetIPInfo",
-    "_Unwind_GetLanguageSpecificData",
-    "_Unwind_GetRegionStart",
-    "_Unwind_GetTextRelBase",
-    "_Unwind_RaiseException",
-    "_Unwind_Resume",
-    "_Unwind_SetGR",
-    "_Unwind_SetIP",
+const NAMES: [&CStr; 12] = [
+    c"_Unwind_Backtrace",
+    c"_Unwind_DeleteException",
+    c"_Unwind_GetDataRelBase",
+    c"_Unwind_GetIP",
+    c"_Unwind_GetIPInfo",
+    c"_Unwind_GetLanguageSpecificData",
+    c"_Unwind_GetRegionStart",
+    c"_Unwind_GetTextRelBase",
+    c"_Unwind_RaiseException",
+    c"_Unwind_Resume",
+    c"_Unwind_SetGR",
+    c"_Unwind_SetIP",
 ];
 
 /// The addresses of the real functions, in the order of [`NAMES`]; 0: not loaded yet.
@@ -100,16 +101,11 @@ fn look_up() -> Result<(), c_int> {
     if FUNCTIONS.iter().all(|one| one.load(Ordering::Acquire) != 0) {
         return Ok(());
     }
-    // SAFETY: the compiler's own runtime library, whose initialisers any process may run. Only the
-    // addresses of its functions are taken, and they stay: `into_raw` never closes the library.
-    unsafe {
-        let library = Library::open(Some("libgcc_s.so.1"), RTLD_NOW).map_err(|_| libc::ELIBACC)?;
-        for (name, function) in NAMES.iter().zip(&FUNCTIONS) {
-            let found = library.get::<*const ()>(name.as_bytes());
-            let address = found.map_err(|_| libc::ELIBACC)?;
-            function.store(*address as usize, Ordering::Release);
-        }
-        let _ = library.into_raw();
+    // SAFETY: the compiler's own runtime library, whose initialisers any process may run.
+    let library = unsafe { Loaded::library(c"libgcc_s.so.1") }.ok_or(libc::ELIBACC)?;
+    for (name, function) in NAMES.iter().zip(&FUNCTIONS) {
+        let address = library.address_of(name).ok_or(libc::ELIBACC)?;
+        function.store(address, Ordering::Release);
     }
     Ok(())
 }

@@ -64,6 +64,10 @@ def no_new_privileges(_):
 
 def filtered(number, verdict, flags):
     code = [(0x20, 0, 0, 0), (0x15, 0, 1, int(number)), (0x06, 0, 0, verdict), (0x06, 0, 0, 0x7fff0000)]
+    install(code, flags)
+
+
+def install(code, flags):
     code = (Instruction * len(code))(*[Instruction(*one) for one in code])
     program = Program(len(code), code)
     no_new_privileges('')
@@ -79,6 +83,13 @@ def refuse(value):
 def forbid(number):
     """A filter on this thread that kills for a system call."""
     filtered(number, 0x80000000, 0)
+
+
+def old(number):
+    """A filter on this thread that makes the kernel look old: it knows no system call above this number."""
+    code = [(0x20, 0, 0, 0), (0x25, 0, 1, int(number)), (0x06, 0, 0, 0x50000 | errno.ENOSYS),
+            (0x06, 0, 0, 0x7fff0000)]
+    install(code, 0)
 
 
 def refuse_all(value):
@@ -145,7 +156,7 @@ def execute(rest):
 
 STEPS = {
     'keep': keep, 'bound': bound, 'secure': secure, 'no_new_privileges': no_new_privileges,
-    'refuse': refuse, 'forbid': forbid, 'refuse_all': refuse_all, 'forbid_all': forbid_all,
+    'old': old, 'refuse': refuse, 'forbid': forbid, 'refuse_all': refuse_all, 'forbid_all': forbid_all,
     'unshare': unshare, 'raw_setuid': raw_setuid, 'thread': thread, 'execute': execute,
     'chroot': os.chroot,
     'hold_and_setuid': hold_and_setuid, 'fill_memory': fill_memory, 'free_memory': free_memory,
