@@ -6,6 +6,7 @@ set -eu
 package_of() {
     case $1 in
     cc) echo gcc libc6-dev ;;
+    objcopy) echo binutils ;;
     *) echo "$1" ;;
     esac
 }

@@ -11,8 +11,10 @@ mod filters;
 mod freezes;
 mod keepers;
 mod memory;
+mod old_kernels;
 mod shown;
 mod sizes;
+mod starved;
 mod waits;
 mod walls;
 
