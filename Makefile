@@ -15,11 +15,16 @@ ABSOLUTE_TARGET = $(if $(filter /%,$(firstword $(TARGET))),$(TARGET),$(CURDIR)/$
 # Man pages and shell completions, made from the definitions of the commands' options.
 PAGES = $(BUILT)/pages
 
-# Commands that are started for every question, or with every program: without a dynamic linker
-# they start in two thirds of the time, and on any Linux. Where there is no libc.a they do with one.
-# (sa-list has users' names looked up, and those may come from anywhere.)
-STATIC = sleeper_agent_activate sa-run
+# The commands do without a dynamic linker: so they start in two thirds of the time, and on any Linux.
+# Where there is no libc.a they do with one.
+COMMANDS = sleeper_agent_activate sa-run sa-list
 static = $(if $(wildcard $(shell cc -print-file-name=libc.a)),-C target-feature=+crt-static)
+
+# Takes the symbols and the debug information out of a command, into a file beside it, where gdb looks for
+# them. (Cargo puts the whole command back at each call.)
+split = objcopy --only-keep-debug $(1) $(1).debug && \
+    objcopy --strip-all --add-gnu-debuglink=$(1).debug $(1) $(1).stripped && \
+    chmod -x $(1).debug && mv -f $(1).stripped $(1)
 
 # What is built holds no path of this machine, so that the same commit gives the same bytes wherever the
 # clone lies. gdb finds the sources when it is started in the clone's folder.
@@ -54,10 +59,11 @@ help:
 
 build:
 	@tests/tools.sh cargo cc objcopy
-	@$(CARGO) $(SAME_BYTES) build --release --quiet -p preload -p launcher --lib --bin sa-list
+	@$(CARGO) $(SAME_BYTES) build --release --quiet -p preload -p launcher --lib
 	@preload/strip.sh '$(BUILT)/libsleeper.so'
-	@for command in $(STATIC); do \
-	    $(CARGO) $(SAME_BYTES) rustc --release --quiet -p launcher --bin $$command -- $(static) || exit; \
+	@for command in $(COMMANDS); do \
+	    $(CARGO) $(SAME_BYTES) rustc --release --quiet -p launcher --bin $$command -- $(static) && \
+	    $(call split,'$(BUILT)'/$$command) || exit; \
 	done
 	@$(CARGO) run --quiet -p launcher --example pages -- '$(PAGES)'
 

@@ -209,11 +209,17 @@ impl Asking {
         let (answer, times) = thread::scope(|scope| {
             let builder = thread::Builder::new().name("idle-times".to_owned());
             let until = allowance.until();
-            let times = builder.spawn_scoped(scope, move || idle_times::of(process, until));
-            let answer = answer_of();
-            (answer, times.ok().and_then(|times| times.join().ok()))
+            let read = move || idle_times::of(process, until);
+            match builder.spawn_scoped(scope, read) {
+                Ok(times) => (answer_of(), times.join().unwrap_or_default()),
+                // The system grants no thread.
+                Err(_) => {
+                    let times = read();
+                    (answer_of(), times)
+                }
+            }
         });
-        let report = report(command, answer?, &times.unwrap_or_default())?;
+        let report = report(command, answer?, &times)?;
         Ok(Told::Report(alive, Box::new(report.asked_at(time))))
     }
 

@@ -5,6 +5,7 @@
 //! `programs/`; cases compile those in C on the spot.
 
 mod answers;
+mod commands_on_old_kernels;
 mod debugger;
 mod files;
 mod filters;
@@ -14,6 +15,7 @@ mod memory;
 mod old_kernels;
 mod shown;
 mod sizes;
+mod starved;
 mod waits;
 mod walls;
 

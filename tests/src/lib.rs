@@ -7,6 +7,7 @@ pub mod ask;
 pub mod bounded;
 pub mod cases;
 pub mod compile;
+pub mod confined;
 pub mod document;
 pub mod ended;
 pub mod fakes;

@@ -29,6 +29,24 @@ struct State {
     has_place: bool,
     /// Whether the thread that asks has been given up on.
     is_over: bool,
+    /// How much longer than its time it may take where no other thread watches over that: then the kernel ends
+    /// this command.
+    unwatched: Option<Duration>,
+}
+
+impl State {
+    /// The time begins, or begins again.
+    fn begin(&mut self) {
+        self.begun = Some(Instant::now());
+        self.set_alarm();
+    }
+
+    fn set_alarm(&self) {
+        if let (Some(more), Some(begun)) = (self.unwatched, self.begun) {
+            let left = self.time.saturating_sub(begun.elapsed());
+            interrupt::end_after(Some(left + more));
+        }
+    }
 }
 
 impl Allowance {
@@ -39,7 +57,14 @@ impl Allowance {
             begun: None,
             has_place: false,
             is_over: false,
+            unwatched: None,
         }))
+    }
+
+    /// No thread watches over this question: the kernel ends this command if the question takes longer than its
+    /// time by this.
+    pub fn is_unwatched(&self, more: Duration) {
+        self.state().unwatched = Some(more);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -48,13 +73,14 @@ impl Allowance {
 
     /// The time begins, or begins again.
     pub fn begin(&self) {
-        self.state().begun = Some(Instant::now());
+        self.state().begin();
     }
 
     /// Makes the time longer, if it is shorter than this.
     pub fn lengthen(&self, time: Duration) {
         let mut state = self.state();
         state.time = state.time.max(time);
+        state.set_alarm();
     }
 
     /// The whole time.
@@ -100,7 +126,7 @@ impl Allowance {
         *count += 1;
         state.has_place = true;
         if begins {
-            state.begun = Some(Instant::now());
+            state.begin();
         }
         Some(Place(self))
     }

@@ -39,7 +39,8 @@ struct Work<T, W> {
 /// further item is begun.
 ///
 /// A thread that is stuck in a system call is left alone, and `done` gets the result of `late` in place of
-/// its own. So no process can keep this command from ending, whatever it does to its files in `/proc`.
+/// its own. So no process can keep this command from ending, whatever it does to its files in `/proc`. (Where the
+/// system grants no thread, the calling thread does the work, and the kernel ends the command if that is stuck.)
 pub fn each<T, R, W>(
     items: Vec<T>,
     at_a_time: usize,
@@ -67,7 +68,11 @@ pub fn each<T, R, W>(
     let start = || start_thread(&shared, &sender);
     let started = (0..at_a_time.min(count)).filter(|_| start()).count();
     if started == 0 {
+        for allowance in &shared.allowances {
+            allowance.is_unwatched(LETTING_GO);
+        }
         while let Some((number, result)) = work_on_next(&shared) {
+            interrupt::end_after(None);
             done(&shared.items[number], result);
         }
         return;

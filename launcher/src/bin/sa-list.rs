@@ -10,7 +10,7 @@ use launcher::find::carriers::{self, Carrier};
 use launcher::options::list::{Arguments, Format};
 use launcher::printable::{InJson, Printable};
 use launcher::secrets::Secrets;
-use launcher::system::process::user_name;
+use launcher::system::users;
 
 /// The JSON document.
 #[derive(Serialize)]
@@ -38,6 +38,8 @@ fn main() -> ExitCode {
         Ok(carriers) => carriers,
         Err(trouble) => return fail(&trouble.to_string()),
     };
+    // One process may have to be asked for all of them.
+    users::look_up(&carriers.iter().map(|one| one.user).collect::<Vec<_>>());
     let shown = match arguments.format {
         Format::Text => table(&carriers),
         Format::Json => document(&carriers),
@@ -64,7 +66,7 @@ fn table(carriers: &[Carrier]) -> String {
     let rows = carriers.iter().map(|one| {
         [
             one.alive.process.pid.to_string(),
-            Printable(&user_name(one.user)).to_string(),
+            Printable(&users::name(one.user)).to_string(),
             Printable(one.python.as_deref().unwrap_or("-")).to_string(),
             one.threads.to_string(),
             clock(one.uptime),
@@ -103,7 +105,7 @@ fn document(carriers: &[Carrier]) -> String {
     let listed = carriers.iter().map(|one| Listed {
         pid: one.alive.process.pid,
         uid: one.user,
-        user: user_name(one.user),
+        user: users::name(one.user),
         python: one.python.as_deref(),
         threads: one.threads,
         uptime_seconds: one.uptime.as_secs_f64(),

@@ -9,6 +9,7 @@ use crate::secrets::Secrets;
 use crate::state::descriptor::Descriptor;
 use crate::state::thread::Thread;
 use crate::state::wait::Wait;
+use crate::system::epoll;
 use crate::system::proc_file;
 use crate::system::process::Process;
 use crate::system::sockets;
@@ -143,6 +144,9 @@ fn watched(process: Process, epoll: i32) -> (Vec<Descriptor>, Option<u64>) {
         return (Vec::new(), None);
     };
     let (mut watched, count) = parse_watched(&String::from_utf8_lossy(&text.bytes));
+    if count == 0 && !epoll::is_listed() {
+        return (Vec::new(), None);
+    }
     for descriptor in &mut watched {
         descriptor.set_link(&link_of(descriptor.number).unwrap_or_default());
     }

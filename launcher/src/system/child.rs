@@ -3,6 +3,7 @@
 //! Nobody waits for a child without an end: one that lives too long is killed. A child may be stopped by
 //! whoever owns the namespaces that it has joined.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, PipeReader};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -13,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags, RawDir, open};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -55,6 +57,27 @@ impl Child {
     }
 }
 
+/// The system starts no child: there are too many processes, or a filter refuses it.
+#[derive(Debug)]
+pub struct NotStarted(io::Error);
+
+impl NotStarted {
+    /// Whether this is why something failed.
+    pub fn is_in(error: &io::Error) -> bool {
+        error
+            .get_ref()
+            .is_some_and(|inner| inner.is::<NotStarted>())
+    }
+}
+
+impl fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the system starts no process for that: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotStarted {}
+
 /// Forks a child that lives `life` apart from us: in a session of its own, deaf to SIGINT, SIGTERM and
 /// SIGHUP, and with no open descriptor but `line`. Whoever waits for the end of our streams does not
 /// wait for this child.
@@ -92,20 +115,44 @@ fn close_all_but(kept: &[RawFd]) {
     }
 }
 
-/// The most descriptors that are closed one by one.
+/// The most descriptors that are closed one by one where they cannot be listed.
 const MOST_CLOSED: RawFd = 1 << 16;
 
 /// Closes these descriptors, whether they are open or not.
 fn close_range(first: RawFd, last: RawFd) {
-    // SAFETY: this process is a forked child, and nothing in it uses these descriptors any more. Linux
-    // before 5.9 has no `close_range`.
-    unsafe {
-        if libc::syscall(libc::SYS_close_range, first, last, 0) != 0 {
-            for one in first..=last.min(MOST_CLOSED) {
-                libc::close(one);
-            }
+    // SAFETY: this process is a forked child, and nothing in it uses these descriptors any more.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) == 0 };
+    // Linux before 5.9 has no such call, and a filter of system calls may refuse it.
+    if !closed && close_listed(first, last).is_err() {
+        for one in first..=last.min(MOST_CLOSED) {
+            // SAFETY: as above.
+            unsafe { libc::close(one) };
         }
     }
+}
+
+/// Closes those of these descriptors that are open. Takes no memory.
+fn close_listed(first: RawFd, last: RawFd) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = open(c"/proc/self/fd", flags, Mode::empty())?;
+    let mut room = [MaybeUninit::uninit(); 2048];
+    let mut listed = RawDir::new(&folder, &mut room);
+    // What has been closed is not listed again, and moves nothing (`proc_readfd_common`, fs/proc/fd.c).
+    while let Some(entry) = listed.next() {
+        let number = entry?
+            .file_name()
+            .to_str()
+            .ok()
+            .and_then(|name| name.parse().ok());
+        if let Some(number) = number
+            && (first..=last).contains(&number)
+            && number != folder.as_raw_fd()
+        {
+            // SAFETY: as in `close_range`; and it is not the folder's.
+            unsafe { libc::close(number) };
+        }
+    }
+    Ok(())
 }
 
 /// Has a child open a descriptor for us, with rights that it takes and we do not.
@@ -115,7 +162,8 @@ fn close_range(first: RawFd, last: RawFd) {
 /// must make system calls only: it may not take memory, as another thread may hold malloc's locks.
 ///
 /// # Errors
-/// Those of `open`; `TimedOut` if the child was not done within `time`, upon which it is killed.
+/// Those of `open`; `TimedOut` if the child was not done within `time`, upon which it is killed; or a
+/// [`NotStarted`].
 pub fn open_by_child(
     needs: &[BorrowedFd],
     time: Duration,
@@ -142,7 +190,7 @@ pub fn open_by_child(
     }
     let child = Pid::from_raw(child.max(0) as i32)
         .map(Child)
-        .ok_or_else(io::Error::last_os_error)?;
+        .ok_or_else(|| io::Error::other(NotStarted(io::Error::last_os_error())))?;
     drop(theirs);
     let until = Instant::now() + time;
     let received = receive(&ours, until);
@@ -303,6 +351,23 @@ mod tests {
             Some(libc::ENOTTY)
         );
         assert!(is_open(secret), "the child has closed what is ours");
+    }
+
+    #[test]
+    fn descriptors_are_closed_by_a_list_too() {
+        let (read, write) = io::pipe().expect("a pipe");
+        let (first, last) = (read.as_raw_fd(), write.as_raw_fd());
+        // In a child, as other tests open descriptors too.
+        let found = open_by_child(&[read.as_fd(), write.as_fd()], SOON, || {
+            close_listed(last, last)?;
+            let error = match [first, last].map(is_open) {
+                [true, false] => libc::ENOTTY,
+                _ => libc::EPERM,
+            };
+            Err(io::Error::from_raw_os_error(error))
+        });
+        let error = found.expect_err("no descriptor");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
     }
 
     #[test]

@@ -14,8 +14,9 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use rustix::fs::{Mode, OFlags, openat};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
+use crate::system::namespace;
 use crate::system::proc_file;
 use crate::system::process::Process;
 
@@ -45,7 +46,12 @@ pub fn of(process: Process, until: Instant) -> HashMap<i32, f64> {
         return times;
     };
     let mut clocks = Clocks::default();
-    let nested = inner_number(&process.path("status")).is_some_and(|number| number != process.pid);
+    let nested = match inner_number(&process.path("status")) {
+        Some(number) => number != process.pid,
+        // Linux before 4.1 does not say which numbers the threads have in another namespace.
+        None if namespace::is_other(process, process.pid, "pid") => return times,
+        None => false,
+    };
     // SAFETY: takes no pointer.
     let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
     let compared = usize::try_from(count)
@@ -180,7 +186,9 @@ fn read_clock(processor: usize) -> Option<f64> {
     }
     there.set(processor);
     sched_setaffinity(None, &there).ok()?;
-    let clock = fs::read("/proc/thread-self/sched");
+    // Linux before 3.17 has no /proc/thread-self.
+    let thread = gettid().as_raw_pid();
+    let clock = fs::read(format!("/proc/self/task/{thread}/sched"));
     let now = since_start();
     let _ = sched_setaffinity(None, &before);
     let then = last_run(&clock.ok()?)?;

@@ -95,6 +95,19 @@ impl Signals {
     }
 }
 
+/// Has the kernel end this command, by SIGALRM, when this time is over; `None` calls that off. It ends also a
+/// command whose only thread is stuck in `/proc`, where no handler would run.
+pub fn end_after(time: Option<Duration>) {
+    // Whole seconds, and zero is never.
+    let seconds = time.map_or(0, |time| time.as_secs().saturating_add(1));
+    // SAFETY: neither takes a pointer. The first installs no code: whoever started us may have had the signal
+    // ignored.
+    unsafe {
+        libc::signal(libc::SIGALRM, libc::SIG_DFL);
+        libc::alarm(seconds.try_into().unwrap_or(libc::c_uint::MAX));
+    }
+}
+
 /// Ignores SIGINT, SIGTERM and SIGHUP from now on.
 pub fn ignore() {
     for signal in SIGNALS {

@@ -8,13 +8,12 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, fstatfs, major, minor, open};
+use rustix::fs::{FileType, Mode, OFlags, major, minor, open};
 use rustix::io::Errno;
 
 use crate::system::maps::MappedFile;
+use crate::system::named_file::{self, NAMED};
 use crate::system::proc_file;
 use crate::system::process::Process;
 use crate::system::within_root;
@@ -34,8 +33,7 @@ const NUMBERED_TWICE: [i64; 4] = [0x794c_7630, 0x9123_683e, 0xca45_1a4e, 0x6175_
 /// broken would take up to 45 s. InvalidInput if it is no regular file any more, or another file.
 pub fn open_mapped(process: Process, file: &MappedFile) -> io::Result<File> {
     let link = process.path(&format!("map_files/{:x}-{:x}", file.start, file.end));
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let named = match open(&link, flags, Mode::empty()) {
+    let named = match open(&link, NAMED, Mode::empty()) {
         Err(Errno::ACCESS | Errno::PERM | Errno::NOENT) if !file.deleted => {
             within_root::look_up(&process.path("root"), &file.path)?
         }
@@ -45,20 +43,18 @@ pub fn open_mapped(process: Process, file: &MappedFile) -> io::Result<File> {
 }
 
 fn open_named(named: OwnedFd, file: &MappedFile) -> io::Result<File> {
-    let named = File::from(named);
-    let data = named.metadata()?;
-    if !data.is_file() {
+    let data = named_file::status(&named)?;
+    if FileType::from_raw_mode(data.st_mode) != FileType::RegularFile {
         return Err(another("it is no regular file"));
     }
-    let device = (major(data.dev()), minor(data.dev()));
-    let same = (device, data.ino()) == (file.device, file.inode);
-    if !same && !NUMBERED_TWICE.contains(&(fstatfs(&named)?.f_type as i64)) {
+    let device = (major(data.st_dev), minor(data.st_dev));
+    let same = (device, data.st_ino) == (file.device, file.inode);
+    if !same && !NUMBERED_TWICE.contains(&named_file::file_system(&named)?) {
         return Err(another("it is another file than the one that is mapped"));
     }
     // Of the same inode, which `named` holds.
-    let link = format!("/proc/self/fd/{}", named.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = File::from(open(Path::new(&link), flags, Mode::empty())?);
+    let opened = File::from(open(named_file::link(&named), flags, Mode::empty())?);
     if !same && numbers_in_maps(&opened)? != (file.device, file.inode) {
         return Err(another("it is another file than the one that is mapped"));
     }
@@ -67,6 +63,25 @@ fn open_named(named: OwnedFd, file: &MappedFile) -> io::Result<File> {
 
 fn another(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+/// Whether a file may be mapped as the code of a program, as a loader does it.
+///
+/// # Errors
+/// EPERM if its file system is mounted `noexec`; EACCES if a security module forbids it (mmap(2)).
+pub fn may_be_code(file: &File) -> io::Result<()> {
+    // SAFETY: a new private mapping, at an address that the kernel chooses. Nobody looks into it, and it is
+    // unmapped below.
+    unsafe {
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE);
+        let none = std::ptr::null_mut();
+        let address = libc::mmap(none, 1, protection, flags, file.as_raw_fd(), 0);
+        if address == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        libc::munmap(address, 1);
+    }
+    Ok(())
 }
 
 /// A file's device and inode as maps have them, which a mapping of our own shows.
@@ -110,6 +125,7 @@ fn numbers_of(line: &[u8], address: u64) -> Option<((u32, u32), u64)> {
 mod tests {
     use super::*;
     use crate::system::maps;
+    use std::os::unix::fs::MetadataExt;
 
     fn us() -> Process {
         Process {

@@ -1,10 +1,15 @@
 //! May we attach to a process? The kernel decides, and this file explains its refusals.
 
+use std::fs::File;
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::system::process::{Process, user_name};
+use rustix::fs::{Mode, OFlags, open};
+
+use crate::system::child::{self, NotStarted};
+use crate::system::process::Process;
+use crate::system::users;
 use crate::trouble::Trouble;
 
 const CAP_SYS_PTRACE: u32 = 19;
@@ -12,35 +17,78 @@ const CAP_SYS_PTRACE: u32 = 19;
 /// Tries whether we may trace this thread, without stopping it.
 ///
 /// `PTRACE_SEIZE` attaches without a stop, and the kernel detaches whatever a thread has attached to when
-/// that thread ends. So a thread of ours seizes, and ends. The kernel lets it wait while the process is
-/// in an `exec` (`ptrace_attach`, kernel/ptrace.c), which a process can draw out for ever.
+/// that thread ends. So a thread of ours seizes, and ends; or a process, where the system grants no thread.
+/// The kernel lets it wait while the process is in an `exec` (`ptrace_attach`, kernel/ptrace.c), which a
+/// process can draw out for ever.
+///
+/// Where the kernel does not know that request, the right to read the memory decides.
 ///
 /// # Errors
 /// The kernel's; `TimedOut` if it has not decided by `until`.
 pub fn probe(thread: i32, until: Instant) -> io::Result<()> {
-    let (sender, tried) = mpsc::channel();
-    let builder = std::thread::Builder::new().name("probe".to_owned());
-    builder.spawn(move || {
-        let none = std::ptr::null_mut::<libc::c_void>();
-        // SAFETY: PTRACE_SEIZE takes neither address nor data; a bad thread number is an error.
-        let seized = match unsafe { libc::ptrace(libc::PTRACE_SEIZE, thread, none, none) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        };
-        let _ = sender.send(seized);
-    })?;
-    let left = until.saturating_duration_since(Instant::now());
-    tried.recv_timeout(left).map_err(|error| match error {
-        RecvTimeoutError::Timeout => io::ErrorKind::TimedOut.into(),
-        RecvTimeoutError::Disconnected => io::Error::other("the probing thread failed"),
-    })??;
-    // The thread may still be on its way out of the kernel: wait until it is detached.
     let target = Process { pid: thread };
+    match seize_and_end(thread, until.saturating_duration_since(Instant::now())) {
+        Ok(()) => {}
+        // gdb cannot be started either, and then says why.
+        Err(error) if NotStarted::is_in(&error) => return Ok(()),
+        Err(error) if is_unknown(&error) && is_there(target) => return may_read_memory(target),
+        Err(error) => return Err(error),
+    }
+    // The thread may still be on its way out of the kernel: wait until it is detached.
     let patience = until.min(Instant::now() + Duration::from_secs(1));
     while target.status().is_ok_and(|status| status.tracer != 0) && Instant::now() < patience {
         std::thread::sleep(Duration::from_micros(200));
     }
     Ok(())
+}
+
+/// Has a thread or a process of ours, which then ends, seize a thread.
+fn seize_and_end(thread: i32, time: Duration) -> io::Result<()> {
+    let (sender, tried) = mpsc::channel();
+    let builder = std::thread::Builder::new().name("probe".to_owned());
+    let started = builder.spawn(move || {
+        let _ = sender.send(seize(thread));
+    });
+    if started.is_err() {
+        let seize = || {
+            seize(thread)?;
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            Ok(open(c"/dev/null", flags, Mode::empty())?)
+        };
+        return child::open_by_child(&[], time, seize).map(drop);
+    }
+    tried.recv_timeout(time).map_err(|error| match error {
+        RecvTimeoutError::Timeout => io::ErrorKind::TimedOut.into(),
+        RecvTimeoutError::Disconnected => io::Error::other("the probing thread failed"),
+    })?
+}
+
+fn seize(thread: i32) -> io::Result<()> {
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: PTRACE_SEIZE takes neither address nor data; a bad thread number is an error.
+    match unsafe { libc::ptrace(libc::PTRACE_SEIZE, thread, none, none) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Whether an error of PTRACE_SEIZE may mean that the kernel does not know it: Linux before 3.4 looks first
+/// whether we trace the thread already (ESRCH), or answers EIO (`ptrace_request`, kernel/ptrace.c).
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ESRCH | libc::EIO | libc::ENOSYS)
+    )
+}
+
+fn is_there(thread: Process) -> bool {
+    thread.status().is_ok_and(|status| !status.has_ended())
+}
+
+/// Whether we may open a thread's memory: since Linux 3.2 that takes the right to trace it. Before, gdb has to
+/// try.
+fn may_read_memory(thread: Process) -> io::Result<()> {
+    File::open(thread.path("mem")).map(drop)
 }
 
 /// What the kernel decides by, as far as `/proc` shows it.
@@ -122,7 +170,7 @@ pub fn foreign_owner(users: [u32; 3]) -> Option<String> {
     let circumstances = Circumstances::read();
     let us = rustix::process::geteuid().as_raw();
     let theirs = users.into_iter().find(|user| *user != us)?;
-    (!circumstances.may_trace && !circumstances.root).then(|| user_name(theirs))
+    (!circumstances.may_trace && !circumstances.root).then(|| users::name(theirs))
 }
 
 #[cfg(test)]
@@ -166,6 +214,20 @@ mod tests {
     #[test]
     fn a_thread_that_is_not_there_cannot_be_traced() {
         let soon = Instant::now() + Duration::from_secs(20);
-        assert!(probe(i32::MAX, soon).is_err());
+        let error = probe(i32::MAX, soon).expect_err("no such thread");
+        assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+    }
+
+    #[test]
+    fn a_kernel_without_the_request_lets_gdb_try() {
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        for number in [libc::ESRCH, libc::EIO, libc::ENOSYS] {
+            assert!(is_unknown(&io::Error::from_raw_os_error(number)));
+        }
+        assert!(!is_unknown(&io::Error::from_raw_os_error(libc::EPERM)));
+        assert!(is_there(us) && may_read_memory(us).is_ok());
+        assert!(!is_there(Process { pid: i32::MAX }));
     }
 }

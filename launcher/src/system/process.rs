@@ -4,7 +4,6 @@
 //! folder for each, and fails on names that are not UTF-8: with it a question took twice as many
 //! instructions, `sa-list` a quarter more.
 
-use std::ffi::CStr;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -136,10 +135,16 @@ impl Process {
 
     /// The present name of a thread; `None` if it has ended meanwhile.
     fn name_of(&self, thread: i32) -> Option<String> {
-        let comm = proc_file::read(self.path(&format!("task/{thread}/comm")), SHORT);
-        let mut comm = comm.ok()?.bytes;
-        comm.pop_if(|last| *last == b'\n');
-        Some(String::from_utf8_lossy(&comm).into_owned())
+        let read = |file| proc_file::read(self.path(&format!("task/{thread}/{file}")), SHORT);
+        let name = match read("comm") {
+            Ok(mut comm) => {
+                comm.bytes.pop_if(|last| *last == b'\n');
+                comm.bytes
+            }
+            // It has ended; or this is Linux before 2.6.33.
+            Err(_) => name_in_stat(&read("stat").ok()?.bytes)?.to_vec(),
+        };
+        Some(String::from_utf8_lossy(&name).into_owned())
     }
 
     /// The first thread with this name.
@@ -259,6 +264,13 @@ pub fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
+/// The name in the text of `/proc/PID/stat`.
+fn name_in_stat(text: &[u8]) -> Option<&[u8]> {
+    let start = text.iter().position(|byte| *byte == b'(')? + 1;
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    text.get(start..end)
+}
+
 /// The arguments in the text of `/proc/PID/cmdline`, of which this may be only the beginning; `None` if there
 /// are none.
 pub fn parse_command_line(text: &[u8], mut cut: bool) -> Option<Vec<String>> {
@@ -305,38 +317,25 @@ pub fn uptime() -> Duration {
     let time = clock_gettime_dynamic(DynamicClockId::Boottime);
     time.ok()
         .and_then(|time| time.try_into().ok())
+        // Linux before 2.6.39 has no such clock.
+        .or_else(uptime_in_file)
         .unwrap_or_default()
+}
+
+/// The same by `/proc/uptime`, in hundredths of a second.
+fn uptime_in_file() -> Option<Duration> {
+    let text = proc_file::read("/proc/uptime", SHORT).ok()?;
+    let text = String::from_utf8_lossy(&text.bytes);
+    let seconds = text.split_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 /// The duration of so many clock ticks, the unit of `/proc`.
 pub fn ticks(count: u64) -> Duration {
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    // (rustix looks for it in a file before Linux 6.4, and panics where that is closed to us.)
+    // SAFETY: takes no pointer.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1);
     Duration::from_secs_f64(count as f64 / per_second as f64)
-}
-
-/// A user's name for messages: `daemon`, or `user 1234` if the number has no name.
-pub fn user_name(user: u32) -> String {
-    let mut entry = std::mem::MaybeUninit::<libc::passwd>::uninit();
-    let mut text = vec![0_u8; 16 * 1024];
-    let mut found = std::ptr::null_mut();
-    // SAFETY: every pointer is to memory of ours that outlives the call, and the length given
-    // is that of `text`. On success `found` is null or points to `entry`, then initialised.
-    let failed = unsafe {
-        libc::getpwuid_r(
-            user,
-            entry.as_mut_ptr(),
-            text.as_mut_ptr().cast(),
-            text.len(),
-            &mut found,
-        )
-    };
-    if failed != 0 || found.is_null() {
-        return format!("user {user}");
-    }
-    // SAFETY: `found` is not null, so `entry` has been filled in, and its `pw_name` points to
-    // a NUL-terminated string within `text`, which is still alive.
-    let name = unsafe { CStr::from_ptr((*found).pw_name) };
-    name.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -374,6 +373,12 @@ mod tests {
         let kernel = text.replacen(" 7 ", " 2129984 ", 1);
         assert_eq!(parse_stat(&kernel), Some(stat(true)));
         assert_eq!(parse_stat("1 (a) S 2"), None);
+        let name = |text: &'static str| name_in_stat(text.as_bytes());
+        assert_eq!(name(text), Some(&b"a) b (c)"[..]));
+        assert_eq!(
+            (name("1 () S"), name(")("), name("1")),
+            (Some(&b""[..]), None, None)
+        );
     }
 
     #[test]
@@ -427,13 +432,12 @@ mod tests {
         assert!(Process::all().expect("procfs").contains(&us));
         let started = ticks(us.started().expect("procfs"));
         assert!(started <= uptime());
+        let by_file = uptime_in_file().expect("procfs");
+        assert!(uptime().abs_diff(by_file) < Duration::from_secs(2));
+        let stat = std::fs::read("/proc/self/stat").expect("procfs");
+        let name = String::from_utf8_lossy(name_in_stat(&stat).expect("a name")).into_owned();
+        assert_eq!(us.name_of(us.pid), Some(name));
         let first = std::env::args().next();
         assert_eq!(us.command_line().first(), first.as_ref());
-    }
-
-    #[test]
-    fn names_users() {
-        assert_eq!(user_name(0), "root");
-        assert_eq!(user_name(3_999_999_999), "user 3999999999");
     }
 }

@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use rustix::fs::{
-    FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, open, openat, openat2, readlinkat,
-};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, open, openat, openat2, readlinkat};
 use rustix::io::Errno;
+
+use crate::system::named_file::{self, ALONE, NAMED};
 
 /// The kernel follows as many symbolic links in one path (MAXSYMLINKS, include/linux/namei.h).
 const MOST_LINKS: usize = 40;
@@ -24,10 +24,6 @@ const DEEPEST: usize = 64;
 /// The file system of `/proc`, whose links lead to anywhere (include/uapi/linux/magic.h).
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
-/// A file that is named, but not opened: with `O_PATH` nothing is asked of the file itself, be it a pipe, a
-/// device or under a lease.
-const NAMED: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
-
 /// Looks up an absolute path within a root, such as `/proc/PID/root`. The file is named by the result
 /// (`O_PATH`), and not opened.
 ///
@@ -36,7 +32,7 @@ const NAMED: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 pub fn look_up(root: &Path, path: &Path) -> io::Result<OwnedFd> {
     let root = open(root, NAMED | OFlags::DIRECTORY, Mode::empty())?;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    match openat2(&root, path, NAMED, Mode::empty(), resolve) {
+    match openat2(&root, path, ALONE, Mode::empty(), resolve) {
         // Older than Linux 5.6, or a filter of system calls; or a folder was moved meanwhile.
         Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => walk(root, path),
         result => Ok(result?),
@@ -62,7 +58,7 @@ fn walk(root: OwnedFd, path: &Path) -> io::Result<OwnedFd> {
         }
         let flags = NAMED | OFlags::NOFOLLOW;
         let found = openat(here, &name, flags, Mode::empty())?;
-        if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::Symlink {
+        if FileType::from_raw_mode(named_file::status(&found)?.st_mode) != FileType::Symlink {
             if above.len() > DEEPEST {
                 return Err(Errno::NAMETOOLONG.into());
             }
@@ -83,7 +79,7 @@ fn walk(root: OwnedFd, path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn is_procfs(folder: impl AsFd) -> io::Result<bool> {
-    Ok(fstatfs(folder)?.f_type as i64 == PROC_SUPER_MAGIC)
+    Ok(named_file::file_system(folder)? == PROC_SUPER_MAGIC)
 }
 
 /// The names of a path that are still to be looked up, the last one first.
@@ -154,7 +150,7 @@ mod tests {
         for way in ways {
             let found = |path: &str| {
                 let found = way(&root.0, Path::new(path))?;
-                io::Result::Ok(fstat(found)?.st_ino)
+                io::Result::Ok(named_file::status(found)?.st_ino)
             };
             let inode = |path: &str| fs::metadata(root.0.join(path)).expect("a file").ino();
             for (path, same) in [

@@ -3,6 +3,7 @@
 
 mod absent;
 mod activator;
+mod built;
 mod install;
 mod library;
 mod list;

@@ -1,13 +1,13 @@
 //! One gdb, driven over pipes: commands in, records out.
 
-use std::io::{self, BufRead, BufReader, PipeReader, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
+use crate::ask::gdb::lines::{Lines, Next};
 use crate::ask::gdb::mi::{self, Record};
 use crate::printable::Printable;
 use crate::system::{child, interrupt};
@@ -16,7 +16,7 @@ use crate::system::{child, interrupt};
 pub struct Gdb {
     child: Child,
     commands: Option<ChildStdin>,
-    lines: Receiver<String>,
+    lines: Lines,
     token: u64,
     last_words: String,
     chatter: bool,
@@ -101,12 +101,10 @@ impl Gdb {
         let mut child = command.spawn()?;
         drop(command);
         let commands = child.stdin.take();
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || forward(output, &sender));
         Ok(Gdb {
             child,
             commands,
-            lines,
+            lines: Lines::new(output),
             token: 0,
             last_words: String::new(),
             chatter,
@@ -214,21 +212,19 @@ impl Gdb {
             let left = patience
                 .until_now()
                 .saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left.min(GLANCE)) {
-                Ok(line) => {
+            match self.lines.next(left.min(GLANCE)) {
+                Next::Line(line) => {
                     let record = mi::parse(&line);
                     self.hear(&record);
                     return Ok(record);
                 }
-                Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Failure::Late),
+                Next::Nothing if left.is_zero() => return Err(Failure::Late),
                 // A killed gdb may leave a child behind that holds its output open.
-                Err(RecvTimeoutError::Timeout) if self.has_ended() => {
+                Next::Nothing if self.has_ended() => {
                     return Err(Failure::Ended(self.last_words.clone()));
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Failure::Ended(self.last_words.clone()));
-                }
+                Next::Nothing => {}
+                Next::End => return Err(Failure::Ended(self.last_words.clone())),
             }
         }
     }
@@ -297,18 +293,10 @@ impl Gdb {
             if self.has_ended() {
                 return true;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            // It must not wait until somebody reads its last words.
+            self.lines.discard(Duration::from_millis(1));
         }
         false
-    }
-}
-
-fn forward(output: PipeReader, lines: &mpsc::Sender<String>) {
-    let mut output = BufReader::new(output);
-    let mut line = Vec::new();
-    while matches!(output.read_until(b'\n', &mut line), Ok(length) if length > 0) {
-        let _ = lines.send(String::from_utf8_lossy(&line).into_owned());
-        line.clear();
     }
 }
 

@@ -122,6 +122,8 @@ pub fn unreadable(error: &io::Error) -> Trouble {
         format!("its answer could not be read from memory ({error})"),
         "ask again, or ask --via wake",
     )
+    // Linux before 3.2 shows memory to debuggers only.
+    .of_the_debugger()
 }
 
 /// What came of the wait for an answer.

@@ -6,5 +6,6 @@
 pub mod driver;
 pub mod fetch;
 pub mod guardian;
+pub mod lines;
 pub mod mi;
 pub mod way;

@@ -11,7 +11,7 @@
 //! If there is no parked thread because the agent has not booted, gdb attaches to the whole process and
 //! sends its first thread on a detour through the agent (`protocol::bell`), which is no call either.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use crate::find::agent::Agent;
 use crate::find::bell::{self, Seen};
 use crate::find::target::{self, Target};
 use crate::state::budget::AnswerBytes;
-use crate::system::interrupt;
+use crate::system::{interrupt, permission};
 use crate::trouble::{self, Trouble};
 use protocol::question::Question;
 
@@ -152,12 +152,8 @@ impl ThroughGdb<'_> {
             interruptible: true,
         };
         let began = Instant::now();
-        let mut gdb = Gdb::start(&self.gdb, self.verbose).map_err(|error| {
-            Trouble::new(
-                format!("{} cannot be run ({error})", self.gdb.display()),
-                "give --gdb the path of an executable gdb",
-            )
-        })?;
+        let mut gdb =
+            Gdb::start(&self.gdb, self.verbose).map_err(|error| self.not_started(&error))?;
         let prepared = gdb
             .ready(before)
             .and_then(|()| gdb.settings(SETTINGS, before));
@@ -208,6 +204,10 @@ impl ThroughGdb<'_> {
             gdb.end(false, before.until);
             self.set_going(target);
             return Err(match failure {
+                // The kernel could not be asked before (see `permission::probe`).
+                Failure::Refused(message) if message.contains("Operation not permitted") => {
+                    permission::explain(target.alive.process)
+                }
                 Failure::Refused(message) => Trouble::new(
                     format!("gdb could not attach: {message}"),
                     "see with -v what gdb does, or ask --via wake",
@@ -355,6 +355,22 @@ impl ThroughGdb<'_> {
         )
     }
 
+    fn not_started(&self, error: &io::Error) -> Trouble {
+        let gdb = self.gdb.display();
+        match error.raw_os_error() {
+            // Not what exec says of a file.
+            Some(libc::EAGAIN | libc::ENOMEM | libc::ENOSYS | libc::EPERM) => Trouble::new(
+                format!("the system starts no process for {gdb} ({error})"),
+                "look at the limits on processes and memory (`ulimit -a`), or ask --via wake",
+            )
+            .of_the_debugger(),
+            _ => Trouble::new(
+                format!("{gdb} cannot be run ({error})"),
+                "give --gdb the path of an executable gdb",
+            ),
+        }
+    }
+
     fn not_ready(&self, failure: Failure) -> Trouble {
         let gdb = self.gdb.display();
         match failure {
@@ -396,7 +412,7 @@ impl ThroughGdb<'_> {
     fn say(&self, target: &Target, what: &str) {
         if self.verbose {
             let _ = writeln!(
-                std::io::stderr(),
+                io::stderr(),
                 "sleeper_agent_activate: {}: {what}",
                 target.alive.process
             );

@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use rustix::process::Uid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_thread_res_uid};
 
 use crate::system::process::Process;
-use crate::system::{child, peer};
+use crate::system::{child, namespace, peer};
 use protocol::message::socket_address;
 
 /// Listens for one agent.
@@ -111,15 +110,10 @@ impl Namespace {
     /// The namespace of a process's thread; `None` if it is ours. If we may not look, it is taken for ours: the
     /// agent then does not reach us, and the command says so.
     fn of(process: Process, thread: i32, kind: &str) -> io::Result<Option<Namespace>> {
-        let theirs = process.path(&format!("task/{thread}/ns/{kind}"));
-        let Ok(other) = fs::metadata(&theirs) else {
-            return Ok(None);
-        };
-        let own = fs::metadata(format!("/proc/self/ns/{kind}"))?;
-        if (other.dev(), other.ino()) == (own.dev(), own.ino()) {
+        if !namespace::is_other(process, thread, kind) {
             return Ok(None);
         }
-        File::open(theirs).map(|file| Some(Namespace(file)))
+        File::open(namespace::path(process, thread, kind)).map(|file| Some(Namespace(file)))
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::ask::wake::awaited;
 use crate::ask::wake::listener::Listener;
 use crate::find::no_agent;
 use crate::find::target::{self, Alive};
@@ -166,7 +167,7 @@ fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble>
             target.still_runs()?;
             return Err(gone(target.process));
         };
-        if let Some(signal) = awaited_signal(&status) {
+        if let Some(signal) = awaited::signal_in(&status, target.process) {
             return Ok(signal);
         }
         let state = status.lines().find_map(|line| line.strip_prefix("State:"));
@@ -198,17 +199,6 @@ fn wait_for(target: &Alive, until: Instant, late: &str) -> Result<(), Trouble> {
         ));
     }
     Ok(())
-}
-
-/// The one real-time signal that the text of a thread's status shows as not blocked, if there is one.
-pub fn awaited_signal(status: &str) -> Option<i32> {
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigBlk:"))?;
-    let blocked = u64::from_str_radix(mask.trim(), 16).ok()?;
-    // Signal 32 is bit 31. glibc uses 32 and 33 itself.
-    let open = !blocked >> 33 << 33;
-    (open.count_ones() == 1).then(|| open.trailing_zeros() as i32 + 1)
 }
 
 /// Why the agent broke off. Its process may be ending or becoming another program, which takes a moment
@@ -320,18 +310,6 @@ fn read_whole(
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[test]
-    fn finds_the_signal_that_is_waited_for() {
-        let with = |blocked: u64| format!("Name:\tx\nSigBlk:\t{blocked:016x}\nSigIgn:\t0\n");
-        let faults = 0b1_0000_1101_1000_u64;
-        assert_eq!(awaited_signal(&with(!faults & !(1 << 57))), Some(58));
-        assert_eq!(awaited_signal(&with(!faults & !(1 << 63))), Some(64));
-        assert_eq!(awaited_signal(&with(!faults & !(3 << 31))), None);
-        assert_eq!(awaited_signal(&with(!faults & !(3 << 57))), None);
-        assert_eq!(awaited_signal(&with(!0)), None);
-        assert_eq!(awaited_signal("Name:\tx\n"), None);
-    }
-
     /// What we receive from an agent that sends this and hangs up.
     fn heard(words: &[u8]) -> Result<Vec<u8>, String> {
         let (mut line, mut agent) = UnixStream::pair().expect("a pair");
