@@ -316,7 +316,10 @@ mod tests {
         let large = || {
             let answer = AnswerBytes::announced(LONGEST_ANSWER, until);
             let answer = answer.read(|_, _, _| Ok::<_, ()>(())).expect("it is read");
-            assert_eq!((answer.len() as u64, answer.is_cut()), (LONGEST_ANSWER, false));
+            assert_eq!(
+                (answer.len() as u64, answer.is_cut()),
+                (LONGEST_ANSWER, false)
+            );
             // What is made of it belongs to the same turn.
             let mut made = Memory::for_what_is_made_of(&answer);
             assert!(made.take(ALL / 4));

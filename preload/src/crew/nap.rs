@@ -1,10 +1,11 @@
-//! How the threads of the agent sleep: in one system call, blocking all signals, and awake for three things.
+//! How the agent's thread sleeps: in one system call, blocking all signals, and awake for three things.
 //!
-//! A thread waits in `rt_sigtimedwait`, so that signals come in without a handler: a command's, a nudge by
+//! It waits in `rt_sigtimedwait`, so that signals come in without a handler: a command's, a nudge by
 //! another thread of the agent's, and the signal by which the C library has all threads change their user
 //! (`crew/new_user.rs`). A debugger that stops the thread ends the wait as well.
 //!
-//! Under a filter that forbids that call it waits in `futex`, and hears a debugger and other threads only.
+//! Under a filter that forbids that call it waits in `futex`, and hears a debugger and other threads only. A command
+//! sees by the mask of signals how it waits (`protocol::names`).
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -146,8 +146,8 @@ const FOR_THREADS: [Call; 8] = [
     Call::Clock,
 ];
 
-/// What the waker needs.
-const FOR_WAKER: [Call; 8] = [
+/// What it takes to be woken by a signal, and to answer.
+const FOR_WAKING: [Call; 8] = [
     Call::AwaitSignal,
     Call::SignalThread,
     Call::Socket,
@@ -183,9 +183,9 @@ pub fn may_start_threads() -> bool {
             .any(deadly)
 }
 
-/// Whether a waker could do its work.
+/// Whether a signal can wake the agent, and it can answer.
 pub fn may_be_woken() -> bool {
-    FOR_WAKER.into_iter().all(may)
+    FOR_WAKING.into_iter().all(may)
 }
 
 /// Whether a thread may sleep where signals reach it, and be woken by one.

@@ -4,4 +4,5 @@
 //! needed; what connects is believed only if the kernel says that it is the target.
 
 pub mod listener;
+pub mod sleeper;
 pub mod way;

@@ -1,11 +1,12 @@
-//! The way in by a signal: it wakes the agent's waker thread, which connects to a socket of ours and
-//! answers there. This takes the right to send the process a signal, and no other.
+//! The way in by a signal: it wakes the agent's sleeping thread, and a thread that this one starts connects to a
+//! socket of ours and answers there. This takes the right to send the process a signal, and no other.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::ask::wake::listener::Listener;
+use crate::ask::wake::sleeper::{Posture, Sleeper};
 use crate::find::no_agent;
 use crate::find::target::{self, Alive};
 use crate::state::budget::AnswerBytes;
@@ -13,7 +14,7 @@ use crate::system::process::Process;
 use crate::system::{interrupt, signal};
 use crate::trouble::{self, Trouble};
 use protocol::message::{HEADER, Header, Kind, LONGEST_ANSWER, answer_length};
-use protocol::names::{SIGNAL_VARIABLE, WAKE_VARIABLE, WAKER_THREAD};
+use protocol::names::{FORMER_WAKER_THREAD, PARKED_THREAD, SIGNAL_VARIABLE, WAKE_VARIABLE};
 use protocol::question::Question;
 
 /// Asks by a wake-up signal.
@@ -31,7 +32,7 @@ pub struct ThroughWake {
 /// The longest time from the signal to the connection.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
-/// A debugger that holds the waker for longer than this is no other command's.
+/// A debugger that holds the thread for longer than this is no other command's.
 const LONGEST_HOLD: Duration = Duration::from_millis(500);
 
 /// How often to look whether a signal asks us to stop, and whether the process is still there.
@@ -43,7 +44,7 @@ const LONGEST_GLANCE: Duration = Duration::from_millis(300);
 /// How long strangers may crowd at a socket before the agent is called to another.
 const LONGEST_CROWD: Duration = Duration::from_millis(700);
 
-/// The longest pause between two looks at which signal the waker waits for.
+/// The longest pause between two looks at which signal the thread waits for.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl ThroughWake {
@@ -52,20 +53,20 @@ impl ThroughWake {
         let began = Instant::now();
         let until = self.connected_until.min(began + LONGEST_SLEEP);
         let process = target.process;
-        let waker = process
-            .thread_named(WAKER_THREAD)
+        let thread = process
+            .thread_named(PARKED_THREAD)
             .map_err(|_| target::exited())?
             .ok_or_else(|| {
                 no_agent::why_not_started(process).unwrap_or_else(|| no_waker(process))
             })?;
         target.still_runs()?;
         let mut line = loop {
-            if let Some(line) = connected(target, waker, until)? {
+            if let Some(line) = connected(target, thread, until)? {
                 break line;
             }
         };
         let heard = Instant::now();
-        let text = converse(&mut line, self.question, target, waker, self.until)?;
+        let text = converse(&mut line, self.question, target, thread, self.until)?;
         if self.verbose {
             let _ = writeln!(
                 io::stderr(),
@@ -81,17 +82,17 @@ impl ThroughWake {
 
 /// Wakes the agent, and waits for its connection; `None` if so many strangers have come in its place that it
 /// may have found no room, and should be woken again. They need to find the next name too.
-fn connected(target: &Alive, waker: i32, until: Instant) -> Result<Option<UnixStream>, Trouble> {
+fn connected(target: &Alive, thread: i32, until: Instant) -> Result<Option<UnixStream>, Trouble> {
     let process = target.process;
     // Everybody can see the socket, so it is opened as late as possible.
-    let number = signal_of(target, waker, until)?;
-    let listener = Listener::open(process, waker).map_err(|error| {
+    let number = signal_of(target, thread, until)?;
+    let listener = Listener::open(process, thread).map_err(|error| {
         Trouble::new(
             format!("this command cannot listen for its answer ({error})"),
             "ask --via gdb",
         )
     })?;
-    signal::wake(process, waker, number, listener.token).map_err(|error| {
+    signal::wake(process, thread, number, listener.token).map_err(|error| {
         match error.raw_os_error() {
             Some(libc::ESRCH) => target::exited(),
             _ => Trouble::new(
@@ -104,16 +105,20 @@ fn connected(target: &Alive, waker: i32, until: Instant) -> Result<Option<UnixSt
         }
     })?;
     let signalled = Instant::now();
+    let mut sleeper = Sleeper::new(process, thread);
     let mut crowd = 0;
     loop {
         wait_for(target, until, "its agent did not hear the signal")?;
-        if !process.path(&format!("task/{waker}")).exists() {
-            return Err(gone(process));
-        }
         let left = until.saturating_duration_since(Instant::now());
         let (line, strangers) = listener.accept(process, glance_after(signalled).min(left));
         if line.is_some() {
             return Ok(line);
+        }
+        match sleeper.look() {
+            Posture::Gone => return Err(target::replaced()),
+            // Meanwhile the program waits for that signal itself, or a filter keeps the agent from answering.
+            Posture::Deaf => return Err(no_waker(process)),
+            Posture::Awaits(_) | Posture::Busy | Posture::Held => {}
         }
         crowd += strangers;
         if crowd > 0 && signalled.elapsed() > LONGEST_CROWD {
@@ -128,8 +133,14 @@ fn glance_after(begun: Instant) -> Duration {
     (begun.elapsed() / 8).clamp(GLANCE, LONGEST_GLANCE)
 }
 
-/// The trouble of an agent that has started, and has no thread for signals.
+/// The trouble of an agent that has started, and that no signal wakes.
 fn no_waker(process: Process) -> Trouble {
+    if process
+        .thread_named(FORMER_WAKER_THREAD)
+        .is_ok_and(|thread| thread.is_some())
+    {
+        return trouble::of_another_version();
+    }
     if no_agent::is_filtered(process) {
         return Trouble::new(
             "its agent cannot be woken: its program is under a filter of system calls (seccomp), which may \
@@ -146,33 +157,24 @@ fn no_waker(process: Process) -> Trouble {
     )
 }
 
-/// Why the waker is gone, in a process that is still there. Under a filter that refuses what it needs, it ends.
-fn gone(process: Process) -> Trouble {
-    match no_agent::is_filtered(process) {
-        true => no_waker(process),
-        false => target::replaced(),
-    }
-}
-
-/// The signal that the waker waits for. It blocks every real-time signal but that, which its status
-/// shows; while it answers other commands it blocks them all.
-fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble> {
-    let path = target.process.path(&format!("task/{waker}/status"));
+/// The signal that the agent's sleeping thread waits for. While the agent answers other commands it waits for none.
+fn signal_of(target: &Alive, thread: i32, until: Instant) -> Result<i32, Trouble> {
+    let mut sleeper = Sleeper::new(target.process, thread);
     let mut held_since = None;
     let mut pause = Duration::from_millis(1);
     let begun = Instant::now();
     loop {
-        let Ok(status) = std::fs::read_to_string(&path) else {
-            target.still_runs()?;
-            return Err(gone(target.process));
-        };
-        if let Some(signal) = awaited_signal(&status) {
-            return Ok(signal);
+        let posture = sleeper.look();
+        match posture {
+            Posture::Awaits(signal) => return Ok(signal),
+            Posture::Deaf => return Err(no_waker(target.process)),
+            Posture::Gone => {
+                target.still_runs()?;
+                return Err(target::replaced());
+            }
+            Posture::Held | Posture::Busy => {}
         }
-        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-        held_since = state
-            .is_some_and(|state| state.trim_start().starts_with('t'))
-            .then(|| held_since.unwrap_or_else(Instant::now));
+        held_since = (posture == Posture::Held).then(|| held_since.unwrap_or_else(Instant::now));
         if held_since.is_some_and(|since: Instant| since.elapsed() > LONGEST_HOLD) {
             return Err(Trouble::new(
                 "a debugger holds its agent",
@@ -200,27 +202,16 @@ fn wait_for(target: &Alive, until: Instant, late: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The one real-time signal that the text of a thread's status shows as not blocked, if there is one.
-pub fn awaited_signal(status: &str) -> Option<i32> {
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigBlk:"))?;
-    let blocked = u64::from_str_radix(mask.trim(), 16).ok()?;
-    // Signal 32 is bit 31. glibc uses 32 and 33 itself.
-    let open = !blocked >> 33 << 33;
-    (open.count_ones() == 1).then(|| open.trailing_zeros() as i32 + 1)
-}
-
 /// Why the agent broke off. Its process may be ending or becoming another program, which takes a moment
 /// to show.
-fn broken_off(target: &Alive, waker: i32, error: &io::Error) -> Trouble {
+fn broken_off(target: &Alive, thread: i32, error: &io::Error) -> Trouble {
     let until = Instant::now() + Duration::from_millis(200);
     while Instant::now() < until {
         if let Err(trouble) = target.still_runs() {
             return trouble;
         }
-        if !target.process.path(&format!("task/{waker}")).exists() {
-            return gone(target.process);
+        if !target.process.path(&format!("task/{thread}")).exists() {
+            return target::replaced();
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -235,10 +226,10 @@ fn converse(
     line: &mut UnixStream,
     question: Question,
     target: &Alive,
-    waker: i32,
+    thread: i32,
     until: Instant,
 ) -> Result<AnswerBytes, Trouble> {
-    let lost = |error: io::Error| broken_off(target, waker, &error);
+    let lost = |error: io::Error| broken_off(target, thread, &error);
     let words = question.words();
     let words = words.as_bytes();
     let header = Header::new(Kind::Question, words.len() as u64).bytes();
@@ -320,18 +311,6 @@ fn read_whole(
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[test]
-    fn finds_the_signal_that_is_waited_for() {
-        let with = |blocked: u64| format!("Name:\tx\nSigBlk:\t{blocked:016x}\nSigIgn:\t0\n");
-        let faults = 0b1_0000_1101_1000_u64;
-        assert_eq!(awaited_signal(&with(!faults & !(1 << 57))), Some(58));
-        assert_eq!(awaited_signal(&with(!faults & !(1 << 63))), Some(64));
-        assert_eq!(awaited_signal(&with(!faults & !(3 << 31))), None);
-        assert_eq!(awaited_signal(&with(!faults & !(3 << 57))), None);
-        assert_eq!(awaited_signal(&with(!0)), None);
-        assert_eq!(awaited_signal("Name:\tx\n"), None);
-    }
-
     /// What we receive from an agent that sends this and hangs up.
     fn heard(words: &[u8]) -> Result<Vec<u8>, String> {
         let (mut line, mut agent) = UnixStream::pair().expect("a pair");
