@@ -146,6 +146,12 @@ static PLACES: [AtomicBool; ROLES] = [const { AtomicBool::new(false) }; ROLES];
 
 /// The first call of each of these threads: notes its thread ID and names it.
 pub fn begin(role: Role, name: &str) {
+    note(role);
+    name_this_thread(name);
+}
+
+/// Notes the calling thread's ID. Once that is done, nudges reach it.
+pub fn note(role: Role) {
     // glibc since 2.32 leaves this one open in a new thread, whatever the mask of the thread that starts it.
     Set::of(&[signals::NUDGE]).block();
     let (ident, id) = (this_ident(), this_thread_id());
@@ -156,7 +162,6 @@ pub fn begin(role: Role, name: &str) {
     thread_struct::id_offset([(ident, id), starter]);
     IDENTS[role as usize].store(ident, Ordering::SeqCst);
     THREAD_IDS[role as usize].store(id, Ordering::SeqCst);
-    name_this_thread(name);
 }
 
 /// Notes that there is no such thread, as it ends.

@@ -25,12 +25,13 @@ pub mod woken;
 pub mod worker;
 
 use std::ffi::c_int;
+use std::ptr;
 use std::sync::atomic::Ordering;
 
 use crate::agent::bell::BELL;
 use crate::agent::progress::{CALLS, NAPS_BY_SIGNAL};
 use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, THREAD_ERROR, set_parked};
-use crate::agent::threads::{self, Role, spawn};
+use crate::agent::threads::{self, Role, spawn_with};
 use crate::agent::{desk, panics};
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
@@ -39,11 +40,12 @@ use crate::script::undisturbed;
 use crate::system::filter;
 use crate::system::identity::process_id;
 
-/// Starts the thread that sleeps. Where that fails, the asking threads read memory and say why.
+/// Starts the thread that sleeps. Where that fails, the asking threads read memory and say why. `young`: in a child
+/// that was just forked.
 ///
 /// As for [`start`].
-pub fn start_or_note_error() {
-    match start() {
+pub fn start_or_note_error(young: bool) {
+    match start(young) {
         Ok(()) => set_parked(),
         Err(error) => THREAD_ERROR.store(error, Ordering::Relaxed),
     }
@@ -55,7 +57,7 @@ pub fn start_or_note_error() {
 /// A pending call could not do this: in a child that was forked inside a Python signal handler, the
 /// interpreter runs none before the handler returns, and it may never return.
 pub unsafe extern "C" fn after_fork() {
-    filter::learn();
+    filter::learn_in_child();
     BOOTED_IN.store(0, Ordering::Release);
     // True also if the parent could not start its threads: the child tries again.
     let booted = BOOTING_IN.load(Ordering::Acquire) != 0;
@@ -74,7 +76,7 @@ pub unsafe extern "C" fn after_fork() {
     }
     if booted && python.initialized() && !stage::is_left_alone() {
         BOOTING_IN.store(process_id(), Ordering::Release);
-        let _ = std::panic::catch_unwind(start_or_note_error);
+        let _ = std::panic::catch_unwind(|| start_or_note_error(true));
     }
 }
 
@@ -82,7 +84,7 @@ pub unsafe extern "C" fn after_fork() {
 ///
 /// It allocates, so only in the boot, on the interpreter's main thread between two bytecodes, or in the
 /// fork handler.
-fn start() -> Result<(), c_int> {
+fn start(young: bool) -> Result<(), c_int> {
     #[cfg(not(any(test, miri)))]
     crate::system::unwinder::load()?;
     panics::watch();
@@ -91,7 +93,8 @@ fn start() -> Result<(), c_int> {
     NAPS_BY_SIGNAL.store(filter::may_nap_by_signal(), Ordering::SeqCst);
     woken::choose_signal();
     if threads::take_place(Role::Parked) {
-        let started = spawn(park, &STACK_SIZES);
+        let argument = ptr::without_provenance_mut(usize::from(young));
+        let started = spawn_with(park, argument, &STACK_SIZES);
         if started.is_err() {
             threads::forget(Role::Parked);
         }

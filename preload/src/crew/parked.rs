@@ -16,7 +16,7 @@ use crate::agent::failure::Failure;
 use crate::agent::progress::CALLS;
 use crate::agent::threads::{self, Role};
 use crate::agent::{panics, stage};
-use crate::crew::nap::{Nap, sleep};
+use crate::crew::nap::{Nap, doze, sleep};
 use crate::crew::{answerer, last_thread, woken, worker};
 use crate::system::filter;
 use crate::system::futex::Instant;
@@ -26,11 +26,35 @@ use protocol::names::PARKED_THREAD;
 /// libraries is on this stack too, so the thread itself needs less.
 pub const STACK_SIZES: [usize; 2] = [512 << 10, 1 << 20];
 
+/// How long a forked child is young, in nanoseconds. Most children exec or end before.
+const YOUNG: u64 = 20_000_000;
+
 /// The parked thread's life: asleep until the bell is rung, a command sends its signal, or another thread calls for
 /// a worker.
 ///
 /// A command rings by having gdb stop this thread and change the word it waits on. That ends the wait.
-pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
+///
+/// `young` is null but in a child that was just forked. There the thread shows itself only after a while.
+pub extern "C-unwind" fn park(young: *mut c_void) -> *mut c_void {
+    if !young.is_null() {
+        grow_up();
+    }
+    listen()
+}
+
+/// In a child that was just forked. Each page that a thread is the first to write to costs a copy, and an interrupt of
+/// the processor that runs the program's thread meanwhile. So this needs little stack, and writes next to nothing.
+#[inline(never)]
+fn grow_up() {
+    threads::note(Role::Parked);
+    // Whoever has called before that could not nudge it.
+    if CALLS.load(Ordering::SeqCst) == 0 {
+        doze(YOUNG);
+    }
+}
+
+#[inline(never)]
+fn listen() -> ! {
     let mut heard = BELL.rung.load(Ordering::SeqCst);
     // A call may have come before this thread began.
     let mut called = 0;

@@ -50,6 +50,7 @@ impl View {
     /// `/proc`, where nothing can be compared; and once the thread has shut itself in, so that it need not.
     ///
     /// On a thread of the agent's.
+    #[inline(never)]
     pub fn take() -> Option<View> {
         if IS_SHUT_IN.get() {
             return None;

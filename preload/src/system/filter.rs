@@ -5,7 +5,7 @@
 //! the trial itself needs are made by every Python program as it starts: to open and read a file, to fork, to
 //! wait on a futex.
 
-use std::ffi::{c_int, c_long};
+use std::ffi::{CStr, c_int, c_long};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -205,6 +205,15 @@ pub fn learn() {
     }
 }
 
+/// The same, in a child that was just forked, on its only thread: most children end or exec at once. The kernel
+/// makes an entry for each file of `/proc` that is looked at, and takes them all away as the process ends, so this
+/// looks at one of the first thread's.
+pub fn learn_in_child() {
+    if let Some(filters) = filters_in(c"/proc/self/status") {
+        learn_from(filters);
+    }
+}
+
 /// The same, where the filters of the calling thread have been looked at.
 pub fn learn_from(filters: Filters) {
     if KNOWN.load(Ordering::SeqCst) == filters.count {
@@ -222,12 +231,16 @@ pub fn learn_from(filters: Filters) {
 
 /// The filters of the calling thread; `None` where there is no `/proc`, and on a thread that has shut itself in.
 fn filters_here() -> Option<Filters> {
-    // The thread may have little stack left.
-    let mut buffer = [0; 3072];
     // Before Linux 3.17 there is the first thread's only.
     let paths = [c"/proc/thread-self/status", c"/proc/self/status"];
-    let read = |path| proc_file::read(path, &mut buffer).map(Filters::parse);
-    paths.into_iter().find_map(read)
+    paths.into_iter().find_map(filters_in)
+}
+
+/// The filters in this status.
+fn filters_in(status: &CStr) -> Option<Filters> {
+    // The thread may have little stack left.
+    let mut buffer = [0; 3072];
+    proc_file::read(status, &mut buffer).map(Filters::parse)
 }
 
 /// Makes sure that the calling thread, one of the program's, is under no other filters than are known; else

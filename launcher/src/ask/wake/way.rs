@@ -10,7 +10,7 @@ use crate::ask::wake::sleeper::{Posture, Sleeper};
 use crate::find::no_agent;
 use crate::find::target::{self, Alive};
 use crate::state::budget::AnswerBytes;
-use crate::system::process::Process;
+use crate::system::process::{Process, ticks, uptime};
 use crate::system::{interrupt, signal};
 use crate::trouble::{self, Trouble};
 use protocol::message::{HEADER, Header, Kind, LONGEST_ANSWER, answer_length};
@@ -53,12 +53,7 @@ impl ThroughWake {
         let began = Instant::now();
         let until = self.connected_until.min(began + LONGEST_SLEEP);
         let process = target.process;
-        let thread = process
-            .thread_named(PARKED_THREAD)
-            .map_err(|_| target::exited())?
-            .ok_or_else(|| {
-                no_agent::why_not_started(process).unwrap_or_else(|| no_waker(process))
-            })?;
+        let thread = sleeping_thread(process)?;
         target.still_runs()?;
         let mut line = loop {
             if let Some(line) = connected(target, thread, until)? {
@@ -79,6 +74,29 @@ impl ThroughWake {
         Ok(text)
     }
 }
+
+/// The agent's sleeping thread. In a child that was just forked it shows itself after a while.
+fn sleeping_thread(process: Process) -> Result<i32, Trouble> {
+    let begun = Instant::now();
+    loop {
+        let thread = process.thread_named(PARKED_THREAD);
+        if let Some(thread) = thread.map_err(|_| target::exited())? {
+            return Ok(thread);
+        }
+        let started = process.started().map_err(|_| target::exited())?;
+        let is_young = uptime().saturating_sub(ticks(started)) < YOUNG;
+        if !is_young || begun.elapsed() > LONGEST_CHILDHOOD {
+            return Err(no_agent::why_not_started(process).unwrap_or_else(|| no_waker(process)));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A process that is younger may have an agent whose thread does not show itself yet.
+const YOUNG: Duration = Duration::from_secs(1);
+
+/// How long it is waited for.
+const LONGEST_CHILDHOOD: Duration = Duration::from_millis(100);
 
 /// Wakes the agent, and waits for its connection; `None` if so many strangers have come in its place that it
 /// may have found no room, and should be woken again. They need to find the next name too.
