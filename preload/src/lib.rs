@@ -6,18 +6,18 @@
 //! 1. *Load.* The constructor runs before `main` and looks for CPython. If the process is not CPython, it
 //!    returns at once, and the library never does anything again. Else it queues a pending call.
 //! 2. *Boot.* The interpreter makes that call on its main thread, between two bytecodes. The boot makes the
-//!    GIL, checks the layout of frames against a live one, and starts two of the agent's threads.
-//! 3. *Asleep.* Both wait in one system call and hold nothing.
-//! 4. *Question.* gdb rings the bell, which wakes the parked thread; or a signal wakes the waker; or C or
+//!    GIL, checks the layout of frames against a live one, and starts the agent's thread.
+//! 3. *Asleep.* It waits in one system call and holds nothing.
+//! 4. *Question.* gdb rings the bell, or a signal comes: the parked thread wakes, and starts an answerer; or C or
 //!    Python calls `sleeper_agent_state()`. The asking thread claims the desk, lays down a request, calls
 //!    the worker and waits, no longer than the deadline.
-//! 5. *Answer.* The parked thread starts the worker, which takes the GIL, takes down all stacks, and lets go of the GIL. The reader reads
-//!    source lines. Then the worker makes the answer: the plain text under the GIL again, the state
+//! 5. *Answer.* The worker is started. It takes the GIL, takes down all stacks, and lets go of the GIL. The reader
+//!    reads source lines. Then the worker makes the answer: the plain text under the GIL again, the state
 //!    without it, unless a line is missing that only Python can find. If the worker does not get the
 //!    GIL, the asking thread walks the stacks in memory. Then the agent is asleep again.
 //!
-//! After a `fork`, the fork handler starts new threads in the child. At the end of the interpreter, the
-//! exit hook drops what the agent keeps in it; the threads stay. The agent never delays the end of the
+//! After a `fork`, the fork handler starts a new thread in the child. At the end of the interpreter, the
+//! exit hook drops what the agent keeps in it; the thread stays. The agent never delays the end of the
 //! process: after the program's last thread has ended, the parked thread ends the process.
 //!
 //! # The rooms, from the top down
@@ -25,7 +25,7 @@
 //! A room imports only from rooms below it (`cargo test -p tests --test rooms`).
 //!
 //! - `entry`: every way in which control enters: load, boot, call, import, detour.
-//! - `crew`: the agent's threads: parked thread, worker, reader, waker.
+//! - `crew`: the agent's threads: the parked thread, which sleeps; answerer, worker, reader.
 //! - `ask`: from the question to the answer, on the asking thread: request, ring, walk.
 //! - `collect`: what the worker takes down under the GIL, and the text it makes of it.
 //! - `suspended`: greenlets and generators, whose stacks no thread runs at the moment.

@@ -97,6 +97,10 @@ def no_thread_at_first():
     usual()
 
 
+def asked_from_outside():
+    pass
+
+
 def no_worker():
     walked(NO_WORKER)
     usual()
@@ -104,20 +108,19 @@ def no_worker():
 
 def no_thread_in_child():
     usual()
-    for skip in (0, 1):
-        refuse('thread', skip, -1)
-        in_child(lambda: (walked(NO_THREAD), refuse('thread', 0, 0), in_child(usual)))
-        refuse('thread', 0, 0)
-        in_child(usual)
-        usual()
+    refuse('thread', 0, -1)
+    in_child(lambda: (walked(NO_THREAD), refuse('thread', 0, 0), in_child(usual)))
+    refuse('thread', 0, 0)
+    in_child(usual)
+    usual()
 
 
 def no_thread_for_real():
     usual()
-    only_sleepers()
-    # One thread of the program, two of the agent, one of the child, and one that a child's agent may start: two
-    # are refused there.
-    resource.setrlimit(resource.RLIMIT_NPROC, (5, 5))
+    only_the_sleeper()
+    # One thread of the program, one of the agent, and one of the child: the child's agent gets none. Later the
+    # parent's agent gets a worker, and no reader.
+    resource.setrlimit(resource.RLIMIT_NPROC, (3, 3))
     os.setuid(int(sys.argv[2]))
     in_child(lambda: walked(NO_THREAD))
     usual()
@@ -312,10 +315,10 @@ def worker_ends_itself():
     dying(lambda: library.pthread_exit(0))
 
 
-def only_sleepers():
-    """Waits until the agent has its two threads that sleep, and no other."""
+def only_the_sleeper():
+    """Waits until the agent has its thread that sleeps, and no other."""
     until = time.time() + 20
-    while len(os.listdir('/proc/self/task')) != 3:
+    while len(os.listdir('/proc/self/task')) != 2:
         assert time.time() < until, os.listdir('/proc/self/task')
         time.sleep(0.01)
 
@@ -332,7 +335,7 @@ def panics():
         return text
 
     usual()
-    only_sleepers()
+    only_the_sleeper()
     for _ in range(20):
         panicking('working', walked, 'the agent failed; please report it: panicked at ',
                   'on purpose, working')
@@ -346,7 +349,7 @@ def panics():
                   'on purpose, asking')
         panicking('reading', usual)
         usual()
-    only_sleepers()
+    only_the_sleeper()
 
 
 globals()[sys.argv[1]]()

@@ -114,10 +114,13 @@ impl Process {
 
     /// The TIDs of its threads, at most [`MOST_THREADS`].
     pub fn threads(&self) -> io::Result<Vec<i32>> {
-        self.first_threads(MOST_THREADS)
+        let mut threads = self.first_threads(MOST_THREADS)?;
+        threads.sort_unstable();
+        Ok(threads)
     }
 
-    /// The TIDs of its first threads, in the order in which they were started, as far as they still run.
+    /// The TIDs of its first threads, in the order in which they were started, as far as they still run. The kernel
+    /// lists them so. (TIDs are used again, so a later thread may have a lower one.)
     fn first_threads(&self, most: usize) -> io::Result<Vec<i32>> {
         let mut threads = Vec::new();
         for entry in std::fs::read_dir(self.path("task"))?.take(most) {
@@ -129,7 +132,6 @@ impl Process {
                 threads.push(thread);
             }
         }
-        threads.sort_unstable();
         Ok(threads)
     }
 
@@ -149,9 +151,18 @@ impl Process {
 
     /// The first thread with this name.
     pub fn thread_named(&self, name: &str) -> io::Result<Option<i32>> {
-        let threads = self.threads()?;
+        let threads = self.first_threads(MOST_THREADS)?;
         let bears_it = |thread: &i32| self.name_of(*thread).is_some_and(|its| its == name);
         Ok(threads.into_iter().find(bears_it))
+    }
+
+    /// Whether a thread of it other than `this` has one of these names.
+    pub fn has_other_thread(&self, this: i32, names: &[&str]) -> io::Result<bool> {
+        let bears_one = |thread: &i32| {
+            let name = self.name_of(*thread);
+            *thread != this && name.is_some_and(|name| names.contains(&&*name))
+        };
+        Ok(self.threads()?.iter().any(bears_one))
     }
 
     /// How many of its first `most` threads have one of these names.

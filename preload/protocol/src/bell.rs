@@ -10,7 +10,7 @@ use crate::names::DETOURS;
 /// What a command sees of an agent in the memory of its process, and how a debugger wakes it.
 ///
 /// To ring: stop the parked thread, and no other; add one to `rung`; let the thread go. Its wait ends,
-/// and it answers with the plain format. To ask for something else, first write the question to
+/// and the agent answers with the plain format. To ask for something else, first write the question to
 /// `question`, and to `asked` the value that `rung` is about to have. Nothing is called and no register
 /// changes, so a debugger that is killed at any moment leaves nothing behind that harms the program.
 ///

@@ -1,7 +1,8 @@
 //! Messages between a command and an agent that it wakes by a signal, over a Unix socket.
 //!
-//! The command listens under a name that nobody can guess, and sends the agent's waker a signal with the
-//! number in that name ([`WakeSignal`]). The agent connects. The command sends a [`Kind::Question`], the
+//! The command listens under a name that nobody can guess, and sends the agent's sleeping thread a signal with the
+//! number in that name ([`WakeSignal`]). A thread of the
+//! agent's connects. The command sends a [`Kind::Question`], the
 //! agent a [`Kind::Answer`]. Each message is a [`Header`] and as many bytes as that says.
 //!
 //! The header never changes. Change [`VERSION`] whenever the meaning of anything behind it changes.
@@ -112,7 +113,7 @@ pub fn answer_length(header: &[u8; HEADER]) -> Option<u64> {
         .map(|header| header.length)
 }
 
-/// The signal with which a command calls the waker: a `siginfo_t` of a queued signal (its layout `_rt`,
+/// The signal with which a command calls the agent: a `siginfo_t` of a queued signal (its layout `_rt`,
 /// include/uapi/asm-generic/siginfo.h).
 #[repr(C)]
 pub struct WakeSignal {

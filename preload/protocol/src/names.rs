@@ -3,9 +3,12 @@
 /// The C function that answers: `const char *sleeper_agent_state(void)`.
 pub const STATE_FUNCTION: &str = "sleeper_agent_state";
 
-/// Name (`comm`, at most 15 bytes) of the thread that the agent parks in its process. Debuggers call
-/// functions on this one, as it holds nothing.
+/// Name (`comm`, at most 15 bytes) of the thread that the agent parks in its process. It sleeps, and hears both
+/// a debugger and a command's signal. Debuggers call functions on this one, as it holds nothing.
 pub const PARKED_THREAD: &str = "sleeper-agent";
+
+/// Name of a thread that answers a question. Debuggers must not call functions on it.
+pub const ANSWERER_THREAD: &str = "sleeper-answer";
 
 /// Name of the thread that takes the GIL for an answer. Debuggers must not call functions on it.
 pub const WORKER_THREAD: &str = "sleeper-worker";
@@ -13,21 +16,27 @@ pub const WORKER_THREAD: &str = "sleeper-worker";
 /// Name of the thread that reads files. Debuggers must not call functions on it.
 pub const READER_THREAD: &str = "sleeper-reader";
 
-/// Name of the thread that a signal wakes. Debuggers must not call functions on it.
-pub const WAKER_THREAD: &str = "sleeper-waker";
+/// Name of the thread that a signal woke in earlier versions of the library, where another thread was parked.
+pub const FORMER_WAKER_THREAD: &str = "sleeper-waker";
 
 /// The names of all threads of the agent.
-pub const AGENT_THREADS: [&str; 4] = [PARKED_THREAD, WORKER_THREAD, READER_THREAD, WAKER_THREAD];
+pub const AGENT_THREADS: [&str; 4] = [PARKED_THREAD, ANSWERER_THREAD, WORKER_THREAD, READER_THREAD];
 
-/// Environment variable: the number of the real-time signal that the waker waits for, for programs
-/// that use [`SIGNAL`] themselves. While the waker waits, it is the only real-time signal that this
-/// thread does not block, as `/proc/PID/task/TID/status` shows.
+/// A thread that sleeps does not block this signal, as `/proc/PID/task/TID/status` shows: another thread of the
+/// agent's wakes it so. Awake, it blocks it. (It is the C library's signal for `pthread_cancel`, which nobody calls
+/// on the agent's threads.)
+pub const NUDGE: i32 = 32;
+
+/// Environment variable: the number of the real-time signal that wakes the parked thread, for programs
+/// that use [`SIGNAL`] themselves. While the thread waits for it, it is the only real-time signal that this
+/// thread does not block, as its status shows. While a question by signal is being answered, it waits for none,
+/// and there is another thread with one of the names [`AGENT_THREADS`].
 pub const SIGNAL_VARIABLE: &str = "SLEEPER_AGENT_SIGNAL";
 
 /// The signal, if [`SIGNAL_VARIABLE`] is not set.
 pub const SIGNAL: i32 = 58;
 
-/// Environment variable: with `off` there is no waker, and gdb is the only way in.
+/// Environment variable: with `off` no signal wakes the agent, and gdb is the only way in.
 pub const WAKE_VARIABLE: &str = "SLEEPER_AGENT_WAKE";
 
 /// `si_code` of a signal that a command sends; its value says where the command listens (see

@@ -75,6 +75,15 @@ pub fn ring_for_ourselves() {
     futex::wake(&BELL.rung);
 }
 
+/// Notes that no ring up to this one waits for an answer, unless a later one has been answered meanwhile. On the
+/// parked thread.
+pub fn note_answered(rung: u32) {
+    let later = |answered: u32| (rung.wrapping_sub(answered) as i32 > 0).then_some(rung);
+    let _ = BELL
+        .answered
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
+}
+
 /// How many rings since the last call ask nothing. On the parked thread.
 pub fn take_own_rings() -> u32 {
     OWN_RINGS.swap(0, Ordering::SeqCst)

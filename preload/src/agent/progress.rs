@@ -27,7 +27,7 @@ pub fn call_parked() {
 /// Whether the calling thread can have a worker started. Any thread, interrupted or not.
 pub fn can_call() -> bool {
     let by_signal = NAPS_BY_SIGNAL.load(Ordering::SeqCst);
-    !by_signal || filter::may(Call::SignalThread) || threads::has_worker()
+    !by_signal || filter::may(Call::SignalThread) || threads::has(Role::Worker)
 }
 
 /// Has the parked thread look around. Any thread but the parked one, interrupted or not.

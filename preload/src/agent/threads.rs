@@ -138,27 +138,38 @@ impl fmt::Display for Why {
 /// The agent's threads.
 #[derive(Clone, Copy)]
 pub enum Role {
-    /// Waits for a ring of the bell, and starts the worker.
+    /// Sleeps, and starts the others.
     Parked,
     /// Takes the GIL.
     Worker,
     /// Reads files.
     Reader,
-    /// Waits for a command's signal.
-    Waker,
+    /// Answers a ring of the bell.
+    BellAnswerer,
+    /// Answers a command that has sent a signal.
+    WakeAnswerer,
 }
 
+/// How many roles there are.
+const ROLES: usize = 5;
+
 /// Their thread IDs, by [`Role`]; 0: there is no such thread, or it has not called [`begin`] yet.
-static THREAD_IDS: [AtomicI32; 4] = [const { AtomicI32::new(0) }; 4];
+static THREAD_IDS: [AtomicI32; ROLES] = [const { AtomicI32::new(0) }; ROLES];
 
 /// Their `pthread_t`s, in the same way.
-static IDENTS: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
+static IDENTS: [AtomicUsize; ROLES] = [const { AtomicUsize::new(0) }; ROLES];
 
-/// Whether there is a worker, or one is being started.
-static HAS_WORKER: AtomicBool = AtomicBool::new(false);
+/// Whether there is such a thread, or one is being started.
+static PLACES: [AtomicBool; ROLES] = [const { AtomicBool::new(false) }; ROLES];
 
 /// The first call of each of these threads: notes its thread ID and names it.
 pub fn begin(role: Role, name: &str) {
+    note(role);
+    name_this_thread(name);
+}
+
+/// Notes the calling thread's ID. Once that is done, nudges reach it.
+pub fn note(role: Role) {
     // glibc since 2.32 leaves this one open in a new thread, whatever the mask of the thread that starts it.
     Set::of(&[signals::NUDGE]).block();
     let (ident, id) = (this_ident(), this_thread_id());
@@ -169,15 +180,25 @@ pub fn begin(role: Role, name: &str) {
     thread_struct::id_offset([(ident, id), starter]);
     IDENTS[role as usize].store(ident, Ordering::SeqCst);
     THREAD_IDS[role as usize].store(id, Ordering::SeqCst);
-    name_this_thread(name);
 }
 
-/// Notes that there is no such thread: in a forked child, or as it ends.
+/// Notes that there is no such thread, as it ends.
 pub fn forget(role: Role) {
     THREAD_IDS[role as usize].store(0, Ordering::SeqCst);
     IDENTS[role as usize].store(0, Ordering::SeqCst);
-    if let Role::Worker = role {
-        HAS_WORKER.store(false, Ordering::SeqCst);
+    PLACES[role as usize].store(false, Ordering::SeqCst);
+}
+
+/// In a forked child, where none of these threads is.
+pub fn forget_all() {
+    for role in [
+        Role::Parked,
+        Role::Worker,
+        Role::Reader,
+        Role::BellAnswerer,
+        Role::WakeAnswerer,
+    ] {
+        forget(role);
     }
 }
 
@@ -235,22 +256,22 @@ pub fn thread_ids() -> impl Iterator<Item = i32> {
     ids.filter(|&id| id != 0)
 }
 
-/// Takes the place of the worker; false if it is taken. Whoever has taken it starts the thread, or gives
+/// Takes the place of such a thread; false if it is taken. Whoever has taken it starts the thread, or gives
 /// the place back by [`forget`].
-pub fn take_workers_place() -> bool {
-    !HAS_WORKER.swap(true, Ordering::SeqCst)
+pub fn take_place(role: Role) -> bool {
+    !PLACES[role as usize].swap(true, Ordering::SeqCst)
 }
 
-/// Whether there is a worker, or one is being started. Any thread, interrupted or not.
-pub fn has_worker() -> bool {
-    HAS_WORKER.load(Ordering::SeqCst)
+/// Whether such a thread is there, or is being started. Any thread, interrupted or not.
+pub fn has(role: Role) -> bool {
+    PLACES[role as usize].load(Ordering::SeqCst)
 }
 
 /// Whether the worker has not been ended by a system call of the program's own. Any thread, interrupted or not.
 pub fn worker_is_alive() -> bool {
     let worker = id_of(Role::Worker);
     if worker == 0 || !filter::may(Call::SignalThread) {
-        return has_worker();
+        return has(Role::Worker);
     }
     // Any other error says nothing about the thread.
     signals::send(process_id(), worker, 0)

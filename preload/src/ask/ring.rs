@@ -1,4 +1,4 @@
-//! Answers a ring of the bell: on the parked thread, or on a detour.
+//! Answers a ring of the bell: on a thread of the agent's, or on a detour.
 
 use std::sync::atomic::Ordering;
 

@@ -1,37 +1,37 @@
 //! The agent's own threads: how they start, what each does, and how a forked child gets new ones.
 //!
-//! Two threads sleep ([`nap`]), from the boot on:
+//! One thread sleeps ([`nap`]), from the boot on: [`parked`] waits for a ring of the bell and for a command's
+//! signal. The others work, and end when there is nothing to do:
 //!
-//! - [`parked`]: waits for a ring of the bell, then asks.
-//! - [`waker`]: waits for a command's signal, then asks and sends the answer to the command's socket.
-//!
-//! Two more work, and end when there is nothing to do:
-//!
-//! - [`worker`]: takes the GIL and makes the answer. The parked thread starts it.
+//! - [`answerer`]: asks, and gives the answer to whoever wants it; a command that has sent a signal gets it by
+//!   [`woken`]. The parked thread starts it.
+//! - [`worker`]: takes the GIL and makes the answer. The thread that asks has it started.
 //! - [`reader`]: reads source files and `/proc` for the worker, which starts it.
 //!
 //! Enters: the boot's call to start, a ring of the bell, a signal. Leaves: questions for `ask`, work for
-//! `collect` and `files`. Asleep, a thread is in one system call and holds nothing: no descriptor, no
-//! lock. Each blocks all signals but its own faults, from before it starts. A thread of the agent's has no
+//! `collect` and `files`. Asleep, the thread is in one system call and holds nothing: no descriptor, no
+//! lock. Each thread blocks all signals but its own faults, from before it starts. A thread of the agent's has no
 //! more rights than the program's first thread when it serves ([`walls`], [`new_user`]).
 
+pub mod answerer;
 pub mod last_thread;
 pub mod nap;
 pub mod new_user;
 pub mod parked;
 pub mod reader;
-pub mod waker;
 pub mod walls;
 pub mod with_gil;
+pub mod woken;
 pub mod worker;
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ptr;
+use std::sync::atomic::Ordering;
 
 use crate::agent::bell::BELL;
 use crate::agent::progress::{CALLS, NAPS_BY_SIGNAL};
 use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, THREAD_ERROR, set_parked};
-use crate::agent::threads::{self, Role, spawn};
+use crate::agent::threads::{self, Role, spawn_with};
 use crate::agent::{desk, panics};
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
@@ -40,11 +40,12 @@ use crate::script::undisturbed;
 use crate::system::filter;
 use crate::system::identity::process_id;
 
-/// Starts the threads. Where that fails, the asking threads read memory and say why.
+/// Starts the thread that sleeps. Where that fails, the asking threads read memory and say why. `young`: in a child
+/// that was just forked.
 ///
 /// As for [`start`].
-pub fn start_or_note_error() {
-    match start() {
+pub fn start_or_note_error(young: bool) {
+    match start(young) {
         Ok(()) => set_parked(),
         Err(error) => THREAD_ERROR.store(error, Ordering::Relaxed),
     }
@@ -56,7 +57,7 @@ pub fn start_or_note_error() {
 /// A pending call could not do this: in a child that was forked inside a Python signal handler, the
 /// interpreter runs none before the handler returns, and it may never return.
 pub unsafe extern "C" fn after_fork() {
-    filter::learn();
+    filter::learn_in_child();
     BOOTED_IN.store(0, Ordering::Release);
     // True also if the parent could not start its threads: the child tries again.
     let booted = BOOTING_IN.load(Ordering::Acquire) != 0;
@@ -75,29 +76,29 @@ pub unsafe extern "C" fn after_fork() {
     }
     if booted && python.initialized() && !stage::is_left_alone() {
         BOOTING_IN.store(process_id(), Ordering::Release);
-        let _ = std::panic::catch_unwind(start_or_note_error);
+        let _ = std::panic::catch_unwind(|| start_or_note_error(true));
     }
 }
 
-/// Whether the parked thread has been started in this process.
-static HAS_PARKED: AtomicBool = AtomicBool::new(false);
-
-/// Starts the threads that are not there yet; the error is an errno.
+/// Starts the parked thread, if it is not there yet; the error is an errno.
 ///
 /// It allocates, so only in the boot, on the interpreter's main thread between two bytecodes, or in the
 /// fork handler.
-fn start() -> Result<(), c_int> {
+fn start(young: bool) -> Result<(), c_int> {
     #[cfg(not(any(test, miri)))]
     crate::system::unwinder::load()?;
     panics::watch();
     last_thread::watch_this_one();
     threads::note_starter();
     NAPS_BY_SIGNAL.store(filter::may_nap_by_signal(), Ordering::SeqCst);
-    // The agent can do without it: gdb still rings.
-    let _ = waker::start();
-    if !HAS_PARKED.load(Ordering::Acquire) {
-        spawn(park, &STACK_SIZES)?;
-        HAS_PARKED.store(true, Ordering::Release);
+    woken::choose_signal();
+    if threads::take_place(Role::Parked) {
+        let argument = ptr::without_provenance_mut(usize::from(young));
+        let started = spawn_with(park, argument, &STACK_SIZES);
+        if started.is_err() {
+            threads::forget(Role::Parked);
+        }
+        started?;
         BELL.listens.store(1, Ordering::SeqCst);
     }
     Ok(())
@@ -105,13 +106,11 @@ fn start() -> Result<(), c_int> {
 
 /// In a forked child: the threads were the parent's.
 fn forget() {
-    HAS_PARKED.store(false, Ordering::Release);
     BELL.listens.store(0, Ordering::SeqCst);
-    threads::forget(Role::Parked);
+    threads::forget_all();
     new_user::forget();
     CALLS.store(0, Ordering::SeqCst);
     worker::forget();
     reader::forget();
-    waker::forget();
     panics::forget();
 }

@@ -1,10 +1,11 @@
-//! How the threads of the agent sleep: in one system call, blocking all signals, and awake for three things.
+//! How the agent's thread sleeps: in one system call, blocking all signals, and awake for three things.
 //!
-//! A thread waits in `rt_sigtimedwait`, so that signals come in without a handler: a command's, a nudge by
+//! It waits in `rt_sigtimedwait`, so that signals come in without a handler: a command's, a nudge by
 //! another thread of the agent's, and the signal by which the C library has all threads change their user
 //! (`crew/new_user.rs`). A debugger that stops the thread ends the wait as well.
 //!
-//! Under a filter that forbids that call it waits in `futex`, and hears a debugger and other threads only.
+//! Under a filter that forbids that call it waits in `futex`, and hears a debugger and other threads only. A command
+//! sees by the mask of signals how it waits (`protocol::names`).
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -71,6 +72,28 @@ pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
     signal
 }
 
+/// Sleeps in a child that was just forked, for so many nanoseconds, or until another thread of the agent's nudges
+/// this one. It touches next to nothing, as most children end or exec meanwhile. From then on the thread blocks
+/// the signals that [`sleep`] waits for.
+///
+/// On the parked thread.
+pub fn doze(nanoseconds: u64) {
+    if NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
+        let signals = Set::of(&[NUDGE, SETXID]);
+        signals.block();
+        let received = signals.wait(Some(Instant::now().after(nanoseconds)));
+        if received.as_ref().is_some_and(|one| one.signal == SETXID) {
+            answer_now(received);
+        }
+    }
+}
+
+/// Answers the signal. It needs much more stack than [`doze`].
+#[inline(never)]
+fn answer_now(received: Option<WakeSignal>) {
+    answer(received, View::take());
+}
+
 /// Gives up what the program has given up, and lets the C library's handler run at once from here on: a thread at
 /// work may wait for the program, and the program for its answer.
 fn wake_up() {
@@ -104,6 +127,7 @@ pub fn answer_first() {
 
 /// Answers the C library's signal, if it is one: it sends no other kind (`sighandler_setxid`,
 /// nptl/nptl_setxid.c, glibc 2.36).
+#[inline(never)]
 fn answer(received: Option<WakeSignal>, view: Option<View>) {
     let comes_from_libc =
         |one: &WakeSignal| one.code == libc::SI_TKILL && one.process == process_id();

@@ -16,7 +16,7 @@ use std::ffi::c_int;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
-use crate::agent::threads::{self, Role};
+use crate::agent::threads;
 use crate::crew::walls::{View, Walls};
 use crate::system::aside;
 use crate::system::c_library;
@@ -79,9 +79,8 @@ impl Alone {
             futex::wait_while(&TAKEN, 1, None);
         }
         if LEFT.load(Ordering::SeqCst) <= 0 {
-            let sleepers = [Role::Parked, Role::Waker].map(threads::id_of);
-            let count = sleepers.iter().filter(|&&id| id != 0).count();
-            LEFT.store(count as i32, Ordering::SeqCst);
+            // The parked thread, or one that was being started.
+            LEFT.store(1, Ordering::SeqCst);
         }
         Alone { left: &LEFT }
     }

@@ -1,8 +1,12 @@
-//! The parked thread, `sleeper-agent`: it waits for a ring of the bell, and then asks.
+//! The parked thread, `sleeper-agent`: the only thread of the agent's that sleeps. It hears both ways in, the
+//! bell and a command's signal, and has a thread started that answers (`crew/answerer.rs`).
 //!
-//! As this thread asks, no thread of the program is interrupted for the question. It is also the thread
-//! on which a debugger should call `sleeper_agent_state()` by hand. Besides, it starts the worker whenever
-//! another thread asks, and ends the process with the program's last thread (`crew/last_thread.rs`).
+//! As it only listens, no question keeps it from hearing the next. It is also the thread on which a debugger
+//! should call `sleeper_agent_state()` by hand. Besides, it starts the worker whenever another thread calls for
+//! it, and ends the process with the program's last thread (`crew/last_thread.rs`).
+//!
+//! It shares the program's table of descriptors, as the worker does, which inherits it. So it opens none, and
+//! looks around on short-lived tasks (`system/aside.rs`).
 
 use std::ffi::c_void;
 use std::sync::atomic::Ordering;
@@ -12,10 +16,9 @@ use crate::agent::failure::Failure;
 use crate::agent::progress::CALLS;
 use crate::agent::threads::{self, Role};
 use crate::agent::{panics, stage};
-use crate::ask::request::{Asker, has_booted};
-use crate::ask::ring;
-use crate::crew::nap::{Nap, sleep};
-use crate::crew::{last_thread, worker};
+use crate::crew::nap::{Nap, doze, sleep};
+use crate::crew::{answerer, last_thread, woken, worker};
+use crate::system::filter;
 use crate::system::futex::Instant;
 use protocol::names::PARKED_THREAD;
 
@@ -23,17 +26,35 @@ use protocol::names::PARKED_THREAD;
 /// libraries is on this stack too, so the thread itself needs less.
 pub const STACK_SIZES: [usize; 2] = [512 << 10, 1 << 20];
 
-/// As a thread of the agent's asks.
-pub const ASKER: Asker = Asker {
-    prepare: || {},
-    arm: has_booted,
-    call: worker::call,
-};
+/// How long a forked child is young, in nanoseconds. Most children exec or end before.
+const YOUNG: u64 = 20_000_000;
 
-/// The parked thread's life: asleep until the bell is rung, or another thread calls for a worker.
+/// The parked thread's life: asleep until the bell is rung, a command sends its signal, or another thread calls for
+/// a worker.
 ///
 /// A command rings by having gdb stop this thread and change the word it waits on. That ends the wait.
-pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
+///
+/// `young` is null but in a child that was just forked. There the thread shows itself only after a while.
+pub extern "C-unwind" fn park(young: *mut c_void) -> *mut c_void {
+    if !young.is_null() {
+        grow_up();
+    }
+    listen()
+}
+
+/// In a child that was just forked. Each page that a thread is the first to write to costs a copy, and an interrupt of
+/// the processor that runs the program's thread meanwhile. So this needs little stack, and writes next to nothing.
+#[inline(never)]
+fn grow_up() {
+    threads::note(Role::Parked);
+    // Whoever has called before that could not nudge it.
+    if CALLS.load(Ordering::SeqCst) == 0 {
+        doze(YOUNG);
+    }
+}
+
+#[inline(never)]
+fn listen() -> ! {
     let mut heard = BELL.rung.load(Ordering::SeqCst);
     // A call may have come before this thread began.
     let mut called = 0;
@@ -45,12 +66,16 @@ pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
     let mut has_ended = false;
     loop {
         let watches = last_thread::has_ended();
-        let is_due =
-            || CALLS.load(Ordering::SeqCst) != called || last_thread::has_ended() != has_ended;
-        sleep(&Nap {
+        let signal = woken::signal();
+        let is_due = || {
+            CALLS.load(Ordering::SeqCst) != called
+                || last_thread::has_ended() != has_ended
+                || woken::signal() != signal
+        };
+        let received = sleep(&Nap {
             word: (&BELL.rung, heard),
             is_due: &is_due,
-            signal: 0,
+            signal,
             until: watches.then(|| Instant::now().after(pause)),
         });
         has_ended = last_thread::has_ended();
@@ -63,19 +88,29 @@ pub extern "C-unwind" fn park(_: *mut c_void) -> *mut c_void {
         let calls = CALLS.load(Ordering::SeqCst);
         if calls != called {
             called = calls;
-            let started = panics::caught(|| {
-                panics::may_come("parked");
-                worker::start();
-            });
-            if started.is_none() {
-                worker::fail(Failure::Panicked);
-            }
+            start_worker();
+        }
+        if asked {
+            answerer::for_bell(rung);
+        } else if rung != heard && !threads::has(Role::BellAnswerer) {
+            bell::note_answered(rung);
         }
         heard = rung;
-        if asked {
-            ring::answer(rung, ASKER);
-        } else {
-            BELL.answered.store(heard, Ordering::SeqCst);
+        // Under a filter that the program has put on this thread meanwhile, nobody could answer.
+        if let Some(token) = received.and_then(woken::token_of)
+            && filter::may_be_woken()
+        {
+            answerer::for_command(token);
         }
+    }
+}
+
+fn start_worker() {
+    let started = panics::caught(|| {
+        panics::may_come("parked");
+        worker::start();
+    });
+    if started.is_none() {
+        worker::fail(Failure::Panicked);
     }
 }

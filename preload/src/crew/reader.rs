@@ -34,7 +34,6 @@ struct Job {
 /// In a forked child: the reader was the parent's.
 pub fn forget() {
     STATE.store(NOT_THERE, Ordering::SeqCst);
-    threads::forget(Role::Reader);
 }
 
 /// Has a reader read the source lines and thread details for what was collected; where none can be started,

@@ -1,8 +1,8 @@
 //! The program's own walls bind the agent's threads too.
 //!
 //! Linux keeps users, capabilities, filters of system calls, namespaces and roots for each thread. What the
-//! program's first thread has given up since the boot, the agent's threads still have. So each gives it up as
-//! well before it serves, and the threads that it starts inherit that. Some walls cannot be built from
+//! program's first thread has given up since the boot, the agent's sleeping thread still has. So it gives it up as
+//! well each time it wakes, and the threads that it starts inherit that. Some walls cannot be built from
 //! outside: a filter cannot be copied, and a namespace cannot be entered without the right that the program
 //! has just given up. Then the thread shuts itself in (`system/shut_in.rs`): it keeps what an answer needs,
 //! and opens no file from then on.
@@ -34,9 +34,6 @@ pub enum Walls {
 thread_local! {
     /// Whether this thread has shut itself in. It cannot look at `/proc` any more, and need not.
     static IS_SHUT_IN: Cell<bool> = const { Cell::new(false) };
-
-    /// Whether this thread has a table of descriptors of its own.
-    static HAS_OWN_TABLE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The rights of the calling thread and of the program's first one, at one moment.
@@ -54,14 +51,12 @@ impl View {
     /// `/proc`, where nothing can be compared; and once the thread has shut itself in, so that it need not.
     ///
     /// On a thread of the agent's.
+    #[inline(never)]
     pub fn take() -> Option<View> {
         if IS_SHUT_IN.get() {
             return None;
         }
-        match HAS_OWN_TABLE.get() {
-            true => View::look(),
-            false => aside::run(View::look)?,
-        }
+        aside::run(View::look)?
     }
 
     /// A task that looks aside has the rights of the thread that it looks for. It asks for no number of a thread
@@ -120,11 +115,6 @@ impl View {
         }
         Walls::Other
     }
-}
-
-/// Notes that the calling thread has a table of descriptors of its own.
-pub fn note_own_table() {
-    HAS_OWN_TABLE.set(true);
 }
 
 /// CAP_SYS_ADMIN and CAP_SYS_CHROOT (include/uapi/linux/capability.h): the rights to leave a namespace and a

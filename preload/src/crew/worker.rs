@@ -1,5 +1,5 @@
-//! The worker: the thread that takes the GIL and makes the answer. The parked thread starts it when it is
-//! called, and it ends when there is nothing left to do.
+//! The worker: the thread that takes the GIL and makes the answer. It is started when it is called, and ends when
+//! there is nothing left to do.
 //!
 //! It may wait for the GIL for ever: the asking thread waits only until the deadline. A worker that gets
 //! the GIL too late finds the request withdrawn and goes back to sleep, or finds a newer one and serves it.
@@ -27,16 +27,21 @@ use protocol::question::Question;
 const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 
 /// Has a worker serve the request on the desk. If there is one, it sees the request before it ends. Any
-/// thread, interrupted or not: only the parked thread starts a worker itself.
+/// thread, interrupted or not: only threads of the agent's that share the program's table of descriptors start a
+/// worker themselves, as the worker has to share it too.
 pub fn call() {
-    if threads::has_worker() {
+    if threads::has(Role::Worker) {
         if threads::worker_is_alive() {
             return;
         }
         // Code of the program's has ended it by a bare system call.
         threads::forget(Role::Worker);
     }
-    if this_thread_id() == threads::id_of(Role::Parked) {
+    let this = this_thread_id();
+    if [Role::Parked, Role::BellAnswerer]
+        .map(threads::id_of)
+        .contains(&this)
+    {
         start();
     } else {
         progress::call_parked();
@@ -45,10 +50,10 @@ pub fn call() {
 
 /// Starts a worker, unless it is there. Where that fails, the request on the desk fails too.
 ///
-/// On the parked thread, which holds nothing and may allocate: where a debugger calls a function on it, it was
-/// asleep.
+/// On the parked thread or the bell's answerer, which hold nothing and may allocate: where a debugger calls a
+/// function on the parked thread, it was asleep.
 pub fn start() {
-    if !threads::take_workers_place() {
+    if !threads::take_place(Role::Worker) {
         return;
     }
     panics::forget();
@@ -59,7 +64,7 @@ pub fn start() {
     }
 }
 
-/// Answers the request on the desk, if there is one, that there is no worker. On the parked thread.
+/// Answers the request on the desk, if there is one, that there is no worker. On a thread that starts workers.
 pub fn fail(failure: Failure) {
     if let Some(request) = desk::request() {
         desk::publish(request, Err(failure as u32));
@@ -68,7 +73,6 @@ pub fn fail(failure: Failure) {
 
 /// In a forked child, where the worker was the parent's.
 pub fn forget() {
-    threads::forget(Role::Worker);
     now_at(Progress::Resting);
 }
 
@@ -85,7 +89,7 @@ extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
         std::mem::forget(place);
         threads::forget(Role::Worker);
         // Whoever laid down a request before that has seen a worker, and called none.
-        if desk::request().is_none() || !threads::take_workers_place() {
+        if desk::request().is_none() || !threads::take_place(Role::Worker) {
             return ptr::null_mut();
         }
         threads::begin(Role::Worker, WORKER_THREAD);

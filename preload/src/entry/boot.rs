@@ -103,5 +103,5 @@ unsafe fn boot_holding_gil(python: &'static Python) {
         // SAFETY: the handler stays mapped (-z nodelete), and does what a fork handler may (see there).
         unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
     }
-    start_or_note_error();
+    start_or_note_error(false);
 }

@@ -19,6 +19,7 @@ struct Stack([std::mem::MaybeUninit<u8>; STACK]);
 ///
 /// On a thread of the agent's. The task uses that thread's thread-local storage, which is safe as the thread
 /// waits. `work` must not panic.
+#[inline(never)]
 pub fn run<W: FnOnce() -> R, R>(work: W) -> Option<R> {
     // Without this call the task would need a copy of the table, and to close a copy has effects: on some file
     // systems it writes what the program has written.

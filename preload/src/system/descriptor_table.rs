@@ -1,4 +1,4 @@
-//! A table of file descriptors for one thread alone: for the reader and the waker (`crew/`).
+//! A table of file descriptors for one thread alone: for the reader and the answerer of a signal (`crew/`).
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,7 +5,7 @@
 //! the trial itself needs are made by every Python program as it starts: to open and read a file, to fork, to
 //! wait on a futex.
 
-use std::ffi::{c_int, c_long};
+use std::ffi::{CStr, c_int, c_long};
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -150,8 +150,8 @@ const FOR_THREADS: [Call; 8] = [
     Call::Clock,
 ];
 
-/// What the waker needs.
-const FOR_WAKER: [Call; 8] = [
+/// What it takes to be woken by a signal, and to answer.
+const FOR_WAKING: [Call; 8] = [
     Call::AwaitSignal,
     Call::SignalThread,
     Call::Socket,
@@ -187,9 +187,9 @@ pub fn may_start_threads() -> bool {
             .any(deadly)
 }
 
-/// Whether a waker could do its work.
+/// Whether a signal can wake the agent, and it can answer.
 pub fn may_be_woken() -> bool {
-    FOR_WAKER.into_iter().all(may)
+    FOR_WAKING.into_iter().all(may)
 }
 
 /// Whether a thread may sleep where signals reach it, and be woken by one.
@@ -205,6 +205,15 @@ pub fn may_nap_by_signal() -> bool {
 /// and on a thread of the agent's that has just been woken.
 pub fn learn() {
     if let Some(filters) = filters_here() {
+        learn_from(filters);
+    }
+}
+
+/// The same, in a child that was just forked, on its only thread: most children end or exec at once. The kernel
+/// makes an entry for each file of `/proc` that is looked at, and takes them all away as the process ends, so this
+/// looks at one of the first thread's.
+pub fn learn_in_child() {
+    if let Some(filters) = filters_in(c"/proc/self/status") {
         learn_from(filters);
     }
 }
@@ -229,6 +238,13 @@ fn filters_here() -> Option<Filters> {
     // The thread may have little stack left.
     let mut buffer = [0; 3072];
     proc_file::read_of_this_thread("status", &mut buffer).map(Filters::parse)
+}
+
+/// The filters in this status.
+fn filters_in(status: &CStr) -> Option<Filters> {
+    // The thread may have little stack left.
+    let mut buffer = [0; 3072];
+    proc_file::read(status, &mut buffer).map(Filters::parse)
 }
 
 /// Makes sure that the calling thread, one of the program's, is under no other filters than are known; else

@@ -10,9 +10,8 @@ use std::ptr;
 use crate::system::futex::Instant;
 use protocol::message::WakeSignal;
 
-/// Wakes a thread of the agent's. It is the C library's signal for `pthread_cancel`, which nobody calls on
-/// these threads.
-pub const NUDGE: c_int = 32;
+/// Wakes a thread of the agent's.
+pub const NUDGE: c_int = protocol::names::NUDGE;
 
 /// Asks a thread to change its user or its groups, as `setuid` does on every thread of a program.
 pub const SETXID: c_int = 33;

@@ -46,7 +46,7 @@ fn static_and_small() {
         let debug = fs::read(built(&format!("{name}.debug"))).unwrap();
         let debug: ElfFile64 = ElfFile64::parse(&*debug).unwrap();
         let linked = object::Object::symbols(&debug)
-            .filter(|symbol| object::ObjectSymbol::is_definition(symbol))
+            .filter(object::ObjectSymbol::is_definition)
             .filter_map(|symbol| object::ObjectSymbol::name(&symbol).ok())
             .filter(|name| name.starts_with("__nss_") || name.starts_with("_nss_"));
         assert_eq!(linked.collect::<Vec<_>>(), [""; 0], "{name}");

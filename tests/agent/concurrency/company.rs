@@ -1,9 +1,9 @@
 //! Other commands, manual debuggers and job control interfere while a program is asked.
 
-use protocol::names::THREAD_HEADING;
+use protocol::names::{PARKED_THREAD, THREAD_HEADING};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use tests::ask::{WALK_HEADING, activate, activator, woken_target};
+use tests::ask::{WALK_HEADING, activate, activator, answer_by_wake, state, woken_target};
 use tests::case;
 use tests::document::only_document;
 use tests::ended::Ended;
@@ -11,6 +11,7 @@ use tests::interpreters::Interpreter;
 use tests::mortal::{Mortal, is_whole};
 use tests::outcomes::{Outcomes, expect_outcome};
 use tests::process::{PATIENCE, Program, command, wait_until};
+use tests::procfs::thread_named;
 use tests::rounds::{spread, times};
 
 /// `sleeper_agent_activate PID`, under way.
@@ -109,6 +110,49 @@ fn beside_a_debugger(python: &Interpreter) {
     mortal.goes_on("a session of gdb");
     mortal.answers();
     mortal.ends_intact();
+}
+
+case!(both_ways_at_once);
+/// The agent has one thread that sleeps, and hears both ways: each of many questions by each is answered.
+fn both_ways_at_once(python: &Interpreter) {
+    let mut mortal = Mortal::start(python);
+    for _ in 0..times(2) {
+        let all: Vec<Program> = (0..12)
+            .map(|number| {
+                let via = ["gdb", "wake"][number % 2];
+                Program::start(&mut activator(["--via", via, &mortal.pid.to_string()]))
+            })
+            .collect();
+        for one in all {
+            let ended = one.end();
+            ended.expect_code(0);
+            assert!(is_whole(&ended.out()), "{}", ended.out());
+            assert_eq!(ended.err(), "");
+        }
+        mortal.goes_on("questions by both ways");
+    }
+    mortal.ends_intact();
+}
+
+case!(while_a_debugger_holds_the_agent, OnlyOne);
+/// A thread that a debugger holds hears no signal: the command says so, and soon.
+fn while_a_debugger_holds_the_agent(python: &Interpreter) {
+    let program = woken_target(python, "single.py", &["sleeping"]);
+    let pid = program.pid();
+    let mut gdb = debugger(thread_named(pid, PARKED_THREAD).expect("an agent"));
+    gdb.say("printf \"attached\\n\"");
+    wait_until("gdb has attached", || gdb.out().contains("attached\n"));
+    let begun = Instant::now();
+    let refused = activate(["--via", "wake", &*pid.to_string()]);
+    refused.expect_refusal(1, &["a debugger holds its agent"]);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    gdb.say("quit");
+    gdb.end().expect_code(0);
+    for text in [answer_by_wake(pid), state(pid)] {
+        assert!(text.contains(", in sleeping\n"), "{text}");
+    }
+    program.handles_sigterm();
 }
 
 case!(beside_a_call_by_hand, OnlyOne);

@@ -9,7 +9,7 @@ use tests::ask::{WALK_HEADING, activate, preloaded, preloaded_python, state, tar
 use tests::compile::compile;
 use tests::interpreters::Interpreter;
 use tests::process::{PATIENCE, Program, command, run, wait_until};
-use tests::procfs::{agents, thread_names};
+use tests::procfs::{self, agents, thread_names};
 use tests::product::product;
 use tests::scratch::Scratch;
 use tests::{case, plain_case};
@@ -54,37 +54,35 @@ fn recovers_from_refusal(python: &Interpreter, kind: &str) {
 }
 
 case!(no_thread, Compiler);
-/// Both threads that sleep are refused at every stack size; then the parked thread alone is.
+/// The thread that sleeps is refused at every stack size.
 fn no_thread(python: &Interpreter) {
     let folder = Scratch::new();
-    for refused in ["thread:0:4", "thread:1:2"] {
-        let mut command = faulty(python, &folder, &["no_thread"], refused);
-        let program = Program::start(&mut command).ready();
-        for _ in 0..2 {
-            let ended = activate([program.pid()]);
-            ended.expect_code(0);
-            let text = ended.out();
-            let first = text.lines().next().unwrap_or_default();
-            assert!(first.starts_with(WALK_HEADING), "{text}");
-            let why = "the agent could not start its thread (EAGAIN: ";
-            assert!(first.contains(why), "{text}");
-            assert!(text.contains(", in <module>\n"), "{text}");
-        }
-        assert_eq!(agents(program.pid()), 0);
-        goes_on(program);
+    let mut command = faulty(python, &folder, &["no_thread"], "thread:0:2");
+    let program = Program::start(&mut command).ready();
+    for _ in 0..2 {
+        let ended = activate([program.pid()]);
+        ended.expect_code(0);
+        let text = ended.out();
+        let first = text.lines().next().unwrap_or_default();
+        assert!(first.starts_with(WALK_HEADING), "{text}");
+        let why = "the agent could not start its thread (EAGAIN: ";
+        assert!(first.contains(why), "{text}");
+        assert!(text.contains(", in <module>\n"), "{text}");
     }
+    assert_eq!(agents(program.pid()), 0);
+    goes_on(program);
 }
 
 case!(no_thread_at_first, Compiler);
 /// A thread with a large stack is refused, one with a smaller stack is not.
 fn no_thread_at_first(python: &Interpreter) {
     let folder = Scratch::new();
-    // The first thread is the waker: without it gdb still works. Then come the parked thread, the worker, and
-    // the reader: without it the worker reads files itself.
+    // The first thread is the one that sleeps. Then come the worker, and the reader: without it the worker reads
+    // files itself. Then, asked by gdb, the bell's answerer: without it the sleeping thread asks.
     for refused in [
         "thread:0:1",
-        "thread:0:2",
-        "thread:1:1",
+        "thread:1:2",
+        "thread:2:1",
         "thread:2:2",
         "thread:3:1",
         "thread:3:2",
@@ -97,7 +95,29 @@ case!(no_worker, Compiler);
 /// The worker is refused at every stack size: the first answer says so, the next one comes as usual.
 fn no_worker(python: &Interpreter) {
     let folder = Scratch::new();
-    recovers(faulty(python, &folder, &[], "thread:2:3"), "no_worker");
+    recovers(faulty(python, &folder, &[], "thread:1:3"), "no_worker");
+}
+
+case!(only_the_sleeping_thread, Compiler);
+/// No thread can be started when the agent is asked: the one that sleeps answers itself, by both ways.
+fn only_the_sleeping_thread(python: &Interpreter) {
+    let folder = Scratch::new();
+    let mut command = faulty(python, &folder, &["asked_from_outside"], "thread:1:-1");
+    let program = Program::start(&mut command).ready();
+    let before = procfs::descriptors(program.pid());
+    for via in ["gdb", "wake", "gdb", "wake"] {
+        let ended = activate(["--via", via, &*program.pid().to_string()]);
+        ended.expect_code(0);
+        let text = ended.out();
+        let first = text.lines().next().unwrap_or_default();
+        assert!(first.starts_with(WALK_HEADING), "{text}");
+        let why = "the agent could not start its worker (EAGAIN: ";
+        assert!(first.contains(why), "{text}");
+        assert!(text.contains(", in <module>\n"), "{text}");
+        assert_eq!(thread_names(program.pid()).len(), 2);
+        assert_eq!(procfs::descriptors(program.pid()), before);
+    }
+    goes_on(program);
 }
 
 case!(no_thread_in_child, Compiler);

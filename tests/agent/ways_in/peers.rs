@@ -1,18 +1,18 @@
 //! Other peers that may wake an agent: hostile peers, and other users.
 
 use protocol::message::{HEADER, Header, Kind, VERSION, socket_address};
-use protocol::names::{SIGNAL, THREAD_HEADING, WAKE_CODE, WAKER_THREAD};
-use std::fs::File;
+use protocol::names::{ANSWERER_THREAD, PARKED_THREAD, SIGNAL, THREAD_HEADING, WAKE_CODE};
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
-use tests::ask::{answer_by_wake, threads_told, woken_target};
+use tests::ask::{answer_by_wake, state, threads_told, woken_target};
 use tests::case;
 use tests::interpreters::Interpreter;
 use tests::mortal::Mortal;
 use tests::process::{PATIENCE, Program};
-use tests::procfs::thread_named;
+use tests::procfs::{descriptors, settle, thread_named};
 use tests::users::{NOBODY, activate_as, as_user};
 
 /// A peer that wakes the agent as a command does, and leaves the rest to the test.
@@ -45,10 +45,10 @@ impl Peer {
         call[1] = WAKE_CODE as u32 as u64;
         call[2] = std::process::id() as u64;
         call[3] = self.token;
-        let waker = thread_named(self.pid, WAKER_THREAD).expect("a waker");
+        let sleeper = thread_named(self.pid, PARKED_THREAD).expect("an agent");
         let number = libc::SYS_rt_tgsigqueueinfo;
         // SAFETY: 128 bytes, as large as a siginfo_t.
-        let sent = unsafe { libc::syscall(number, self.pid, waker, SIGNAL, &raw mut call) };
+        let sent = unsafe { libc::syscall(number, self.pid, sleeper, SIGNAL, &raw mut call) };
         assert_eq!(sent, 0);
     }
 
@@ -163,10 +163,20 @@ fn hostile_peers(python: &Interpreter) {
 
     // The agent gives up on a large text, at no lasting cost.
     let program = woken_target(python, "threads.py", &["200", "150"]);
+    settle(program.pid());
+    let before = descriptors(program.pid());
     let peer = Peer::new(program.pid(), 0x5eed_ffff);
     let mut slow = peer.connected();
     slow.write_all(&question.bytes()).unwrap();
     let begun = Instant::now();
+    // Whoever answers it has the socket in a table of descriptors of its own.
+    let answerer = thread_named(program.pid(), ANSWERER_THREAD).expect("an answerer");
+    let folder = format!("/proc/{}/task/{answerer}/fd", program.pid());
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
+    assert_eq!(descriptors(program.pid()), before);
+    // Another way in stays open meanwhile.
+    assert_eq!(threads_told(&state(program.pid())), 201);
+    assert!(begun.elapsed() < Duration::from_secs(4));
     assert_eq!(threads_told(&answer_by_wake(program.pid())), 201);
     assert!(begun.elapsed() < Duration::from_secs(9));
     drop(slow);

@@ -1,6 +1,6 @@
-//! The way in without a debugger: a signal to the agent's waker, which answers over a socket.
+//! The way in without a debugger: a signal to the agent's sleeping thread, and an answer over a socket.
 
-use protocol::names::{SIGNAL, THREAD_HEADING, WAKER_THREAD};
+use protocol::names::{PARKED_THREAD, SIGNAL, THREAD_HEADING};
 use std::thread::sleep;
 use std::time::Duration;
 use tests::ask::{
@@ -127,10 +127,10 @@ fn not_python() {
     wake(program.pid()).expect_refusal(1, &["not a Python process"]);
 }
 
-/// The signal that the waker waits for, of `/proc/PID/task/TID/status`.
+/// The signal that the agent waits for, of `/proc/PID/task/TID/status`.
 fn awaited(pid: i32) -> u64 {
-    let waker = thread_named(pid, WAKER_THREAD).expect("a waker");
-    let status = procfs::read(pid, &format!("task/{waker}/status"));
+    let sleeper = thread_named(pid, PARKED_THREAD).expect("an agent");
+    let status = procfs::read(pid, &format!("task/{sleeper}/status"));
     let mask = status.lines().find_map(|one| one.strip_prefix("SigBlk:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     !mask.expect("a mask") >> 33 << 33
@@ -185,8 +185,9 @@ fn signal_waited_for(python: &Interpreter) {
     wait_until("all have come", || {
         program.out().matches("signal\n").count() >= 200
     });
-    // Whether the waker ever got one of the signals depends on the kernel.
-    if procfs::thread_names(program.pid()).contains(&WAKER_THREAD.to_owned()) {
+    // Whether the agent ever got one of the signals depends on the kernel.
+    procfs::settle(program.pid());
+    if awaited(program.pid()) != 0 {
         answer_by_wake(program.pid());
     } else {
         wake(program.pid()).expect_refusal(1, &["no thread that waits for a wake-up signal"]);
@@ -204,9 +205,7 @@ fn guarded_memory(python: &Interpreter) {
         let kind = if guarded { "guarded" } else { "open" };
         command.args([kind, &SIGNAL.to_string()]);
         let program = Program::start(as_user(&mut command, NOBODY)).ready();
-        wait_until("it has a waker", || {
-            procfs::thread_names(program.pid()).contains(&WAKER_THREAD.to_owned())
-        });
+        procfs::wait_agent(program.pid());
         let ended = activate_as(NOBODY, ["--via", "wake", &*program.pid().to_string()]);
         if guarded {
             ended.expect_refusal(1, &["only root if it guards its memory"]);
@@ -235,13 +234,13 @@ fn unshared(python: &Interpreter, arguments: &[&str], user: u32) -> Program {
     Program::start(as_user(&mut command, user)).ready()
 }
 
-/// The process that has the waker: the started process, or a descendant of it.
+/// The process that has the agent: the started process, or a descendant of it.
 fn inner(program: &Program) -> i32 {
-    wait_until("there is a waker", || {
+    wait_until("there is an agent", || {
         let children = procfs::children(program.pid()).into_iter();
         children
             .chain([program.pid()])
-            .any(|pid| thread_named(pid, WAKER_THREAD).is_some())
+            .any(|pid| thread_named(pid, PARKED_THREAD).is_some())
     });
     let children = procfs::children(program.pid());
     children.first().copied().unwrap_or(program.pid())

@@ -1,6 +1,7 @@
 //! The agent's cost to a program that nobody asks: at its start, while it runs, and asleep.
 
 mod asleep;
+mod forking;
 mod instructions;
 mod starting;
 
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
         println!("on {} ({})", python.path.display(), python.full_version);
         starting::measure(&python);
         asleep::measure(&python);
+        forking::measure(&python);
         instructions::measure(&python)
     });
     match measured {

@@ -2,9 +2,9 @@
 
    COUNT processes, of which the first is this one. Each maps LIBRARY as data, with a bell in its place that
    nobody listens to, and has threads with the names of the agent's. KIND says what they do:
-     deaf     the waker takes its signal, and does not come
-     trickle  the waker comes, and answers a byte at a time
-     vfork    the parked thread waits for a vfork to end, in which no debugger can stop it
+     deaf     the parked thread takes its signal, and nobody comes
+     trickle  it comes, and answers a byte at a time
+     vfork    it waits for a vfork to end, in which no debugger can stop it
      exec     the process is about to replace its program, for ever: a thread of it cannot end, as a child traces it
    Says "ready", and lives until it is killed. */
 #define _GNU_SOURCE
@@ -65,17 +65,6 @@ static void ring_nowhere(const char *library)
     *(uint64_t *)(mapped + bell + 40) = (uintptr_t)question;
 }
 
-static void *parked(void *unused)
-{
-    named("sleeper-agent");
-    if (!strcmp(kind, "vfork") && vfork() == 0)
-        for (;;)
-            pause();
-    for (;;)
-        pause();
-    return unused;
-}
-
 static void trickle(uint64_t token)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -94,11 +83,14 @@ static void trickle(uint64_t token)
     close(line);
 }
 
-static void *waker(void *unused)
+static void *parked(void *unused)
 {
     sigset_t set;
     siginfo_t info;
-    named("sleeper-waker");
+    named("sleeper-agent");
+    if (!strcmp(kind, "vfork") && vfork() == 0)
+        for (;;)
+            pause();
     sigemptyset(&set);
     sigaddset(&set, 58);
     for (;;)
@@ -159,7 +151,6 @@ int main(int count, char **arguments)
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     pthread_t thread;
     pthread_create(&thread, NULL, parked, NULL);
-    pthread_create(&thread, NULL, waker, NULL);
     usleep(20000);
     if (getpid() == first) {
         usleep(100000);

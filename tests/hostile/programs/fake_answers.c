@@ -66,7 +66,7 @@ static void *wake(void *nothing) {
     sigset_t all, one;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
-    prctl(PR_SET_NAME, "sleeper-waker");
+    prctl(PR_SET_NAME, "sleeper-agent");
     sigemptyset(&one);
     sigaddset(&one, WAKE);
     for (;;) {
@@ -82,7 +82,7 @@ static void pose(void) {
     pthread_t thread;
     pthread_create(&thread, NULL, wake, NULL);
     char name[16] = "";
-    while (strcmp(name, "sleeper-waker") != 0) {
+    while (strcmp(name, "sleeper-agent") != 0) {
         usleep(1000);
         pthread_getname_np(thread, name, sizeof name);
     }

@@ -1,5 +1,5 @@
 /* Owns a user namespace and a network namespace, and stops every process that joins them. Looks from outside like a
-   program with an agent: it has a waker, which never comes. Says "ready", and lives until it is killed. */
+   program with an agent: it has a thread that a signal wakes, and which never comes. Says "ready", and lives until it is killed. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -22,10 +22,10 @@ static void write_to(const char *path, const char *text)
     close(file);
 }
 
-static void *waker(void *unused)
+static void *sleeper(void *unused)
 {
     sigset_t set;
-    prctl(PR_SET_NAME, "sleeper-waker");
+    prctl(PR_SET_NAME, "sleeper-agent");
     own_thread = syscall(SYS_gettid);
     sigemptyset(&set);
     sigaddset(&set, 58);
@@ -56,7 +56,7 @@ int main(void)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     pthread_t thread;
-    pthread_create(&thread, NULL, waker, NULL);
+    pthread_create(&thread, NULL, sleeper, NULL);
     while (!own_thread)
         usleep(1000);
     pid_t owner = getpid();

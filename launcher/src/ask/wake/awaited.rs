@@ -1,4 +1,4 @@
-//! Which signal the waker of an agent waits for, as its status shows it.
+//! Which signal an agent's sleeping thread waits for, as its status shows it.
 
 use crate::system::process::Process;
 use crate::system::{maps, proc_file};

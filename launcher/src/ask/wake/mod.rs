@@ -5,4 +5,5 @@
 
 pub mod awaited;
 pub mod listener;
+pub mod sleeper;
 pub mod way;

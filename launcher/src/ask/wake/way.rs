@@ -1,20 +1,20 @@
-//! The way in by a signal: it wakes the agent's waker thread, which connects to a socket of ours and
-//! answers there. This takes the right to send the process a signal, and no other.
+//! The way in by a signal: it wakes the agent's sleeping thread, and a thread that this one starts connects to a
+//! socket of ours and answers there. This takes the right to send the process a signal, and no other.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::ask::wake::awaited;
 use crate::ask::wake::listener::Listener;
+use crate::ask::wake::sleeper::{Posture, Sleeper};
 use crate::find::no_agent;
 use crate::find::target::{self, Alive};
 use crate::state::budget::AnswerBytes;
-use crate::system::process::Process;
+use crate::system::process::{Process, ticks, uptime};
 use crate::system::{interrupt, signal};
 use crate::trouble::{self, Trouble};
 use protocol::message::{HEADER, Header, Kind, LONGEST_ANSWER, answer_length};
-use protocol::names::{SIGNAL_VARIABLE, WAKE_VARIABLE, WAKER_THREAD};
+use protocol::names::{FORMER_WAKER_THREAD, PARKED_THREAD, SIGNAL_VARIABLE, WAKE_VARIABLE};
 use protocol::question::Question;
 
 /// Asks by a wake-up signal.
@@ -32,7 +32,7 @@ pub struct ThroughWake {
 /// The longest time from the signal to the connection.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
-/// A debugger that holds the waker for longer than this is no other command's.
+/// A debugger that holds the thread for longer than this is no other command's.
 const LONGEST_HOLD: Duration = Duration::from_millis(500);
 
 /// How often to look whether a signal asks us to stop, and whether the process is still there.
@@ -44,7 +44,7 @@ const LONGEST_GLANCE: Duration = Duration::from_millis(300);
 /// How long strangers may crowd at a socket before the agent is called to another.
 const LONGEST_CROWD: Duration = Duration::from_millis(700);
 
-/// The longest pause between two looks at which signal the waker waits for.
+/// The longest pause between two looks at which signal the thread waits for.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl ThroughWake {
@@ -53,20 +53,15 @@ impl ThroughWake {
         let began = Instant::now();
         let until = self.connected_until.min(began + LONGEST_SLEEP);
         let process = target.process;
-        let waker = process
-            .thread_named(WAKER_THREAD)
-            .map_err(|_| target::exited())?
-            .ok_or_else(|| {
-                no_agent::why_not_started(process).unwrap_or_else(|| no_waker(process))
-            })?;
+        let thread = sleeping_thread(process)?;
         target.still_runs()?;
         let mut line = loop {
-            if let Some(line) = connected(target, waker, until)? {
+            if let Some(line) = connected(target, thread, until)? {
                 break line;
             }
         };
         let heard = Instant::now();
-        let text = converse(&mut line, self.question, target, waker, self.until)?;
+        let text = converse(&mut line, self.question, target, thread, self.until)?;
         if self.verbose {
             let _ = writeln!(
                 io::stderr(),
@@ -80,19 +75,42 @@ impl ThroughWake {
     }
 }
 
+/// The agent's sleeping thread. In a child that was just forked it shows itself after a while.
+fn sleeping_thread(process: Process) -> Result<i32, Trouble> {
+    let begun = Instant::now();
+    loop {
+        let thread = process.thread_named(PARKED_THREAD);
+        if let Some(thread) = thread.map_err(|_| target::exited())? {
+            return Ok(thread);
+        }
+        let started = process.started().map_err(|_| target::exited())?;
+        let is_young = uptime().saturating_sub(ticks(started)) < YOUNG;
+        if !is_young || begun.elapsed() > LONGEST_CHILDHOOD {
+            return Err(no_agent::why_not_started(process).unwrap_or_else(|| no_waker(process)));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A process that is younger may have an agent whose thread does not show itself yet.
+const YOUNG: Duration = Duration::from_secs(1);
+
+/// How long it is waited for.
+const LONGEST_CHILDHOOD: Duration = Duration::from_millis(100);
+
 /// Wakes the agent, and waits for its connection; `None` if so many strangers have come in its place that it
 /// may have found no room, and should be woken again. They need to find the next name too.
-fn connected(target: &Alive, waker: i32, until: Instant) -> Result<Option<UnixStream>, Trouble> {
+fn connected(target: &Alive, thread: i32, until: Instant) -> Result<Option<UnixStream>, Trouble> {
     let process = target.process;
     // Everybody can see the socket, so it is opened as late as possible.
-    let number = signal_of(target, waker, until)?;
-    let listener = Listener::open(process, waker).map_err(|error| {
+    let number = signal_of(target, thread, until)?;
+    let listener = Listener::open(process, thread).map_err(|error| {
         Trouble::new(
             format!("this command cannot listen for its answer ({error})"),
             "ask --via gdb",
         )
     })?;
-    signal::wake(process, waker, number, listener.token).map_err(|error| {
+    signal::wake(process, thread, number, listener.token).map_err(|error| {
         match error.raw_os_error() {
             Some(libc::ESRCH) => target::exited(),
             _ => Trouble::new(
@@ -105,16 +123,20 @@ fn connected(target: &Alive, waker: i32, until: Instant) -> Result<Option<UnixSt
         }
     })?;
     let signalled = Instant::now();
+    let mut sleeper = Sleeper::new(process, thread);
     let mut crowd = 0;
     loop {
         wait_for(target, until, "its agent did not hear the signal")?;
-        if !process.path(&format!("task/{waker}")).exists() {
-            return Err(gone(process));
-        }
         let left = until.saturating_duration_since(Instant::now());
         let (line, strangers) = listener.accept(process, glance_after(signalled).min(left));
         if line.is_some() {
             return Ok(line);
+        }
+        match sleeper.look() {
+            Posture::Gone => return Err(target::replaced()),
+            // Meanwhile the program waits for that signal itself, or a filter keeps the agent from answering.
+            Posture::Deaf => return Err(no_waker(process)),
+            Posture::Awaits(_) | Posture::Busy | Posture::Held => {}
         }
         crowd += strangers;
         if crowd > 0 && signalled.elapsed() > LONGEST_CROWD {
@@ -129,8 +151,14 @@ fn glance_after(begun: Instant) -> Duration {
     (begun.elapsed() / 8).clamp(GLANCE, LONGEST_GLANCE)
 }
 
-/// The trouble of an agent that has started, and has no thread for signals.
+/// The trouble of an agent that has started, and that no signal wakes.
 fn no_waker(process: Process) -> Trouble {
+    if process
+        .thread_named(FORMER_WAKER_THREAD)
+        .is_ok_and(|thread| thread.is_some())
+    {
+        return trouble::of_another_version();
+    }
     if no_agent::is_filtered(process) {
         return Trouble::new(
             "its agent cannot be woken: its program is under a filter of system calls (seccomp), which may \
@@ -147,33 +175,24 @@ fn no_waker(process: Process) -> Trouble {
     )
 }
 
-/// Why the waker is gone, in a process that is still there. Under a filter that refuses what it needs, it ends.
-fn gone(process: Process) -> Trouble {
-    match no_agent::is_filtered(process) {
-        true => no_waker(process),
-        false => target::replaced(),
-    }
-}
-
-/// The signal that the waker waits for. It blocks every real-time signal but that, which its status
-/// shows; while it answers other commands it blocks them all.
-fn signal_of(target: &Alive, waker: i32, until: Instant) -> Result<i32, Trouble> {
-    let path = target.process.path(&format!("task/{waker}/status"));
+/// The signal that the agent's sleeping thread waits for. While the agent answers other commands it waits for none.
+fn signal_of(target: &Alive, thread: i32, until: Instant) -> Result<i32, Trouble> {
+    let mut sleeper = Sleeper::new(target.process, thread);
     let mut held_since = None;
     let mut pause = Duration::from_millis(1);
     let begun = Instant::now();
     loop {
-        let Ok(status) = std::fs::read_to_string(&path) else {
-            target.still_runs()?;
-            return Err(gone(target.process));
-        };
-        if let Some(signal) = awaited::signal_in(&status, target.process) {
-            return Ok(signal);
+        let posture = sleeper.look();
+        match posture {
+            Posture::Awaits(signal) => return Ok(signal),
+            Posture::Deaf => return Err(no_waker(target.process)),
+            Posture::Gone => {
+                target.still_runs()?;
+                return Err(target::replaced());
+            }
+            Posture::Held | Posture::Busy => {}
         }
-        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-        held_since = state
-            .is_some_and(|state| state.trim_start().starts_with('t'))
-            .then(|| held_since.unwrap_or_else(Instant::now));
+        held_since = (posture == Posture::Held).then(|| held_since.unwrap_or_else(Instant::now));
         if held_since.is_some_and(|since: Instant| since.elapsed() > LONGEST_HOLD) {
             return Err(Trouble::new(
                 "a debugger holds its agent",
@@ -203,14 +222,14 @@ fn wait_for(target: &Alive, until: Instant, late: &str) -> Result<(), Trouble> {
 
 /// Why the agent broke off. Its process may be ending or becoming another program, which takes a moment
 /// to show.
-fn broken_off(target: &Alive, waker: i32, error: &io::Error) -> Trouble {
+fn broken_off(target: &Alive, thread: i32, error: &io::Error) -> Trouble {
     let until = Instant::now() + Duration::from_millis(200);
     while Instant::now() < until {
         if let Err(trouble) = target.still_runs() {
             return trouble;
         }
-        if !target.process.path(&format!("task/{waker}")).exists() {
-            return gone(target.process);
+        if !target.process.path(&format!("task/{thread}")).exists() {
+            return target::replaced();
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -225,10 +244,10 @@ fn converse(
     line: &mut UnixStream,
     question: Question,
     target: &Alive,
-    waker: i32,
+    thread: i32,
     until: Instant,
 ) -> Result<AnswerBytes, Trouble> {
-    let lost = |error: io::Error| broken_off(target, waker, &error);
+    let lost = |error: io::Error| broken_off(target, thread, &error);
     let words = question.words();
     let words = words.as_bytes();
     let header = Header::new(Kind::Question, words.len() as u64).bytes();

@@ -1,32 +1,25 @@
-//! The waker: the thread that a command wakes by a signal, and that answers over the command's socket.
+//! A question that comes by a command's signal, and how it is answered over the command's socket.
 //!
-//! Asleep, it waits in `rt_sigtimedwait` for one real-time signal and has no descriptor. The command
-//! sends the signal to this thread alone, so no other thread sees it. Awake, the waker connects to the
-//! command's socket, checks whose it is, answers and closes it. It does so in a table of descriptors of
-//! its own, so it can never mistake a descriptor of the program for its own. It starts no thread and
-//! runs no Python, so no other thread ever shares that table.
+//! Asleep, the parked thread waits in `rt_sigtimedwait` for one real-time signal, and has no descriptor. The
+//! command sends the signal to this thread alone, so no other thread sees it. Whoever answers (`crew/answerer.rs`)
+//! connects to the command's socket, checks whose it is, answers and closes it.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use crate::agent::threads::{self, Role};
 use crate::agent::{page, panics};
-use crate::ask::request::answer_with;
-use crate::crew::nap::{Nap, sleep};
-use crate::crew::parked::ASKER;
-use crate::crew::walls;
+use crate::ask::request::{Asker, answer_with};
 use crate::system::filter::{self, Call};
-use crate::system::futex::Instant;
+use crate::system::futex::{self, Instant};
 use crate::system::identity::process_id;
-use crate::system::{descriptor_table, environment};
+use crate::system::rights::Text;
+use crate::system::{aside, descriptor_table, environment, proc_file};
 use protocol::message::{HEADER, Header, Incoming, Kind, WakeSignal, socket_address};
-use protocol::names::{SIGNAL, SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE, WAKER_THREAD};
+use protocol::names::{SIGNAL, SIGNAL_VARIABLE, WAKE_CODE, WAKE_VARIABLE};
 use protocol::question::{LONGEST_QUESTION, Words};
-
-/// Stack sizes tried, in bytes.
-const STACK_SIZES: [usize; 2] = [512 << 10, 1 << 20];
 
 /// How long it waits for a command that sends nothing or does not read, in nanoseconds.
 const TIMEOUT: u64 = 5_000_000_000;
@@ -40,36 +33,25 @@ const PAUSE: c_int = 1;
 /// Sent if there is no memory to copy the answer.
 const NO_MEMORY: &[u8] = b"there was no memory to send the answer\n";
 
-/// The signal it waits for; 0: none, as the environment forbids it.
+/// The signal that wakes the agent; 0: none, as the environment forbids it, or as the program waits for it itself.
 static LISTENS_TO: AtomicI32 = AtomicI32::new(0);
 
-/// Whether the waker has been started in this process.
-static STARTED: AtomicBool = AtomicBool::new(false);
+/// Reads which signal wakes the agent from the environment. In the boot or the fork handler (see
+/// [`environment::value`]).
+pub fn choose_signal() {
+    LISTENS_TO.store(chosen_signal(), Ordering::SeqCst);
+}
 
-/// Starts the waker, unless it is there or the environment forbids it; the error is an errno. See
-/// `crew::start`.
-pub fn start() -> Result<(), c_int> {
-    let signal = match filter::may_be_woken() {
-        true => chosen_signal(),
-        false => 0,
-    };
-    LISTENS_TO.store(signal, Ordering::SeqCst);
-    if signal == 0 || STARTED.swap(true, Ordering::SeqCst) {
-        return Ok(());
+/// The signal that the parked thread waits for; 0: none. One question is answered at a time: meanwhile the next
+/// commands see that nobody waits for their signal, and do not send it.
+pub fn signal() -> c_int {
+    match threads::has(Role::WakeAnswerer) || !filter::may_be_woken() {
+        true => 0,
+        false => LISTENS_TO.load(Ordering::SeqCst),
     }
-    let started = threads::spawn(run, &STACK_SIZES).map(drop);
-    STARTED.store(started.is_ok(), Ordering::SeqCst);
-    started
 }
 
-/// In a forked child: the waker was the parent's.
-pub fn forget() {
-    STARTED.store(false, Ordering::SeqCst);
-    threads::forget(Role::Waker);
-}
-
-/// The signal that the environment names, or the usual one; 0 for none. In the boot or the fork handler
-/// (see [`environment::value`]).
+/// The signal that the environment names, or the usual one; 0 for none.
 fn chosen_signal() -> c_int {
     if environment::value(WAKE_VARIABLE).is_some_and(|value| value == "off") {
         return 0;
@@ -85,46 +67,45 @@ fn chosen_signal() -> c_int {
     }
 }
 
-/// The waker's life.
-extern "C-unwind" fn run(_: *mut c_void) -> *mut c_void {
-    threads::begin(Role::Waker, WAKER_THREAD);
-    // In a forked child that would have to close a large table it tries at the first signal only.
-    let mut own_table = descriptor_table::have_own_at_once().then_some(true);
-    if own_table.is_some() {
-        walls::note_own_table();
+/// The number of the command's socket that this signal brings; `None` if it brings none.
+///
+/// A signal of the program's own was sent to the whole process, and the parked thread got it. The program gets it
+/// back. Either a thread of the program's was about to have its handler run, and the parked thread, which was just
+/// going to sleep, was quicker. Or the program's threads block this signal, and one of them waits for it as the
+/// parked thread does: then the agent waits for none from then on, so that the program gets all later ones.
+///
+/// On the parked thread.
+pub fn token_of(received: WakeSignal) -> Option<u64> {
+    if received.code == WAKE_CODE {
+        return Some(received.value);
     }
-    let signal = LISTENS_TO.load(Ordering::SeqCst);
-    loop {
+    let is_handled = aside::run(|| is_handled(received.signal)).unwrap_or(false);
+    if !is_handled {
+        LISTENS_TO.store(0, Ordering::SeqCst);
+    }
+    hand_back(received);
+    if is_handled {
         let word = AtomicU32::new(0);
-        let nap = Nap {
-            word: (&word, 0),
-            is_due: &|| false,
-            signal,
-            until: None,
-        };
-        let received = sleep(&nap);
-        if !filter::may_be_woken() {
-            // The program has put a filter on this thread, under which it can't answer. The commands see
-            // that there is no such thread.
-            threads::forget(Role::Waker);
-            return ptr::null_mut();
-        }
-        let Some(received) = received else {
-            continue;
-        };
-        if received.code != WAKE_CODE {
-            // Sent to the whole process, and the waker got it, so the program's threads block this signal:
-            // one of them waits for it, as the waker does. The program gets this signal back, and the
-            // waker ends, so that the program gets all later ones.
-            hand_back(received);
-            threads::forget(Role::Waker);
-            return ptr::null_mut();
-        }
-        let _ = panics::caught(|| {
-            let own = *own_table.get_or_insert_with(descriptor_table::have_own);
-            serve(received.value, own)
-        });
+        futex::wait_while(&word, 0, Some(Instant::now().after(HANDLING)));
     }
+    None
+}
+
+/// How long a thread of the program's may take to have a handler run before the parked thread sleeps again, in
+/// nanoseconds.
+const HANDLING: u64 = 1_000_000;
+
+/// Whether the program has a handler for this signal, and its first thread does not block it.
+fn is_handled(signal: c_int) -> bool {
+    let mut text = [0; size_of::<Text>()];
+    let text = proc_file::read(c"/proc/self/status", &mut text).unwrap_or_default();
+    let has = |name: &[u8]| {
+        let mut lines = text.split(|&byte| byte == b'\n');
+        let set = lines.find_map(|line| line.strip_prefix(name))?;
+        let set = std::str::from_utf8(set).ok()?.trim();
+        Some(u64::from_str_radix(set, 16).ok()? & 1 << (signal - 1) != 0)
+    };
+    has(b"SigCgt:") == Some(true) && has(b"SigBlk:") == Some(false)
 }
 
 /// Sends the process a signal of the program again, with its sender and value. A signal by `kill` names
@@ -146,7 +127,10 @@ fn hand_back(mut received: WakeSignal) {
 }
 
 /// Answers the command whose socket has this number in its name; `None` if the command gets no answer.
-fn serve(token: u64, own_table: bool) -> Option<()> {
+/// `own_table`: whether the calling thread has a table of descriptors of its own.
+///
+/// On a thread of the agent's. It starts no thread and runs no Python, so no other thread ever shares that table.
+pub fn serve(token: u64, own_table: bool, asker: Asker) -> Option<()> {
     panics::may_come("woken");
     let end = Instant::now().after(TIMEOUT);
     let connection = Connection::to(token, own_table, Instant::now().after(CONNECTING))?;
@@ -165,7 +149,7 @@ fn serve(token: u64, own_table: bool) -> Option<()> {
     let words = words.get_mut(..length)?;
     connection.receive(words, end)?;
     let words = Words::from_bytes(words)?;
-    let answer = known.then(|| answer_with(&words, ASKER, copy));
+    let answer = known.then(|| answer_with(&words, asker, copy));
     // The answer bears the number of another question if the worker does not know these words.
     let Some((copied, _)) = answer.filter(|&(_, question)| [0, words.number()].contains(&question))
     else {
@@ -180,7 +164,7 @@ fn serve(token: u64, own_table: bool) -> Option<()> {
 /// A copy of an answer (`None` if there is no memory), so that the desk is free while it is sent; and the
 /// number of the question that it answers, or 0.
 fn copy(text: *const c_char) -> (Option<Vec<u8>>, u64) {
-    // SAFETY: a fresh answer: this thread holds the desk, so no other thread can replace it. The waker is
+    // SAFETY: a fresh answer: this thread holds the desk, so no other thread can replace it. This is
     // a thread of ours, which may allocate.
     unsafe { (page::copy(text), page::header(text).question) }
 }
