@@ -67,6 +67,35 @@ fn of_packages() {
     }
 }
 
+/// Another version of the library, in this file.
+#[track_caller]
+fn of_another_version(library: &Path) {
+    let mut bytes = fs::read(library).unwrap();
+    let version = &protocol::names::VERSION_TEXT[..];
+    let mut places = bytes.windows(version.len());
+    let place = places.position(|one| one == version).expect("a version");
+    bytes[place + 7] += 1;
+    fs::write(library, bytes).unwrap();
+}
+
+plain_case!(another_version);
+/// Of two libraries the one that goes with the command is taken.
+fn another_version() {
+    let folder = Scratch::new();
+    let program = installed(&folder);
+    let first = library_in(&folder, "lib");
+    of_another_version(&first);
+    let ended = run(command(&program).args(ASKS));
+    ended.expect_refusal(
+        125,
+        &["of another version than this sa-run", "lib/libsleeper.so"],
+    );
+    let ended = run(sa_run().args(ASKS).env("SLEEPER_AGENT_LIB", &first));
+    ended.expect_refusal(125, &["of another version than this sa-run"]);
+    let second = fs::canonicalize(library_in(&folder, "lib64")).unwrap();
+    assert_eq!(preloads(command(&program)), second.display().to_string());
+}
+
 plain_case!(installed_twice);
 /// Another copy in LD_PRELOAD is left out, in one line; the same file under another name is no other.
 fn installed_twice() {
