@@ -8,6 +8,7 @@
 use clap::Parser;
 use std::ffi::{OsStr, OsString, c_char, c_int};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStringExt;
 
 use launcher::find::library::{self, LIBRARY_VARIABLE};
 use launcher::options::run::Arguments;
@@ -76,7 +77,19 @@ fn prepare(arguments: &Arguments) -> Result<OsString, Refusal> {
         .first()
         .map_or(OsStr::new(""), OsString::as_os_str);
     let file = path_search::find(name, search_path.as_deref())?;
-    command::check(&file, search_path.as_deref())?;
+    command::check(&file, search_path.as_deref(), library.needs_glibc)?;
     let present = std::env::var_os("LD_PRELOAD");
-    Ok(library::preload_value(&library, present.as_deref()))
+    let preload = library::preload_value(&library, present.as_deref());
+    for other in &preload.left_out {
+        let trouble = Trouble::new(
+            format!(
+                "LD_PRELOAD names another libsleeper.so already ({}), which is left out for {}",
+                other.display(),
+                library.path.display()
+            ),
+            "uninstall one of them",
+        );
+        let _ = writeln!(io::stderr(), "sa-run: {trouble}");
+    }
+    Ok(OsString::from_vec(preload.value))
 }

@@ -21,11 +21,17 @@ const DEEPEST: usize = 5;
 
 /// Makes sure that the loader will load the library into the program that the kernel starts for this file:
 /// the file itself, or the interpreter that its `#!` line names.
-pub fn check(path: &Path, search_path: Option<&OsStr>) -> Result<(), Refusal> {
-    check_at_depth(path, search_path, 0)
+/// With `needs_glibc` the library goes into no program of another C library.
+pub fn check(path: &Path, search_path: Option<&OsStr>, needs_glibc: bool) -> Result<(), Refusal> {
+    check_at_depth(path, search_path, needs_glibc, 0)
 }
 
-fn check_at_depth(path: &Path, search_path: Option<&OsStr>, depth: usize) -> Result<(), Refusal> {
+fn check_at_depth(
+    path: &Path,
+    search_path: Option<&OsStr>,
+    needs_glibc: bool,
+    depth: usize,
+) -> Result<(), Refusal> {
     // The kernel judges files that we may execute but not read, endless scripts, and pipes: to open a
     // pipe would be to wait.
     if depth > DEEPEST || !path.is_file() {
@@ -35,7 +41,7 @@ fn check_at_depth(path: &Path, search_path: Option<&OsStr>, depth: usize) -> Res
         return Ok(());
     };
     match elf::read(&file) {
-        Ok(Some(program)) => return check_program(path, &file, &program),
+        Ok(Some(program)) => return check_program(path, &file, &program, needs_glibc),
         Ok(None) => {}
         Err(error) => {
             return Err(own(
@@ -48,7 +54,7 @@ fn check_at_depth(path: &Path, search_path: Option<&OsStr>, depth: usize) -> Res
     let length = file.read_at(&mut beginning, 0).unwrap_or(0);
     let Some(line) = shebang::first_line(&beginning[..length]) else {
         // `execvp` gives a file that the kernel cannot run to the shell.
-        return check_at_depth(Path::new("/bin/sh"), search_path, depth + 1);
+        return check_at_depth(Path::new("/bin/sh"), search_path, needs_glibc, depth + 1);
     };
     let interpreter = Path::new(&line.program);
     if let Err(error) = executable(interpreter) {
@@ -65,18 +71,23 @@ fn check_at_depth(path: &Path, search_path: Option<&OsStr>, depth: usize) -> Res
             ),
         });
     }
-    check_at_depth(interpreter, search_path, depth + 1)?;
+    check_at_depth(interpreter, search_path, needs_glibc, depth + 1)?;
     match line
         .through_env()
         .map(|name| find(OsStr::new(name), search_path))
     {
         // If `env` cannot find it, `env` says so.
-        Some(Ok(program)) => check_at_depth(&program, search_path, depth + 1),
+        Some(Ok(program)) => check_at_depth(&program, search_path, needs_glibc, depth + 1),
         _ => Ok(()),
     }
 }
 
-fn check_program(path: &Path, file: &File, program: &elf::Executable) -> Result<(), Refusal> {
+fn check_program(
+    path: &Path,
+    file: &File,
+    program: &elf::Executable,
+    needs_glibc: bool,
+) -> Result<(), Refusal> {
     let shown = path.display();
     if let Some(ours) = Machine::ours()
         && program.machine != ours
@@ -99,7 +110,7 @@ fn check_program(path: &Path, file: &File, program: &elf::Executable) -> Result<
                 "let the Python program `import sleeper_agent` instead, or start what it runs with sa-run",
             ));
         }
-        Some(loader) if loader.contains("ld-musl") => {
+        Some(loader) if needs_glibc && loader.contains("ld-musl") => {
             return Err(own(
                 format!("{shown} is built for musl, and the library for glibc"),
                 "use a Python that is built for glibc",
@@ -183,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_shell_takes_the_library() {
-        assert_eq!(check(Path::new("/bin/sh"), None), Ok(()));
+        assert_eq!(check(Path::new("/bin/sh"), None, true), Ok(()));
     }
 
     #[test]
@@ -191,7 +202,9 @@ mod tests {
         let script = std::env::temp_dir().join(format!("sleeper-script-{}", std::process::id()));
         let refused = |text: &str| {
             std::fs::write(&script, text).expect("a file in the temporary directory");
-            check(&script, None).err().map(|refusal| refusal.status)
+            check(&script, None, true)
+                .err()
+                .map(|refusal| refusal.status)
         };
         assert_eq!(refused("#!/bin/sh\n"), None);
         assert_eq!(refused("echo no first line\n"), None);

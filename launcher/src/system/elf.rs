@@ -6,10 +6,11 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use object::Endianness;
 use object::elf::{self, FileHeader32, FileHeader64};
-use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::read::{ReadRef, SectionIndex};
 
 use crate::system::bounded_file::{BoundedFile, Budget, too_much};
@@ -111,6 +112,37 @@ pub fn section_place(file: &File, name: &str, budget: &Budget) -> io::Result<Opt
         Some(32) => place_of_section::<FileHeader32<Endianness>, _>(data, name),
         Some(64) => place_of_section::<FileHeader64<Endianness>, _>(data, name),
         _ => Ok(None),
+    })
+}
+
+/// The bytes of a section, at most so many; `None` if the file has no such section.
+///
+/// # Errors
+/// FileTooLarge if more would have to be read than the budget allows.
+pub fn section(
+    file: &File,
+    name: &str,
+    most: usize,
+    budget: &Budget,
+) -> io::Result<Option<Vec<u8>>> {
+    let Some((offset, size)) = section_place(file, name, budget)? else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; usize::try_from(size).map_or(most, |size| size.min(most))];
+    budget.take(bytes.len() as u64)?;
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(Some(bytes))
+}
+
+/// The names of the libraries that a file needs (DT_NEEDED).
+///
+/// # Errors
+/// FileTooLarge if more would have to be read than the budget allows.
+pub fn needed(file: &File, budget: &Budget) -> io::Result<Vec<String>> {
+    within(file, budget, |data| match word_size(data) {
+        Some(32) => needed_by::<FileHeader32<Endianness>, _>(data),
+        Some(64) => needed_by::<FileHeader64<Endianness>, _>(data),
+        _ => Ok(Vec::new()),
     })
 }
 
@@ -264,6 +296,33 @@ where
     Ok(Some(value.wrapping_sub(first_address(header, data)?)))
 }
 
+fn needed_by<'data, H, R>(data: R) -> object::read::Result<Vec<String>>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let header = H::parse(data)?;
+    let endian = header.endian()?;
+    let sections = header.section_headers(endian, data)?;
+    let is_dynamic = |one: &&H::SectionHeader| one.sh_type(endian) == elf::SHT_DYNAMIC;
+    let Some(section) = sections.iter().find(is_dynamic) else {
+        return Ok(Vec::new());
+    };
+    let names = match sections.get(section.sh_link(endian) as usize) {
+        Some(names) => names.data(endian, data)?,
+        None => return Ok(Vec::new()),
+    };
+    let entries: &[H::Dyn] = section.data_as_array(endian, data)?;
+    let needed = entries.iter().filter_map(|entry| {
+        let is_needed = entry.tag(endian) == elf::DT_NEEDED;
+        let start = usize::try_from(entry.val(endian)).ok()?;
+        let rest = names.get(start..).filter(|_| is_needed)?;
+        let name = rest.split(|byte| *byte == 0).next()?;
+        Some(String::from_utf8_lossy(name).into_owned())
+    });
+    Ok(needed.collect())
+}
+
 /// Whether this name stands at this offset of a string table.
 fn is_at(names: &[u8], offset: u32, name: &str) -> bool {
     let rest = names.get(offset as usize..).unwrap_or_default();
@@ -281,6 +340,17 @@ mod tests {
         assert_eq!(Some(ours.machine), Machine::ours());
         assert_eq!(u32::from(ours.machine.bits), usize::BITS);
         assert_eq!(ours.machine.little_endian, cfg!(target_endian = "little"));
+    }
+
+    #[test]
+    fn reads_what_the_test_program_needs() {
+        let file = File::open("/proc/self/exe").expect("our own executable");
+        let budget = Budget::new(MOST_OF_FILE);
+        let needed = needed(&file, &budget).expect("readable");
+        assert!(needed.iter().any(|name| name == "libc.so.6"), "{needed:?}");
+        let loader = section(&file, ".interp", 4, &budget).expect("readable");
+        assert_eq!(loader.as_deref(), Some(&b"/lib"[..]));
+        assert_eq!(section(&file, ".none", 4, &budget).expect("readable"), None);
     }
 
     #[test]

@@ -51,6 +51,33 @@ pub const BELL_SECTION: &str = ".sleeper_agent";
 /// version of [`Bell`](crate::bell::Bell).
 pub const BELL_MAGIC: [u8; 8] = *b"SLEEPER4";
 
+/// The section of the library that holds [`VERSION_TEXT`].
+pub const VERSION_SECTION: &str = ".sleeper_version";
+
+/// What the commands must have in common with the library, in its file: the versions of the bell, of an answer's
+/// header, of messages, and of a state.
+pub const VERSION_TEXT: [u8; 48] = {
+    let message = [b'0' + crate::message::VERSION as u8];
+    let parts: [&[u8]; 4] = [
+        &BELL_MAGIC,
+        &ANSWER_MAGIC,
+        &message,
+        crate::state::VERSION_LINE,
+    ];
+    let mut text = [0; 48];
+    let (mut part, mut at) = (0, 0);
+    while part < parts.len() {
+        let mut byte = 0;
+        while byte < parts[part].len() {
+            text[at] = parts[part][byte];
+            at += 1;
+            byte += 1;
+        }
+        part += 1;
+    }
+    text
+};
+
 /// How many detours there are.
 pub const DETOURS: usize = 8;
 

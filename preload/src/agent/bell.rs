@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::system::futex;
 use protocol::bell::Bell;
-use protocol::names::{BELL_MAGIC, DETOURS};
+use protocol::names::{BELL_MAGIC, DETOURS, VERSION_TEXT};
 use protocol::question::{LONGEST_QUESTION, Words};
 
 /// A section of its own lets the commands find it in the library's file.
@@ -26,6 +26,11 @@ pub static BELL: Bell = Bell {
     detours: AtomicU64::new(0),
     resume: [const { AtomicU64::new(0) }; DETOURS],
 };
+
+/// Tells `sa-run` whether it goes with this library.
+#[unsafe(link_section = ".sleeper_version")]
+#[used]
+static VERSION: [u8; VERSION_TEXT.len()] = VERSION_TEXT;
 
 /// Where a command writes its question: see [`Bell::question`].
 #[repr(C)]

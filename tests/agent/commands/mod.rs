@@ -5,6 +5,7 @@ mod absent;
 mod activator;
 mod built;
 mod install;
+mod layouts;
 mod library;
 mod list;
 mod many;
