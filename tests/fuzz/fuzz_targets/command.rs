@@ -5,14 +5,14 @@
 #[path = "../memory_file.rs"]
 mod memory_file;
 
-use launcher::find::library;
+use launcher::find::library::{self, Library};
 use launcher::run::{command, shebang};
 use launcher::system::path_search;
 use libfuzzer_sys::fuzz_target;
 use memory_file::MemoryFile;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fuzz_target!(|data: &[u8]| {
     if let Some(line) = shebang::first_line(data) {
@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
     }
     // The data as a whole file, with /bin as the path that `env` searches.
     let file = MemoryFile::new(data);
-    let _ = command::check(&file.path(), Some(OsStr::new("/bin")));
+    let _ = command::check(&file.path(), Some(OsStr::new("/bin")), true);
     let _ = path_search::find(OsStr::from_bytes(data), Some(OsStr::from_bytes(data)));
     let _ = library::find(Some(file.path().as_os_str()), Path::new("/bin/sa-run"));
     preload(data);
@@ -42,15 +42,20 @@ fuzz_target!(|data: &[u8]| {
 /// LD_PRELOAD has the library once, and nothing else in it changes.
 fn preload(present: &[u8]) {
     let library = b"/opt/libsleeper.so";
-    let value = library::preload_value(
-        Path::new(OsStr::from_bytes(library)),
-        Some(OsStr::from_bytes(present)),
-    );
+    let path = PathBuf::from(OsStr::from_bytes(library));
+    let found = Library {
+        file: path.clone(),
+        path,
+        needs_glibc: false,
+    };
+    let preload = library::preload_value(&found, Some(OsStr::from_bytes(present)));
     let count = |bytes: &[u8]| {
         let entries = bytes.split(|byte| b" :".contains(byte));
         entries.filter(|entry| *entry == library).count()
     };
-    let value = value.as_bytes();
+    // Other copies of the library would have to lie at paths that are made up here.
+    assert!(preload.left_out.is_empty());
+    let value = &preload.value[..];
     assert_eq!(count(value), count(present).max(1));
     assert!(value.ends_with(present));
     if count(present) > 0 {

@@ -47,9 +47,15 @@ fn look(bytes: &[u8]) -> (Option<Option<u64>>, Option<Option<u64>>) {
     let symbol = symbol_offset(&file, "wanted", &budget).ok();
     let section = section_offset(&file, ".wanted", &budget).ok();
     let place = section_place(&file, ".wanted", &budget).ok();
-    assert_eq!(place.map(|place| place.is_some()), section.map(|section| section.is_some()));
+    assert_eq!(
+        place.map(|place| place.is_some()),
+        section.map(|section| section.is_some())
+    );
     let used = 3 * MOST_OF_FILE - budget.left();
-    assert!(used <= 3 * (16 << 10) + 3 * 6 * bytes.len() as u64, "{used} bytes read");
+    assert!(
+        used <= 3 * (16 << 10) + 3 * 6 * bytes.len() as u64,
+        "{used} bytes read"
+    );
     // With less than that nothing is found, and nothing fails in another way.
     if used > 0 {
         let short = Budget::new(used / 4);

@@ -24,10 +24,14 @@ mod system {
         }
     }
 
+    #[allow(dead_code, reason = "loaded_objects.rs needs a part of it")]
+    pub mod kernel;
     #[allow(dead_code, reason = "the target looks symbols up, and does no more")]
     pub mod loaded_objects;
     #[allow(dead_code, reason = "loaded_objects.rs needs a part of it")]
     pub mod memory;
+    #[allow(dead_code, reason = "memory.rs needs a part of it")]
+    pub mod proc_file;
 }
 
 use libfuzzer_sys::fuzz_target;

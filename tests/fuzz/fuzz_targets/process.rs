@@ -11,7 +11,10 @@ fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     if let Some(version) = version_in(data) {
         assert!(version.starts_with("2.6") || version.starts_with("2.7"));
-        assert!(data.windows(version.len()).any(|part| part == version.as_bytes()));
+        assert!(
+            data.windows(version.len())
+                .any(|part| part == version.as_bytes())
+        );
     } else {
         let written = [data, b"\0", b"2.7.18\0"].concat();
         assert!(version_in(&written).is_some());
