@@ -24,7 +24,7 @@ static = $(if $(wildcard $(shell cc -print-file-name=libc.a)),-C target-feature=
 # them. (Cargo puts the whole command back at each call.)
 split = objcopy --only-keep-debug $(1) $(1).debug && \
     objcopy --strip-all --add-gnu-debuglink=$(1).debug $(1) $(1).stripped && \
-    chmod -x $(1).debug && mv -f $(1).stripped $(1)
+    chmod 644 $(1).debug && chmod 755 $(1).stripped && mv -f $(1).stripped $(1)
 
 # What is built holds no path of this machine, so that the same commit gives the same bytes wherever the
 # clone lies. gdb finds the sources when it is started in the clone's folder.

@@ -34,5 +34,7 @@ objcopy --only-keep-debug whole "$name.debug"
 objcopy --strip-all whole bare
 objcopy --add-section .debug_abbrev=abbrev --add-section .debug_info=info \
     --add-gnu-debuglink="$name.debug" bare "$name"
+# Whatever the umask: other users run programs under it.
 chmod 644 "$name.debug"
+chmod 755 "$name"
 mv -f "$name.debug" "$name" ..

@@ -30,7 +30,8 @@ trap 'rm -rf "$folder"' EXIT
 # The path of a copy of a library that the loader can preload: it cannot quote a space or a colon, and
 # the work tree may lie anywhere.
 loadable() {
-    mkdir -p "$folder/$2" && cp "$1" "$folder/$2/" && echo "$folder/$2/libsleeper.so"
+    mkdir -p "$folder/$2" && cp "$1" "$folder/$2/" &&
+        { [ ! -e "$1.debug" ] || cp "$1.debug" "$folder/$2/"; } && echo "$folder/$2/libsleeper.so"
 }
 
 # Leaves its logs, one per process, in $folder/$1. The deadline is long because valgrind runs one

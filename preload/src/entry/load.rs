@@ -18,7 +18,7 @@ use crate::cpython::find::{self, Interpreter, UNUSABLE};
 use crate::entry::call::sleeper_agent_state;
 use crate::entry::{boot, detour, elder};
 use crate::system::c_library::Loaded;
-use crate::system::{environment, filter, loaded_objects};
+use crate::system::{environment, filter, loaded_objects, memory};
 use protocol::names::ONLY_PID_VARIABLE;
 
 // A weak reference, which the loader resolves while it binds this library: it is null in a process
@@ -53,40 +53,43 @@ fn load() {
         return;
     }
     // The loader, which calls this, cannot catch a panic.
-    let _ = std::panic::catch_unwind(|| {
-        let program = Loaded::program();
-        let find = |name: &'static CStr| match &program {
-            Some(program) => program.address_of(name),
-            None => loaded_objects::address_of(name),
-        };
-        loaded_objects::find_list();
-        // The environment may be changed before `main`, but not in an import: an imported copy is not among the
-        // program's global symbols. Without a loader's functions nothing can be imported.
-        let is_preloaded = program.is_none_or(|program| {
-            let own = sleeper_agent_state as StateFunction as usize;
-            program.address_of(c"sleeper_agent_state") == Some(own)
-        });
-        if elder::look() || is_preloaded && !may_stay() {
-            return;
+    let _ = std::panic::catch_unwind(|| match memory::as_the_loader(look_around) {
+        Some(Interpreter::Usable(python)) => {
+            filter::learn();
+            boot::arm(python);
         }
-        if sleeper_agent_version_function.is_null() {
-            return;
-        }
-        request::read_deadline();
-        match find::find(&find, &find) {
-            Interpreter::Usable(python) => {
-                filter::learn();
-                boot::arm(python);
+        Some(Interpreter::Unusable(what)) => {
+            let _ = UNUSABLE.set(what);
+            if find::lacks_threads() {
+                complain(what);
             }
-            Interpreter::Unusable(what) => {
-                let _ = UNUSABLE.set(what);
-                if find::lacks_threads() {
-                    complain(what);
-                }
-            }
-            Interpreter::Absent => {}
         }
+        Some(Interpreter::Absent) | None => {}
     });
+}
+
+/// Looks for an interpreter, in a process that may have an agent; `None` in others.
+fn look_around() -> Option<Interpreter> {
+    let program = Loaded::program();
+    let find = |name: &'static CStr| match &program {
+        Some(program) => program.address_of(name),
+        None => loaded_objects::address_of(name),
+    };
+    loaded_objects::find_list();
+    // The environment may be changed before `main`, but not in an import: an imported copy is not among the
+    // program's global symbols. Without a loader's functions nothing can be imported.
+    let is_preloaded = program.as_ref().is_none_or(|program| {
+        let own = sleeper_agent_state as StateFunction as usize;
+        program.address_of(c"sleeper_agent_state") == Some(own)
+    });
+    if elder::look() || is_preloaded && !may_stay() {
+        return None;
+    }
+    if sleeper_agent_version_function.is_null() {
+        return None;
+    }
+    request::read_deadline();
+    Some(find::find(&find, &find))
 }
 
 /// [`ONLY_PID_VARIABLE`], as a C string.

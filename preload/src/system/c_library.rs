@@ -14,30 +14,24 @@
 //! anyway.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void};
-use std::mem::transmute;
+use std::mem::{ManuallyDrop, transmute};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use libloading::os::unix::{Library, RTLD_NOW};
 
 use crate::system::kernel;
 use crate::system::loaded_objects;
 
-type Open = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
-type Symbol = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
-
-/// An object that the loader knows, or the program with all its global symbols.
-#[derive(Clone, Copy)]
-pub struct Loaded {
-    handle: *mut c_void,
-    symbol: Symbol,
-}
+/// An object that the loader knows, or the program with all its global symbols. It is never closed.
+pub struct Loaded(ManuallyDrop<Library>);
 
 impl Loaded {
     /// The program with the objects that it was started with, and those that were added to its global symbols.
     /// `None` in a program without a loader's functions.
     ///
-    /// It takes the loader's locks, as all functions of the loader do. It allocates nothing.
+    /// It takes the loader's locks, as all functions of the loader do.
     pub fn program() -> Option<Loaded> {
-        // SAFETY: without a name nothing is loaded.
-        unsafe { Loaded::open(None) }
+        has_loader().then(|| Loaded(ManuallyDrop::new(Library::this())))
     }
 
     /// Loads a library, unless it is loaded. It stays. `None` if that fails.
@@ -45,35 +39,40 @@ impl Loaded {
     /// # Safety
     /// The library's constructors may run here.
     #[cfg_attr(any(test, miri), allow(dead_code))]
-    pub unsafe fn library(name: &CStr) -> Option<Loaded> {
+    pub unsafe fn library(name: &str) -> Option<Loaded> {
+        if !has_loader() {
+            return None;
+        }
         // SAFETY: the caller promises that the constructors may run.
-        unsafe { Loaded::open(Some(name)) }
+        let library = unsafe { Library::open(Some(name), RTLD_NOW) };
+        Some(Loaded(ManuallyDrop::new(library.ok()?)))
     }
 
-    unsafe fn open(name: Option<&CStr>) -> Option<Loaded> {
-        // Before glibc 2.34 they stand in libdl.
-        let open = loaded_objects::address_of(c"dlopen")?;
-        let symbol = loaded_objects::address_of(c"dlsym")?;
-        // SAFETY: these are the loader's functions, which have these prototypes in every C library.
-        let (open, symbol) = unsafe {
-            (
-                transmute::<usize, Open>(open),
-                transmute::<usize, Symbol>(symbol),
-            )
-        };
-        let name = name.map_or(std::ptr::null(), CStr::as_ptr);
-        // SAFETY: the name is null, or ends in NUL. The caller promises that constructors may run.
-        let handle = unsafe { open(name, libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        (!handle.is_null()).then_some(Loaded { handle, symbol })
-    }
-
-    /// The address of a symbol; `None` if there is none. If there is none, the loader may make up an error
-    /// message, which allocates.
+    /// The address of a symbol; `None` if there is none. Then the loader makes up an error message, which
+    /// allocates.
     pub fn address_of(&self, name: &CStr) -> Option<usize> {
-        // SAFETY: the handle is never closed, and the name ends in NUL. Only the address is taken.
-        let address = unsafe { (self.symbol)(self.handle, name.as_ptr()) };
-        (!address.is_null()).then_some(address as usize)
+        // SAFETY: only the address is taken. Its users cast it to the type that the symbol has in every version.
+        let symbol = unsafe { self.0.get::<*const ()>(name.to_bytes_with_nul()) };
+        symbol.ok().map(|symbol| *symbol as usize)
     }
+}
+
+/// Whether the loader's functions are there. Before glibc 2.34 they stand in libdl.
+fn has_loader() -> bool {
+    let functions = [
+        Function::dlopen,
+        Function::dlsym,
+        Function::dlerror,
+        Function::dlclose,
+    ];
+    cfg!(any(test, miri))
+        || functions.into_iter().all(|function| {
+            let (_, name) = NAMES[function as usize];
+            let name = CStr::from_bytes_with_nul(name.as_bytes()).unwrap_or_default();
+            let address = loaded_objects::address_of(name).unwrap_or(0);
+            FOUND[function as usize].store(address, Ordering::Relaxed);
+            address != 0
+        })
 }
 
 /// Defines functions that are looked up. Each calls what was found, or else does what stands behind `or`.
@@ -118,6 +117,19 @@ type Start = extern "C" fn(*mut c_void) -> *mut c_void;
 type Handler = Option<unsafe extern "C" fn()>;
 
 looked_up! {
+    /// glibc: in libdl before 2.34. The crate libloading calls these four, once they have been found
+    /// ([`has_loader`]).
+    dlopen(name: *const c_char, flags: c_int) -> *mut c_void,
+        or std::ptr::null_mut();
+    /// The same.
+    dlsym(object: *mut c_void, name: *const c_char) -> *mut c_void,
+        or std::ptr::null_mut();
+    /// The same.
+    dlerror() -> *mut c_char,
+        or std::ptr::null_mut();
+    /// The same.
+    dlclose(object: *mut c_void) -> c_int,
+        or -1;
     /// glibc: in libpthread before 2.34.
     pthread_create(thread: *mut libc::pthread_t, attributes: *const libc::pthread_attr_t, start: Start, argument: *mut c_void) -> c_int,
         or libc::ENOSYS;
@@ -211,10 +223,14 @@ pub fn is_glibc() -> bool {
 mod calls {
     use super::*;
 
-    /// glibc: in libdl before 2.34. Rust's standard library looks for newer functions by it, and does without
-    /// those that it does not find. This library uses [`Loaded`].
-    pub unsafe extern "C" fn dlsym(_: *mut c_void, _: *const c_char) -> *mut c_void {
-        std::ptr::null_mut()
+    /// Rust's standard library looks for newer functions by it, in all objects, and does without those that it
+    /// does not find: it gets none, as in a program without libdl.
+    pub unsafe extern "C" fn dlsym(object: *mut c_void, name: *const c_char) -> *mut c_void {
+        match object.is_null() {
+            true => std::ptr::null_mut(),
+            // SAFETY: the caller keeps to the contract of `dlsym`.
+            false => unsafe { super::dlsym(object, name) },
+        }
     }
 
     /// glibc since 2.30.
@@ -269,7 +285,10 @@ core::arch::global_asm!(
     "sleeper_agent_names pthread_atfork, {pthread_atfork}",
     "sleeper_agent_names clock_gettime, {clock_gettime}",
     "sleeper_agent_names process_vm_readv, {process_vm_readv}",
+    "sleeper_agent_names dlopen, {dlopen}",
     "sleeper_agent_names dlsym, {dlsym}",
+    "sleeper_agent_names dlerror, {dlerror}",
+    "sleeper_agent_names dlclose, {dlclose}",
     "sleeper_agent_names gettid, {gettid}",
     "sleeper_agent_names stat, {stat}",
     "sleeper_agent_names stat64, {stat}",
@@ -295,7 +314,10 @@ core::arch::global_asm!(
     pthread_atfork = sym pthread_atfork,
     clock_gettime = sym clock_gettime,
     process_vm_readv = sym process_vm_readv,
+    dlopen = sym dlopen,
     dlsym = sym calls::dlsym,
+    dlerror = sym dlerror,
+    dlclose = sym dlclose,
     gettid = sym calls::gettid,
     stat = sym calls::stat,
     fstat = sym calls::fstat,

@@ -102,7 +102,7 @@ fn look_up() -> Result<(), c_int> {
         return Ok(());
     }
     // SAFETY: the compiler's own runtime library, whose initialisers any process may run.
-    let library = unsafe { Loaded::library(c"libgcc_s.so.1") }.ok_or(libc::ELIBACC)?;
+    let library = unsafe { Loaded::library("libgcc_s.so.1") }.ok_or(libc::ELIBACC)?;
     for (name, function) in NAMES.iter().zip(&FUNCTIONS) {
         let address = library.address_of(name).ok_or(libc::ELIBACC)?;
         function.store(address, Ordering::Release);

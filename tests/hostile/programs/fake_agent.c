@@ -55,8 +55,11 @@ static void ring_nowhere(const char *library)
 {
     size_t bell = bell_in(library);
     int file = open(library, O_RDONLY);
-    char *mapped = mmap(NULL, bell + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
-    if (!bell || mapped == MAP_FAILED)
+    /* The bell may lie behind the end of the file. */
+    size_t length = lseek(file, 0, SEEK_END), all = (length > bell ? length : bell) + 8192;
+    char *mapped = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!bell || mapped == MAP_FAILED ||
+        mmap(mapped, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, 0) == MAP_FAILED)
         abort();
     close(file);
     memset(mapped + bell, 0, 128);
@@ -65,15 +68,16 @@ static void ring_nowhere(const char *library)
     *(uint64_t *)(mapped + bell + 40) = (uintptr_t)question;
 }
 
-static void trickle(uint64_t token)
+static void *trickle(void *token)
 {
+    named("sleeper-answer");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char name[40];
-    int length = snprintf(name, sizeof name, "sleeper-agent-%016llx", (unsigned long long)token);
+    int length = snprintf(name, sizeof name, "sleeper-agent-%016llx", (unsigned long long)(uintptr_t)token);
     memcpy(address.sun_path + 1, name, length);
     int line = socket(AF_UNIX, SOCK_STREAM, 0);
     if (connect(line, (void *)&address, offsetof(struct sockaddr_un, sun_path) + 1 + length))
-        return;
+        return NULL;
     struct { char magic[8]; uint32_t version, kind; uint64_t length; } header = {"SLEEPER:", 1, 2, 1 << 20};
     memcpy(header.magic, "SLEEPER:", 8);
     send(line, &header, sizeof header, MSG_NOSIGNAL);
@@ -81,12 +85,14 @@ static void trickle(uint64_t token)
         usleep(10000);
     while (send(line, "x", 1, MSG_NOSIGNAL) == 1);
     close(line);
+    return NULL;
 }
 
 static void *parked(void *unused)
 {
     sigset_t set;
     siginfo_t info;
+    pthread_t thread;
     named("sleeper-agent");
     if (!strcmp(kind, "vfork") && vfork() == 0)
         for (;;)
@@ -95,7 +101,7 @@ static void *parked(void *unused)
     sigaddset(&set, 58);
     for (;;)
         if (sigwaitinfo(&set, &info) == 58 && !strcmp(kind, "trickle"))
-            trickle((uintptr_t)info.si_value.sival_ptr);
+            pthread_create(&thread, NULL, trickle, info.si_value.sival_ptr);
     return unused;
 }
 
