@@ -88,7 +88,7 @@ fn hollow_containers(python: &Interpreter) {
     end(program);
 }
 
-case!(huge_values);
+case!(huge_values, OnlyOne);
 /// As much of each value as may be asked for.
 fn huge_values(python: &Interpreter) {
     for kind in ["huge", "nested"] {
@@ -98,21 +98,21 @@ fn huge_values(python: &Interpreter) {
     }
 }
 
-case!(long_keys);
+case!(long_keys, OnlyOne);
 fn long_keys(python: &Interpreter) {
     let mut program = frozen(python, "keys");
     holds_up_shortly(&mut program, &["--locals"]);
     end(program);
 }
 
-case!(thousands_of_cells);
+case!(thousands_of_cells, OnlyOne);
 fn thousands_of_cells(python: &Interpreter) {
     let mut program = frozen(python, "cells");
     holds_up_shortly(&mut program, &["--locals"]);
     end(program);
 }
 
-case!(many_global_names);
+case!(many_global_names, OnlyOne);
 fn many_global_names(python: &Interpreter) {
     let mut program = frozen(python, "globals_of");
     holds_up_shortly(&mut program, &["--globals"]);
@@ -120,7 +120,7 @@ fn many_global_names(python: &Interpreter) {
     end(program);
 }
 
-case!(long_tables_of_lines);
+case!(long_tables_of_lines, OnlyOne);
 fn long_tables_of_lines(python: &Interpreter) {
     let mut program = frozen(python, "lines");
     for format in ["plain", "full"] {
@@ -129,7 +129,7 @@ fn long_tables_of_lines(python: &Interpreter) {
     end(program);
 }
 
-case!(deep_stacks);
+case!(deep_stacks, OnlyOne);
 /// The shallow stacks are whole all the same.
 fn deep_stacks(python: &Interpreter) {
     let mut program = frozen(python, "deep");
@@ -175,7 +175,7 @@ fn variables_of_many_threads(python: &Interpreter) {
     end(program);
 }
 
-case!(millions_of_objects);
+case!(millions_of_objects, OnlyOne);
 /// The search for generators goes through all objects.
 fn millions_of_objects(python: &Interpreter) {
     let mut program = frozen(python, "objects");
@@ -183,7 +183,7 @@ fn millions_of_objects(python: &Interpreter) {
     end(program);
 }
 
-case!(lattice_of_classes);
+case!(lattice_of_classes, OnlyOne);
 /// There are millions of ways from an old-style class to its base.
 fn lattice_of_classes(python: &Interpreter) {
     let mut program = frozen(python, "classes");

@@ -132,7 +132,7 @@ fn behaves_as_without_unasked(python: &Interpreter) {
     }
 }
 
-case!(changes_its_user_while_it_is_asked, Root);
+case!(changes_its_user_while_it_is_asked, OnlyOne);
 /// The worker waits for the GIL, perhaps shut in, when the program changes the user of all its threads.
 fn changes_its_user_while_it_is_asked(python: &Interpreter) {
     let lives: [&[&str]; 3] = [&[], &["refuse=171:1"], &["chroot=/usr", "keep=80"]];
@@ -146,7 +146,7 @@ fn changes_its_user_while_it_is_asked(python: &Interpreter) {
                 Program::start(&mut activator(["--via", via, &program.pid().to_string()]));
             // The agent holds the GIL for less than a millisecond: now it waits for it.
             assert_eq!(
-                step(&mut program, "hold_and_setuid=1500:1000"),
+                step(&mut program, "hold_and_setuid=700:1000"),
                 "done",
                 "{life:?} via {via}"
             );

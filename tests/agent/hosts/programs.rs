@@ -214,7 +214,7 @@ for _ in range(400):
         os._exit('in <module>' not in ask() or 7)
     end = os.waitpid(child, 0)[1]
     ends[end] = ends.get(end, 0) + 1
-sys.stdout.write('%r\n' % ends)
+sys.stdout.write('%r\\n' % ends)
 ";
     let script = folder.write("asks.py", code);
     let ended = run(preloaded_python(python).arg(&script));
