@@ -113,7 +113,7 @@ fn time_limit(python: &Interpreter) {
     program.ends_well();
 }
 
-case!(time_limit_in_the_call);
+case!(time_limit_in_the_call, OnlyOne);
 /// However short the limit, a call that has begun runs to its end.
 fn time_limit_in_the_call(python: &Interpreter) {
     let program = held(python);
@@ -123,7 +123,7 @@ fn time_limit_in_the_call(python: &Interpreter) {
     unharmed(program);
 }
 
-case!(interrupted);
+case!(interrupted, OnlyOne);
 /// The user interrupts the command.
 fn interrupted(python: &Interpreter) {
     for signal in [libc::SIGINT, libc::SIGTERM] {

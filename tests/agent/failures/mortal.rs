@@ -162,7 +162,7 @@ fn aimed_at(round: usize) -> Moment {
     })
 }
 
-case!(killed);
+case!(killed, OnlyOne);
 fn killed(python: &Interpreter) {
     kills(python, times(12));
 }

@@ -55,7 +55,7 @@ fn thousands(python: &Interpreter) {
     mortal.ends_intact();
 }
 
-case!(a_script_that_moved);
+case!(a_script_that_moved, OnlyOne);
 /// The agent finds the source of a script that has left the folder of its relative name, and never
 /// through the program's own descriptors.
 fn a_script_that_moved(python: &Interpreter) {
