@@ -58,10 +58,11 @@ help:
 	@echo 'make clean               remove what was built and fetched here'
 
 build:
-	@tests/tools.sh cargo cc objcopy
+	@tests/tools.sh cargo cc objcopy flock
 	@$(CARGO) $(SAME_BYTES) build --release --quiet -p preload -p launcher --lib
 	@preload/strip.sh '$(BUILT)/libsleeper.so'
-	@for command in $(COMMANDS); do \
+	@# Two that build at once would take the symbols out of what the other has just split.
+	@exec 9>'$(BUILT)/.splitting' && flock 9 && for command in $(COMMANDS); do \
 	    $(CARGO) $(SAME_BYTES) rustc --release --quiet -p launcher --bin $$command -- $(static) && \
 	    $(call split,'$(BUILT)'/$$command) || exit; \
 	done

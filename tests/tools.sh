@@ -7,6 +7,7 @@ package_of() {
     case $1 in
     cc) echo gcc libc6-dev ;;
     objcopy) echo binutils ;;
+    flock) echo util-linux ;;
     *) echo "$1" ;;
     esac
 }
