@@ -1,6 +1,8 @@
 //! Filters of system calls: a program under one never notices the agent, and the answer says what is missing.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use tests::ask::{WAYS, activate};
 use tests::ended::Ended;
 use tests::interpreters::Interpreter;
@@ -97,26 +99,40 @@ fn is_answer(ended: &Ended, how: &str) -> bool {
     false
 }
 
-fn each_filter(mut one: impl FnMut(&str, &str)) {
-    for (name, number) in CALLS {
-        for (step, verdict) in VERDICTS {
-            one(
-                &format!("{step}={number}{verdict}"),
-                &format!("{name}: {step}{verdict}"),
-            );
+/// Several filters at a time: most of the time is spent waiting.
+fn each_filter(one: impl Fn(&str, &str) + Sync) {
+    let filters: Vec<(String, String)> = CALLS
+        .iter()
+        .flat_map(|(name, number)| {
+            VERDICTS.map(|(step, verdict)| {
+                (
+                    format!("{step}={number}{verdict}"),
+                    format!("{name}: {step}{verdict}"),
+                )
+            })
+        })
+        .collect();
+    thread::scope(|scope| {
+        for part in filters.chunks(filters.len().div_ceil(AT_A_TIME)) {
+            let one = &one;
+            scope.spawn(move || part.iter().for_each(|(step, name)| one(step, name)));
         }
-    }
+    });
 }
+
+/// So many programs at a time.
+const AT_A_TIME: usize = 3;
 
 case!(from_the_start, OnlyOne);
 fn from_the_start(python: &Interpreter) {
-    let mut started = 0;
+    let started = AtomicUsize::new(0);
     each_filter(|step, name| {
         if let Some(program) = filtered_from_the_start(python, step) {
-            started += 1;
+            started.fetch_add(1, Ordering::SeqCst);
             asks_and_goes_on(program, name);
         }
     });
+    let started = started.into_inner();
     assert!(started > 2 * CALLS.len(), "{started}");
 }
 
