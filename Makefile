@@ -5,6 +5,8 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 PYTHON ?=
+# What is to be made first; empty where it has been made.
+BUILD ?= build
 FUZZ_SECONDS ?= 30
 SEEDS ?= 16
 
@@ -92,7 +94,7 @@ demo: build gdb
 # The trials on real interpreters come last: their summary is the last word. Without nfpm there is no
 # deb and no rpm, and their cases are skipped.
 test: build gdb strace rpm pythons pips
-	@$(MAKE) --no-print-directory packages || true
+	@$(MAKE) --no-print-directory packages BUILD= || true
 	@tests/systems/roots.sh bullseye
 	@$(CARGO) test --quiet --workspace --exclude tests
 	@$(CARGO) test --quiet -p tests --test systems
@@ -136,7 +138,7 @@ bench: build gdb pythons
 
 PAGE_FOLDERS = doc/sleeper-agent man/man1 bash-completion/completions zsh/site-functions fish/vendor_completions.d
 
-install: build
+install: $(BUILD)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/share/sleeper-agent'
 	install -m 755 '$(BUILT)/sa-list' '$(BUILT)/sa-run' '$(BUILT)/sleeper_agent_activate' \
 	    '$(DESTDIR)$(PREFIX)/bin/'
@@ -154,11 +156,11 @@ install: build
 # The packages are made of what `make install` installs.
 PACKAGES = $(ABSOLUTE_TARGET)/packages
 
-packages: build
+packages: $(BUILD)
 	@tests/tools.sh python3
 	@py-shim/packages/nfpm.sh
 	@rm -rf '$(PACKAGES)/tree' && rm -f '$(PACKAGES)'/sleeper?agent[-_]*
-	@$(MAKE) --no-print-directory --silent install DESTDIR='$(PACKAGES)/tree' PREFIX=
+	@$(MAKE) --no-print-directory --silent install BUILD= DESTDIR='$(PACKAGES)/tree' PREFIX=
 	@python3 -B py-shim/packages '$(PACKAGES)/tree' '$(PACKAGES)'; made=$$?; rm -rf '$(PACKAGES)/tree'; exit $$made
 
 # Asks the Python itself where it imports from, and how its extension modules are called

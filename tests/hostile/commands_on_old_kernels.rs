@@ -3,14 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tests::case;
-use tests::confined::{Confined, is_left};
+use tests::confined::{Confined, LAST_CALLS, is_left};
 use tests::interpreters::Interpreter;
 use tests::process::{Program, run, wait_until};
 use tests::procfs::settle;
 use tests::product::product;
-
-/// The last system calls of Linux 2.6.32, of Linux 3.2 and of Linux 3.10 (arch/x86/entry/syscalls).
-const LAST: [i64; 3] = [298, 311, 313];
 
 /// `PTRACE_SEIZE` (include/uapi/linux/ptrace.h) is a request that Linux 2.6.32 does not know.
 const SEIZE: u32 = libc::PTRACE_SEIZE;
@@ -92,7 +89,7 @@ fn answers_as_others(program: &Program, options: &[String]) {
 case!(without_later_calls, OnlyOne);
 fn without_later_calls(python: &Interpreter) {
     let program = tests::ask::woken_target(python, "single.py", &["sleeping"]);
-    for last in LAST {
+    for last in LAST_CALLS {
         let options = ["--above".to_owned(), format!("{last}:{}", libc::ENOSYS)];
         answers_as_others(&program, &options);
     }
@@ -116,7 +113,7 @@ fn as_fast(python: &Interpreter) {
     let program = tests::ask::woken_target(python, "single.py", &["sleeping"]);
     let options = [
         "--above".to_owned(),
-        format!("{}:{}", LAST[0], libc::ENOSYS),
+        format!("{}:{}", LAST_CALLS[0], libc::ENOSYS),
     ];
     let kernels = kernels(&options);
     for (question, rounds) in [(QUESTIONS[1], 30), (QUESTIONS[5], 10)] {

@@ -19,24 +19,8 @@ mod starved;
 mod waits;
 mod walls;
 
-use libtest_mimic::Arguments;
 use std::process::ExitCode;
-use tests::{cases, interpreters, process, product, trials};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    process::signals_as_usual();
-    process::descriptors_as_usual();
-    trials::keep_panics();
-    if let Err(why) = product::find() {
-        eprintln!("cannot test: {why}");
-        return ExitCode::FAILURE;
-    }
-    let found = interpreters::find();
-    found.announce();
-    if let Some(why) = found.trouble() {
-        eprintln!("cannot test: {why}");
-        return ExitCode::FAILURE;
-    }
-    libtest_mimic::run(&arguments, cases::trials(&found)).exit_code()
+    tests::cases::run()
 }

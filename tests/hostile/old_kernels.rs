@@ -5,13 +5,11 @@
 use std::path::Path;
 use tests::ask::{WAYS, full_answer, preloaded_python, woken};
 use tests::case;
+use tests::confined::LAST_CALLS;
 use tests::interpreters::Interpreter;
 use tests::process::{self, Program};
 use tests::procfs::settle;
 use tests::product::product;
-
-/// The last system calls of Linux 2.6.32, 3.2 and 3.10 as CentOS 7 has it (arch/x86/entry/syscalls/syscall_64.tbl).
-const LAST_CALLS: [u32; 3] = [298, 311, 313];
 
 fn answers_and_goes_on(mut program: Program, which: &str) {
     settle(program.pid());

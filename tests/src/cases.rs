@@ -4,11 +4,12 @@
 //! A function without such a line is dead code, which the compiler reports.
 
 use crate::compile::have_compiler;
-use crate::interpreters::{Found, Interpreter};
+use crate::interpreters::{self, Found, Interpreter};
 use crate::packages;
 use crate::procfs;
 use crate::trials;
-use libtest_mimic::Trial;
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
 
 #[doc(hidden)]
 pub use inventory;
@@ -159,9 +160,26 @@ fn trial(name: String, lacking: Option<&str>, work: impl FnOnce() + Send + 'stat
     }
 }
 
+/// The whole of a runner of cases.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let found = trials::begin().and_then(|()| {
+        let found = interpreters::find();
+        found.announce();
+        found.trouble().map_or(Ok(found), Err)
+    });
+    match found {
+        Ok(found) => libtest_mimic::run(&arguments, trials(&found)).exit_code(),
+        Err(why) => {
+            eprintln!("cannot test: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// A trial of each plain case, a trial of each other case on each interpreter, and an ignored trial for
 /// each missing kind of interpreter.
-pub fn trials(found: &Found) -> Vec<Trial> {
+fn trials(found: &Found) -> Vec<Trial> {
     let mut cases: Vec<&Case> = inventory::iter::<Case>.into_iter().collect();
     cases.sort_by_key(|case| (case.module, case.line));
     let mut trials = Vec::new();

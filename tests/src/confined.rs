@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Environment variable that identifies a command and its children.
 const MARK: &str = "SLEEPER_CONFINED";
 
+/// The last system calls of Linux 2.6.32, 3.2 and 3.10 as CentOS 7 has it (arch/x86/entry/syscalls/syscall_64.tbl).
+pub const LAST_CALLS: [u32; 3] = [298, 311, 313];
+
 /// The program that confines itself.
 pub struct Confined {
     _folder: Scratch,

@@ -3,6 +3,7 @@
 //! No test runs a file at its place in the work tree, which may lie anywhere: the file is staged first
 //! (see `stage.rs`).
 
+use crate::process::{command, run};
 use crate::stage;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,21 @@ impl Product {
         let folder = self.stage.join(folder);
         fs::create_dir_all(&folder).unwrap();
         stage::place(built, &folder).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// A test build of the library with this feature (`preload/Cargo.toml`), staged. It is built here, beside the
+    /// product, and without optimisation, which is quick.
+    #[track_caller]
+    pub fn library_with(&self, feature: &str) -> PathBuf {
+        let target = self.target.join(feature);
+        let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .args(["build", "--quiet", "-p", "preload", "--features", feature])
+            .arg("--target-dir")
+            .arg(&target)
+            .current_dir(&self.root);
+        run(&mut cargo).expect_code(0);
+        self.stage(&target.join("debug/libsleeper.so"), feature)
     }
 
     /// The folder of the optional import's Python module.

@@ -1,6 +1,7 @@
-//! How both runners treat trials: a panic becomes the trial's failure, and the name of a trial that
+//! How the runners begin and treat trials: a panic becomes the trial's failure, and the name of a trial that
 //! cannot run here says why.
 
+use crate::{process, product};
 use libtest_mimic::{Failed, Trial};
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
@@ -10,8 +11,17 @@ thread_local! {
     static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Keeps panic messages instead of printing them. To be called once, before the trials.
-pub fn keep_panics() {
+/// Makes the runner ready, whatever has started it. To be called once, before the first thread. The error says why
+/// nothing can be tested.
+pub fn begin() -> Result<(), String> {
+    process::signals_as_usual();
+    process::descriptors_as_usual();
+    keep_panics();
+    product::find().map(drop)
+}
+
+/// Keeps panic messages instead of printing them.
+fn keep_panics() {
     panic::set_hook(Box::new(|info| LAST_PANIC.set(info.to_string())));
 }
 

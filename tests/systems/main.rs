@@ -16,7 +16,7 @@ mod wheel;
 use libtest_mimic::{Arguments, Trial};
 use results::Row;
 use std::process::ExitCode;
-use tests::{process, product, trials};
+use tests::trials;
 
 /// Environment variable: `full`, or unset for the short form.
 const FORM: &str = "SLEEPER_SYSTEMS";
@@ -110,10 +110,7 @@ fn plan(full: bool, no_roots: Option<String>) -> Plan {
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    process::signals_as_usual();
-    process::descriptors_as_usual();
-    trials::keep_panics();
-    if let Err(why) = product::find() {
+    if let Err(why) = trials::begin() {
         eprintln!("cannot test: {why}");
         return ExitCode::FAILURE;
     }

@@ -25,15 +25,8 @@ if [ "$(cat "$folder/complete" 2>/dev/null)" = "$virtualenv $pips" ]; then
     exit 0
 fi
 
-python=
-for one in "$(command -v python2.7 || true)" \
-    "${PYENV_ROOT:-$HOME/.pyenv}"/versions/2.7*/bin/python2.7; do
-    if [ -z "$python" ] && [ -x "$one" ] && "$one" -m pip --version >/dev/null 2>&1; then
-        python=$one
-    fi
-done
 mkdir -p "$tools"
-[ -n "$python" ] || give_up "no Python 2.7 here has pip"
+python=$("$(dirname -- "$0")/../interpreters/with-pip.sh") || give_up "no Python 2.7 here has pip"
 
 echo "fetching virtualenv and old pips for Python 2.7 into .tools/ (once)"
 rm -rf "$folder"

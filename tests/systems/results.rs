@@ -2,6 +2,7 @@
 
 use crate::installation::Installation;
 use crate::questions::{Outcome, QUESTIONS};
+use crate::same_bytes;
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Mutex;
@@ -122,16 +123,8 @@ fn commit() -> String {
         ended.out().trim().to_owned()
     };
     let commit = git(&["rev-parse", "--short=12", "HEAD"]);
-    let changed = git(&[
-        "status",
-        "--porcelain",
-        "--untracked-files=no",
-        "--",
-        ".",
-        ":!tests",
-    ]);
-    match changed.is_empty() {
-        true => commit,
-        false => format!("{commit}, with changes"),
+    match same_bytes::has_changes() {
+        None => commit,
+        Some(_) => format!("{commit}, with changes"),
     }
 }

@@ -239,14 +239,11 @@ fn prepare() -> Result<Run, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    tests::process::signals_as_usual();
-    tests::process::descriptors_as_usual();
-    trials::keep_panics();
     let fail = |why: String| {
         eprintln!("cannot torment: {why}");
         ExitCode::FAILURE
     };
-    let run = match prepare() {
+    let run = match trials::begin().and_then(|()| prepare()) {
         Ok(run) => Arc::new(run),
         Err(why) => return fail(why),
     };

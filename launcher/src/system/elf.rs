@@ -279,9 +279,8 @@ where
     let Some(table) = sections.iter().find(is_table) else {
         return Ok(None);
     };
-    let names = match sections.get(table.sh_link(endian) as usize) {
-        Some(names) => names.data(endian, data)?,
-        None => return Ok(None),
+    let Some(names) = linked_names::<H, R>(sections, table, data)? else {
+        return Ok(None);
     };
     let symbols: &[H::Sym] = table.data_as_array(endian, data)?;
     let wanted = symbols.iter().find(|symbol| {
@@ -308,9 +307,8 @@ where
     let Some(section) = sections.iter().find(is_dynamic) else {
         return Ok(Vec::new());
     };
-    let names = match sections.get(section.sh_link(endian) as usize) {
-        Some(names) => names.data(endian, data)?,
-        None => return Ok(Vec::new()),
+    let Some(names) = linked_names::<H, R>(sections, section, data)? else {
+        return Ok(Vec::new());
     };
     let entries: &[H::Dyn] = section.data_as_array(endian, data)?;
     let needed = entries.iter().filter_map(|entry| {
@@ -321,6 +319,21 @@ where
         Some(String::from_utf8_lossy(name).into_owned())
     });
     Ok(needed.collect())
+}
+
+/// The string table that a section names; `None` if there is no such section.
+fn linked_names<'data, H, R>(
+    sections: &[H::SectionHeader],
+    section: &H::SectionHeader,
+    data: R,
+) -> object::read::Result<Option<&'data [u8]>>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let endian = H::parse(data)?.endian()?;
+    let names = sections.get(section.sh_link(endian) as usize);
+    names.map(|names| names.data(endian, data)).transpose()
 }
 
 /// Whether this name stands at this offset of a string table.

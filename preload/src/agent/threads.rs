@@ -184,22 +184,18 @@ pub fn note(role: Role) {
 
 /// Notes that there is no such thread, as it ends.
 pub fn forget(role: Role) {
-    THREAD_IDS[role as usize].store(0, Ordering::SeqCst);
-    IDENTS[role as usize].store(0, Ordering::SeqCst);
-    PLACES[role as usize].store(false, Ordering::SeqCst);
+    forget_number(role as usize);
+}
+
+fn forget_number(role: usize) {
+    THREAD_IDS[role].store(0, Ordering::SeqCst);
+    IDENTS[role].store(0, Ordering::SeqCst);
+    PLACES[role].store(false, Ordering::SeqCst);
 }
 
 /// In a forked child, where none of these threads is.
 pub fn forget_all() {
-    for role in [
-        Role::Parked,
-        Role::Worker,
-        Role::Reader,
-        Role::BellAnswerer,
-        Role::WakeAnswerer,
-    ] {
-        forget(role);
-    }
+    (0..ROLES).for_each(forget_number);
 }
 
 /// A thread's ID; 0: there is none. Any thread, interrupted or not.

@@ -100,8 +100,7 @@ fn is_handled(signal: c_int) -> bool {
     let mut text = [0; size_of::<Text>()];
     let text = proc_file::read(c"/proc/self/status", &mut text).unwrap_or_default();
     let has = |name: &[u8]| {
-        let mut lines = text.split(|&byte| byte == b'\n');
-        let set = lines.find_map(|line| line.strip_prefix(name))?;
+        let set = proc_file::value(text, name)?;
         let set = std::str::from_utf8(set).ok()?.trim();
         Some(u64::from_str_radix(set, 16).ok()? & 1 << (signal - 1) != 0)
     };

@@ -102,8 +102,7 @@ pub unsafe fn out_of_the_way(descriptor: c_int) -> c_int {
 fn table_size() -> Option<i32> {
     let mut text = [0; 2048];
     let text = proc_file::read_of_this_thread("status", &mut text)?;
-    let mut lines = text.split(|&byte| byte == b'\n');
-    let value = lines.find_map(|line| line.strip_prefix(b"FDSize:"))?;
+    let value = proc_file::value(text, b"FDSize:")?;
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 

@@ -105,6 +105,12 @@ impl Drop for Folder {
     }
 }
 
+/// What stands behind this beginning of a line, in the text of a status.
+pub fn value<'a>(status: &'a [u8], beginning: &[u8]) -> Option<&'a [u8]> {
+    let mut lines = status.split(|&byte| byte == b'\n');
+    lines.find_map(|line| line.strip_prefix(beginning))
+}
+
 /// The numbers of a thread's open descriptors, one after the other: what is closed meanwhile may be left out.
 pub struct Descriptors {
     folder: c_int,

@@ -53,10 +53,7 @@ impl Rights {
 
     /// Reads the text of a status; `None` if it is cut.
     pub fn parse(text: &[u8]) -> Option<Rights> {
-        let value = |name: &[u8]| {
-            let mut lines = text.split(|&byte| byte == b'\n');
-            lines.find_map(|line| line.strip_prefix(name))
-        };
+        let value = |name| proc_file::value(text, name);
         let four = |name| -> Option<[u32; 4]> {
             let mut numbers = words(value(name)?).map(|word| number(word, 10));
             let mut next = || numbers.next()?.map(|number| number as u32);
@@ -117,11 +114,7 @@ pub struct Filters {
 impl Filters {
     /// Reads the text of a status.
     pub fn parse(text: &[u8]) -> Filters {
-        let value = |name: &[u8]| {
-            let mut lines = text.split(|&byte| byte == b'\n');
-            let value = lines.find_map(|line| line.strip_prefix(name))?;
-            number(words(value).next()?, 10)
-        };
+        let value = |name: &[u8]| number(words(proc_file::value(text, name)?).next()?, 10);
         let count = value(b"Seccomp_filters:").or_else(|| value(b"Seccomp:"));
         Filters {
             count: count.unwrap_or(0) as u32,
@@ -132,8 +125,7 @@ impl Filters {
 
 /// The further groups in the text of a status.
 pub fn further_groups(status: &[u8]) -> impl Iterator<Item = u32> {
-    let mut lines = status.split(|&byte| byte == b'\n');
-    let value = lines.find_map(|line| line.strip_prefix(b"Groups:"));
+    let value = proc_file::value(status, b"Groups:");
     words(value.unwrap_or_default()).filter_map(|word| number(word, 10).map(|it| it as u32))
 }
 

@@ -19,18 +19,22 @@ fn asking(pid: i32) -> Program {
     Program::start(&mut activator([pid]))
 }
 
+/// Checks that a command gets the whole answer.
+#[track_caller]
+fn is_answered(asking: Program) {
+    let ended = asking.end();
+    ended.expect_code(0);
+    assert!(is_whole(&ended.out()), "{}", ended.out());
+    assert_eq!(ended.err(), "");
+}
+
 case!(many_at_once);
 fn many_at_once(python: &Interpreter) {
     let mut mortal = Mortal::start(python);
     for count in [2, 10] {
         for _ in 0..times(1) {
             let all: Vec<Program> = (0..count).map(|_| asking(mortal.pid)).collect();
-            for one in all {
-                let ended = one.end();
-                ended.expect_code(0);
-                assert!(is_whole(&ended.out()), "{}", ended.out());
-                assert_eq!(ended.err(), "");
-            }
+            all.into_iter().for_each(is_answered);
             mortal.goes_on("many questions at once");
         }
     }
@@ -123,12 +127,7 @@ fn both_ways_at_once(python: &Interpreter) {
                 Program::start(&mut activator(["--via", via, &mortal.pid.to_string()]))
             })
             .collect();
-        for one in all {
-            let ended = one.end();
-            ended.expect_code(0);
-            assert!(is_whole(&ended.out()), "{}", ended.out());
-            assert_eq!(ended.err(), "");
-        }
+        all.into_iter().for_each(is_answered);
         mortal.goes_on("questions by both ways");
     }
     mortal.ends_intact();

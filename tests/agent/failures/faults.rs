@@ -3,12 +3,11 @@
 
 use protocol::names::{DEADLINE_VARIABLE, THREAD_HEADING};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::Command;
 use tests::ask::{WALK_HEADING, activate, preloaded, preloaded_python, state, target};
 use tests::compile::compile;
 use tests::interpreters::Interpreter;
-use tests::process::{PATIENCE, Program, command, run, wait_until};
+use tests::process::{PATIENCE, Program, wait_until};
 use tests::procfs::{self, agents, thread_names};
 use tests::product::product;
 use tests::scratch::Scratch;
@@ -53,6 +52,15 @@ fn recovers_from_refusal(python: &Interpreter, kind: &str) {
     recovers(faulty(python, &folder, &[], ""), kind);
 }
 
+/// Checks that a text was read from memory, for this reason.
+#[track_caller]
+fn is_walk(text: &str, why: &str) {
+    let first = text.lines().next().unwrap_or_default();
+    assert!(first.starts_with(WALK_HEADING), "{text}");
+    assert!(first.contains(why), "{text}");
+    assert!(text.contains(", in <module>\n"), "{text}");
+}
+
 case!(no_thread, Compiler);
 /// The thread that sleeps is refused at every stack size.
 fn no_thread(python: &Interpreter) {
@@ -62,12 +70,10 @@ fn no_thread(python: &Interpreter) {
     for _ in 0..2 {
         let ended = activate([program.pid()]);
         ended.expect_code(0);
-        let text = ended.out();
-        let first = text.lines().next().unwrap_or_default();
-        assert!(first.starts_with(WALK_HEADING), "{text}");
-        let why = "the agent could not start its thread (EAGAIN: ";
-        assert!(first.contains(why), "{text}");
-        assert!(text.contains(", in <module>\n"), "{text}");
+        is_walk(
+            &ended.out(),
+            "the agent could not start its thread (EAGAIN: ",
+        );
     }
     assert_eq!(agents(program.pid()), 0);
     goes_on(program);
@@ -108,12 +114,10 @@ fn only_the_sleeping_thread(python: &Interpreter) {
     for via in ["gdb", "wake", "gdb", "wake"] {
         let ended = activate(["--via", via, &*program.pid().to_string()]);
         ended.expect_code(0);
-        let text = ended.out();
-        let first = text.lines().next().unwrap_or_default();
-        assert!(first.starts_with(WALK_HEADING), "{text}");
-        let why = "the agent could not start its worker (EAGAIN: ";
-        assert!(first.contains(why), "{text}");
-        assert!(text.contains(", in <module>\n"), "{text}");
+        is_walk(
+            &ended.out(),
+            "the agent could not start its worker (EAGAIN: ",
+        );
         assert_eq!(thread_names(program.pid()).len(), 2);
         assert_eq!(procfs::descriptors(program.pid()), before);
     }
@@ -285,23 +289,10 @@ fn worker_ends_itself(python: &Interpreter) {
     recovers(target(python, "faulty.py"), "worker_ends_itself");
 }
 
-/// A test build of the library: it panics where the environment says so. It is built here, beside
-/// the product, and without optimisation, which is quick.
-fn panicking_library() -> PathBuf {
-    let target = product().target.join("panics");
-    let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args(["build", "--quiet", "-p", "preload", "--features", "panics"])
-        .arg("--target-dir")
-        .arg(&target)
-        .current_dir(&product().root);
-    run(&mut cargo).expect_code(0);
-    product().stage(&target.join("debug/libsleeper.so"), "panics")
-}
-
 case!(panics, NoDebug);
 fn panics(python: &Interpreter) {
     let mut command = target(python, "faulty.py");
-    command.env("LD_PRELOAD", panicking_library());
+    // It panics where the environment says so.
+    command.env("LD_PRELOAD", product().library_with("panics"));
     recovers(command, "panics");
 }

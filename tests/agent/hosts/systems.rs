@@ -12,7 +12,7 @@ use std::time::Instant;
 use tests::ask::{WAYS, activate, full_answer, preloaded, state, woken};
 use tests::compile::compile;
 use tests::interpreters::Interpreter;
-use tests::process::{Program, command, run};
+use tests::process::{Program, run};
 use tests::product::product;
 use tests::scratch::Scratch;
 use tests::{case, plain_case};
@@ -96,27 +96,6 @@ fn needs_little() {
     assert!(bytes.len() as u64 <= most, "{} bytes", bytes.len());
 }
 
-/// A test build of the library, for which the kernel is an old one: it is built here, beside the product, and
-/// without optimisation, which is quick.
-fn library_for_old_kernels() -> PathBuf {
-    let target = product().target.join("old-kernel");
-    let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args([
-            "build",
-            "--quiet",
-            "-p",
-            "preload",
-            "--features",
-            "old_kernel",
-        ])
-        .arg("--target-dir")
-        .arg(&target)
-        .current_dir(&product().root);
-    run(&mut cargo).expect_code(0);
-    product().stage(&target.join("debug/libsleeper.so"), "old-kernel")
-}
-
 case!(old_kernel);
 /// A kernel without close_range, process_vm_readv, statx and /proc/thread-self: each way in answers as usual, the
 /// answer has what the kernel says of threads, and a closed connection of the program is closed.
@@ -133,7 +112,7 @@ sys.stdin.readline()
 os.write(writing, b'x')
 ";
     let mut command = python.command();
-    command.env("LD_PRELOAD", library_for_old_kernels());
+    command.env("LD_PRELOAD", product().library_with("old_kernel"));
     let mut program = woken(command.args(["-c", code]));
     for via in WAYS {
         let answer = full_answer(program.pid(), via);

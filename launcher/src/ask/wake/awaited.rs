@@ -16,20 +16,16 @@ fn is_on_musl(process: Process) -> bool {
     found || read.is_err()
 }
 
-/// The signal that a thread of a process waits for, by the text of its status; `None` if it waits for none now.
-pub fn signal_in(status: &str, process: Process) -> Option<i32> {
+/// The signal that a thread of a process waits for, by the signals that it blocks; `None` if it waits for none now.
+pub fn signal_in(blocked: u64, process: Process) -> Option<i32> {
     // While it blocks all others, nobody handles musl's signal, which would end the program.
     let is_handled = |signal: &i32| *signal != OF_MUSL || !is_on_musl(process);
-    open_signal(status).filter(is_handled)
+    open_signal(blocked).filter(is_handled)
 }
 
-/// The one real-time signal that the text of a thread's status shows as not blocked, if there is one; or the
-/// other, where that of musl's is not blocked either.
-fn open_signal(status: &str) -> Option<i32> {
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigBlk:"))?;
-    let blocked = u64::from_str_radix(mask.trim(), 16).ok()?;
+/// The one real-time signal that is not blocked, if there is one; or the other, where that of musl's is not blocked
+/// either.
+fn open_signal(blocked: u64) -> Option<i32> {
     // Signal 32 is bit 31. glibc uses 32 and 33 itself.
     let open = !blocked >> 33 << 33;
     let others = open & !(1 << (OF_MUSL - 1));
@@ -43,20 +39,15 @@ mod tests {
 
     #[test]
     fn finds_the_signal_that_is_waited_for() {
-        let with = |blocked: u64| format!("Name:\tx\nSigBlk:\t{blocked:016x}\nSigIgn:\t0\n");
         let faults = 0b1_0000_1101_1000_u64;
-        assert_eq!(open_signal(&with(!faults & !(1 << 57))), Some(58));
-        assert_eq!(open_signal(&with(!faults & !(1 << 63))), Some(64));
-        assert_eq!(open_signal(&with(!faults & !(3 << 31))), None);
-        assert_eq!(open_signal(&with(!faults & !(3 << 57))), None);
-        assert_eq!(open_signal(&with(!0)), None);
+        assert_eq!(open_signal(!faults & !(1 << 57)), Some(58));
+        assert_eq!(open_signal(!faults & !(1 << 63)), Some(64));
+        assert_eq!(open_signal(!faults & !(3 << 31)), None);
+        assert_eq!(open_signal(!faults & !(3 << 57)), None);
+        assert_eq!(open_signal(!0), None);
         // musl leaves signal 34 open.
-        assert_eq!(
-            open_signal(&with(!faults & !(7 << 31) & !(1 << 57))),
-            Some(58)
-        );
-        assert_eq!(open_signal(&with(!faults & !(1 << 33))), Some(34));
-        assert_eq!(open_signal("Name:\tx\n"), None);
+        assert_eq!(open_signal(!faults & !(7 << 31) & !(1 << 57)), Some(58));
+        assert_eq!(open_signal(!faults & !(1 << 33)), Some(34));
     }
 
     #[test]

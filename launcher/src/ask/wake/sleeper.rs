@@ -125,7 +125,7 @@ impl Look {
         };
         let blocked = u64::from_str_radix(value("SigBlk:")?, 16).ok()?;
         Some(Look {
-            signal: awaited::signal_in(status, process),
+            signal: awaited::signal_in(blocked, process),
             naps: blocked & 1 << (NUDGE - 1) == 0,
             state: value("State:")?.chars().next()?,
             sleeps: value("voluntary_ctxt_switches:")
