@@ -70,12 +70,13 @@ fn load() {
 
 /// Looks for an interpreter, in a process that may have an agent; `None` in others.
 fn look_around() -> Option<Interpreter> {
+    // Everything below is found in it.
+    loaded_objects::find_list();
     let program = Loaded::program();
     let find = |name: &'static CStr| match &program {
         Some(program) => program.address_of(name),
         None => loaded_objects::address_of(name),
     };
-    loaded_objects::find_list();
     // The environment may be changed before `main`, but not in an import: an imported copy is not among the
     // program's global symbols. Without a loader's functions nothing can be imported.
     let is_preloaded = program.as_ref().is_none_or(|program| {
