@@ -7,7 +7,7 @@
 use std::ffi::c_char;
 use std::fmt;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::system::filter::{self, Call};
 use protocol::answer::AnswerHeader;
@@ -49,10 +49,9 @@ impl Page {
     /// longer good.
     pub unsafe fn small() -> Self {
         let start = SPARE.0.get().cast::<u8>();
-        // A command that still reads the answer before from outside must see that it is gone.
         // SAFETY: the page begins with space for a header and is aligned for it; the caller promises that
         // no other thread writes.
-        unsafe { start.cast::<AnswerHeader>().write_bytes(0, 1) };
+        unsafe { clear_header(start) };
         Self {
             start,
             size: size_of::<Spare>(),
@@ -208,6 +207,25 @@ unsafe fn seal(start: *mut u8, length: usize, question: u64) -> *const c_char {
     }
 }
 
+/// Takes an answer back: a command that still reads its text from outside sees by the header that another may
+/// have replaced it.
+///
+/// # Safety
+/// `start` points to writable memory for a header, aligned for it, which no other thread writes to.
+unsafe fn clear_header(start: *mut u8) {
+    let none = AnswerHeader {
+        magic: [0; 8],
+        length: 0,
+        number: 0,
+        question: 0,
+    };
+    // SAFETY: the caller promises the memory. (Volatile: the compiler must not leave it out, although this
+    // process does not read it again.)
+    unsafe { start.cast::<AnswerHeader>().write_volatile(none) };
+    // Before anything that is written there next.
+    fence(Ordering::SeqCst);
+}
+
 /// The header of an answer.
 ///
 /// # Safety
@@ -261,12 +279,18 @@ impl Heap {
     /// Frees a text made by [`Heap::copy`], or does nothing for null.
     ///
     /// # Safety
-    /// No thread reads the text any more. On a thread of ours: it calls `free`.
+    /// No thread reads the text any more. (A command may, from outside.) On a thread of ours: it calls `free`.
     pub unsafe fn free(text: *const c_char) {
-        if !text.is_null() {
-            // SAFETY: `copy` got the block from `malloc`, and it begins HEADER bytes before the text; the
-            // caller promises that no thread reads it.
-            unsafe { libc::free(text.cast::<u8>().sub(HEADER).cast_mut().cast()) };
+        if text.is_null() {
+            return;
+        }
+        // SAFETY: `copy` got the block from `malloc`, and it begins HEADER bytes before the text; the caller
+        // promises that no thread reads it. The header goes first: `free` leaves it as it is where it joins the
+        // block to a free one before it, and the next owner of the memory may write to the text only.
+        unsafe {
+            let start = text.cast::<u8>().sub(HEADER).cast_mut();
+            clear_header(start);
+            libc::free(start.cast());
         }
     }
 }
@@ -303,8 +327,27 @@ impl<const LENGTH: usize> Constant<LENGTH> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::memory;
     use std::ffi::CStr;
     use std::fmt::Write;
+
+    /// A command may read a text long after it was freed. It goes by the header.
+    #[test]
+    #[cfg_attr(miri, ignore = "it reads memory that has been freed")]
+    fn a_text_that_was_freed_has_no_header() {
+        let text = [b'a'; 50_000];
+        let [before, freed, behind] = [0, 1, 2].map(|_| Heap::copy(&[&text], 7));
+        let magic = || memory::read::<u64>(freed as usize - HEADER);
+        assert_eq!(magic(), Some(u64::from_ne_bytes(ANSWER_MAGIC)));
+        // SAFETY: both are from `copy`, and nothing but a read that cannot fault touches them again.
+        unsafe {
+            Heap::free(before);
+            Heap::free(freed);
+        }
+        assert_ne!(magic(), Some(u64::from_ne_bytes(ANSWER_MAGIC)));
+        // SAFETY: as before.
+        unsafe { Heap::free(behind) };
+    }
 
     #[test]
     fn a_page_is_sealed_escaped_and_cut() {
