@@ -1,7 +1,7 @@
 //! What is shown of a process: no character that steers a terminal, no forged heading, no secret.
 
 use crate::answers::{self, Answer, fake, fake_with, place, value};
-use protocol::state::Record;
+use protocol::state::{Record, VERSION_LINE_START};
 use tests::ask::{activate, answer, preloaded_python, woken};
 use tests::document::valid_document;
 use tests::ended::Ended;
@@ -100,11 +100,15 @@ fn characters_that_steer_a_terminal() {
             state(options),
         ] {
             let fake = fake_with(&text, &arguments);
+            let is_state = text.starts_with(VERSION_LINE_START) && !options.contains(&"plain");
+            let is_shown = is_state || text.starts_with(b"###");
             for pids in [&[fake.pid()][..], &[fake.pid(), 1]] {
                 let ended = ask(pids, options);
                 harmless(&ended.stdout);
                 harmless(&ended.stderr);
                 assert!(!ended.out().contains("\u{fffd}[") && ended.err().len() < 5_000);
+                assert_eq!(!ended.stdout.is_empty(), is_shown, "{}", ended.err());
+                assert!(!ended.err().contains("no answer within"), "{}", ended.err());
                 if options.contains(&"json") {
                     ended.out().lines().map(valid_document).for_each(drop);
                 }

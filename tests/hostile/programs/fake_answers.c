@@ -103,7 +103,7 @@ int main(int count, char **arguments) {
         return 1;
     if (count > 2)
         repeat = strtoull(arguments[2], NULL, 10);
-    stalls = count > 4;
+    stalls = count > 4 && strcmp(arguments[4], "stalls") == 0;
     for (int more = count > 3 ? atoi(arguments[3]) : 1; more > 1; more--) {
         if (fork() == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
