@@ -8,6 +8,8 @@ PYTHON ?=
 # What is to be made first; empty where it has been made.
 BUILD ?= build
 FUZZ_SECONDS ?= 30
+# How many parsers are fuzzed side by side.
+FUZZ_AT_ONCE ?= $(shell nproc)
 SEEDS ?= 16
 
 TARGET = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -118,7 +120,7 @@ regrtest: build gdb
 # Needs a nightly compiler and cargo-fuzz. FUZZ names some of the targets.
 fuzz:
 	@mkdir -p '$(TARGET)'
-	@tests/fuzz/fuzz.sh '$(ABSOLUTE_TARGET)/fuzz' '$(FUZZ_SECONDS)' $(FUZZ)
+	@tests/fuzz/fuzz.sh '$(ABSOLUTE_TARGET)/fuzz' '$(FUZZ_SECONDS)' '$(FUZZ_AT_ONCE)' $(FUZZ)
 
 memcheck: build
 	@tests/memcheck.sh '$(BUILT)/libsleeper.so' '$(ABSOLUTE_TARGET)/asan' $(PYTHON)
