@@ -38,9 +38,14 @@ impl Planned {
             left.change(1);
         }
         let left = Arc::clone(left);
+        let name = self.name.clone();
         Trial::test(self.name, move || {
             let result = trials::catch(work);
             left.change(-1);
+            // The runner says it at the end, which may be hours away, or never come.
+            if let Some(why) = result.as_ref().err().and_then(|error| error.message()) {
+                eprintln!("{name}: {why}");
+            }
             result
         })
     }
