@@ -1,13 +1,15 @@
-"""Times what a program that forks does. usage: fork_costs.py exit|command|prefork|pool COUNT
+"""Times what a program that forks does. usage: fork_costs.py exit|command|prefork|pool COUNT [threaded]
 
 Prints how many microseconds each of COUNT took: a child that ends at once; a command; a parent that forks 100
-workers, which live for 50 ms; a pool of processes that works and ends.
+workers, which live for 50 ms; a pool of processes that works and ends. With "threaded" the program has had a
+thread of its own before.
 """
 import gc
 import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 
 
@@ -49,6 +51,10 @@ def pool():
 os.environ.pop('LD_PRELOAD', None)
 gc.disable()
 work = globals()[sys.argv[1]]
+if 'threaded' in sys.argv:
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
 # The agent's thread has started by then.
 time.sleep(0.05)
 work()

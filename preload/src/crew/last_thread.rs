@@ -82,12 +82,14 @@ fn is_alone() -> Option<bool> {
 }
 
 fn is_ours(thread: i32) -> bool {
+    // Linux before 2.6.33 has no `comm` here.
     let mut path = [0; 64];
-    let mut name = [0; 16];
-    let _ = write!(&mut path[..63], "/proc/self/task/{thread}/comm");
-    let name = CStr::from_bytes_until_nul(&path)
-        .ok()
-        .and_then(|path| proc_file::read(path, &mut name)?.strip_suffix(b"\n"));
+    let mut status = [0; 64];
+    let _ = write!(&mut path[..63], "/proc/self/task/{thread}/status");
+    let name = CStr::from_bytes_until_nul(&path).ok().and_then(|path| {
+        let status = proc_file::read(path, &mut status)?;
+        proc_file::value(status, b"Name:\t")
+    });
     AGENT_THREADS
         .iter()
         .any(|ours| name == Some(ours.as_bytes()))

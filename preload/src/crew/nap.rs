@@ -81,7 +81,7 @@ pub fn doze(nanoseconds: u64) {
     if NAPS_BY_SIGNAL.load(Ordering::SeqCst) {
         let signals = Set::of(&[NUDGE, SETXID]);
         signals.block();
-        let received = signals.wait(Some(Instant::now().after(nanoseconds)));
+        let received = signals.wait_for(Some(nanoseconds));
         if received.as_ref().is_some_and(|one| one.signal == SETXID) {
             answer_now(received);
         }

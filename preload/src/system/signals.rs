@@ -63,8 +63,12 @@ impl Set {
     /// Waits for one of these signals, which the calling thread blocks; `None` if none came by `until`, or
     /// if something cut the wait short, such as a debugger.
     pub fn wait(self, until: Option<Instant>) -> Option<WakeSignal> {
-        let left = until.map(|until| until.left().unwrap_or(0));
-        let left = left.map(|nanoseconds| libc::timespec {
+        self.wait_for(until.map(|until| until.left().unwrap_or(0)))
+    }
+
+    /// The same for so many nanoseconds, without a look at the clock.
+    pub fn wait_for(self, nanoseconds: Option<u64>) -> Option<WakeSignal> {
+        let left = nanoseconds.map(|nanoseconds| libc::timespec {
             tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
             tv_nsec: (nanoseconds % 1_000_000_000) as libc::c_long,
         });
