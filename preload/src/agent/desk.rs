@@ -113,7 +113,7 @@ impl Claim {
     }
 }
 
-/// Frees the desk, if this claim still stands. It also runs when a panic unwinds the asking thread.
+/// Frees the desk, if this claim still stands.
 impl Drop for Claim {
     fn drop(&mut self) {
         if CLAIMED

@@ -6,6 +6,9 @@
 //! as well, before Rust unwinds it: the unwinding gives back what the thread held (`crew/worker.rs`,
 //! `crew/with_gil.rs`), and a new worker is started.
 //!
+//! Where there is no unwinder, a panic leaves all frames as they are, and goes on behind [`caught`], or at the
+//! worker's end ([`lived`]).
+//!
 //! A panic may leave references to Python's objects behind: they are not given back.
 
 use std::cell::UnsafeCell;
@@ -15,6 +18,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use crate::agent::threads;
+use crate::system::{unwinder, way_out};
 
 /// How many calls of [`caught`] the worker is in.
 static CATCHERS: AtomicU32 = AtomicU32::new(0);
@@ -45,9 +49,27 @@ pub fn forget() {
 pub fn caught<R>(work: impl FnOnce() -> R) -> Option<R> {
     let count = u32::from(threads::this_is_worker());
     CATCHERS.fetch_add(count, Ordering::SeqCst);
-    let result = panic::catch_unwind(AssertUnwindSafe(work));
+    let mut result = None;
+    let run = || result = panic::catch_unwind(AssertUnwindSafe(work)).ok();
+    match unwinder::is_loaded() {
+        true => run(),
+        false => {
+            way_out::run(run);
+        }
+    }
     CATCHERS.fetch_sub(count, Ordering::SeqCst);
-    result.ok()
+    result
+}
+
+/// Runs the worker's life; false if a panic has ended it, and nothing could be unwound.
+pub fn lived(life: impl FnOnce()) -> bool {
+    match unwinder::is_loaded() {
+        true => {
+            life();
+            true
+        }
+        false => way_out::run(life),
+    }
 }
 
 /// The panic hook: on the thread that panics, before anything is unwound. The message is kept for the
@@ -59,7 +81,8 @@ fn on_panic(info: &PanicHookInfo<'_>) {
         MESSAGE.1.store(line.0, Ordering::SeqCst);
         WRITING.store(false, Ordering::SeqCst);
     }
-    if threads::this_is_worker() && CATCHERS.load(Ordering::SeqCst) == 0 {
+    let is_caught = CATCHERS.load(Ordering::SeqCst) > 0 || !unwinder::is_loaded();
+    if threads::this_is_worker() && !is_caught {
         // SAFETY: on the worker, our own thread. Its frames let the unwinding through: Rust's clean
         // up, as none of them catches (`CATCHERS` is 0), and CPython's have nothing to clean up.
         unsafe { pthread_exit(ptr::null_mut()) };

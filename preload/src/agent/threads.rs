@@ -129,7 +129,6 @@ impl fmt::Display for Why {
             libc::ENOMEM => write!(out, "ENOMEM: no memory"),
             libc::EPERM => write!(out, "EPERM: not permitted"),
             libc::EACCES => write!(out, "a filter of system calls forbids what a thread needs"),
-            libc::ELIBACC => write!(out, "ELIBACC: libgcc_s.so.1 cannot be loaded"),
             error => write!(out, "errno {error}"),
         }
     }

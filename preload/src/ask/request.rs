@@ -38,8 +38,7 @@ pub fn answer_with<R>(words: &Words, asker: Asker, with: impl Fn(*const c_char) 
         (errno, *errno)
     };
     (asker.prepare)();
-    let result = panics::caught(|| claim_and_answer(words, asker, &with));
-    let result = result.unwrap_or_else(|| report_panic(with));
+    let result = claim_and_answer(words, asker, with);
     // SAFETY: still on the same thread, whose errno this is.
     unsafe { *errno = before };
     result
@@ -66,8 +65,8 @@ pub fn has_booted(_: &Python) {}
 const BUSY: &[u8] = b"another request has not been answered within the deadline; ask again\n\0";
 static BUSY_ANSWER: Constant<{ BUSY.len() }> = Constant::new(BUSY);
 
-/// [`answer_with`], without its care for errno and panics.
-fn claim_and_answer<R>(words: &Words, asker: Asker, with: impl FnOnce(*const c_char) -> R) -> R {
+/// [`answer_with`], without its care for errno.
+fn claim_and_answer<R>(words: &Words, asker: Asker, with: impl Fn(*const c_char) -> R) -> R {
     let Some(claim) = Claim::take(deadline(), stale_age()) else {
         return with(BUSY_ANSWER.text());
     };
@@ -75,24 +74,18 @@ fn claim_and_answer<R>(words: &Words, asker: Asker, with: impl FnOnce(*const c_c
         // The former holder may come back and go on writing.
         Page::abandon();
     }
-    let text = match stage::elder() {
-        Some(elder) => elder(),
-        None => {
-            // SAFETY: this thread has claimed the desk, and with it the pages.
-            unsafe { Page::give_back() };
-            answer(&claim, words, asker)
-        }
-    };
-    with(text)
-}
-
-/// Answers that the agent itself is at fault, after a panic on the asking thread. The unwinding has freed
-/// the desk, so it is claimed anew.
-fn report_panic<R>(with: impl FnOnce(*const c_char) -> R) -> R {
-    match Claim::take(deadline(), stale_age()) {
-        Some(_claim) => with(refuse(format_args!("{}", panics::Last))),
-        None => with(BUSY_ANSWER.text()),
-    }
+    let answered = panics::caught(|| {
+        with(match stage::elder() {
+            Some(elder) => elder(),
+            None => {
+                // SAFETY: this thread has claimed the desk, and with it the pages.
+                unsafe { Page::give_back() };
+                answer(&claim, words, asker)
+            }
+        })
+    });
+    // The agent itself is at fault. The desk is still this thread's: the claim stands out of the panic's reach.
+    answered.unwrap_or_else(|| with(refuse(format_args!("{}", panics::Last))))
 }
 
 fn answer(claim: &Claim, words: &Words, asker: Asker) -> *const c_char {

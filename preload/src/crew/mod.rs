@@ -76,7 +76,7 @@ pub unsafe extern "C" fn after_fork() {
     }
     if booted && python.initialized() && !stage::is_left_alone() {
         BOOTING_IN.store(process_id(), Ordering::Release);
-        let _ = std::panic::catch_unwind(|| start_or_note_error(true));
+        let _ = panics::caught(|| start_or_note_error(true));
     }
 }
 
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn after_fork() {
 /// fork handler.
 fn start(young: bool) -> Result<(), c_int> {
     #[cfg(not(any(test, miri)))]
-    crate::system::unwinder::load()?;
+    crate::system::unwinder::load();
     panics::watch();
     last_thread::watch_this_one();
     threads::note_starter();

@@ -1,7 +1,8 @@
 //! Takes the GIL for a while, with a thread state of the agent's own.
 
+use std::mem::ManuallyDrop;
 use std::ptr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::agent::failure::Failure;
 use crate::agent::progress::{Progress, now_at};
@@ -101,6 +102,31 @@ impl Drop for Holding {
     }
 }
 
+/// The thread state with which the worker has the GIL, and the one that stood in its place; null: it has it not.
+static HELD: [AtomicPtr<PyThreadState>; 2] = [const { AtomicPtr::new(ptr::null_mut()) }; 2];
+
+/// Lets go of the GIL, if the worker has it. For a panic that unwinds nothing.
+///
+/// # Safety
+/// On the worker, which does nothing with the GIL any more.
+pub unsafe fn let_go(python: &'static Python) {
+    let [thread, former] = HELD
+        .each_ref()
+        .map(|held| held.swap(ptr::null_mut(), Ordering::SeqCst));
+    if !thread.is_null() && python.current_thread_state() == thread as usize {
+        // SAFETY: this thread holds the GIL, as its state is still in place; the caller promises the rest.
+        unsafe {
+            undisturbed::leave(&mut Gil::assume(python));
+            let holding = Holding {
+                python,
+                thread,
+                former,
+            };
+            ManuallyDrop::new(holding).end();
+        }
+    }
+}
+
 /// Runs `work` with the GIL, and a thread state of this thread's own; an error if the interpreter is
 /// ending, or memory is out. It may wait for the GIL for ever.
 ///
@@ -115,7 +141,11 @@ pub unsafe fn holding_gil<R>(
     // beyond that.
     unsafe {
         let holding = Holding::begin(python)?;
+        for (held, state) in HELD.iter().zip([holding.thread, holding.former]) {
+            held.store(state, Ordering::SeqCst);
+        }
         let result = work(&mut Gil::assume(python));
+        HELD[0].store(ptr::null_mut(), Ordering::SeqCst);
         holding.end();
         // The rest is for a panic.
         std::mem::forget(holding);

@@ -16,7 +16,7 @@ use crate::collect::{answer, at_exit};
 use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
-use crate::crew::with_gil::holding_gil;
+use crate::crew::with_gil::{self, holding_gil};
 use crate::crew::{nap, reader};
 use crate::system::identity::this_thread_id;
 use protocol::names::WORKER_THREAD;
@@ -76,10 +76,28 @@ pub fn forget() {
     now_at(Progress::Resting);
 }
 
-/// The worker's life: it serves until no request is left.
+/// The worker's life.
 extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
     nap::answer_first();
     threads::begin(Role::Worker, WORKER_THREAD);
+    if !panics::lived(serve_all) {
+        // Nothing was dropped on the way out.
+        if let Some(python) = find::found() {
+            // SAFETY: on the worker, which has left what it did.
+            unsafe { with_gil::let_go(python) };
+        }
+        now_at(Progress::Resting);
+        fail(Failure::Panicked);
+        threads::forget(Role::Worker);
+        if desk::request().is_some() {
+            progress::call_parked();
+        }
+    }
+    ptr::null_mut()
+}
+
+/// Serves until no request is left.
+fn serve_all() {
     loop {
         let place = Place(Cell::new(None));
         if let Some(python) = find::found() {
@@ -90,7 +108,7 @@ extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
         threads::forget(Role::Worker);
         // Whoever laid down a request before that has seen a worker, and called none.
         if desk::request().is_none() || !threads::take_place(Role::Worker) {
-            return ptr::null_mut();
+            return;
         }
         threads::begin(Role::Worker, WORKER_THREAD);
     }

@@ -17,6 +17,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+use crate::agent::panics;
 use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN};
 use crate::ask::request::Asker;
 use crate::collect::at_exit::hook_exit;
@@ -68,7 +69,7 @@ pub fn arm(python: &Python) {
 /// On a thread between two bytecodes that holds the GIL, or is the only one that runs Python.
 pub unsafe extern "C-unwind" fn boot(_: *mut c_void) -> c_int {
     // Always 0: a pending call that fails raises an exception in the program.
-    let _ = std::panic::catch_unwind(|| {
+    let _ = panics::caught(|| {
         ARMED_IN.store(0, Ordering::Release);
         let Some(python) = find::found() else {
             return;

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
 use crate::agent::bell;
+use crate::agent::panics;
 use crate::agent::stage::{self, StateFunction};
 use crate::ask::request;
 use crate::cpython::find::{self, Interpreter, UNUSABLE};
@@ -53,7 +54,7 @@ fn load() {
         return;
     }
     // The loader, which calls this, cannot catch a panic.
-    let _ = std::panic::catch_unwind(|| match memory::as_the_loader(look_around) {
+    let _ = panics::caught(|| match memory::as_the_loader(look_around) {
         Some(Interpreter::Usable(python)) => {
             filter::learn();
             boot::arm(python);

@@ -23,5 +23,6 @@ pub mod rights;
 pub mod shut_in;
 pub mod signals;
 pub mod thread_struct;
-#[cfg(not(any(test, miri)))]
+#[cfg_attr(any(test, miri), allow(dead_code))]
 pub mod unwinder;
+pub mod way_out;

@@ -5,14 +5,19 @@
 //! panic or a `pthread_exit` does. So stand-ins for its functions are defined here, and the linker finds
 //! them first. Each jumps to the real function, and loads `libgcc_s.so.1` first if that has not been done.
 //!
+//! Some systems have none, such as small images with musl. There the agent works as elsewhere, and a panic takes
+//! another way out (`system/way_out.rs`).
+//!
 //! A second copy of the unwinder, linked into this library, would not work: glibc unwinds an ending thread
 //! by the shared copy, and the cleanups of our frames would look for its state in the other.
 
+#[cfg(not(any(test, miri)))]
 use core::arch::global_asm;
-use std::ffi::{CStr, c_int};
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::system::c_library::Loaded;
+use crate::system::way_out;
 
 /// The functions that Rust's standard library and the cleanups of our frames call.
 const NAMES: [&CStr; 12] = [
@@ -36,6 +41,7 @@ static FUNCTIONS: [AtomicUsize; NAMES.len()] = [const { AtomicUsize::new(0) }; N
 // A stand-in leaves the stack and all registers as they are, as the real function unwinds from its
 // caller's frame. Before it loads the library, it saves the registers that hold arguments (System V ABI
 // for x86-64, 3.2.3).
+#[cfg(not(any(test, miri)))]
 global_asm!(
     ".macro sleeper_agent_stands_in name, number",
     ".hidden \\name",
@@ -81,38 +87,40 @@ global_asm!(
     "sleeper_agent_stands_in _Unwind_SetIP, 11",
     ".popsection",
     functions = sym FUNCTIONS,
-    load = sym load_or_abort,
+    load = sym load_or_leave,
 );
 
-/// Loads the unwinder, unless it is there; the error is an errno. It may call the loader and allocate, so
-/// the boot calls it: later it could be needed on a thread that was interrupted.
-pub fn load() -> Result<(), c_int> {
+/// Loads the unwinder, unless it is there, if there is one. It may call the loader and allocate, so the boot calls
+/// it: later it could be needed on a thread that was interrupted.
+pub fn load() {
     // A forked child does not try again.
     static IS_MISSING: AtomicBool = AtomicBool::new(false);
-    if IS_MISSING.load(Ordering::Relaxed) {
-        return Err(libc::ELIBACC);
+    if !IS_MISSING.load(Ordering::Relaxed) && !is_loaded() {
+        let found = look_up().is_some();
+        IS_MISSING.store(!found, Ordering::Relaxed);
     }
-    let loaded = look_up();
-    IS_MISSING.store(loaded.is_err(), Ordering::Relaxed);
-    loaded
 }
 
-fn look_up() -> Result<(), c_int> {
-    if FUNCTIONS.iter().all(|one| one.load(Ordering::Acquire) != 0) {
-        return Ok(());
-    }
+/// Whether the unwinder is there. Any thread, interrupted or not.
+pub fn is_loaded() -> bool {
+    // In unit tests the linker takes the real one.
+    cfg!(any(test, miri)) || FUNCTIONS.iter().all(|one| one.load(Ordering::Acquire) != 0)
+}
+
+fn look_up() -> Option<()> {
     // SAFETY: the compiler's own runtime library, whose initialisers any process may run.
-    let library = unsafe { Loaded::library("libgcc_s.so.1") }.ok_or(libc::ELIBACC)?;
+    let library = unsafe { Loaded::library("libgcc_s.so.1") }?;
     for (name, function) in NAMES.iter().zip(&FUNCTIONS) {
-        let address = library.address_of(name).ok_or(libc::ELIBACC)?;
-        function.store(address, Ordering::Release);
+        function.store(library.address_of(name)?, Ordering::Release);
     }
-    Ok(())
+    Some(())
 }
 
-/// For a panic before the boot. Without an unwinder the panic cannot be caught, so this aborts.
-extern "C" fn load_or_abort() {
-    if load().is_err() {
+/// For a panic before the boot, or without an unwinder: that one takes the way out.
+extern "C" fn load_or_leave() {
+    load();
+    if !is_loaded() {
+        way_out::take();
         std::process::abort();
     }
 }

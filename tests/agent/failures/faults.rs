@@ -2,6 +2,7 @@
 //! raises. Each question ends in an answer or in one clear line, and the next one is answered.
 
 use protocol::names::{DEADLINE_VARIABLE, THREAD_HEADING};
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use tests::ask::{WALK_HEADING, activate, preloaded, preloaded_python, state, target};
@@ -293,6 +294,54 @@ case!(panics, NoDebug);
 fn panics(python: &Interpreter) {
     let mut command = target(python, "faulty.py");
     // It panics where the environment says so.
+    command.env("LD_PRELOAD", product().library_with("panics"));
+    recovers(command, "panics");
+}
+
+/// The same command on a system without libgcc_s: something that is no library stands where the loader looks first.
+fn without_unwinder(mut command: Command, folder: &Scratch) -> Command {
+    folder.write("libgcc_s.so.1", "no library");
+    let before = command.get_envs().find(|one| one.0 == "LD_LIBRARY_PATH");
+    let before = before.and_then(|one| one.1).unwrap_or_default();
+    let folders = [folder.as_os_str(), before].join(OsStr::new(":"));
+    command.env("LD_LIBRARY_PATH", folders);
+    command
+}
+
+case!(without_an_unwinder);
+/// The agent works as elsewhere.
+fn without_an_unwinder(python: &Interpreter) {
+    let folder = Scratch::new();
+    let program = Program::start(&mut without_unwinder(target(python, "shop.py"), &folder));
+    wait_until("the agent sleeps", || agents(program.pid()) == 1);
+    for options in [
+        &["--via", "gdb"][..],
+        &["--via", "wake"],
+        &[
+            "--via",
+            "wake",
+            "--format",
+            "full",
+            "--locals",
+            "--greenlets",
+        ],
+    ] {
+        let pid = program.pid().to_string();
+        let ended = activate(options.iter().copied().chain([&*pid]));
+        ended.expect_code(0);
+        let out = ended.out();
+        assert!(
+            out.contains(", in bookkeeper\n") && !out.contains(WALK_HEADING),
+            "{out}"
+        );
+    }
+    assert!(!procfs::read(program.pid(), "maps").contains("libgcc_s"));
+}
+
+case!(panics_without_an_unwinder);
+fn panics_without_an_unwinder(python: &Interpreter) {
+    let folder = Scratch::new();
+    let mut command = without_unwinder(target(python, "faulty.py"), &folder);
     command.env("LD_PRELOAD", product().library_with("panics"));
     recovers(command, "panics");
 }
