@@ -41,7 +41,7 @@ SAME_BYTES = $(if $(findstring ",$(CURDIR))$(findstring \,$(CURDIR)),,--config \
     'target."cfg(all())".rustflags = [$(REMAPPED)]')
 
 .PHONY: help demo test systems torture regrtest fuzz memcheck miri bench install packages shim lint clean build gdb \
-    strace rpm pythons pips
+    strace rpm pythons pips tools
 
 help:
 	@echo 'make demo                wake a threaded Python 2.7 program and see what it is doing'
@@ -90,12 +90,15 @@ pythons:
 pips:
 	@tests/systems/pips.sh
 
+# What the tests need beside the build.
+tools: gdb strace rpm pythons pips
+
 demo: build gdb
 	@tests/demo.sh '$(BUILT)'
 
 # The trials on real interpreters come last: their summary is the last word. Without nfpm there is no
 # deb and no rpm, and their cases are skipped.
-test: build gdb strace rpm pythons pips
+test: build tools
 	@$(MAKE) --no-print-directory packages BUILD= || true
 	@tests/systems/roots.sh bullseye
 	@$(CARGO) test --quiet --workspace --exclude tests

@@ -26,7 +26,7 @@ pub fn packed_again() {
         .env_remove("MAKEFLAGS")
         .env_remove("MAKELEVEL")
         .env("CARGO_TARGET_DIR", &product().target)
-        .env("TZ", "XXX-9")
+        .env("TZ", "JST-9")
         .args([
             "packages".to_owned(),
             format!("PACKAGES={}", again.display()),
