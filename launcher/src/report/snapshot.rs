@@ -1,4 +1,6 @@
 //! Snapshots: files with the output of `--format json`.
+//!
+//! The file is long for its unit tests, which stand behind the code that they test.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};

@@ -1,4 +1,6 @@
 //! Reads the document of a state, and puts together what its parts say.
+//!
+//! The file is long for its unit tests, which stand behind the code that they test.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

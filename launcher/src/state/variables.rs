@@ -2,6 +2,8 @@
 //!
 //! They stay as they were answered, as [`Record`]s, and are read when they are shown: they take no memory
 //! but that of the answer.
+//!
+//! The file is long for its unit tests, which stand behind the code that they test.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -2,6 +2,8 @@
 //!
 //! Nobody waits for a child without an end: one that lives too long is killed. A child may be stopped by
 //! whoever owns the namespaces that it has joined.
+//!
+//! The file is long for its unit tests, which stand behind the code that they test.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, PipeReader};
