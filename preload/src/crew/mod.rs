@@ -39,6 +39,7 @@ use crate::crew::parked::{STACK_SIZES, park};
 use crate::script::undisturbed;
 use crate::system::filter;
 use crate::system::identity::process_id;
+use crate::system::unwinder;
 
 /// Starts the thread that sleeps. Where that fails, the asking threads read memory and say why. `young`: in a child
 /// that was just forked.
@@ -85,8 +86,7 @@ pub unsafe extern "C" fn after_fork() {
 /// It allocates, so only in the boot, on the interpreter's main thread between two bytecodes, or in the
 /// fork handler.
 fn start(young: bool) -> Result<(), c_int> {
-    #[cfg(not(any(test, miri)))]
-    crate::system::unwinder::load();
+    unwinder::load();
     panics::watch();
     last_thread::watch_this_one();
     threads::note_starter();

@@ -89,15 +89,9 @@ impl Holding {
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        // Code of the program's that ends this thread may have let go of the GIL, and answers for it.
-        let python = self.python;
-        if std::thread::panicking() && python.current_thread_state() == self.thread as usize {
-            // SAFETY: the panic is one of ours, which has come while this thread held the GIL, as its state
-            // is still in place; nothing of ours goes on with it.
-            unsafe {
-                undisturbed::leave(&mut Gil::assume(python));
-                self.end();
-            }
+        if std::thread::panicking() {
+            // SAFETY: a panic is one of ours, on the worker; nothing of ours goes on with the GIL.
+            unsafe { let_go(self.python) };
         }
     }
 }
@@ -105,7 +99,8 @@ impl Drop for Holding {
 /// The thread state with which the worker has the GIL, and the one that stood in its place; null: it has it not.
 static HELD: [AtomicPtr<PyThreadState>; 2] = [const { AtomicPtr::new(ptr::null_mut()) }; 2];
 
-/// Lets go of the GIL, if the worker has it. For a panic that unwinds nothing.
+/// Lets go of the GIL after a panic, if the worker has it. Code of the program's that ends the worker may have let
+/// go of the GIL, and answers for it.
 ///
 /// # Safety
 /// On the worker, which does nothing with the GIL any more.

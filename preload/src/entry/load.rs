@@ -11,9 +11,8 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
-use crate::agent::bell;
-use crate::agent::panics;
 use crate::agent::stage::{self, StateFunction};
+use crate::agent::{bell, panics};
 use crate::ask::request;
 use crate::cpython::find::{self, Interpreter, UNUSABLE};
 use crate::entry::call::sleeper_agent_state;
