@@ -1,8 +1,7 @@
 //! What gdb must not load or run: files of the user's and of the target's.
 
 use protocol::names::PARKED_THREAD;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use tests::ask::{activator, target, woken};
@@ -82,15 +81,12 @@ fn files_of_the_users(python: &Interpreter) {
 
 /// A gdb that strace watches. It watches gdb alone: gdb could not try out what its own child can do if that
 /// had a tracer already.
-fn watched_gdb(folder: &Path) -> String {
+fn watched_gdb(folder: &Scratch) -> String {
     let text = format!(
         "#!/bin/sh\nexec strace -qq -o '{}' -e trace=file gdb \"$@\"\n",
         folder.join("trace").display()
     );
-    let path = folder.join("watched-gdb");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-    path.display().to_string()
+    folder.program("watched-gdb", text).display().to_string()
 }
 
 /// The path in a line of strace's; `None` if it was not opened.

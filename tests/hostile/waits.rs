@@ -1,8 +1,6 @@
 //! Waits of the commands: each has an end, and Ctrl-C ends them all.
 
 use protocol::names::PARKED_THREAD;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::ask::{WAYS, activator, woken_target};
@@ -129,8 +127,7 @@ fn ctrl_c_while_it_waits(python: &Interpreter) {
     is_left_as_it_was(program.pid());
     drop(holder);
     let folder = Scratch::new();
-    let gdb = folder.write("gdb", "#!/bin/sh\nexec sleep 60\n");
-    fs::set_permissions(&gdb, Permissions::from_mode(0o755)).unwrap();
+    let gdb = folder.program("gdb", "#!/bin/sh\nexec sleep 60\n");
     let gdb = gdb.display().to_string();
     ends_at_once(&mut activator(["--gdb", &gdb, &pid]), "gdb");
     let many = ["--watch", "0.1", "--via", "wake", &pid];

@@ -29,6 +29,18 @@ impl Scratch {
         fs::write(&path, content).unwrap();
         path
     }
+
+    /// Writes a program into it, which any user may run, and returns its path. A separate process writes
+    /// it: if we had the file open for writing, a child that another thread starts would briefly have it open
+    /// too, and the kernel runs no file that is open for writing ("Text file busy").
+    #[track_caller]
+    pub fn program(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        let mut install = command("install");
+        install.args(["-m", "755"]).arg(self.write(&format!("{name}.text"), content));
+        run(install.arg(&path)).expect_code(0);
+        path
+    }
 }
 
 impl Default for Scratch {
@@ -51,9 +63,8 @@ impl Drop for Scratch {
     }
 }
 
-/// A copy of a program in this folder, which any user may run. A separate process makes the copy: if we
-/// had the file open for writing, a child that another thread starts would briefly have it open too,
-/// and the kernel runs no file that is open for writing ("Text file busy").
+/// A copy of a program in this folder, which any user may run. A separate process makes it, as in
+/// [`Scratch::program`].
 #[track_caller]
 pub fn copied(program: &Path, folder: &Path) -> PathBuf {
     let copy = folder.join(program.file_name().expect("a file's path"));

@@ -185,8 +185,7 @@ fn ends_until(child: &mut Child, until: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
     use std::path::PathBuf;
 
     #[test]
@@ -213,11 +212,17 @@ mod tests {
         assert_eq!(names, [(0, "root"), (7, "f"), (9, "h\u{fffd}")]);
     }
 
-    /// A program in place of `getent`.
+    /// A program in place of `getent`. A separate process writes it: if we had the file open for writing, a
+    /// child that another test starts would briefly have it open too, and the kernel runs no file that is open
+    /// for writing ("Text file busy").
     fn script(name: &str, text: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("sleeper-{name}-{}", std::process::id()));
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a new file");
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("our own file");
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$2" && chmod 755 "$2""#;
+        let written = Command::new("/bin/sh")
+            .args(["-c", write, "sh", text])
+            .arg(&path)
+            .status();
+        assert!(written.is_ok_and(|status| status.success()));
         path
     }
 

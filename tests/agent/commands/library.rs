@@ -103,8 +103,7 @@ fn other_word_size() {
     let length = loader.len() as u32;
     push(&[3, 84, 84, 84, length, length, 4, 1]);
     head.extend(loader);
-    let path = folder.write("thirty-two", head);
-    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    let path = folder.program("thirty-two", head);
     let ended = run(sa_run().arg(&path));
     ended.expect_refusal(125, &["32"]);
 }

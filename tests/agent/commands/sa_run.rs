@@ -1,9 +1,9 @@
 //! `sa-run` becomes the command, and the command has the agent.
 
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use tests::ask::{activate, sa_run, state, woken};
@@ -205,8 +205,7 @@ fn script_with_interpreter_line(python: &Interpreter) {
     // The kernel cuts a `#!` line at the first space, and at its maximum length.
     let link = folder.join("python");
     symlink(&python.path, &link).unwrap();
-    let script = folder.write("script", format!("#!{}\n{source}", link.display()));
-    fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    let script = folder.program("script", format!("#!{}\n{source}", link.display()));
     sleeps_and_ends(by_sa_run(python).arg(script).arg("sleeping"));
 }
 

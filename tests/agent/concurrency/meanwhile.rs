@@ -1,7 +1,5 @@
 //! What happens to the program or to the asking command during a question harms neither.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::ask::{activate, preloaded_python, state, threads_told, woken_target};
@@ -96,8 +94,7 @@ case!(time_limit);
 /// The command gives up on a gdb that never gets ready, and the program does not notice.
 fn time_limit(python: &Interpreter) {
     let folder = Scratch::new();
-    let gdb = folder.write("gdb", "#!/bin/sh\nexec sleep 60\n");
-    fs::set_permissions(&gdb, Permissions::from_mode(0o755)).unwrap();
+    let gdb = folder.program("gdb", "#!/bin/sh\nexec sleep 60\n");
     let gdb = gdb.display().to_string();
     let program = woken_target(python, "threads.py", &["2", "2"]);
     let pid = program.pid().to_string();
