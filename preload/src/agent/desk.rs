@@ -132,6 +132,21 @@ pub fn request() -> Option<u32> {
     (request & STATE == ASKED).then_some(request)
 }
 
+/// Waits until there is a request, or until `end`. On the worker.
+pub fn await_request(end: Instant) {
+    loop {
+        let word = REQUEST.load(Ordering::SeqCst);
+        if word & STATE == ASKED || !futex::wait_while(&REQUEST, word, Some(end)) {
+            return;
+        }
+    }
+}
+
+/// Wakes a worker that waits for the request that is on the desk now. Any thread, interrupted or not.
+pub fn wake_worker() {
+    futex::wake(&REQUEST);
+}
+
 /// The question of a request; `None` if the request no longer waits. On the worker.
 pub fn words(of: u32) -> Option<Words> {
     let mut words = [0; LONGEST_QUESTION];

@@ -88,7 +88,7 @@ fn listen() -> ! {
         let calls = CALLS.load(Ordering::SeqCst);
         if calls != called {
             called = calls;
-            start_worker();
+            unless_it_panics(worker::start);
         }
         if asked {
             answerer::for_bell(rung);
@@ -101,14 +101,16 @@ fn listen() -> ! {
             && filter::may_be_woken()
         {
             answerer::for_command(token);
+            // By the time the command has put its question, the worker is there.
+            unless_it_panics(worker::start_early);
         }
     }
 }
 
-fn start_worker() {
+fn unless_it_panics(start_worker: fn()) {
     let started = panics::caught(|| {
         panics::may_come("parked");
-        worker::start();
+        start_worker();
     });
     if started.is_none() {
         worker::fail(Failure::Panicked);

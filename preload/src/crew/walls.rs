@@ -12,7 +12,7 @@ use std::ffi::CStr;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::agent::threads;
+use crate::agent::threads::{self, Role};
 use crate::crew::last_thread;
 use crate::system::aside;
 use crate::system::credentials::Change;
@@ -59,11 +59,11 @@ impl View {
         aside::run(View::look)?
     }
 
-    /// A task that looks aside has the rights of the thread that it looks for. It asks for no number of a thread
-    /// or a process: what the filters allow is not known yet.
+    /// Looks, on a task aside. It asks for no number of a thread or a process: what the filters allow is not known
+    /// yet.
     fn look() -> Option<View> {
         let mut text = [0; size_of::<Text>()];
-        let own = proc_file::of_this_thread("status", &mut [0; 64])
+        let own = of_this_thread("status", &mut [0; 64])
             .and_then(|status| Rights::of(status, &mut text))?;
         filter::learn_from(own.as_filters());
         let first = Rights::of(c"/proc/self/status", &mut text)?;
@@ -127,12 +127,25 @@ static COULD_LEAVE: AtomicBool = AtomicBool::new(false);
 /// What makes up a thread's place: its root, and those of its namespaces in which names are looked up.
 const PLACE: [&str; 6] = ["root", "ns/mnt", "ns/net", "ns/user", "ns/ipc", "ns/uts"];
 
+/// The path of a file in `/proc` about the thread that looks. It is the parked thread, whose ID is known; else it is
+/// the task aside itself, which has the same rights. But the kernel has to make all files about a new task first: one
+/// look took 0.32 ms then and 0.39 ms so.
+fn of_this_thread<'a>(name: &str, path: &'a mut proc_file::Path) -> Option<&'a CStr> {
+    match threads::id_of(Role::Parked) {
+        0 => proc_file::of_this_thread(name, path),
+        id => {
+            write!(&mut path[..], "/proc/self/task/{id}/{name}\0").ok()?;
+            CStr::from_bytes_until_nul(path).ok()
+        }
+    }
+}
+
 /// Whether the calling thread is where the program's first one is.
 fn is_in_one_place() -> bool {
     PLACE.iter().all(|name| {
         let (mut own, mut first) = ([0; 512], [0; 512]);
         let (mut own_path, mut first_path) = ([0; 64], [0; 64]);
-        let own_path = proc_file::of_this_thread(name, &mut own_path);
+        let own_path = of_this_thread(name, &mut own_path);
         let written = write!(&mut first_path[..], "/proc/self/{name}\0").ok();
         let first_path = written.and_then(|()| CStr::from_bytes_until_nul(&first_path).ok());
         link(own_path, &mut own) == link(first_path, &mut first) && own == first

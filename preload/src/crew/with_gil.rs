@@ -132,6 +132,8 @@ pub unsafe fn holding_gil<R>(
     work: impl for<'gil> FnOnce(&mut Gil<'gil>) -> R,
 ) -> Result<R, Failure> {
     now_at(Progress::WaitsForGil);
+    // In a child that code of the program's forked on the former worker, the mark is still the parent's.
+    HELD[0].store(ptr::null_mut(), Ordering::SeqCst);
     // SAFETY: the worker holds nothing. It then holds the GIL until `end`, and `work` cannot keep the token
     // beyond that.
     unsafe {

@@ -1,5 +1,5 @@
-//! The worker: the thread that takes the GIL and makes the answer. It is started when it is called, and ends when
-//! there is nothing left to do.
+//! The worker: the thread that takes the GIL and makes the answer. It is started when it is called, or a moment
+//! before, and ends when there is nothing left to do.
 //!
 //! It may wait for the GIL for ever: the asking thread waits only until the deadline. A worker that gets
 //! the GIL too late finds the request withdrawn and goes back to sleep, or finds a newer one and serves it.
@@ -18,6 +18,7 @@ use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
 use crate::crew::with_gil::{self, holding_gil};
 use crate::crew::{nap, reader};
+use crate::system::futex::Instant;
 use crate::system::identity::this_thread_id;
 use protocol::names::WORKER_THREAD;
 use protocol::question::Question;
@@ -32,6 +33,7 @@ const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 pub fn call() {
     if threads::has(Role::Worker) {
         if threads::worker_is_alive() {
+            desk::wake_worker();
             return;
         }
         // Code of the program's has ended it by a bare system call.
@@ -53,11 +55,25 @@ pub fn call() {
 /// On the parked thread or the bell's answerer, which hold nothing and may allocate: where a debugger calls a
 /// function on the parked thread, it was asleep.
 pub fn start() {
+    start_for(ptr::null_mut());
+}
+
+/// Starts a worker, unless it is there, for a request that is about to come. It waits for that for a short while.
+///
+/// On the parked thread.
+pub fn start_early() {
+    start_for(ptr::without_provenance_mut(1));
+}
+
+/// How long the worker waits for a request that is about to come, in nanoseconds.
+const COMING: u64 = 100_000_000;
+
+fn start_for(early: *mut c_void) {
     if !threads::take_place(Role::Worker) {
         return;
     }
     panics::forget();
-    if let Err(error) = threads::spawn(work, &STACK_SIZES) {
+    if let Err(error) = threads::spawn_with(work, early, &STACK_SIZES) {
         threads::forget(Role::Worker);
         failure::keep_error(error);
         fail(Failure::NoThread);
@@ -76,10 +92,13 @@ pub fn forget() {
     now_at(Progress::Resting);
 }
 
-/// The worker's life.
-extern "C-unwind" fn work(_: *mut c_void) -> *mut c_void {
+/// The worker's life. `early` is null if its request is on the desk already.
+extern "C-unwind" fn work(early: *mut c_void) -> *mut c_void {
     nap::answer_first();
     threads::begin(Role::Worker, WORKER_THREAD);
+    if !early.is_null() {
+        desk::await_request(Instant::now().after(COMING));
+    }
     if !panics::lived(serve_all) {
         // Nothing was dropped on the way out.
         if let Some(python) = find::found() {
