@@ -37,7 +37,9 @@ impl Scratch {
     pub fn program(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         let mut install = command("install");
-        install.args(["-m", "755"]).arg(self.write(&format!("{name}.text"), content));
+        install
+            .args(["-m", "755"])
+            .arg(self.write(&format!("{name}.text"), content));
         run(install.arg(&path)).expect_code(0);
         path
     }
