@@ -1,5 +1,5 @@
 /* Preloaded before the agent, it refuses the agent what the system might: a thread, memory, a
- * look at memory. Built with -shared.
+ * look at memory; or it keeps whoever starts a thread waiting (`late`). Built with -shared.
  *
  * The environment variable REFUSE says what, from the start, as KIND:SKIP:TIMES, separated by
  * commas; a program changes it with refuse(KIND, SKIP, TIMES): let the next SKIP calls pass, then
@@ -20,8 +20,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { THREAD, PAGE, COPY, READV, OPEN, KINDS };
-static const char *const names[KINDS] = {"thread", "page", "copy", "readv", "open"};
+enum { THREAD, PAGE, COPY, READV, OPEN, LATE, KINDS };
+static const char *const names[KINDS] = {"thread", "page", "copy", "readv", "open", "late"};
 static int skip[KINDS], times[KINDS];
 
 /* Smaller blocks are granted: only the copy of the answer is refused. */
@@ -76,7 +76,10 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
         return EAGAIN;
     int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
         dlsym(RTLD_NEXT, "pthread_create");
-    return next(thread, attributes, body, argument);
+    int result = next(thread, attributes, body, argument);
+    if (REFUSED(LATE))
+        sleep(1);
+    return result;
 }
 
 void *mmap(void *address, size_t length, int protection, int flags, int file, off_t offset)

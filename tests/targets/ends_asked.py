@@ -1,10 +1,12 @@
-"""Ends during the first question, as soon as it sees that the agent's code runs, and lets other
+"""Ends during the first question, as soon as the agent has had the GIL for a while, and lets other
 threads run for a moment at its very end, when its modules are gone. usage: ends_asked.py
 """
 import codecs
+import os
 import sys
-import thread
 import time
+
+TASKS = '/proc/self/task'
 
 
 class Last(object):
@@ -20,20 +22,25 @@ class Last(object):
         self.sleep(0.001)
 
 
+def worker_is_there():
+    for task in os.listdir(TASKS):
+        try:
+            if open('%s/%s/comm' % (TASKS, task)).read() == 'sleeper-worker\n':
+                return True
+        except IOError:
+            pass
+    return False
+
+
 for _ in range(50):
     codecs.register(Last())
-this = thread.get_ident()
-
-
-def sees_agent():
-    return [ident for ident, frame in sys._current_frames().items() if ident != this
-            and frame.f_code.co_filename in ('greenlets.py', 'sleeper_agent.py')] != []
-
-
 sys.stdout.write('ready\n')
 sys.stdout.flush()
-end = time.time() + 0.5
-while not sees_agent() and time.time() < end:
+longest = 0
+end = time.time() + 5
+while time.time() < end and not (longest > 0.0005 and worker_is_there()):
+    begun = time.time()
     time.sleep(0)
-sys.setcheckinterval(5)
+    longest = time.time() - begun
+sys.setcheckinterval(1 << 30)
 sys.exit(7)

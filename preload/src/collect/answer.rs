@@ -32,22 +32,25 @@ pub fn forget() {
     greenlets::forget();
 }
 
-/// Takes down where every thread is, on the worker. `is_wanted` says whether somebody still waits for the
-/// answer. No exception is set, before and after.
+/// Compiles what the question needs of our Python text, once in an interpreter's life. Returns whether it has now:
+/// that takes milliseconds, so the GIL should be let go of before [`collect`]. On the worker.
+pub fn prepare(gil: &mut Gil, question: &Question) -> Result<bool, Failure> {
+    // In any case: linecache may have to find some of the lines.
+    let has_compiled = snippet::prepare(gil)?;
+    match question.state && question.greenlets && Objects::known(gil).is_some() {
+        true => Ok(greenlets::prepare(gil)? || has_compiled),
+        false => Ok(has_compiled),
+    }
+}
+
+/// Takes down where every thread is, on the worker, once that is prepared. `is_wanted` says whether somebody still
+/// waits for the answer. No exception is set, before and after.
 pub fn collect(
     gil: &mut Gil,
     question: &Question,
     is_wanted: &dyn Fn() -> bool,
 ) -> Result<Collected, Failure> {
     KEPT.put(gil, None);
-    // In any case: linecache may have to find some of the lines.
-    let mut has_compiled = snippet::prepare(gil)?;
-    if question.state && question.greenlets && Objects::known(gil).is_some() {
-        has_compiled |= greenlets::prepare(gil)?;
-    }
-    if has_compiled {
-        undisturbed::let_others_run(gil);
-    }
     let hold = hold::begin(question.hold, Some(desk::request().unwrap_or(u32::MAX)));
     // Where objects are laid out otherwise there is the text alone.
     let (mut collected, kept) = match Objects::known(gil).is_some() {

@@ -231,11 +231,13 @@ impl<'gil> Gil<'gil> {
         (done == 0).then_some(())
     }
 
-    /// The modules that the program has imported, by name. (The interpreter ends the process where they
-    /// are gone: never to be called once it is being taken apart.)
-    pub fn modules(&self) -> Object<'_> {
-        // SAFETY: it is never null. The interpreter keeps it; nobody runs who could take it away.
-        unsafe { Object::existing((self.PyImport_GetModuleDict)()) }
+    /// The modules that the program has imported, by name; `None` once the interpreter is being taken apart. (It
+    /// ends the process where it is asked for modules that are gone: Python/import.c, 2.6 and 2.7.)
+    pub fn modules(&self) -> Option<Object<'_>> {
+        // SAFETY: it is not null as long as `Py_Finalize` has not begun. The interpreter keeps it; nobody runs who
+        // could take it away.
+        self.initialized()
+            .then(|| unsafe { Object::existing((self.PyImport_GetModuleDict)()) })
     }
 
     /// Something of the module `sys`; `None`, maybe with an exception set, if it is not there.

@@ -94,12 +94,14 @@ fn start(young: bool) -> Result<(), c_int> {
     woken::choose_signal();
     if threads::take_place(Role::Parked) {
         let argument = ptr::without_provenance_mut(usize::from(young));
+        // Before it starts: a command may see the thread before this one goes on.
+        BELL.listens.store(1, Ordering::SeqCst);
         let started = spawn_with(park, argument, &STACK_SIZES);
         if started.is_err() {
+            BELL.listens.store(0, Ordering::SeqCst);
             threads::forget(Role::Parked);
         }
         started?;
-        BELL.listens.store(1, Ordering::SeqCst);
     }
     Ok(())
 }

@@ -12,12 +12,14 @@ use crate::agent::failure::{self, Failure};
 use crate::agent::progress::{self, Progress, now_at};
 use crate::agent::threads::{self, Role};
 use crate::agent::{desk, panics};
+use crate::collect::collected::Collected;
 use crate::collect::{answer, at_exit};
 use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
 use crate::crew::with_gil::{self, holding_gil};
 use crate::crew::{nap, reader};
+use crate::system::filter::{self, Call};
 use crate::system::futex::Instant;
 use crate::system::identity::this_thread_id;
 use protocol::names::WORKER_THREAD;
@@ -162,14 +164,15 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
     // Looked up before this thread itself holds the GIL.
     let holder = thread_states::ident(python.current_thread_state());
     let is_wanted = || desk::request() == served.0.get();
-    // SAFETY: the caller promises what `holding_gil` requires: on the worker, holding nothing.
-    let collected = unsafe {
-        holding_gil(python, |gil| {
+    let first_step = |may_pause: bool| {
+        let work = |gil: &mut Gil| {
             // Another request may have come while this thread waited for the GIL.
-            let request = desk::request()?;
-            served.0.set(Some(request));
-            place.0.set(Some(request));
-            let words = desk::words(request)?;
+            let request = desk::request();
+            let Some(words) = request.and_then(desk::words) else {
+                return Ok(FirstStep::NoRequest);
+            };
+            served.0.set(request);
+            place.0.set(request);
             // Words that this version does not know get the plain state. It bears the plain question's
             // number, so the command sees that it is no answer to its question.
             let question = Question::parse(words.as_bytes()).unwrap_or_default();
@@ -178,12 +181,29 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
             if !at_exit::hook_exit(gil) {
                 answer::forget();
             }
-            Some(answer::collect(gil, &question, &is_wanted))
-        })
+            if answer::prepare(gil, &question)? && may_pause {
+                return Ok(FirstStep::Prepared);
+            }
+            answer::collect(gil, &question, &is_wanted).map(FirstStep::Collected)
+        };
+        // SAFETY: the caller promises what `holding_gil` requires: on the worker, holding nothing.
+        unsafe { holding_gil(python, work) }.and_then(|result| result)
     };
-    let result = match collected {
-        Ok(None) => return false,
-        Ok(Some(Ok(collected))) => {
+    let mut reached = first_step(true);
+    if let Ok(FirstStep::Prepared) = reached {
+        // Whoever waits for the GIL needs a moment to take it. The interpreter may end then, so this thread has no
+        // thread state meanwhile.
+        if filter::may(Call::Yield) {
+            std::thread::yield_now();
+        }
+        reached = first_step(false);
+    }
+    let result = match reached {
+        Ok(FirstStep::NoRequest | FirstStep::Prepared) => {
+            now_at(Progress::Resting);
+            return false;
+        }
+        Ok(FirstStep::Collected(collected)) => {
             now_at(Progress::ReadsFiles);
             let found = reader::read(&collected);
             let holder = holder.unwrap_or(0);
@@ -202,7 +222,7 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
                 false => answer::compose_natively(collected, &found, holder),
             }
         }
-        Ok(Some(Err(failure))) | Err(failure) => Err(failure),
+        Err(failure) => Err(failure),
     };
     // While the interpreter is being taken apart, the snippet may raise for that reason alone.
     let result = match result {
@@ -214,6 +234,20 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
         desk::publish(request, result.map_err(|failure| failure as u32));
     }
     true
+}
+
+/// How far the first step under the GIL has got.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "where there is no memory for a box, the process would end"
+)]
+enum FirstStep {
+    /// Nobody waits for an answer any more.
+    NoRequest,
+    /// Our Python text is compiled. That took milliseconds, so others come first.
+    Prepared,
+    /// All is taken down.
+    Collected(Collected),
 }
 
 /// The request that the worker serves. If a panic ends the worker (`agent/panics.rs`), dropping this

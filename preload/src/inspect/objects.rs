@@ -99,7 +99,7 @@ impl<'g> Objects<'g> {
     /// The module of a function that is written in C, if the program has imported that.
     pub fn module_of(self, function: CFunction<'g>) -> Option<Object<'g>> {
         let name = self.c_function_module(function)?;
-        let module = dict::value(self.fields, self.gil().modules(), name);
+        let module = dict::value(self.fields, self.gil().modules()?, name);
         module.filter(|&module| self.is(module, self.PyModule_Type))
     }
 
@@ -134,7 +134,7 @@ impl<'g> Objects<'g> {
 
     /// A module that the program has imported.
     pub fn module(self, name: &[u8]) -> Option<Object<'g>> {
-        let modules = self.as_dict(self.gil().modules())?;
+        let modules = self.as_dict(self.gil().modules()?)?;
         let module = dict::named(self.fields, modules, name);
         module.filter(|&module| self.is(module, self.PyModule_Type))
     }

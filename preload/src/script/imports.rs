@@ -41,7 +41,7 @@ pub fn module<'gil>(
     name: &CStr,
     keep: Option<Object>,
 ) -> Result<Owned<'gil>, Failure> {
-    let modules = gil.own(gil.modules());
+    let modules = gil.own(gil.modules().ok_or(Failure::ShuttingDown)?);
     let known = gil.item_named(modules.object(), name);
     if let Some(known) = known.map(|known| gil.own(known)) {
         return Ok(known);

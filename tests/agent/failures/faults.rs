@@ -98,6 +98,17 @@ fn no_thread_at_first(python: &Interpreter) {
     }
 }
 
+case!(asked_while_it_starts, Compiler);
+/// The sleeping thread runs before the one that starts it goes on.
+fn asked_while_it_starts(python: &Interpreter) {
+    let folder = Scratch::new();
+    let mut command = faulty(python, &folder, &["asked_from_outside"], "late:0:1");
+    let program = Program::start(&mut command);
+    procfs::wait_agent(program.pid());
+    activate(["--via", "gdb", &*program.pid().to_string()]).expect_code(0);
+    goes_on(program.ready());
+}
+
 case!(no_worker, Compiler);
 /// The worker is refused at every stack size: the first answer says so, the next one comes as usual.
 fn no_worker(python: &Interpreter) {

@@ -102,10 +102,10 @@ fn signal_handlers_stay(python: &Interpreter) {
 }
 
 case!(ends_while_first_asked);
-/// The first question runs some Python code of the agent; the interpreter must not finalize half-way
-/// through it.
+/// At the first question the agent compiles its Python text, and then lets others run. The interpreter may end
+/// then, and the agent must leave it alone.
 fn ends_while_first_asked(python: &Interpreter) {
-    for _ in 0..4 {
+    for _ in 0..8 {
         let program = woken_target(python, "ends_asked.py", &[]);
         // Whether an answer still comes is a matter of luck.
         activate([

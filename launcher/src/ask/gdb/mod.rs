@@ -4,6 +4,7 @@
 //! process, so that it may be killed at any moment; the guardian sets going what it leaves stopped.
 
 pub mod driver;
+pub mod explain;
 pub mod fetch;
 pub mod guardian;
 pub mod lines;

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::ask::allowance::Allowance;
 use crate::ask::checks;
 use crate::ask::gdb::driver::{Failure, Gdb, Patience};
+use crate::ask::gdb::explain;
 use crate::ask::gdb::fetch::{self, Waited};
 use crate::ask::gdb::guardian::Guardian;
 use crate::ask::gdb::mi;
@@ -146,14 +147,14 @@ impl ThroughGdb<'_> {
     /// Starts gdb, lets it hold the process and ring, and ends it.
     fn hold(&self, target: &Target, may_start: bool, tried: usize) -> Result<Done, Trouble> {
         let place = self.allowance.place(self.first_way && tried == 0);
-        let _place = place.ok_or_else(|| self.without_place())?;
+        let _place = place.ok_or_else(|| explain::without_place(self.allowance.time()))?;
         let before = Patience {
             until: self.allowance.until(),
             interruptible: true,
         };
         let began = Instant::now();
-        let mut gdb =
-            Gdb::start(&self.gdb, self.verbose).map_err(|error| self.not_started(&error))?;
+        let mut gdb = Gdb::start(&self.gdb, self.verbose)
+            .map_err(|error| explain::not_started(&self.gdb, &error))?;
         let prepared = gdb
             .ready(before)
             .and_then(|()| gdb.settings(SETTINGS, before));
@@ -244,7 +245,7 @@ impl ThroughGdb<'_> {
         may_start: bool,
     ) -> Result<Option<(u64, u32)>, Trouble> {
         if interrupt::asked_to_stop().is_some() {
-            return Err(stopped_by_us());
+            return Err(explain::stopped_by_us());
         }
         // The process may have become another program since we found the agent, or may not have bound
         // the library yet. Now that gdb holds it, it stays as it is.
@@ -341,60 +342,8 @@ impl ThroughGdb<'_> {
         }
     }
 
-    /// The trouble of a question for which no debugger could be started in time.
-    fn without_place(&self) -> Trouble {
-        if interrupt::asked_to_stop().is_some() {
-            return stopped_by_us();
-        }
-        Trouble::new(
-            format!(
-                "no debugger was free for it within {} s",
-                self.allowance.time().as_secs_f64()
-            ),
-            "give it more time with --timeout, or ask for fewer processes at once",
-        )
-    }
-
-    fn not_started(&self, error: &io::Error) -> Trouble {
-        let gdb = self.gdb.display();
-        match error.raw_os_error() {
-            // Not what exec says of a file.
-            Some(libc::EAGAIN | libc::ENOMEM | libc::ENOSYS | libc::EPERM) => Trouble::new(
-                format!("the system starts no process for {gdb} ({error})"),
-                "look at the limits on processes and memory (`ulimit -a`), or ask --via wake",
-            )
-            .of_the_debugger(),
-            _ => Trouble::new(
-                format!("{gdb} cannot be run ({error})"),
-                "give --gdb the path of an executable gdb",
-            ),
-        }
-    }
-
     fn not_ready(&self, failure: Failure) -> Trouble {
-        let gdb = self.gdb.display();
-        match failure {
-            Failure::Refused(message) => Trouble::new(
-                format!("gdb refused: {message}"),
-                "see with -v what gdb does, or give another with --gdb",
-            ),
-            Failure::Late => Trouble::new(
-                format!(
-                    "gdb was not ready within {} s, and has been ended",
-                    self.allowance.time().as_secs_f64()
-                ),
-                "give it more time with --timeout, or see with -v what it does",
-            ),
-            Failure::Interrupted => stopped_by_us(),
-            Failure::Ended(words) if words.is_empty() => Trouble::new(
-                format!("{gdb} ended before it did anything"),
-                "check that it is a gdb, or give another with --gdb",
-            ),
-            Failure::Ended(words) => Trouble::new(
-                format!("{gdb} ended, saying: {words}"),
-                "check that it is a gdb that works, or give another with --gdb",
-            ),
-        }
+        explain::not_ready(&self.gdb, self.allowance.time(), failure)
     }
 
     /// Lets the process run again, as it ran when we came: a gdb that ends while it attaches leaves its
@@ -418,10 +367,6 @@ impl ThroughGdb<'_> {
             );
         }
     }
-}
-
-fn stopped_by_us() -> Trouble {
-    Trouble::plain("this command was told to stop before it asked")
 }
 
 fn since(start: Instant) -> String {
