@@ -3,6 +3,8 @@
 //!
 //! The file may be anybody's: each table is read once, whole and to a limit, and looked through from its
 //! beginning to its end.
+//!
+//! The file is long for its unit tests, which stand behind the code that they test.
 
 use std::fs::File;
 use std::io;

@@ -6,8 +6,7 @@
 //! are gone, as glibc would. A first thread ends before its process if it calls `pthread_exit` in `main`,
 //! or if it is the only thread of a child that a thread other than the main one forked.
 
-use std::ffi::{CStr, c_void};
-use std::io::Write;
+use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -85,8 +84,7 @@ fn is_ours(thread: i32) -> bool {
     // Linux before 2.6.33 has no `comm` here.
     let mut path = [0; 64];
     let mut status = [0; 64];
-    let _ = write!(&mut path[..63], "/proc/self/task/{thread}/status");
-    let name = CStr::from_bytes_until_nul(&path).ok().and_then(|path| {
+    let name = proc_file::of_thread(thread, "status", &mut path).and_then(|path| {
         let status = proc_file::read(path, &mut status)?;
         proc_file::value(status, b"Name:\t")
     });

@@ -13,7 +13,6 @@
 
 use std::ffi::CStr;
 use std::ffi::c_int;
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use crate::agent::threads;
@@ -180,9 +179,9 @@ impl Command {
     /// The command that a thread waits for, if it does.
     fn of(thread: i32) -> Option<Command> {
         let mut path = [0_u8; 64];
-        write!(&mut path[..], "/proc/self/task/{thread}/syscall\0").ok()?;
+        let path = proc_file::of_thread(thread, "syscall", &mut path)?;
         let mut line = [0; 256];
-        let line = proc_file::read(CStr::from_bytes_until_nul(&path).ok()?, &mut line)?;
+        let line = proc_file::read(path, &mut line)?;
         let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
         let number: i64 = words.next()?.parse().ok()?;
         let mut next = || usize::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();

@@ -50,7 +50,7 @@ impl View {
     /// Looks at both, and learns what the filters of the calling thread allow. `None` in a process without
     /// `/proc`, where nothing can be compared; and once the thread has shut itself in, so that it need not.
     ///
-    /// On a thread of the agent's.
+    /// On the parked thread.
     #[inline(never)]
     pub fn take() -> Option<View> {
         if IS_SHUT_IN.get() {
@@ -133,10 +133,7 @@ const PLACE: [&str; 6] = ["root", "ns/mnt", "ns/net", "ns/user", "ns/ipc", "ns/u
 fn of_this_thread<'a>(name: &str, path: &'a mut proc_file::Path) -> Option<&'a CStr> {
     match threads::id_of(Role::Parked) {
         0 => proc_file::of_this_thread(name, path),
-        id => {
-            write!(&mut path[..], "/proc/self/task/{id}/{name}\0").ok()?;
-            CStr::from_bytes_until_nul(path).ok()
-        }
+        id => proc_file::of_thread(id, name, path),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
 use crate::crew::with_gil::{self, holding_gil};
 use crate::crew::{nap, reader};
-use crate::system::filter::{self, Call};
+use crate::script::undisturbed;
 use crate::system::futex::Instant;
 use crate::system::identity::this_thread_id;
 use protocol::names::WORKER_THREAD;
@@ -191,11 +191,8 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
     };
     let mut reached = first_step(true);
     if let Ok(FirstStep::Prepared) = reached {
-        // Whoever waits for the GIL needs a moment to take it. The interpreter may end then, so this thread has no
-        // thread state meanwhile.
-        if filter::may(Call::Yield) {
-            std::thread::yield_now();
-        }
+        // The interpreter may end now, so this thread has no thread state meanwhile.
+        undisturbed::give_a_moment();
         reached = first_step(false);
     }
     let result = match reached {

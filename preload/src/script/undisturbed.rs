@@ -61,11 +61,15 @@ pub fn let_others_run(gil: &mut Gil) {
     // SAFETY: this thread holds the GIL, with a thread state in place, and takes it again with that.
     unsafe {
         let thread = (gil.PyEval_SaveThread)();
-        // Whoever was woken needs a moment to take it.
-        if filter::may(Call::Yield) {
-            libc::sched_yield();
-        }
+        give_a_moment();
         (gil.PyEval_RestoreThread)(thread);
+    }
+}
+
+/// Once the GIL has been let go of: whoever was woken needs a moment to take it. Holding nothing.
+pub fn give_a_moment() {
+    if filter::may(Call::Yield) {
+        std::thread::yield_now();
     }
 }
 

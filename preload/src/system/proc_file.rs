@@ -11,15 +11,18 @@ pub type Path = [u8; 64];
 
 /// The path of a file about the calling thread, such as `status`. Any thread, interrupted or not.
 pub fn of_this_thread<'a>(name: &str, path: &'a mut Path) -> Option<&'a CStr> {
-    match has_thread_self() {
-        true => write!(&mut path[..], "{}/{name}\0", kernel::THREAD_SELF),
-        false => {
-            // SAFETY: a system call that touches no memory.
-            let thread = unsafe { libc::syscall(libc::SYS_gettid) };
-            write!(&mut path[..], "/proc/self/task/{thread}/{name}\0")
-        }
+    if !has_thread_self() {
+        // SAFETY: a system call that touches no memory.
+        let thread = unsafe { libc::syscall(libc::SYS_gettid) };
+        return of_thread(thread as i32, name, path);
     }
-    .ok()?;
+    write!(&mut path[..], "{}/{name}\0", kernel::THREAD_SELF).ok()?;
+    CStr::from_bytes_until_nul(path).ok()
+}
+
+/// The path of a file about a thread of this process. Any thread, interrupted or not.
+pub fn of_thread<'a>(thread: i32, name: &str, path: &'a mut Path) -> Option<&'a CStr> {
+    write!(&mut path[..], "/proc/self/task/{thread}/{name}\0").ok()?;
     CStr::from_bytes_until_nul(path).ok()
 }
 
