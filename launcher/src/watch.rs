@@ -26,7 +26,7 @@ use crate::secrets::Secrets;
 use crate::state::answer::Answer;
 use crate::state::budget::AnswerBytes;
 use crate::system::process::Process;
-use crate::system::{idle_times, interrupt};
+use crate::system::{idle_times, interrupt, own_memory};
 use crate::trouble::Trouble;
 use protocol::question::Question;
 
@@ -40,6 +40,7 @@ const FEW: usize = 8;
 /// Asks the processes that the arguments choose, once or, with `--watch`, until they have ended or we
 /// are told to stop. Prints the answers; returns the exit status.
 pub fn run(arguments: Arguments) -> ExitCode {
+    own_memory::share();
     let mut failed = false;
     let mut fail = |whom: &dyn fmt::Display, trouble: &Trouble| {
         complain(format_args!("{whom}: {trouble}"));

@@ -17,6 +17,7 @@ pub mod memory;
 pub mod name_service;
 pub mod named_file;
 pub mod namespace;
+pub mod own_memory;
 pub mod path_search;
 pub mod peer;
 pub mod permission;
