@@ -230,19 +230,19 @@ pub fn preload_value(library: &Library, present: Option<&OsStr>) -> Preload {
     let entries = present.split(|byte| b" :".contains(byte));
     let mut left_out: Vec<PathBuf> = Vec::new();
     let mut is_there = false;
-    for entry in entries
-        .clone()
-        .map(|entry| Path::new(OsStr::from_bytes(entry)))
-    {
-        if entry == library.path || same_file(entry, &library.file) {
+    for entry in entries.clone() {
+        let file = Path::new(OsStr::from_bytes(entry));
+        // Byte by byte: to `Path` a file and the same with a slash behind it are equal, and the loader finds only the
+        // first.
+        if entry == path || same_file(file, &library.file) {
             is_there = true;
-        } else if is_copy(entry) {
-            left_out.push(entry.to_owned());
+        } else if is_copy(file) {
+            left_out.push(file.to_owned());
         }
     }
     let is_kept = |entry: &&[u8]| {
-        let entry = Path::new(OsStr::from_bytes(entry));
-        left_out.iter().all(|other| other != entry)
+        let mut others = left_out.iter().map(|other| other.as_os_str());
+        others.all(|other| other.as_bytes() != *entry)
     };
     let rest = match left_out.is_empty() {
         true => present.to_vec(),
@@ -311,6 +311,11 @@ mod tests {
         assert_eq!(
             value(Some("/x/lib/libsleeper.so")),
             "/lib/libsleeper.so:/x/lib/libsleeper.so"
+        );
+        // The loader does not find this one.
+        assert_eq!(
+            value(Some("/lib/libsleeper.so/")),
+            "/lib/libsleeper.so:/lib/libsleeper.so/"
         );
     }
 
