@@ -36,11 +36,14 @@ for _ in range(50):
     codecs.register(Last())
 sys.stdout.write('ready\n')
 sys.stdout.flush()
+# The GIL may be taken from us in any line, also while we look for the worker.
+begun = time.time()
+end = begun + 5
 took = 0
-end = time.time() + 5
-while time.time() < end and not (took > 0.0005 and worker_is_there()):
-    begun = time.time()
+while begun < end and took < 0.0005:
     time.sleep(0)
-    took = time.time() - begun
+    there = worker_is_there()
+    took = time.time() - begun if there else 0
+    begun = time.time()
 sys.setcheckinterval(1 << 30)
 sys.exit(7)
