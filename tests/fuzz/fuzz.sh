@@ -25,7 +25,7 @@ host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 mkdir -p "$folder/found"
 
 feed() {
-    name=$1
+    local name=$1 runs reached
     mkdir -p "$folder/inputs/$name"
     # An answer may claim any size: no more than the budget is allocated.
     if "$folder/$host/release/$name" -max_total_time="$seconds" -max_len=4096 -timeout=$((20 * at_once)) \
@@ -52,17 +52,8 @@ for name in "${names[@]}"; do
         failed=1
     fi
 done
-running=0
-for name in "${built[@]}"; do
-    if [ "$running" -ge "$at_once" ]; then
-        wait -n || failed=1
-        running=$((running - 1))
-    fi
-    feed "$name" &
-    running=$((running + 1))
-done
-while [ "$running" -gt 0 ]; do
-    wait -n || failed=1
-    running=$((running - 1))
-done
+export -f feed
+export folder seconds at_once host
+for name in "${built[@]}"; do echo "$name"; done |
+    xargs -r -n 1 -P "$at_once" bash -c 'feed "$1"' "$0" || failed=1
 exit $failed

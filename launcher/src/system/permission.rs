@@ -167,10 +167,9 @@ pub fn explain(process: Process) -> Trouble {
 
 /// The owner of a process that another user owns, if we lack the right that overrides ownership.
 pub fn foreign_owner(users: [u32; 3]) -> Option<String> {
-    let circumstances = Circumstances::read();
-    let us = rustix::process::geteuid().as_raw();
-    let theirs = users.into_iter().find(|user| *user != us)?;
-    (!circumstances.may_trace && !circumstances.root).then(|| users::name(theirs))
+    let us = rustix::process::geteuid();
+    let theirs = users.into_iter().find(|user| *user != us.as_raw())?;
+    (!us.is_root() && !Circumstances::read().may_trace).then(|| users::name(theirs))
 }
 
 #[cfg(test)]
