@@ -51,10 +51,7 @@ pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
             if signal == nap.signal && signal != 0 || signal != SETXID && !goes_on() {
                 break;
             }
-            let view = View::take();
-            if signal == SETXID {
-                answer(received.take(), view);
-            }
+            received = look_around(received);
             // The program may have put a filter on all its threads meanwhile.
             if !filter::may_nap_by_signal() {
                 break;
@@ -65,11 +62,31 @@ pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
     let signal = received.filter(|received| received.signal == nap.signal);
     if signal.is_none() && !(by_signal && filter::may_nap_by_signal()) && goes_on() && !is_late() {
         while goes_on() && futex::wait_while(word, value, nap.until) {}
-        if let Some(view) = View::take() {
-            view.follow();
-        }
+        follow();
     }
     signal
+}
+
+/// Learns what the filters of this thread allow, and answers the C library's signal, if this is it. Returns any other.
+///
+/// It stands apart, as do its neighbours: a view takes a page of stack, which [`sleep`] would have to touch and keep.
+#[inline(never)]
+fn look_around(received: Option<WakeSignal>) -> Option<WakeSignal> {
+    let view = View::take();
+    let is_setxid = received.as_ref().is_some_and(|one| one.signal == SETXID);
+    if is_setxid {
+        answer(received, view);
+        return None;
+    }
+    received
+}
+
+/// Gives up what the program has given up.
+#[inline(never)]
+fn follow() {
+    if let Some(view) = View::take() {
+        view.follow();
+    }
 }
 
 /// Sleeps in a child that was just forked, for so many nanoseconds, or until another thread of the agent's nudges
@@ -96,10 +113,9 @@ fn answer_now(received: Option<WakeSignal>) {
 
 /// Gives up what the program has given up, and lets the C library's handler run at once from here on: a thread at
 /// work may wait for the program, and the program for its answer.
+#[inline(never)]
 fn wake_up() {
-    if let Some(view) = View::take() {
-        view.follow();
-    }
+    follow();
     let new_user = Set::of(&[SETXID]);
     while filter::may(Call::AwaitSignal)
         && let Some(one) = new_user.wait(Some(Instant(0)))
