@@ -14,6 +14,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::ask::allowance::Allowance;
 use crate::ask::{self, AskOptions, side_by_side};
+use crate::find::carriers;
 use crate::find::chosen::{self, Chosen};
 use crate::find::order;
 use crate::find::target::Alive;
@@ -26,11 +27,11 @@ use crate::secrets::Secrets;
 use crate::state::answer::Answer;
 use crate::state::budget::AnswerBytes;
 use crate::system::process::Process;
-use crate::system::{idle_times, interrupt, own_memory};
+use crate::system::{idle_times, interrupt, own_limits, supervisor};
 use crate::trouble::Trouble;
 use protocol::question::Question;
 
-/// Processes asked at a time. To wait for an answer takes a thread, and next to nothing besides; how many
+/// Processes asked at a time, if there are descriptors for as many. To wait for an answer takes a thread, and next to nothing besides; how many
 /// debuggers run at once has a limit of its own ([`ask::allowance`]).
 const AT_A_TIME: usize = 1024;
 
@@ -40,7 +41,19 @@ const FEW: usize = 8;
 /// Asks the processes that the arguments choose, once or, with `--watch`, until they have ended or we
 /// are told to stop. Prints the answers; returns the exit status.
 pub fn run(arguments: Arguments) -> ExitCode {
-    own_memory::share();
+    own_limits::share_memory();
+    // From here on we may be held up by whom we look at, and may hold a program, which must be let go before we end.
+    supervisor::start();
+    let mut stuck = Vec::new();
+    let status = look(arguments, &mut stuck);
+    let may_be_stuck = !stuck.is_empty() || carriers::have_kept_us_waiting();
+    supervisor::leave(status, may_be_stuck || interrupt::asked_to_stop().is_some());
+    ExitCode::from(status)
+}
+
+/// Looks at the processes that the arguments choose, and returns the exit status. Adds those that keep a thread of ours
+/// to `stuck`.
+fn look(arguments: Arguments, stuck: &mut Vec<Process>) -> u8 {
     let mut failed = false;
     let mut fail = |whom: &dyn fmt::Display, trouble: &Trouble| {
         complain(format_args!("{whom}: {trouble}"));
@@ -50,13 +63,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let (choice, asking) = Asking::new(arguments);
     let asking = Arc::new(asking);
     let mut chosen = chosen::chosen(&choice, &mut fail);
-    // From here on we may hold a program, and must let it go before we end.
-    interrupt::watch();
     let mut last: HashMap<i32, Look> = HashMap::new();
-    let mut stuck = Vec::new();
     loop {
         let begun = Instant::now();
-        let (looks, heard) = Asking::round(&asking, chosen, &last, &mut stuck, &mut fail);
+        let (looks, heard) = Asking::round(&asking, chosen, &last, stuck, &mut fail);
         let Some(pause) = pause.filter(|_| heard) else {
             break;
         };
@@ -76,9 +86,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         }
     }
     match interrupt::asked_to_stop() {
-        Some(signal) => ExitCode::from(128 + signal as u8),
-        None if failed => ExitCode::FAILURE,
-        None => ExitCode::SUCCESS,
+        Some(signal) => 128 + signal as u8,
+        None => u8::from(failed),
     }
 }
 
@@ -93,6 +102,8 @@ struct Asking {
     /// Whether each state stands under a heading.
     headed: bool,
     coloured: bool,
+    /// How many processes are asked side by side.
+    at_a_time: usize,
     /// The reasons for asking without a debugger that the user has read.
     notes: Mutex<HashSet<String>>,
 }
@@ -127,6 +138,7 @@ impl Asking {
             format,
             headed,
             coloured: format == Format::Full && terminal::has_colours(),
+            at_a_time: own_limits::questions_at_a_time(AT_A_TIME),
             notes: Mutex::new(HashSet::new()),
         };
         (choice, asking)
@@ -175,7 +187,7 @@ impl Asking {
         };
         let time = asking.options.time();
         let chosen = order::in_turn(chosen);
-        side_by_side::each(chosen, AT_A_TIME, time, ask, late, done);
+        side_by_side::each(chosen, asking.at_a_time, time, ask, late, done);
         (looks, heard)
     }
 

@@ -10,7 +10,7 @@ use launcher::find::carriers::{self, Carrier};
 use launcher::options::list::{Arguments, Format};
 use launcher::printable::{InJson, Printable};
 use launcher::secrets::Secrets;
-use launcher::system::users;
+use launcher::system::{interrupt, supervisor, users};
 
 /// The JSON document.
 #[derive(Serialize)]
@@ -34,10 +34,21 @@ struct Listed<'a> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    supervisor::start();
+    let status = list(&arguments);
+    supervisor::leave(status, carriers::have_kept_us_waiting());
+    ExitCode::from(status)
+}
+
+/// Prints the list, and returns the exit status.
+fn list(arguments: &Arguments) -> u8 {
     let carriers = match carriers::all() {
         Ok(carriers) => carriers,
         Err(trouble) => return fail(&trouble.to_string()),
     };
+    if let Some(signal) = interrupt::asked_to_stop() {
+        return 128 + signal as u8;
+    }
     // One process may have to be asked for all of them.
     users::look_up(&carriers.iter().map(|one| one.user).collect::<Vec<_>>());
     let shown = match arguments.format {
@@ -51,13 +62,13 @@ fn main() -> ExitCode {
     if let Err(error) = written {
         return fail(&format!("the list could not be written ({error})"));
     }
-    ExitCode::SUCCESS
+    0
 }
 
-fn fail(what: &str) -> ExitCode {
+fn fail(what: &str) -> u8 {
     // If nobody can read the line, nothing is left to do.
     let _ = writeln!(io::stderr(), "sa-list: {what}");
-    ExitCode::FAILURE
+    1
 }
 
 /// A line for each process, in columns of the widths needed; the command comes last.

@@ -1,14 +1,21 @@
 //! Which processes carry an agent, as `/proc` shows it. This wakes no agent.
+//!
+//! A process can keep whoever looks at its memory or its files waiting, as can a file server that is down. So a thread
+//! looks, and if it gets stuck another goes on, which looks at processes of that user from a distance only.
 
 use std::collections::HashMap;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use crate::find::agent;
 use crate::find::python_version::{Versions, may_be_python};
 use crate::find::target::Alive;
 use crate::system::bounded_file::Budget;
+use crate::system::interrupt;
 use crate::system::maps::{self, MappedFile};
-use crate::system::process::{self, Process, Status};
+use crate::system::process::{self, Process, Stat, Status};
 use crate::trouble::Trouble;
 use protocol::names::AGENT_THREADS;
 
@@ -36,11 +43,26 @@ const FIRST_THREADS: usize = 256;
 /// Our threads are looked for among so many where our library is mapped.
 const MOST_THREADS: usize = 4096;
 
+/// The longest time that a look at a process takes, on a loaded machine.
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
+
+/// The users whose processes have kept us waiting.
+static SLOW_USERS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+fn slow_users() -> MutexGuard<'static, Vec<u32>> {
+    SLOW_USERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a thread of ours has got stuck with a process, and may be so still.
+pub fn have_kept_us_waiting() -> bool {
+    !slow_users().is_empty()
+}
+
 /// Looks at processes, and never long at those of one user.
-#[derive(Default)]
 struct Looks {
     versions: Versions,
     allowances: HashMap<u32, Allowance>,
+    slow_users: Vec<u32>,
 }
 
 /// What may still be read of a user's processes, in bytes. Ordinary processes take nothing of it, as each may be
@@ -74,10 +96,25 @@ impl Allowance {
 }
 
 impl Looks {
+    fn new() -> Looks {
+        Looks {
+            versions: Versions::default(),
+            allowances: HashMap::new(),
+            slow_users: slow_users().clone(),
+        }
+    }
+
     /// The process as a carrier, if it is one. A process that is closed to us, or ends, counts as none.
     fn look(&mut self, process: Process, status: &Status) -> Option<Carrier> {
-        const OWN: Allowance = Allowance::OF_PROCESS;
         let [_, user, _] = status.users;
+        match self.slow_users.contains(&user) {
+            true => look_from_afar(process, status),
+            false => self.look_closely(process, user),
+        }
+    }
+
+    fn look_closely(&mut self, process: Process, user: u32) -> Option<Carrier> {
+        const OWN: Allowance = Allowance::OF_PROCESS;
         let allowance = self.allowances.entry(user).or_insert(Allowance::OF_USER);
         let stat = process.stat().ok()?;
         let matters = |file: &MappedFile| agent::is_named_as_ours(file) || may_be_python(file);
@@ -105,17 +142,89 @@ impl Looks {
         }
         let (command, length) = process.command_line_within(OWN.commands + allowance.commands);
         allowance.commands -= length.saturating_sub(OWN.commands).min(allowance.commands);
-        Some(Carrier {
-            alive: Alive {
-                process,
-                started: stat.started,
-            },
-            user,
-            python,
-            threads: stat.threads.saturating_sub(agents),
-            uptime: process::uptime().saturating_sub(process::ticks(stat.started)),
-            command,
-        })
+        Some(carrier(process, user, &stat, agents, python, command))
+    }
+}
+
+/// The same without a look at the process's memory or files: it is a carrier if one of its threads has the name of an
+/// agent's.
+fn look_from_afar(process: Process, status: &Status) -> Option<Carrier> {
+    let [_, user, _] = status.users;
+    let stat = process.stat().ok()?;
+    let agents = process.threads_named(&AGENT_THREADS, MOST_THREADS).ok()?;
+    let command = vec![format!("[{}]", status.name)];
+    (agents > 0).then(|| carrier(process, user, &stat, agents, None, command))
+}
+
+fn carrier(
+    process: Process,
+    user: u32,
+    stat: &Stat,
+    agents: usize,
+    python: Option<String>,
+    command: Vec<String>,
+) -> Carrier {
+    Carrier {
+        alive: Alive {
+            process,
+            started: stat.started,
+        },
+        user,
+        python,
+        threads: stat.threads.saturating_sub(agents),
+        uptime: process::uptime().saturating_sub(process::ticks(stat.started)),
+        command,
+    }
+}
+
+/// Those of these processes that are carriers. It ends soon when a signal asks us to stop.
+fn carriers_among(processes: Vec<(Process, Status)>) -> Vec<Carrier> {
+    let processes = Arc::new(processes);
+    let mut found = Vec::new();
+    let mut next = 0;
+    while next < processes.len() && interrupt::asked_to_stop().is_none() {
+        let (sender, looks) = mpsc::channel();
+        let thread = {
+            let (processes, sender) = (processes.clone(), sender.clone());
+            thread::Builder::new().spawn(move || look_at_all(&processes[next..], &sender))
+        };
+        if thread.is_err() {
+            // The system grants no thread.
+            look_at_all(&processes[next..], &sender);
+        }
+        drop(sender);
+        loop {
+            match looks.recv_timeout(LONGEST_LOOK) {
+                Ok(look) => {
+                    found.extend(look);
+                    next += 1;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let [_, user, _] = processes[next].1.users;
+                    match slow_users().contains(&user) {
+                        true => next += 1,
+                        false => slow_users().push(user),
+                    }
+                    break;
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    // All have been looked at, or this one was too much for the thread.
+                    next += 1;
+                    break;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Looks at one process after the other, until nobody wants to know any more.
+fn look_at_all(processes: &[(Process, Status)], sender: &Sender<Option<Carrier>>) {
+    let mut looks = Looks::new();
+    for (process, status) in processes {
+        if sender.send(looks.look(*process, status)).is_err() {
+            return;
+        }
     }
 }
 
@@ -138,28 +247,21 @@ fn everyone() -> Result<Vec<(Process, Status)>, Trouble> {
 /// The user's processes that carry an agent, by PID; for root, everyone's.
 pub fn all() -> Result<Vec<Carrier>, Trouble> {
     let us = rustix::process::geteuid().as_raw();
-    let mut looks = Looks::default();
-    let ours = |status: &Status| us == 0 || status.users.iter().all(|user| *user == us);
-    let ours = everyone()?.into_iter().filter(|(_, status)| ours(status));
-    Ok(ours
-        .filter_map(|(process, status)| looks.look(process, &status))
-        .collect())
+    let mut everyone = everyone()?;
+    everyone.retain(|(_, status)| us == 0 || status.users.iter().all(|user| *user == us));
+    Ok(carriers_among(everyone))
 }
 
 /// The processes that carry an agent among a process and its descendants, by PID, whoever owns them.
 pub fn tree(root: Process) -> Result<Vec<Carrier>, Trouble> {
     Alive::exists(root)?;
-    let everyone = everyone()?;
+    let mut everyone = everyone()?;
     let parents: HashMap<i32, i32> = everyone
         .iter()
         .map(|(one, status)| (one.pid, status.parent))
         .collect();
-    let mut looks = Looks::default();
-    let found: Vec<Carrier> = everyone
-        .iter()
-        .filter(|(one, _)| is_below(one.pid, root.pid, &parents))
-        .filter_map(|(one, status)| looks.look(*one, status))
-        .collect();
+    everyone.retain(|(one, _)| is_below(one.pid, root.pid, &parents));
+    let found = carriers_among(everyone);
     if found.is_empty() {
         return Err(Trouble::new(
             "there is no sleeper agent in it, nor in any process below it",

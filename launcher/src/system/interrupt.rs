@@ -1,103 +1,107 @@
 //! Ctrl-C and its kin: noted at once, and obeyed as soon as nothing is held.
 //!
-//! These signals must not end a command that holds a process. So a thread waits for them, and all others
-//! block them. The others look now and then whether a signal has come, let go what they hold, and end. If
-//! one of them is stuck, the thread that waits for signals ends the command nevertheless.
+//! These signals must not end a command that holds a process. So the command's supervisor waits for them and notes
+//! them here ([`crate::system::supervisor`]), and the process that does the work blocks them. Its threads look now and
+//! then whether one has come, let go what they hold, and end.
 
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::thread;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The first signal that came; 0 is none.
-static SIGNAL: AtomicI32 = AtomicI32::new(0);
+use rustix::thread::futex;
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// When that was.
-static CAME: Mutex<Option<Instant>> = Mutex::new(None);
+/// What the two processes of this command tell each other, in memory that they share. Times are the monotonic clock's,
+/// in nanoseconds; 0 is none.
+#[derive(Default)]
+pub struct Board {
+    /// The first signal that asked the command to stop.
+    signal: AtomicU32,
+    /// When that came.
+    came: AtomicU64,
+    /// When the process that does the work is to be ended.
+    ends: AtomicU64,
+    /// The exit status of the process that does the work, and one more, once all is done but its end.
+    status: AtomicU32,
+}
 
-/// Wakes whoever sleeps until a signal comes.
-static COMES: Condvar = Condvar::new();
+/// The board of a process without a supervisor.
+static OWN: Board = Board {
+    signal: AtomicU32::new(0),
+    came: AtomicU64::new(0),
+    ends: AtomicU64::new(0),
+    status: AtomicU32::new(0),
+};
 
-/// The signals to note.
-const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+/// The board that is shared, if one is.
+static SHARED: AtomicPtr<Board> = AtomicPtr::new(ptr::null_mut());
 
-/// The longest time from a signal to the end of this command.
-const LONGEST_END: Duration = Duration::from_millis(800);
+/// From now on this board is used. It is never given back.
+pub fn share(board: &'static Board) {
+    SHARED.store(ptr::from_ref(board).cast_mut(), Ordering::SeqCst);
+}
 
-/// Notes SIGINT, SIGTERM and SIGHUP from now on, except those that we were started to ignore. To be called
-/// while this process has one thread: later ones inherit what it blocks.
-pub fn watch() {
-    let Some(noted) = Signals::not_ignored() else {
-        return;
-    };
-    noted.block(true);
-    let builder = thread::Builder::new().name("signals".to_owned());
-    if builder.spawn(move || note_and_end(&noted)).is_err() {
-        // The system grants no thread. So the signals end this command at once, and the guardian lets go
-        // what it holds.
-        noted.block(false);
+fn board() -> &'static Board {
+    let shared = SHARED.load(Ordering::SeqCst);
+    // SAFETY: `share` has put a reference there that is good for ever, and all fields are atomic.
+    unsafe { shared.as_ref() }.unwrap_or(&OWN)
+}
+
+fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+impl Board {
+    /// Notes a signal that asks the command to stop, if it is the first, and wakes whoever sleeps until one comes.
+    pub fn note(&self, signal: u32) {
+        let first = self
+            .came
+            .compare_exchange(0, now(), Ordering::SeqCst, Ordering::SeqCst);
+        if first.is_ok() {
+            self.signal.store(signal, Ordering::SeqCst);
+            let _ = futex::wake(&self.signal, futex::Flags::empty(), i32::MAX as u32);
+        }
+    }
+
+    /// The first signal, and the time since it came.
+    pub fn noted(&self) -> Option<(u32, Duration)> {
+        let signal = self.signal.load(Ordering::SeqCst);
+        let came = self.came.load(Ordering::SeqCst);
+        (signal != 0).then(|| (signal, Duration::from_nanos(now().saturating_sub(came))))
+    }
+
+    /// Whether the time is over that [`end_after`] has set.
+    pub fn is_late(&self) -> bool {
+        let ends = self.ends.load(Ordering::SeqCst);
+        ends != 0 && now() > ends
+    }
+
+    /// Notes that all is done but the end of the process that does the work.
+    pub fn note_status(&self, status: u8) {
+        self.status.store(u32::from(status) + 1, Ordering::SeqCst);
+    }
+
+    /// The exit status, once all is done.
+    pub fn status(&self) -> Option<u8> {
+        let status = self.status.load(Ordering::SeqCst).checked_sub(1)?;
+        Some(status as u8)
     }
 }
 
-/// Waits for a signal. This command should end by itself then; if it does not, this ends it.
-fn note_and_end(noted: &Signals) {
-    let signal = noted.next();
-    SIGNAL.store(signal, Ordering::SeqCst);
-    *CAME.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    COMES.notify_all();
-    thread::sleep(LONGEST_END);
-    // SAFETY: ends this process. Nothing of ours must run at its exit.
-    unsafe { libc::_exit(128 + signal) }
+/// Notes that the calling process has nothing left to do but to end.
+pub fn note_status(status: u8) {
+    board().note_status(status);
 }
 
-/// Some of [`SIGNALS`].
-#[derive(Clone, Copy)]
-struct Signals(libc::sigset_t);
+/// The signals that ask a command to stop.
+pub const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-impl Signals {
-    /// Those that we were not started to ignore; `None` if we were started to ignore all of them.
-    fn not_ignored() -> Option<Signals> {
-        let mut any = false;
-        // SAFETY: `sigset_t` and `sigaction` are plain data for which all zeroes is a valid value; the
-        // pointers are to such values of ours. Nothing is changed but these.
-        let signals = unsafe {
-            let mut set: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&mut set);
-            for signal in SIGNALS {
-                let mut action: libc::sigaction = std::mem::zeroed();
-                libc::sigaction(signal, std::ptr::null(), &mut action);
-                if action.sa_sigaction != libc::SIG_IGN {
-                    libc::sigaddset(&mut set, signal);
-                    any = true;
-                }
-            }
-            set
-        };
-        any.then_some(Signals(signals))
-    }
-
-    /// Blocks them in this thread, or lets them in.
-    fn block(&self, block: bool) {
-        let how = match block {
-            true => libc::SIG_BLOCK,
-            false => libc::SIG_UNBLOCK,
-        };
-        // SAFETY: the kernel reads the set, and changes this thread's mask only.
-        unsafe { libc::pthread_sigmask(how, &self.0, std::ptr::null_mut()) };
-    }
-
-    /// Waits for the next of them.
-    fn next(&self) -> i32 {
-        let mut signal = 0;
-        // SAFETY: both pointers are to values of ours.
-        while unsafe { libc::sigwait(&self.0, &mut signal) } != 0 {}
-        signal
-    }
-}
-
-/// Has the kernel end this command, by SIGALRM, when this time is over; `None` calls that off. It ends also a
-/// command whose only thread is stuck in `/proc`, where no handler would run.
+/// Has the calling process ended when this time is over, by its supervisor and by SIGALRM; `None` calls that off. That
+/// ends also a process whose only thread is stuck in `/proc`, where no handler would run.
 pub fn end_after(time: Option<Duration>) {
+    let ends = time.map_or(0, |time| now().saturating_add(time.as_nanos() as u64));
+    board().ends.store(ends, Ordering::SeqCst);
     // Whole seconds, and zero is never.
     let seconds = time.map_or(0, |time| time.as_secs().saturating_add(1));
     // SAFETY: neither takes a pointer. The first installs no code: whoever started us may have had the signal
@@ -118,32 +122,50 @@ pub fn ignore() {
 
 /// The signal that asked us to stop, if one did.
 pub fn asked_to_stop() -> Option<i32> {
-    match SIGNAL.load(Ordering::SeqCst) {
+    match board().signal.load(Ordering::SeqCst) {
         0 => None,
-        signal => Some(signal),
+        signal => Some(signal as i32),
     }
 }
 
 /// When a signal asked us to stop, if one did.
 pub fn asked_to_stop_at() -> Option<Instant> {
-    asked_to_stop()?;
-    *CAME.lock().unwrap_or_else(PoisonError::into_inner)
+    let (_, ago) = board().noted()?;
+    let now = Instant::now();
+    Some(now.checked_sub(ago).unwrap_or(now))
 }
 
 /// Sleeps until then, or until a signal asks us to stop.
 pub fn sleep_until(then: Instant) {
-    let mut came = CAME.lock().unwrap_or_else(PoisonError::into_inner);
-    while came.is_none() {
+    while asked_to_stop().is_none() {
         let left = then.saturating_duration_since(Instant::now());
+        let Ok(time) = Timespec::try_from(left) else {
+            return;
+        };
         if left.is_zero() {
             return;
         }
-        let waited = COMES.wait_timeout(came, left);
-        came = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let _ = futex::wait(&board().signal, futex::Flags::empty(), 0, Some(&time));
     }
 }
 
 /// Sleeps so long, or until a signal asks us to stop.
 pub fn sleep(time: Duration) {
     sleep_until(Instant::now() + time);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_signal_counts() {
+        let board = Board::default();
+        assert!(board.noted().is_none() && board.status().is_none() && !board.is_late());
+        board.note(15);
+        board.note(2);
+        assert_eq!(board.noted().map(|(signal, _)| signal), Some(15));
+        board.note_status(0);
+        assert_eq!(board.status(), Some(0));
+    }
 }

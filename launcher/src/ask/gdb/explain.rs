@@ -27,9 +27,11 @@ pub fn not_started(gdb: &Path, error: &io::Error) -> Trouble {
     let gdb = gdb.display();
     match error.raw_os_error() {
         // Not what exec says of a file.
-        Some(libc::EAGAIN | libc::ENOMEM | libc::ENOSYS | libc::EPERM) => Trouble::new(
+        Some(
+            libc::EAGAIN | libc::ENOMEM | libc::ENOSYS | libc::EPERM | libc::EMFILE | libc::ENFILE,
+        ) => Trouble::new(
             format!("the system starts no process for {gdb} ({error})"),
-            "look at the limits on processes and memory (`ulimit -a`), or ask --via wake",
+            "look at the limits on processes, memory and files (`ulimit -a`), or ask --via wake",
         )
         .of_the_debugger(),
         _ => Trouble::new(

@@ -54,7 +54,6 @@ impl ThroughWake {
         let until = self.connected_until.min(began + LONGEST_SLEEP);
         let process = target.process;
         let thread = sleeping_thread(process)?;
-        target.still_runs()?;
         let mut line = loop {
             if let Some(line) = connected(target, thread, until)? {
                 break line;
@@ -98,8 +97,9 @@ const YOUNG: Duration = Duration::from_secs(1);
 /// How long it is waited for.
 const LONGEST_CHILDHOOD: Duration = Duration::from_millis(100);
 
-/// Wakes the agent, and waits for its connection; `None` if so many strangers have come in its place that it
-/// may have found no room, and should be woken again. They need to find the next name too.
+/// Wakes the agent, and waits for its connection; `None` if it should be tried again: if the agent does not wait any
+/// more for the signal that it waited for, or if so many strangers have come in its place that it may have found no
+/// room. They need to find the next name too.
 fn connected(target: &Alive, thread: i32, until: Instant) -> Result<Option<UnixStream>, Trouble> {
     let process = target.process;
     // Everybody can see the socket, so it is opened as late as possible.
@@ -110,6 +110,12 @@ fn connected(target: &Alive, thread: i32, until: Instant) -> Result<Option<UnixS
             "ask --via gdb",
         )
     })?;
+    // A child of ours may have opened the socket, and the process may have held that up. Another one may have its
+    // number by now, to which the signal could be the end.
+    wait_for(target, until, OTHERS)?;
+    if Sleeper::new(process, thread).look() != Posture::Awaits(number) {
+        return Ok(None);
+    }
     signal::wake(process, thread, number, listener.token).map_err(|error| {
         match error.raw_os_error() {
             Some(libc::ESRCH) => target::exited(),
@@ -150,6 +156,9 @@ fn connected(target: &Alive, thread: i32, until: Instant) -> Result<Option<UnixS
 fn glance_after(begun: Instant) -> Duration {
     (begun.elapsed() / 8).clamp(GLANCE, LONGEST_GLANCE)
 }
+
+/// Said of an agent that waits for no signal all the time.
+const OTHERS: &str = "its agent has others to answer";
 
 /// The trouble of an agent that has started, and that no signal wakes.
 fn no_waker(process: Process) -> Trouble {
@@ -199,7 +208,7 @@ fn signal_of(target: &Alive, thread: i32, until: Instant) -> Result<i32, Trouble
                 "let the program go on, or end that debugger, and ask again",
             ));
         }
-        wait_for(target, until, "its agent has others to answer")?;
+        wait_for(target, until, OTHERS)?;
         std::thread::sleep(pause);
         pause = (begun.elapsed() / 32).clamp(pause, LONGEST_PAUSE);
     }
