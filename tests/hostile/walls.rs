@@ -1,7 +1,7 @@
 //! What a program forbids itself binds the agent: capabilities, users, filters, namespaces, roots.
 
-use protocol::names::AGENT_THREADS;
-use tests::ask::{WAYS, activate, activator, answer, full_answer, preloaded_python};
+use protocol::names::{AGENT_THREADS, PARKED_THREAD};
+use tests::ask::{WAYS, activate, activator, answer, full_answer, preloaded_python, woken};
 use tests::case;
 use tests::interpreters::Interpreter;
 use tests::process::{PATIENCE, Program, wait_until};
@@ -46,7 +46,7 @@ fn ends(mut program: Program) {
 }
 
 /// What programs do, step by step.
-const LIVES: [&[&str]; 15] = [
+const LIVES: [&[&str]; 17] = [
     &["setuid=1000", "setuid=0"],
     &["keep=0", "setuid=1000", "setuid=0"],
     &[
@@ -87,6 +87,14 @@ const LIVES: [&[&str]; 15] = [
     // A root without /proc.
     &["chroot=/usr", "setuid=1000", "setuid=0"],
     &["chroot=/usr", "thread", "refuse=171:1", "setuid=1000"],
+    &["chroot=/usr", "keep=40", "setuid=1000", "setgid=5"],
+    &[
+        "chroot=/usr",
+        "keep=0",
+        "setgid=5",
+        "setgroups=1:2",
+        "setuid=1000",
+    ],
 ];
 
 /// What programs do that leaves the agent no way to be woken: nobody asks in between.
@@ -113,6 +121,32 @@ fn behaves_as_without(python: &Interpreter) {
         for program in [bare, quiet, asked] {
             ends(program);
         }
+    }
+}
+
+case!(switches_users_while_it_is_asked, Root);
+/// A server acts for its users in turn. Whenever it is asked, its agent is about to change its user too, or has just
+/// done so: that is no wall.
+fn switches_users_while_it_is_asked(python: &Interpreter) {
+    for pause in ["0.0002", "0.002", "0.02"] {
+        let mut start = preloaded_python(python);
+        let mut program = woken(start.arg(product().hostile("switches_users.py")).arg(pause));
+        for _ in 0..60 {
+            answer(program.pid(), &["--via", "wake"]);
+        }
+        // The agent has given up nothing, and has not shut itself in.
+        let thread = procfs::thread_named(program.pid(), PARKED_THREAD).expect("it sleeps");
+        for name in ["Seccomp", "CapPrm", "NoNewPrivs"] {
+            let (its, first) = (
+                procfs::status(thread, name),
+                procfs::status(program.pid(), name),
+            );
+            assert_eq!(its, first, "{name}, pause {pause}");
+        }
+        program.say("");
+        let ended = program.end();
+        ended.expect_code(7);
+        assert_eq!(ended.err(), "");
     }
 }
 

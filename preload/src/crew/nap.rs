@@ -81,11 +81,53 @@ fn look_around(received: Option<WakeSignal>) -> Option<WakeSignal> {
     received
 }
 
-/// Gives up what the program has given up.
+/// How long a difference has to stay the same, in nanoseconds, until it is believed. It takes the C library less to finish
+/// a change of users, once all threads have made it and the first one has a processor.
+const STEADY: u64 = 20_000_000;
+
+/// How long such a difference is waited for, in nanoseconds.
+const LONGEST_CHANGE: u64 = 150_000_000;
+
+/// The time between two views, in nanoseconds.
+const BETWEEN_VIEWS: u64 = 1_000_000;
+
+/// Gives up what the program has given up. It is not known what that is while the program changes its user, as its threads
+/// do so one after the other. A program that becomes another user all the time gives up nothing.
 #[inline(never)]
 fn follow() {
-    if let Some(view) = View::take() {
-        view.follow();
+    let until = Instant::now().after(LONGEST_CHANGE);
+    let mut steady: Option<(View, Instant)> = None;
+    while let Some(view) = View::take() {
+        if view.is_same() {
+            return;
+        }
+        let is_late = until.left().is_none();
+        let stays =
+            |(first, _): &(View, Instant)| view.is_alike(first) && !new_user::is_under_way();
+        match steady.take().filter(stays) {
+            Some((first, then)) => {
+                let may_change = view.first_runs() && !view.has_moved_since(&first);
+                if then.left().is_none() && (is_late || !may_change) {
+                    view.follow();
+                    return;
+                }
+                steady = Some((first, then));
+            }
+            None => steady = Some((view, Instant::now().after(STEADY))),
+        }
+        if is_late {
+            return;
+        }
+        answer_all(Some(Instant::now().after(BETWEEN_VIEWS)));
+    }
+}
+
+/// Answers the C library's signals that have come, or come by then.
+fn answer_all(until: Option<Instant>) {
+    while filter::may(Call::AwaitSignal)
+        && let Some(one) = Set::of(&[SETXID]).wait(until.or(Some(Instant(0))))
+    {
+        answer(Some(one), View::take());
     }
 }
 
@@ -115,18 +157,14 @@ fn answer_now(received: Option<WakeSignal>) {
 /// work may wait for the program, and the program for its answer.
 #[inline(never)]
 fn wake_up() {
+    // First: this thread may be under a filter by now.
     follow();
-    let new_user = Set::of(&[SETXID]);
-    while filter::may(Call::AwaitSignal)
-        && let Some(one) = new_user.wait(Some(Instant(0)))
-    {
-        answer(Some(one), View::take());
-    }
+    answer_all(None);
     if !filter::may_nap_by_signal() {
         NAPS_BY_SIGNAL.store(false, Ordering::SeqCst);
     }
     // It was allowed when the signal was blocked.
-    new_user.unblock();
+    Set::of(&[SETXID]).unblock();
 }
 
 /// Answers the signal, if it has come since this thread was started. For a thread that starts shut in: it blocks

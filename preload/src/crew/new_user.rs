@@ -6,10 +6,13 @@
 //! calling thread has given up capabilities, or is under a filter, that the agent's threads have not and are
 //! not: then the program would end where without the agent it gets EPERM.
 //!
-//! So a sleeping thread takes that signal without the handler. It first gives up what the program's first
-//! thread has given up. Then it has the handler run. If the rights still differ, it takes care that its
+//! So a sleeping thread takes that signal without the handler. It first gives up the capabilities that the program's
+//! first thread has given up. Then it has the handler run. If the rights still differ, it takes care that its
 //! result is not compared: the calling thread waits until all have answered, in a structure on its stack that
 //! the kernel shows us the address of.
+//!
+//! Meanwhile the threads of a program are different users: some have changed and others not yet, the calling thread last
+//! of all. That is no wall, and nobody follows it ([`is_under_way`]).
 
 use std::ffi::CStr;
 use std::ffi::c_int;
@@ -19,6 +22,8 @@ use crate::agent::threads;
 use crate::crew::walls::{View, Walls};
 use crate::system::aside;
 use crate::system::c_library;
+use crate::system::credentials;
+use crate::system::filter;
 use crate::system::futex::{self, Instant};
 use crate::system::identity::{process_id, this_thread_id};
 use crate::system::loaded_objects;
@@ -38,7 +43,11 @@ pub fn answer(view: Option<View>) {
             } else {
                 // Looked for first: a thread that has shut itself in cannot look any more.
                 let command = aside::run(Command::find).flatten();
-                let shut_in = view.follow() == Walls::Other;
+                // The first thread may have made the change already that this thread is yet to make.
+                pause();
+                let now =
+                    View::take().filter(|now| now.has_same_ids() && now.is_settled_since(&view));
+                let shut_in = now.is_some_and(|now| now.follow() == Walls::Other);
                 let agrees = || View::take().is_none_or(|view| view.agrees_on_users());
                 match command.filter(|_| shut_in || !agrees()) {
                     Some(command) => command.answer_unseen(&alone),
@@ -50,9 +59,20 @@ pub fn answer(view: Option<View>) {
             Some(command) => command.answer_unseen(&alone),
             None => run_handler(),
         },
-        None => run_handler(),
+        None => {
+            if filter::knows_of_none() {
+                credentials::give_up_capabilities_that_lacks(process_id());
+            }
+            run_handler();
+        }
     }
     alone.left.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// Whether threads of the program may differ in their users because a change is under way: this thread has answered, and
+/// others have not. The calling thread makes the change when all have answered.
+pub fn is_under_way() -> bool {
+    Command::find_known().is_some_and(|one| one.count.load(Ordering::SeqCst) != 0)
 }
 
 /// Sends the signal to this thread again, and has the handler run.

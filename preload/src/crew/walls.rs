@@ -17,6 +17,7 @@ use crate::crew::last_thread;
 use crate::system::aside;
 use crate::system::credentials::Change;
 use crate::system::filter::{self, Call};
+use crate::system::hash;
 use crate::system::identity::process_id;
 use crate::system::proc_file;
 use crate::system::rights::{EFFECTIVE, PERMITTED, Rights, Text};
@@ -80,8 +81,51 @@ impl View {
     }
 
     /// Whether the calling thread has no right that the first thread has not.
-    fn is_same(&self) -> bool {
+    pub fn is_same(&self) -> bool {
         self.same_place && self.own.is_within(&self.first)
+    }
+
+    /// Whether both are the same user and in the same groups.
+    pub fn has_same_ids(&self) -> bool {
+        let ids = |rights: &Rights| (rights.users, rights.groups, rights.further_groups);
+        ids(&self.own) == ids(&self.first)
+    }
+
+    /// Whether nothing has changed since an earlier view, as the first thread has slept all the time. Else it may have
+    /// been changing its user; and the kernel does not write all lines of a status in one moment.
+    pub fn is_settled_since(&self, earlier: &View) -> bool {
+        self.is_alike(earlier)
+            && !self.first_runs()
+            && !earlier.first_runs()
+            && !self.has_moved_since(earlier)
+    }
+
+    /// Whether the first thread runs, or would if there were a processor for it.
+    pub fn first_runs(&self) -> bool {
+        let state = proc_file::value(&self.text, b"State:").unwrap_or_default();
+        state.trim_ascii_start().starts_with(b"R")
+    }
+
+    /// Whether the first thread has got or lost a processor since an earlier view.
+    pub fn has_moved_since(&self, earlier: &View) -> bool {
+        let counts = |view: &View| {
+            let names: [&[u8]; 2] = [b"voluntary_ctxt_switches:", b"nonvoluntary_ctxt_switches:"];
+            names.map(|name| {
+                proc_file::value(&view.text, name).map(|value| hash::of(value.trim_ascii()))
+            })
+        };
+        counts(self) != counts(earlier)
+    }
+
+    /// Whether both threads have the rights that they had in another view.
+    pub fn is_alike(&self, other: &View) -> bool {
+        let rights = |view: &View| {
+            [&view.own, &view.first].map(|one| Rights {
+                resident: 0,
+                ..*one
+            })
+        };
+        rights(self) == rights(other)
     }
 
     /// Whether a system call that changes users or groups has the same result on both.

@@ -61,15 +61,38 @@ impl Change<'_> {
     }
 }
 
+/// Gives up the capabilities that a thread of this process lacks. It needs no `/proc`.
+pub fn give_up_capabilities_that_lacks(thread: c_int) {
+    if let (Some(own), Some(its)) = (capabilities_of(0), capabilities_of(thread)) {
+        let [effective, permitted, inheritable] = [0, 1, 2].map(|which| own[which] & its[which]);
+        if [effective, permitted, inheritable] != own {
+            set_capabilities(effective, permitted, inheritable);
+        }
+    }
+}
+
 /// Gives up all capabilities, and every right to get one.
 pub fn give_up_all() {
     set_capabilities(0, 0, 0);
     control(libc::PR_SET_NO_NEW_PRIVS, 1);
 }
 
-/// capset(2), with the third version of its structures (include/uapi/linux/capability.h).
+/// The third version of the structures of capset(2) and capget(2) (include/uapi/linux/capability.h).
+const VERSION_3: u32 = 0x2008_0522;
+
+/// A thread's capabilities, effective, permitted and inheritable ones; 0 is the calling thread.
+fn capabilities_of(thread: c_int) -> Option<[u64; 3]> {
+    let header = [VERSION_3, thread as u32];
+    let mut data = [[0_u32; 3]; 2];
+    // SAFETY: the kernel reads the header and writes the data, both locals of the sizes that this version has.
+    let result = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };
+    let [low, high] = data;
+    (result == 0)
+        .then(|| [0, 1, 2].map(|which| u64::from(high[which]) << 32 | u64::from(low[which])))
+}
+
+/// capset(2).
 fn set_capabilities(effective: u64, permitted: u64, inheritable: u64) {
-    const VERSION_3: u32 = 0x2008_0522;
     let header = [VERSION_3, 0];
     let half = |part: u32| {
         let of = |set: u64| (set >> (32 * part)) as u32;

@@ -171,6 +171,11 @@ static DEADLY: AtomicU64 = AtomicU64::new(0);
 /// The filters under which that holds, as [`Filters::count`]; none as long as nothing was looked at.
 static KNOWN: AtomicU32 = AtomicU32::new(0);
 
+/// Whether no filter has been seen so far. Any thread.
+pub fn knows_of_none() -> bool {
+    KNOWN.load(Ordering::SeqCst) == 0
+}
+
 /// Whether a call works. Any thread, interrupted or not.
 pub fn may(call: Call) -> bool {
     REFUSED.load(Ordering::Relaxed) & 1 << call as u64 == 0
