@@ -1,5 +1,7 @@
 //! The numbers of this process and of the calling thread.
 
+use std::ffi::CStr;
+
 use crate::system::filter::{self, Call};
 use crate::system::proc_file;
 
@@ -9,7 +11,8 @@ pub fn process_id() -> i32 {
     // A filter may answer it with an error, before that is known.
     let asked = filter::may(Call::ProcessId).then(|| std::process::id() as i32);
     let id = asked.filter(|&id| id > 0);
-    id.unwrap_or_else(|| first_number(c"/proc/self/stat"))
+    id.or_else(|| linked_number(c"/proc/self"))
+        .unwrap_or_else(|| first_number(c"/proc/self/stat"))
 }
 
 /// The calling thread's ID. Any thread, interrupted or not.
@@ -17,11 +20,26 @@ pub fn this_thread_id() -> i32 {
     // SAFETY: a system call that takes no argument and touches no memory.
     let asked = filter::may(Call::ThreadId).then(|| unsafe { libc::gettid() });
     let id = asked.filter(|&id| id > 0);
-    id.unwrap_or_else(|| first_number(c"/proc/thread-self/stat"))
+    id.or_else(|| linked_number(c"/proc/thread-self"))
+        .unwrap_or_else(|| first_number(c"/proc/thread-self/stat"))
+}
+
+/// The number with which a link's target ends; `None` if it cannot be read. It opens nothing.
+fn linked_number(path: &CStr) -> Option<i32> {
+    let mut target = [0; 64];
+    if !filter::may(Call::ReadLink) {
+        return None;
+    }
+    // SAFETY: the path ends in NUL, and the kernel writes to `target` only, no more than its length.
+    let count = unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+    let target = target.get(..usize::try_from(count).ok()?)?;
+    let last = target.rsplit(|&byte| byte == b'/').next()?;
+    let id = std::str::from_utf8(last).ok()?.parse().ok();
+    id.filter(|&id| id > 0)
 }
 
 /// The number with which a file begins; 0 if it cannot be read.
-fn first_number(path: &std::ffi::CStr) -> i32 {
+fn first_number(path: &CStr) -> i32 {
     let mut text = [0; 64];
     let text = proc_file::read(path, &mut text).unwrap_or_default();
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
@@ -35,7 +53,13 @@ mod tests {
     #[test]
     fn finds_the_numbers_in_proc_too() {
         assert_eq!(first_number(c"/proc/self/stat"), process_id());
-        let agree = || first_number(c"/proc/thread-self/stat") == this_thread_id();
+        assert_eq!(linked_number(c"/proc/self"), Some(process_id()));
+        assert_eq!(linked_number(c"/proc/self/exe"), None);
+        let agree = || {
+            let id = this_thread_id();
+            first_number(c"/proc/thread-self/stat") == id
+                && linked_number(c"/proc/thread-self") == Some(id)
+        };
         assert!(std::thread::spawn(agree).join().expect("it ends"));
     }
 }
