@@ -1,7 +1,8 @@
 //! The answerers: threads that answer a question each, so that the parked thread goes on listening.
 //!
 //! One serves the bell, and ends when no ring is left. The other serves one command that has sent a signal, in a
-//! table of descriptors of its own, so that it can never mistake a descriptor of the program for its own. The
+//! table of descriptors of its own, so that it can never mistake a descriptor of the program for its own. Where it
+//! cannot have one, a task aside that has one does it (`system/aside.rs`). The
 //! parked thread starts them as it is woken, so they have the rights that it has by then (`crew/walls.rs`). Where
 //! no thread can be started, the parked thread answers itself.
 
@@ -10,12 +11,13 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 
 use crate::agent::bell::BELL;
+use crate::agent::failure::{self, Failure};
 use crate::agent::threads::{self, Role};
 use crate::agent::{panics, progress};
 use crate::ask::request::{Asker, has_booted};
 use crate::ask::ring;
 use crate::crew::{nap, woken, worker};
-use crate::system::descriptor_table;
+use crate::system::{aside, descriptor_table};
 use protocol::names::ANSWERER_THREAD;
 
 /// Stack sizes tried, in bytes. The first is that of the parked thread, so that the C library keeps one stack for
@@ -49,12 +51,32 @@ pub fn for_command(token: u64) {
         return;
     }
     let argument = ptr::without_provenance_mut(token as usize);
-    if threads::spawn_with(answer_command, argument, &STACK_SIZES).is_err() {
-        // The table is the program's then, and the socket gets a high number in it.
-        let _ = panics::caught(|| woken::serve(token, false, ASKER));
+    if let Err(error) = threads::spawn_with(answer_command, argument, &STACK_SIZES) {
+        failure::keep_error(error);
+        serve_aside(token, WITHOUT_THREADS);
         threads::forget(Role::WakeAnswerer);
     }
 }
+
+/// Answers a command on a task aside, where this thread has no table of descriptors of its own; if there is no task,
+/// on this thread: the table is the program's then, and the socket gets a high number in it.
+fn serve_aside(token: u64, asker: Asker) {
+    let serve = |own: bool| panics::caught(|| woken::serve(token, own, asker)).flatten();
+    if aside::work(|| serve(true)).is_none() {
+        serve(false);
+    }
+}
+
+/// As the parked thread asks while it waits for a task. The task starts no worker, which would share its table; nor
+/// does the parked thread, which waits.
+const WITHOUT_THREADS: Asker = Asker {
+    prepare: || {},
+    arm: has_booted,
+    call: || match threads::has(Role::Worker) {
+        true => worker::call(),
+        false => worker::fail(Failure::NoThread),
+    },
+};
 
 /// The life of the thread that answers the bell.
 extern "C-unwind" fn answer_bell(_: *mut c_void) -> *mut c_void {
@@ -82,10 +104,13 @@ extern "C-unwind" fn answer_bell(_: *mut c_void) -> *mut c_void {
 extern "C-unwind" fn answer_command(token: *mut c_void) -> *mut c_void {
     nap::answer_first();
     threads::begin(Role::WakeAnswerer, ANSWERER_THREAD);
-    let _ = panics::caught(|| {
-        let own = descriptor_table::have_own();
-        woken::serve(token.addr() as u64, own, ASKER)
-    });
+    let token = token.addr() as u64;
+    match panics::caught(descriptor_table::have_own) {
+        Some(true) => {
+            let _ = panics::caught(|| woken::serve(token, true, ASKER));
+        }
+        _ => serve_aside(token, ASKER),
+    }
     threads::forget(Role::WakeAnswerer);
     // The parked thread waits for the next signal. It is nudged before this thread ends: commands see one of the two.
     progress::nudge();

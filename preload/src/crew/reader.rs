@@ -2,7 +2,9 @@
 //!
 //! It never runs Python, so it can have a table of descriptors of its own: if the program forks, or closes
 //! and opens descriptors, while the reader reads, it meets none of the agent's. (The worker cannot have
-//! one: a finalizer of the program that runs there needs the program's descriptors.)
+//! one: a finalizer of the program that runs there needs the program's descriptors.) Where it cannot have one, a task
+//! aside that has one does its work (`system/aside.rs`). Where there is none either, nothing is read, and the answer
+//! says so: to close a file in the program's table would drop the program's locks on it.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -14,7 +16,7 @@ use crate::collect::collected::{Collected, Found};
 use crate::crew::nap;
 use crate::files::sources::Lines;
 use crate::files::tasks;
-use crate::system::{descriptor_table, futex};
+use crate::system::{aside, descriptor_table, futex};
 use protocol::names::READER_THREAD;
 
 /// Stack sizes tried, in bytes. A chunk of a file and a path stand on it.
@@ -37,7 +39,7 @@ pub fn forget() {
 }
 
 /// Has a reader read the source lines and thread details for what was collected; where none can be started,
-/// the worker reads itself. On the worker, holding nothing. It may take for ever.
+/// a task aside. On the worker, holding nothing. It may take for ever.
 pub fn read(collected: &Collected) -> Found {
     let mut job = Job {
         collected,
@@ -49,7 +51,7 @@ pub fn read(collected: &Collected) -> Found {
     if started.is_err() {
         STATE.store(NOT_THERE, Ordering::SeqCst);
         // SAFETY: no other thread has the job.
-        return unsafe { read_all(job.collected, false) };
+        return unsafe { read_aside(job.collected) };
     }
     while STATE.load(Ordering::SeqCst) == READS {
         futex::wait_while(&STATE, READS, None);
@@ -66,7 +68,10 @@ extern "C-unwind" fn serve(job: *mut c_void) -> *mut c_void {
     // to until `STATE` says that it is read. A forked child has neither thread.
     unsafe {
         let job: *mut Job = job.cast();
-        (*job).found = read_all((*job).collected, own);
+        (*job).found = match own {
+            true => read_all((*job).collected),
+            false => read_aside((*job).collected),
+        };
     }
     threads::forget(Role::Reader);
     STATE.store(NOT_THERE, Ordering::SeqCst);
@@ -74,11 +79,28 @@ extern "C-unwind" fn serve(job: *mut c_void) -> *mut c_void {
     ptr::null_mut()
 }
 
-/// Reads all of it. `own`: whether this thread has a table of descriptors of its own.
+/// Has a task aside read all of it, and waits.
+///
+/// # Safety
+/// As for [`read_all`].
+unsafe fn read_aside(collected: *const Collected) -> Found {
+    // SAFETY: the caller promises what `read_all` requires. This thread waits for the task.
+    let found = aside::work(|| unsafe { read_all(collected) });
+    found.flatten().unwrap_or_else(|| {
+        // SAFETY: the caller promises that it is alive and unchanged.
+        let places = unsafe { &(*collected).places };
+        Found {
+            lines: Lines::unread(&places.wanted()),
+            tasks: Vec::new(),
+        }
+    })
+}
+
+/// Reads all of it. On a thread or a task with a table of descriptors of its own.
 ///
 /// # Safety
 /// `collected` is alive, and no other thread changes it.
-unsafe fn read_all(collected: *const Collected, own: bool) -> Found {
+unsafe fn read_all(collected: *const Collected) -> Found {
     let read = || {
         panics::may_come("reading");
         // SAFETY: the caller promises that it is alive and unchanged meanwhile.
@@ -87,7 +109,7 @@ unsafe fn read_all(collected: *const Collected, own: bool) -> Found {
             lines: Lines::read(&mut collected.places.wanted(), &collected.path),
             tasks: match collected.idents.is_empty() {
                 true => Vec::new(),
-                false => tasks::describe(&collected.idents, own),
+                false => tasks::describe(&collected.idents),
             },
         }
     };

@@ -85,15 +85,34 @@ const LONGEST_FILE: usize = 64 << 20;
 /// A file is read in pieces of this size, in bytes, on the reader's stack.
 const CHUNK: usize = 32 << 10;
 
+/// Stands in place of each line where no file may be opened.
+const UNREAD: &[u8] = b"(source not read: the agent could start no thread that reads files)";
+
 impl Lines {
     /// Reads the lines of these places. Places of one file must stand together; they are sorted by line.
     ///
-    /// On the reader, or on the worker holding nothing: it does input and output, and allocates.
+    /// On the reader, holding nothing: it does input and output, and allocates.
     pub fn read(places: &mut [Place<'_>], path: &SearchPath) -> Lines {
         let mut lines = Lines::default();
         for places in places.chunk_by_mut(|one, other| one.file == other.file) {
             places.sort_unstable_by_key(|place| place.line);
             lines.read_file(places, path);
+        }
+        lines
+    }
+
+    /// What stands for the lines of these places where no thread may open a file.
+    pub fn unread(places: &[Place<'_>]) -> Lines {
+        let mut lines = Lines::default();
+        if lines.text.try_reserve(UNREAD.len()).is_ok() {
+            lines.text.extend_from_slice(UNREAD);
+        }
+        for place in places {
+            let range = match is_in_no_file(place.file) {
+                true => 0..0,
+                false => 0..lines.text.len(),
+            };
+            lines.add(place.index, range);
         }
         lines
     }
@@ -112,8 +131,7 @@ impl Lines {
             return;
         };
         let name = first.file;
-        // linecache, too, takes such a name for code that was never in a file.
-        if name.is_empty() || (name.starts_with(b"<") && name.ends_with(b">")) {
+        if is_in_no_file(name) {
             return;
         }
         // linecache asks a module's loader before it searches. Where the search is by the last part alone,
@@ -209,6 +227,11 @@ impl Lines {
         }
         places
     }
+}
+
+/// Whether code with this name of a file was never in one, as linecache has it too.
+fn is_in_no_file(name: &[u8]) -> bool {
+    name.is_empty() || name.starts_with(b"<") && name.ends_with(b">")
 }
 
 /// A regular file, open for reading.
@@ -343,6 +366,18 @@ mod tests {
         let nothing: &[u8] = b"";
         let found: Vec<_> = lines.iter().collect();
         assert_eq!(found, [(5, nothing), (6, nothing), (7, nothing)]);
+    }
+
+    #[test]
+    fn says_what_it_may_not_read() {
+        let places = [
+            place(b"a.py", 1, 3),
+            place(b"<string>", 1, 4),
+            place(b"b.py", 7, 5),
+        ];
+        let lines = Lines::unread(&places);
+        let found: Vec<_> = lines.iter().collect();
+        assert_eq!(found, [(3, UNREAD), (4, &b""[..]), (5, UNREAD)]);
     }
 
     #[test]

@@ -15,23 +15,20 @@ use protocol::state::GIL;
 /// Describes the threads with these identifiers, as the state has it under
 /// [`TASKS`](protocol::state::document::TASKS). Stops when memory runs out.
 ///
-/// On the reader, holding nothing: it reads a small file for each thread. `own`: whether this thread has a
-/// table of descriptors of its own, in which a folder may stay open meanwhile.
-pub fn describe(idents: &[usize], own: bool) -> Vec<u8> {
+/// On the reader, holding nothing: it reads a small file for each thread, and a folder stays open meanwhile.
+pub fn describe(idents: &[usize]) -> Vec<u8> {
     let mut text = Vec::new();
     if let Some(gil) = find::found().and_then(gil_semaphore::semaphore)
         && text.try_reserve(32).is_ok()
     {
         let _ = writeln!(text, "{GIL} {gil:#x}");
     }
-    // Where there is no reader, the worker runs this.
     let threads =
         [Role::Parked, Role::Worker].map(|it| (threads::ident_of(it), threads::id_of(it)));
     let Some(tid_offset) = thread_struct::id_offset(threads) else {
         return text;
     };
-    let folder = own.then(|| Folder::open(c"/proc/self/task"));
-    let folder = folder.flatten();
+    let folder = Folder::open(c"/proc/self/task");
     let mut buffer = [0; 4096];
     for part in idents.chunks(AT_ONCE) {
         let mut places = [0; AT_ONCE];

@@ -1,4 +1,5 @@
-//! A table of file descriptors for one thread alone: for the reader and the answerer of a signal (`crew/`).
+//! A table of file descriptors for one thread alone: for the reader and the answerer of a signal (`crew/`), and for
+//! the tasks aside (`system/aside.rs`).
 
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,16 +51,25 @@ fn have_own_slowly() -> bool {
     if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
         return false;
     }
-    // The copies must be closed: a connection of the program would not end while a copy is open.
+    // SAFETY: the table is this thread's alone, and the thread uses no descriptor yet.
+    unsafe { close_all() };
+    true
+}
+
+/// Closes everything in a copy of the program's table: a connection of the program would not end while a copy is
+/// open.
+///
+/// # Safety
+/// The table is the calling thread's alone, and the thread uses none of the descriptors.
+pub unsafe fn close_all() {
     if filter::may(Call::ListFolder) && close_listed() {
-        return true;
+        return;
     }
     // The table is never larger than `table_size` says (`dup_fd`, fs/file.c).
     for descriptor in 0..table_size().unwrap_or(1 << 20) {
-        // SAFETY: the table is this thread's alone, and the thread uses no descriptor yet.
+        // SAFETY: the caller promises it.
         unsafe { libc::close(descriptor) };
     }
-    true
 }
 
 /// Closes what `/proc` lists of this thread's table; false if it cannot be read to its end.
