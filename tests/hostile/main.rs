@@ -7,6 +7,7 @@
 mod answers;
 mod commands_on_old_kernels;
 mod debugger;
+mod descriptors;
 mod files;
 mod filters;
 mod freezes;

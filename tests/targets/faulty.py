@@ -119,11 +119,11 @@ def no_thread_for_real():
     usual()
     only_the_sleeper()
     # One thread of the program, one of the agent, and one of the child: the child's agent gets none. Later the
-    # parent's agent gets a worker, and no reader.
+    # parent's agent gets a worker, and nothing that reads files.
     resource.setrlimit(resource.RLIMIT_NPROC, (3, 3))
     os.setuid(int(sys.argv[2]))
     in_child(lambda: walked(NO_THREAD))
-    usual()
+    expect(state(), ', in <module>\n    (source not read: the agent could start no thread that reads files)\n')
 
 
 def little_memory():

@@ -8,10 +8,12 @@ input, and prints the same. It ends with status 7 at an empty line, and writes n
 """
 import ctypes
 import errno
+import fcntl
 import os
 import resource
 import sys
 import threading
+import time
 
 libc = ctypes.CDLL(None, use_errno=True)
 memory = []
@@ -119,6 +121,58 @@ def thread(_):
     one.start()
 
 
+def numbers(_):
+    """Starts a thread that frees the lowest free number and takes it again, all the time. Once another descriptor
+    is there, or was closed by anybody else, the program ends with status 8."""
+    one = threading.Thread(target=take_numbers)
+    one.setDaemon(True)
+    one.start()
+
+
+def take_numbers():
+    other = os.open('/dev/null', os.O_RDONLY)
+    lowest = os.open('/dev/null', os.O_RDONLY)
+    try:
+        while True:
+            os.close(lowest)
+            time.sleep(0.0003)
+            got = os.open('/dev/null', os.O_RDONLY)
+            if got != lowest:
+                raise OSError(0, 'got %d instead of %d' % (got, lowest))
+            os.close(lowest)
+            time.sleep(0.0003)
+            os.dup2(other, lowest)
+            os.fstat(lowest)
+    except EnvironmentError:
+        sys.stderr.write('%s\n' % sys.exc_info()[1])
+        os._exit(8)
+
+
+def lock(_):
+    """Locks its own source."""
+    source = open(os.path.abspath(__file__))
+    memory.append(source)
+    fcntl.lockf(source, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    has_lock('')
+
+
+def has_lock(_):
+    """ENOLCK if the lock is gone."""
+    inode = os.fstat(memory[0].fileno()).st_ino
+    for line in open('/proc/locks'):
+        words = line.split()
+        if words[1] == 'POSIX' and words[4] == str(os.getpid()) and words[5].endswith(':%d' % inode):
+            return
+    raise OSError(errno.ENOLCK, '')
+
+
+def processes(value):
+    """COUNT:USER: changes the user to one who may have so many processes and threads."""
+    count, user = value.split(':')
+    os.setuid(int(user))
+    resource.setrlimit(resource.RLIMIT_NPROC, (int(count), int(count)))
+
+
 def hold_and_setuid(value):
     """MILLISECONDS:USER: keeps the GIL for so long, and changes the user before anybody else gets it."""
     pause, user = value.split(':')
@@ -158,7 +212,7 @@ STEPS = {
     'keep': keep, 'bound': bound, 'secure': secure, 'no_new_privileges': no_new_privileges,
     'old': old, 'refuse': refuse, 'forbid': forbid, 'refuse_all': refuse_all, 'forbid_all': forbid_all,
     'unshare': unshare, 'raw_setuid': raw_setuid, 'thread': thread, 'execute': execute,
-    'chroot': os.chroot,
+    'chroot': os.chroot, 'numbers': numbers, 'lock': lock, 'has_lock': has_lock, 'processes': processes,
     'hold_and_setuid': hold_and_setuid, 'fill_memory': fill_memory, 'free_memory': free_memory,
     'setuid': lambda value: os.setuid(int(value)),
     'seteuid': lambda value: os.seteuid(int(value)),
