@@ -9,40 +9,51 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use crate::system::c_library;
 use crate::system::filter::{self, Call};
 use crate::system::identity::{process_id, this_thread_id};
-use crate::system::signals::{self, Set};
+use crate::system::signals::{self, FAULTS, Set};
 use crate::system::{proc_file, thread_struct};
 
-/// Signals that the agent's threads do not block. Most the kernel raises for a fault of the thread itself. The agent's threads must not block
-/// them: a blocked fault cannot wait, so the kernel resets the handler of the whole process
-/// (`force_sig_info_to_task`, kernel/signal.c). And a debugger's call on the parked thread always ends
-/// in such a signal. Sent from outside they go to the main thread first, as any signal does.
-///
-/// Nor may they block the signal by which the C library changes the user of all threads, but while they sleep
-/// (`crew/nap.rs`).
-const OPEN: [c_int; 6] = [
-    libc::SIGSEGV,
-    libc::SIGBUS,
-    libc::SIGFPE,
-    libc::SIGILL,
-    libc::SIGTRAP,
-    signals::SETXID,
-];
+/// Whether a new thread of the agent's begins at its work, or asleep.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    AtWork,
+    Asleep,
+}
 
 /// musl's signal for the same purpose (SIGSYNCCALL, src/internal/pthread_impl.h). Its handler runs at once, also
 /// while a thread sleeps: it waits for all threads.
 const MUSL_SETXID: c_int = 34;
 
 /// The signals that a new thread blocks; `shut_in`: it starts shut in.
-fn blocked(shut_in: bool) -> Set {
-    let mut open = [0; OPEN.len() + 1];
-    open[..OPEN.len()].copy_from_slice(&OPEN);
-    if shut_in {
-        open[OPEN.len() - 1] = 0;
+///
+/// At work, the agent's threads must not block the signals that the kernel raises for a fault of the thread itself: a
+/// blocked fault cannot wait, so the kernel resets the handler of the whole process (`force_sig_info_to_task`,
+/// kernel/signal.c). Asleep there is no fault, and a program may block these signals in all its threads, and wait for
+/// them, so the agent's thread blocks them too (`crew/nap.rs`).
+///
+/// Nor may they block the signal by which the C library changes the user of all threads, but while they sleep.
+fn blocked(begins: Begins, shut_in: bool) -> Set {
+    let user = if shut_in { 0 } else { signals::SETXID };
+    let of_musl = if c_library::is_glibc() {
+        0
+    } else {
+        MUSL_SETXID
+    };
+    let open = Set::all_but(&[user, of_musl]);
+    match begins {
+        Begins::Asleep => open,
+        Begins::AtWork => open.without(Set::of(&FAULTS)),
     }
-    if !c_library::is_glibc() {
-        open[OPEN.len()] = MUSL_SETXID;
+}
+
+/// Opens the signals of faults, if the calling thread is the parked one: a debugger has it call a function, which
+/// always ends in such a signal. From its next sleep on it blocks them again. (Asleep by futex, it goes on sleeping
+/// when the debugger has gone, with these signals open, until it is woken.)
+///
+/// Any thread, interrupted or not.
+pub fn open_faults_if_parked() {
+    if ident_of(Role::Parked) == this_ident() && filter::may(Call::SignalMask) {
+        Set::of(&FAULTS).unblock();
     }
-    Set::all_but(&open)
 }
 
 /// What a thread runs.
@@ -53,17 +64,23 @@ pub type Entry = extern "C-unwind" fn(*mut c_void) -> *mut c_void;
 ///
 /// It allocates: see `crew::start`.
 pub fn spawn(entry: Entry, stack_sizes: &[usize]) -> Result<(), c_int> {
-    spawn_with(entry, ptr::null_mut(), stack_sizes)
+    spawn_with(entry, ptr::null_mut(), Begins::AtWork, stack_sizes)
 }
 
-/// The same, with an argument for `entry`, which has to be what `entry` takes it for.
-pub fn spawn_with(entry: Entry, argument: *mut c_void, stack_sizes: &[usize]) -> Result<(), c_int> {
+/// The same, with an argument for `entry`, which has to be what `entry` takes it for. A thread that begins asleep
+/// blocks the signals of its own faults too.
+pub fn spawn_with(
+    entry: Entry,
+    argument: *mut c_void,
+    begins: Begins,
+    stack_sizes: &[usize],
+) -> Result<(), c_int> {
     if !filter::may_start_threads() {
         return Err(libc::EACCES);
     }
     let mut result = libc::EAGAIN;
     // The new thread inherits the mask, so it never sees a signal of the program, nor a nudge before it sleeps.
-    let before = blocked(are_shut_in()).block_only();
+    let before = blocked(begins, are_shut_in()).block_only();
     // SAFETY: the attributes are a local, initialised before use. `entry` stays mapped (-z nodelete). As a C
     // function it differs only in that `pthread_exit` may unwind it, and glibc, which calls it, expects that. A
     // child forked meanwhile has no such thread and starts its own.

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use crate::agent::bell::BELL;
 use crate::agent::failure::{self, Failure};
-use crate::agent::threads::{self, Role};
+use crate::agent::threads::{self, Begins, Role};
 use crate::agent::{panics, progress};
 use crate::ask::request::{Asker, has_booted};
 use crate::ask::ring;
@@ -51,7 +51,7 @@ pub fn for_command(token: u64) {
         return;
     }
     let argument = ptr::without_provenance_mut(token as usize);
-    if let Err(error) = threads::spawn_with(answer_command, argument, &STACK_SIZES) {
+    if let Err(error) = threads::spawn_with(answer_command, argument, Begins::AtWork, &STACK_SIZES) {
         failure::keep_error(error);
         serve_aside(token, WITHOUT_THREADS);
         threads::forget(Role::WakeAnswerer);

@@ -10,7 +10,7 @@
 //!
 //! Enters: the boot's call to start, a ring of the bell, a signal. Leaves: questions for `ask`, work for
 //! `collect` and `files`. Asleep, the thread is in one system call and holds nothing: no descriptor, no
-//! lock. Each thread blocks all signals but its own faults, from before it starts. A thread of the agent's has no
+//! lock. Each thread blocks all signals, at work all but its own faults, from before it starts. A thread of the agent's has no
 //! more rights than the program's first thread when it serves ([`walls`], [`new_user`]).
 
 pub mod answerer;
@@ -31,7 +31,7 @@ use std::sync::atomic::Ordering;
 use crate::agent::bell::BELL;
 use crate::agent::progress::{CALLS, NAPS_BY_SIGNAL};
 use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, THREAD_ERROR, set_parked};
-use crate::agent::threads::{self, Role, spawn_with};
+use crate::agent::threads::{self, Begins, Role, spawn_with};
 use crate::agent::{desk, panics};
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
@@ -96,7 +96,7 @@ fn start(young: bool) -> Result<(), c_int> {
         let argument = ptr::without_provenance_mut(usize::from(young));
         // Before it starts: a command may see the thread before this one goes on.
         BELL.listens.store(1, Ordering::SeqCst);
-        let started = spawn_with(park, argument, &STACK_SIZES);
+        let started = spawn_with(park, argument, Begins::Asleep, &STACK_SIZES);
         if started.is_err() {
             BELL.listens.store(0, Ordering::SeqCst);
             threads::forget(Role::Parked);

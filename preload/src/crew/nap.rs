@@ -4,6 +4,9 @@
 //! another thread of the agent's, and the signal by which the C library has all threads change their user
 //! (`crew/new_user.rs`). A debugger that stops the thread ends the wait as well.
 //!
+//! Asleep it also blocks the signals that a fault raises, which it must not block at work: the program may block them
+//! in all its threads, and wait for them.
+//!
 //! Under a filter that forbids that call it waits in `futex`, and hears a debugger and other threads only. A command
 //! sees by the mask of signals how it waits (`protocol::names`).
 
@@ -17,7 +20,7 @@ use crate::crew::walls::View;
 use crate::system::filter::{self, Call};
 use crate::system::futex::{self, Instant};
 use crate::system::identity::process_id;
-use crate::system::signals::{NUDGE, SETXID, Set};
+use crate::system::signals::{FAULTS, NUDGE, SETXID, Set};
 use protocol::message::WakeSignal;
 
 /// What a thread sleeps for.
@@ -46,6 +49,8 @@ pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
         Set::of(&[NUDGE, SETXID]).block();
         let signals = Set::of(&[NUDGE, SETXID, nap.signal]);
         while goes_on() && !is_late() {
+            // Each time: a debugger's call on this thread opens them.
+            Set::of(&FAULTS).block();
             received = signals.wait(nap.until);
             let signal = received.as_ref().map_or(0, |received| received.signal);
             if signal == nap.signal && signal != 0 || signal != SETXID && !goes_on() {
@@ -61,8 +66,15 @@ pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
     }
     let signal = received.filter(|received| received.signal == nap.signal);
     if signal.is_none() && !(by_signal && filter::may_nap_by_signal()) && goes_on() && !is_late() {
+        let may_block = filter::may(Call::SignalMask);
+        if may_block {
+            Set::of(&FAULTS).block();
+        }
         while goes_on() && futex::wait_while(word, value, nap.until) {}
         follow();
+        if may_block {
+            Set::of(&FAULTS).unblock();
+        }
     }
     signal
 }
@@ -163,8 +175,9 @@ fn wake_up() {
     if !filter::may_nap_by_signal() {
         NAPS_BY_SIGNAL.store(false, Ordering::SeqCst);
     }
-    // It was allowed when the signal was blocked.
+    // It was allowed when the signals were blocked.
     Set::of(&[SETXID]).unblock();
+    Set::of(&FAULTS).unblock();
 }
 
 /// Answers the signal, if it has come since this thread was started. For a thread that starts shut in: it blocks

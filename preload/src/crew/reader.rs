@@ -11,7 +11,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::agent::panics;
-use crate::agent::threads::{self, Role};
+use crate::agent::threads::{self, Begins, Role};
 use crate::collect::collected::{Collected, Found};
 use crate::crew::nap;
 use crate::files::sources::Lines;
@@ -47,7 +47,7 @@ pub fn read(collected: &Collected) -> Found {
     };
     STATE.store(READS, Ordering::SeqCst);
     // SAFETY: the job is this thread's local, and stays until the reader is done with it.
-    let started = threads::spawn_with(serve, (&raw mut job).cast(), &STACK_SIZES);
+    let started = threads::spawn_with(serve, (&raw mut job).cast(), Begins::AtWork, &STACK_SIZES);
     if started.is_err() {
         STATE.store(NOT_THERE, Ordering::SeqCst);
         // SAFETY: no other thread has the job.

@@ -10,7 +10,7 @@ use std::ptr;
 
 use crate::agent::failure::{self, Failure};
 use crate::agent::progress::{self, Progress, now_at};
-use crate::agent::threads::{self, Role};
+use crate::agent::threads::{self, Begins, Role};
 use crate::agent::{desk, panics};
 use crate::collect::collected::Collected;
 use crate::collect::{answer, at_exit};
@@ -75,7 +75,7 @@ fn start_for(early: *mut c_void) {
         return;
     }
     panics::forget();
-    if let Err(error) = threads::spawn_with(work, early, &STACK_SIZES) {
+    if let Err(error) = threads::spawn_with(work, early, Begins::AtWork, &STACK_SIZES) {
         threads::forget(Role::Worker);
         failure::keep_error(error);
         fail(Failure::NoThread);

@@ -2,6 +2,7 @@
 
 use std::ffi::c_char;
 
+use crate::agent::threads;
 use crate::ask::request::answer_with;
 use crate::entry::boot;
 use protocol::question::Words;
@@ -16,5 +17,6 @@ use protocol::question::Words;
 /// [`protocol::answer::AnswerHeader`] stands before it.
 #[unsafe(no_mangle)]
 pub extern "C" fn sleeper_agent_state() -> *const c_char {
+    threads::open_faults_if_parked();
     answer_with(&Words::default(), boot::program_asks(), |text| text)
 }

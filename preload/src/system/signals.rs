@@ -16,6 +16,15 @@ pub const NUDGE: c_int = protocol::names::NUDGE;
 /// Asks a thread to change its user or its groups, as `setuid` does on every thread of a program.
 pub const SETXID: c_int = 33;
 
+/// The signals that the kernel raises for a fault of the thread itself.
+pub const FAULTS: [c_int; 5] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGTRAP,
+];
+
 /// A set of signals, as the kernel takes it.
 #[derive(Clone, Copy)]
 pub struct Set(u64);
@@ -30,6 +39,11 @@ impl Set {
     /// All signals but these.
     pub fn all_but(signals: &[c_int]) -> Set {
         Set(!Set::of(signals).0)
+    }
+
+    /// These signals, and not those.
+    pub fn without(self, other: Set) -> Set {
+        Set(self.0 & !other.0)
     }
 
     /// Blocks these signals on the calling thread.
@@ -68,6 +82,11 @@ impl Set {
 
     /// The same for so many nanoseconds, without a look at the clock.
     pub fn wait_for(self, nanoseconds: Option<u64>) -> Option<WakeSignal> {
+        self.wait_or_why_not(nanoseconds).ok()
+    }
+
+    /// The same; the error is an errno: EAGAIN if the time has passed.
+    pub fn wait_or_why_not(self, nanoseconds: Option<u64>) -> Result<WakeSignal, c_int> {
         let left = nanoseconds.map(|nanoseconds| libc::timespec {
             tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
             tv_nsec: (nanoseconds % 1_000_000_000) as libc::c_long,
@@ -80,7 +99,10 @@ impl Set {
             let set = &raw const self.0;
             let number = libc::SYS_rt_sigtimedwait;
             let came = libc::syscall(number, set, received.as_mut_ptr(), time, 8_usize);
-            (came > 0).then(|| received.assume_init())
+            match came > 0 {
+                true => Ok(received.assume_init()),
+                false => Err(*libc::__errno_location()),
+            }
         }
     }
 }

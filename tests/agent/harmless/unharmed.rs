@@ -1,13 +1,15 @@
 //! Parts of the program that an agent could disturb, and must not.
 
+use protocol::names::{PARKED_THREAD, THREAD_HEADING};
 use std::time::Duration;
 use tests::ask::{
-    WAYS, activate, full_answer, place_shim, preloaded_python, state, target, woken_target,
+    WAYS, activate, full_answer, manual_state, place_shim, preloaded_python, state, target,
+    woken_code, woken_target,
 };
 use tests::case;
 use tests::interpreters::Interpreter;
-use tests::process::run_within;
-use tests::procfs::status;
+use tests::process::{run_within, wait_until};
+use tests::procfs::{settle, status, thread_named};
 use tests::scratch::Scratch;
 
 case!(own_switches);
@@ -99,6 +101,69 @@ fn signal_handlers_stay(python: &Interpreter) {
         state(pid);
         assert_eq!(status(pid, "SigCgt"), before);
     }
+}
+
+case!(signal_handlers_stay_by_hand);
+/// A debugger's call on the agent's own thread ends in a fault. Asleep, the thread blocks the signals of faults: it must
+/// not block them then, and must block them again once the debugger has gone.
+fn signal_handlers_stay_by_hand(python: &Interpreter) {
+    let program = woken_target(python, "faults.py", &[]);
+    let pid = program.pid();
+    let caught = status(pid, "SigCgt");
+    let thread = thread_named(pid, PARKED_THREAD).expect("an agent");
+    settle(pid);
+    let blocked = status(thread, "SigBlk");
+    for _ in 0..3 {
+        let text = manual_state(thread);
+        assert!(text.starts_with(THREAD_HEADING), "{text}");
+        assert_eq!(status(pid, "SigCgt"), caught);
+        wait_until("the thread sleeps as before", || {
+            status(thread, "SigBlk") == blocked
+        });
+        state(pid);
+    }
+}
+
+case!(awaited_faults_stay);
+/// A program may block the signals of faults in all its threads, and wait for them: the agent's thread takes none, as
+/// the kernel would end the program for it.
+fn awaited_faults_stay(python: &Interpreter) {
+    // Each signal stays open for a moment. A forked child does the same, and so does a program that has been asked.
+    let code = "import ctypes, os, sys, time
+libc = ctypes.CDLL(None)
+def await_all():
+    for number in (4, 5, 7, 8, 11):
+        mask = (ctypes.c_ulong * 16)(1 << (number - 1))
+        libc.pthread_sigmask(0, mask, None)
+        os.kill(os.getpid(), number)
+        time.sleep(.1)
+        if libc.sigtimedwait(mask, None, (ctypes.c_long * 2)(1, 0)) != number:
+            os._exit(1)
+def say(line):
+    sys.stdout.write(line + chr(10))
+    sys.stdout.flush()
+say('ready')
+await_all()
+say('awaited')
+sys.stdin.readline()
+await_all()
+child = os.fork()
+if not child:
+    await_all()
+    os._exit(0)
+if os.waitpid(child, 0)[1]:
+    os._exit(2)
+os._exit(7)";
+    let mut program = woken_code(python, code, &[]);
+    program.wait_line("awaited");
+    for via in WAYS {
+        activate(["--via", via, &program.pid().to_string()]).expect_code(0);
+    }
+    settle(program.pid());
+    program.say("");
+    let ended = program.end();
+    assert_eq!(ended.err(), "");
+    ended.expect_code(7);
 }
 
 case!(ends_while_first_asked);
