@@ -8,6 +8,7 @@ mod answers;
 mod commands_on_old_kernels;
 mod debugger;
 mod descriptors;
+mod ends;
 mod files;
 mod filters;
 mod freezes;

@@ -51,7 +51,8 @@ pub fn for_command(token: u64) {
         return;
     }
     let argument = ptr::without_provenance_mut(token as usize);
-    if let Err(error) = threads::spawn_with(answer_command, argument, Begins::AtWork, &STACK_SIZES) {
+    if let Err(error) = threads::spawn_with(answer_command, argument, Begins::AtWork, &STACK_SIZES)
+    {
         failure::keep_error(error);
         serve_aside(token, WITHOUT_THREADS);
         threads::forget(Role::WakeAnswerer);

@@ -31,8 +31,10 @@ pub struct Nap<'a> {
     pub is_due: &'a dyn Fn() -> bool,
     /// It wakes for this signal; 0: for none.
     pub signal: c_int,
-    /// It wakes at this time.
-    pub until: Option<Instant>,
+    /// After so many nanoseconds it wakes, unless `may_sleep_on` says yes then.
+    pub pause: u64,
+    /// It may do next to nothing: filters that the program has put on this thread meanwhile are not known.
+    pub may_sleep_on: &'a dyn Fn() -> bool,
 }
 
 /// Sleeps. Returns the signal that ended the sleep, if a signal did. By then the thread has given up what the
@@ -43,15 +45,15 @@ pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
     let mut received = None;
     let (word, value) = nap.word;
     let goes_on = || word.load(Ordering::SeqCst) == value && !(nap.is_due)();
-    let is_late = || nap.until.is_some_and(|until| until.left().is_none());
+    let mut is_over = false;
     let by_signal = NAPS_BY_SIGNAL.load(Ordering::SeqCst);
     if by_signal {
         Set::of(&[NUDGE, SETXID]).block();
         let signals = Set::of(&[NUDGE, SETXID, nap.signal]);
-        while goes_on() && !is_late() {
+        while goes_on() && !is_over {
             // Each time: a debugger's call on this thread opens them.
             Set::of(&FAULTS).block();
-            received = signals.wait(nap.until);
+            received = wait(signals, nap, &goes_on, &mut is_over);
             let signal = received.as_ref().map_or(0, |received| received.signal);
             if signal == nap.signal && signal != 0 || signal != SETXID && !goes_on() {
                 break;
@@ -65,18 +67,40 @@ pub fn sleep(nap: &Nap) -> Option<WakeSignal> {
         wake_up();
     }
     let signal = received.filter(|received| received.signal == nap.signal);
-    if signal.is_none() && !(by_signal && filter::may_nap_by_signal()) && goes_on() && !is_late() {
+    if signal.is_none() && !(by_signal && filter::may_nap_by_signal()) && goes_on() && !is_over {
         let may_block = filter::may(Call::SignalMask);
         if may_block {
             Set::of(&FAULTS).block();
         }
-        while goes_on() && futex::wait_while(word, value, nap.until) {}
+        while goes_on() && (!futex::wait_for(word, value, nap.pause) || (nap.may_sleep_on)()) {}
         follow();
         if may_block {
             Set::of(&FAULTS).unblock();
         }
     }
     signal
+}
+
+/// Waits for one of these signals, and sleeps on after a pause in which nothing has happened. `is_over`: it must not.
+fn wait(
+    signals: Set,
+    nap: &Nap,
+    goes_on: &dyn Fn() -> bool,
+    is_over: &mut bool,
+) -> Option<WakeSignal> {
+    loop {
+        match signals.wait_or_why_not(Some(nap.pause)) {
+            Ok(received) => return Some(received),
+            Err(libc::EAGAIN) if goes_on() => match (nap.may_sleep_on)() {
+                true => {}
+                false => {
+                    *is_over = true;
+                    return None;
+                }
+            },
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Learns what the filters of this thread allow, and answers the C library's signal, if this is it. Returns any other.

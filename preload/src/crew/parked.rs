@@ -19,7 +19,6 @@ use crate::agent::{panics, stage};
 use crate::crew::nap::{Nap, doze, sleep};
 use crate::crew::{answerer, last_thread, woken, worker};
 use crate::system::filter;
-use crate::system::futex::Instant;
 use protocol::names::PARKED_THREAD;
 
 /// Stack sizes tried, in bytes; only what is touched costs memory. The static TLS of the program's
@@ -62,10 +61,8 @@ fn listen() -> ! {
     stage::set_parked();
     // Commands find the thread by its name, so this comes last.
     threads::begin(Role::Parked, PARKED_THREAD);
-    let mut pause = 5_000_000;
     let mut has_ended = false;
     loop {
-        let watches = last_thread::has_ended();
         let signal = woken::signal();
         let is_due = || {
             CALLS.load(Ordering::SeqCst) != called
@@ -76,12 +73,12 @@ fn listen() -> ! {
             word: (&BELL.rung, heard),
             is_due: &is_due,
             signal,
-            until: watches.then(|| Instant::now().after(pause)),
+            pause: last_thread::pause(),
+            may_sleep_on: &last_thread::may_sleep_on,
         });
         has_ended = last_thread::has_ended();
         if has_ended {
             last_thread::end_if_alone();
-            pause = (2 * pause).min(1_000_000_000);
         }
         let rung = BELL.rung.load(Ordering::SeqCst);
         let asked = rung.wrapping_sub(heard) > bell::take_own_rings();

@@ -39,14 +39,25 @@ impl Instant {
 ///
 /// Returns false if the deadline had passed. It may return true with the word unchanged.
 pub fn wait_while(word: &AtomicU32, value: u32, deadline: Option<Instant>) -> bool {
-    let timeout = match deadline.map(Instant::left) {
+    match deadline.map(Instant::left) {
         Some(None) => return false,
-        Some(Some(nanoseconds)) => Some(libc::timespec {
-            tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
-            tv_nsec: (nanoseconds % 1_000_000_000) as libc::c_long,
-        }),
-        None => None,
+        Some(Some(nanoseconds)) => wait(word, value, Some(nanoseconds)),
+        None => wait(word, value, None),
     };
+    true
+}
+
+/// Waits while `word` is `value`, until woken or for so many nanoseconds, without a look at the clock: true if they
+/// have passed. It may return false with the word unchanged. Any thread.
+pub fn wait_for(word: &AtomicU32, value: u32, nanoseconds: u64) -> bool {
+    wait(word, value, Some(nanoseconds))
+}
+
+fn wait(word: &AtomicU32, value: u32, nanoseconds: Option<u64>) -> bool {
+    let timeout = nanoseconds.map(|nanoseconds| libc::timespec {
+        tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
+        tv_nsec: (nanoseconds % 1_000_000_000) as libc::c_long,
+    });
     let timeout = timeout
         .as_ref()
         .map_or(ptr::null(), |t| t as *const libc::timespec);
@@ -60,9 +71,9 @@ pub fn wait_while(word: &AtomicU32, value: u32, deadline: Option<Instant>) -> bo
             libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
             value,
             timeout,
-        );
+        ) < 0
+            && *libc::__errno_location() == libc::ETIMEDOUT
     }
-    true
 }
 
 /// Wakes every thread that waits on `word`. Any thread, interrupted or not.

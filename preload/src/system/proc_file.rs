@@ -128,7 +128,11 @@ impl Descriptors {
     /// The calling thread's; `None` without `/proc`. The list has a descriptor itself, in the same table.
     pub fn of_this_thread() -> Option<Descriptors> {
         let mut path = [0; 64];
-        let path = of_this_thread("fd", &mut path)?;
+        Self::in_folder(of_this_thread("fd", &mut path)?)
+    }
+
+    /// The numbers that are names in another folder.
+    pub fn in_folder(path: &CStr) -> Option<Descriptors> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: the path ends in NUL. The new descriptor belongs to this, which closes it.
         let folder = unsafe { libc::open(path.as_ptr(), flags) };

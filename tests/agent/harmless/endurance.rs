@@ -10,9 +10,10 @@ use tests::interpreters::Interpreter;
 use tests::process::run_within;
 use tests::procfs::{settle, status, switches, thread_names};
 
-case!(asleep_it_never_wakes);
-/// Neither before the first question nor after it. (`make bench` watches for a whole minute.)
-fn asleep_it_never_wakes(python: &Interpreter) {
+case!(asleep_it_does_nothing);
+/// Neither before the first question nor after it, within two seconds: it looks every 20 s whether the first thread
+/// has ended. (`make bench` watches for a whole minute.)
+fn asleep_it_does_nothing(python: &Interpreter) {
     let program = woken_target(python, "single.py", &["sleeping"]);
     let pid = program.pid();
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! The cost of a sleeping agent: threads, memory, and whether it ever wakes by itself.
+//! The cost of a sleeping agent: threads, memory, and how often it wakes by itself.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -65,10 +65,15 @@ pub fn measure(python: &Interpreter) {
     settle(program.pid());
     let before = switches(program.pid());
     sleep(WATCHED);
-    let woken = switches(program.pid()) != before;
+    let counted = |switches: &[String]| -> u64 {
+        let words = switches.iter().flat_map(|line| line.split_whitespace());
+        words.filter_map(|word| word.parse::<u64>().ok()).sum()
+    };
+    let woken = counted(&switches(program.pid())) - counted(&before);
+    // It looks every 20 s whether the first thread has ended.
     let seconds = WATCHED.as_secs();
     println!(
-        "  goal: no thread of it wakes in {seconds} s: {}",
-        verdict(!woken)
+        "  goal: it wakes at most every 20 s; in {seconds} s it woke {woken} times: {}",
+        verdict(woken <= seconds / 20)
     );
 }
