@@ -13,7 +13,5 @@ pub mod marshal;
 pub mod message;
 pub mod names;
 pub mod question;
-pub mod secret_looks;
-pub mod secret_text;
 pub mod secrets;
 pub mod state;

@@ -1,5 +1,4 @@
-//! Which names are those of secrets: the one place that holds the words. [`crate::secret_text`] finds secrets
-//! in text.
+//! Which names are those of secrets: the one place that holds the words that the library and the commands know.
 //!
 //! A name is taken apart into words, at every character that is no letter or digit, and where small letters
 //! turn into capitals: `dbPassword`, `DB_PASSWORD` and `db-password` have the same words. Some words are
@@ -316,7 +315,7 @@ fn is_one_of(word: &[u8], words: &[&str]) -> bool {
 }
 
 /// The words of a name. Digits behind a word do not count, nor do versions such as `v2`.
-struct Words<'a>(&'a [u8]);
+pub struct Words<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Words<'a> {
     type Item = &'a [u8];

@@ -1,20 +1,42 @@
-//! Hides secrets in what is shown: in values, lines of source and command lines. The rules stand in
-//! [`protocol::secrets`] and [`protocol::secret_text`], the library's too.
+//! Hides secrets in what is shown.
+//!
+//! Enters: values, lines of source, command lines and other text of a program's, and the words of
+//! [`protocol::secrets`], which the library knows too. Leaves: the same text with [`HIDDEN`] in place of
+//! secrets. [`text`] reads a text from its beginning to its end, and asks the others: [`names`] and [`foreign`]
+//! for names, [`before`] for what stands before a place, [`literal`], [`bare`] and [`expression`] for values with
+//! quotes, without, and in source, [`forms`] for notations with ways of their own, and [`looks`] for what is known
+//! without any name. All of it takes time in proportion to the text.
+
+mod bare;
+mod before;
+mod expression;
+mod foreign;
+mod forms;
+mod literal;
+mod looks;
+mod names;
+#[cfg(test)]
+mod tests;
+mod text;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use protocol::question::{Question, Text};
-use protocol::secret_text::{Finder, Kind};
+use protocol::question::{Question, Text, USUAL};
 use protocol::secrets::{HIDDEN, Secrecy, looks_random};
+
+use crate::secrets::names::Name;
+use crate::secrets::text::{Finder, Kind};
 
 /// What is hidden.
 #[derive(Clone, Debug)]
 pub struct Secrets {
     question: Question,
+    /// Whether the usual secrets are hidden.
+    usual: bool,
     /// How far the values of names are hidden: most variables have the names of others.
-    known: Arc<Mutex<HashMap<String, Secrecy>>>,
+    known: Arc<Mutex<HashMap<Box<[u8]>, Secrecy>>>,
 }
 
 /// So many names are remembered, and only shorter ones, in bytes.
@@ -30,8 +52,10 @@ impl Default for Secrets {
 impl Secrets {
     /// What this question hides.
     pub fn of(question: &Question) -> Secrets {
+        let mut words = question.hidden.as_bytes().split(|&one| one == b',');
         Secrets {
             question: *question,
+            usual: words.any(|word| word.trim_ascii() == USUAL.as_bytes()),
             known: Arc::default(),
         }
     }
@@ -42,6 +66,16 @@ impl Secrets {
             hidden: Text::new(),
             ..Question::default()
         })
+    }
+
+    /// Text of the program's that is no value: a thread's name, a path.
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.without(text, Kind::Data)
+    }
+
+    /// The name of a thread, or the like, if it has one.
+    pub fn name(&self, name: Option<String>) -> Option<String> {
+        name.map(|name| self.text(&name).into_owned())
     }
 
     /// A line of source.
@@ -55,13 +89,13 @@ impl Secrets {
             return value.into();
         }
         // The library has hidden it already, if it knows this rule. Of text it shows the beginning.
-        let is_hidden = match self.secrecy(name) {
+        let is_hidden = match self.secrecy(name.as_bytes()) {
             Secrecy::Open => false,
             Secrecy::IfRandom => looks_random(value.trim_matches(['u', '\'', '"']).as_bytes()),
             Secrecy::IfText => value.starts_with(|first: char| {
                 first.is_ascii_digit() || matches!(first, '\'' | '"' | 'u' | '(' | '[' | '{' | '-')
             }),
-            Secrecy::Hidden => true,
+            Secrecy::Hidden => !names::is_directory(name.as_bytes(), value.as_bytes()),
         };
         match is_hidden {
             true => HIDDEN.into(),
@@ -69,16 +103,25 @@ impl Secrets {
         }
     }
 
-    /// How far the value of a name is hidden.
-    fn secrecy(&self, name: &str) -> Secrecy {
+    /// How far the value of a name is hidden, by all rules.
+    fn secrecy_of(&self, name: &[u8]) -> Secrecy {
+        match self.question.secrecy(name) {
+            Secrecy::Hidden => Secrecy::Hidden,
+            known if self.usual => known.max(names::further(name)),
+            known => known,
+        }
+    }
+
+    /// The same, which is looked up if the name has been there before.
+    fn secrecy(&self, name: &[u8]) -> Secrecy {
         let [most, longest] = MOST_KNOWN;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(&secrecy) = known.get(name) {
             return secrecy;
         }
-        let secrecy = self.question.secrecy(name.as_bytes());
+        let secrecy = self.secrecy_of(name);
         if known.len() < most && name.len() < longest {
-            known.insert(name.to_owned(), secrecy);
+            known.insert(name.into(), secrecy);
         }
         secrecy
     }
@@ -88,13 +131,18 @@ impl Secrets {
         if !self.question.hides() {
             return arguments;
         }
-        // Whether the argument before is an option whose value is a secret.
-        let mut is_awaited = false;
+        // Whether the argument before is an option whose value is, or has, a secret.
+        let (mut is_awaited, mut is_user_awaited) = (false, false);
         for argument in &mut arguments {
             let is_option = argument.starts_with('-');
             if is_awaited && !is_option && !argument.is_empty() {
                 *argument = HIDDEN.to_owned();
                 is_awaited = false;
+                continue;
+            }
+            if is_user_awaited && let Some(password) = bare::password_of_user(argument.as_bytes()) {
+                argument.replace_range(password, HIDDEN);
+                is_user_awaited = false;
                 continue;
             }
             let (name, value) = match argument.split_once('=') {
@@ -103,15 +151,19 @@ impl Secrets {
             };
             let is_name = |one: char| one.is_ascii_alphanumeric() || "-_.".contains(one);
             let secrecy = match name.chars().all(is_name) {
-                true => self.question.secrecy(name.as_bytes()),
+                true => self.secrecy(name.as_bytes()),
                 false => Secrecy::Open,
             };
             is_awaited = is_option && value.is_none() && secrecy > Secrecy::IfRandom;
+            is_user_awaited = value.is_none() && Name::of(name.as_bytes(), false).is_user_option();
+            // The whole, also if there are spaces in it.
+            let hides = |value: &str| {
+                secrecy > Secrecy::IfRandom
+                    && !value.is_empty()
+                    && !names::is_directory(name.as_bytes(), value.as_bytes())
+            };
             *argument = match value {
-                // The whole, also if there are spaces in it.
-                Some(value) if secrecy > Secrecy::IfRandom && !value.is_empty() => {
-                    format!("{name}={HIDDEN}")
-                }
+                Some(value) if hides(value) => format!("{name}={HIDDEN}"),
                 _ => self.without(argument, Kind::Data).into_owned(),
             };
         }
@@ -124,7 +176,7 @@ impl Secrets {
             return text.into();
         }
         let (mut shown, mut end) = (String::new(), 0);
-        let secrecy = |name: &[u8]| self.question.secrecy(name);
+        let secrecy = |name: &[u8]| self.secrecy(name);
         let mut finder = Finder {
             secrecy: &secrecy,
             hide: &mut |secret| {
@@ -144,89 +196,5 @@ impl Secrets {
 
 /// Whether there is anything in a text that a secret needs: most values are short numbers, or `None`.
 fn may_have_secrets(text: &str) -> bool {
-    text.len() > 7
-        && text
-            .bytes()
-            .any(|one| matches!(one, b'\'' | b'"' | b'=' | b':' | b'-' | b' ' | b'.' | b'_'))
-        || text.len() >= 20
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(secrets: &Secrets, line: &[&str]) -> Vec<String> {
-        secrets.command_line(line.iter().map(|one| one.to_string()).collect())
-    }
-
-    #[test]
-    fn hides_in_command_lines() {
-        let secrets = Secrets::default();
-        for (arguments, expected) in [
-            (
-                &["app", "--password", "x", "y"][..],
-                &["app", "--password", "<hidden>", "y"][..],
-            ),
-            (&["app", "--password=x y"], &["app", "--password=<hidden>"]),
-            (
-                &["app", "--token", "-v", "x"],
-                &["app", "--token", "-v", "x"],
-            ),
-            (&["DB_PASSWORD=a b", "é"], &["DB_PASSWORD=<hidden>", "é"]),
-            (
-                &["app", "--db", "postgres://u:p@h/é"],
-                &["app", "--db", "postgres://u:<hidden>@h/é"],
-            ),
-            (
-                &["python", "-c", "f(password='x')"],
-                &["python", "-c", "f(password=<hidden>)"],
-            ),
-            (
-                &["curl", "-H", "Authorization: Basic x y"],
-                &["curl", "-H", "Authorization: <hidden>"],
-            ),
-            (
-                &["celery worker --password x -v"],
-                &["celery worker --password <hidden> -v"],
-            ),
-            (
-                &["app", "--key", "/etc/ssl/key.pem"],
-                &["app", "--key", "/etc/ssl/key.pem"],
-            ),
-            (&["app", "--pin", "1234"], &["app", "--pin", "<hidden>"]),
-            (&["app", "--password"], &["app", "--password"]),
-            (&["mysql", "-pSECRET"], &["mysql", "-pSECRET"]),
-        ] {
-            assert_eq!(line(&secrets, arguments), expected, "{arguments:?}");
-        }
-        let shown = line(&Secrets::none(), &["app", "--password", "x"]);
-        assert_eq!(shown, ["app", "--password", "x"]);
-    }
-
-    #[test]
-    fn hides_values() {
-        let secrets = Secrets::default();
-        for (name, value, expected) in [
-            ("password", "'x'", "<hidden>"),
-            ("a", "'x'", "'x'"),
-            (
-                "session",
-                "<requests.Session at 0x1>",
-                "<requests.Session at 0x1>",
-            ),
-            ("session", "u'x'", "<hidden>"),
-            ("pin", "1234", "<hidden>"),
-            ("key", "'a3f5c9e1b2d4f607'", "<hidden>"),
-            ("key", "'name'", "'name'"),
-            ("conn", "<Conn password=x>", "<Conn password=<hidden>>"),
-            ("é", "'é password=é'", "'é password=<hidden>'"),
-        ] {
-            assert_eq!(secrets.value(name, value), expected, "{name}");
-        }
-        assert_eq!(Secrets::none().value("password", "'x'"), "'x'");
-        assert_eq!(
-            secrets.source("password = 'x' + y"),
-            "password = <hidden> + y"
-        );
-    }
+    text.len() > 7 && text.bytes().any(|one| b"'\"=:- ._<%".contains(&one)) || text.len() >= 20
 }

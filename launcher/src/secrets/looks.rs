@@ -1,11 +1,11 @@
 //! Secrets that are known by how they look, whatever their names.
 
-use core::ops::Range;
+use std::ops::Range;
 
-use crate::secrets::is_key_of;
+use protocol::secrets::is_key_of;
 
 /// How secrets of some makers begin, and how long they are at least: AWS, GitHub, GitLab, Slack, Stripe,
-/// Google, npm, PyPI, OpenAI, SendGrid.
+/// Google, npm, PyPI, OpenAI, SendGrid, Vault, Docker, Shopify, DigitalOcean.
 const BEGINNINGS: &[(&str, usize)] = &[
     ("AKIA", 20),
     ("ASIA", 20),
@@ -30,6 +30,26 @@ const BEGINNINGS: &[(&str, usize)] = &[
     ("pypi-", 24),
     ("sk-", 32),
     ("SG.", 32),
+    ("hvs.", 20),
+    ("hvb.", 20),
+    ("dckr_pat_", 20),
+    ("shpat_", 16),
+    ("shpss_", 16),
+    ("dop_v1_", 20),
+];
+
+/// The same, where the rest is letters and digits alone, as others' names begin so too: Hugging Face, Stripe's
+/// webhooks, Google's OAuth.
+const PLAIN_BEGINNINGS: &[(&str, usize)] = &[("hf_", 20), ("whsec_", 16), ("ya29.", 16)];
+
+/// Shorter words are none of these.
+const SHORTEST_KEY: usize = 12;
+
+/// Hosts of webhooks, and the path behind which the secret stands.
+const WEBHOOKS: &[(&str, &str)] = &[
+    ("hooks.slack.com", "/services/"),
+    ("discord.com", "/api/webhooks/"),
+    ("discordapp.com", "/api/webhooks/"),
 ];
 
 /// The shortest word that may begin a secret, or be one: `Basic`.
@@ -49,14 +69,14 @@ const NO_BEARERS: &[&str] = &[
 ];
 
 /// The length of what stands before the first character that ends it.
-pub(crate) fn run_of(text: &[u8], is_end: impl Fn(u8) -> bool) -> usize {
+pub(super) fn run_of(text: &[u8], is_end: impl Fn(u8) -> bool) -> usize {
     text.iter()
         .position(|&one| is_end(one))
         .unwrap_or(text.len())
 }
 
 /// A secret that is known by how it looks: it begins with a word, which this is.
-pub(crate) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usize>> {
+pub(super) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usize>> {
     let (start, rest) = (word.start, &text[word.start..]);
     let name = &text[word];
     // Most words are shorter than any of these.
@@ -102,9 +122,29 @@ pub(crate) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usiz
     if name.starts_with(b"eyJ") && name.len() >= 16 && (name.contains(&b'.') || name.len() >= 40) {
         return Some(start..start + name.len());
     }
+    if name.len() < SHORTEST_KEY {
+        return None;
+    }
     let begins = |(beginning, least): &&(&str, usize)| {
         name.len() >= *least && name.starts_with(beginning.as_bytes())
     };
+    if let Some((beginning, _)) = PLAIN_BEGINNINGS.iter().find(begins) {
+        let key = &rest[beginning.len()..][..run_of(&rest[beginning.len()..], of_token)];
+        let is_plain = |one: &u8| one.is_ascii_alphanumeric() || b"+/=".contains(one);
+        let of_oauth = |one: &u8| *beginning == "ya29." && b"-_.".contains(one);
+        let is_key = key.iter().all(|one| is_plain(one) || of_oauth(one))
+            && key
+                .iter()
+                .any(|one| one.is_ascii_digit() || one.is_ascii_uppercase());
+        return is_key.then(|| start..start + beginning.len() + key.len());
+    }
+    let host = |(host, _): &&(&str, &str)| name == host.as_bytes();
+    if let Some((_, path)) = WEBHOOKS.iter().find(host) {
+        let path = rest[name.len()..].strip_prefix(path.as_bytes())?;
+        let (length, end) = (run_of(path, of_token), start + rest.len());
+        let from = end - path.len();
+        return (length > 0).then_some(from..from + length);
+    }
     let found = BEGINNINGS.iter().find(begins)?;
     // Of an AWS key all letters are large.
     let is_key =
