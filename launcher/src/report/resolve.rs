@@ -109,6 +109,7 @@ pub fn look_up(process: Process, threads: &mut [Thread], secrets: &Secrets, unti
             if let Some(socket) = socket {
                 descriptor.set_socket(socket);
             }
+            descriptor.hide(secrets);
         }
         wait.name_by_descriptor();
     }

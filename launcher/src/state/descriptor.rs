@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::secrets::Secrets;
 use crate::system::sockets::{Socket, State};
 use protocol::state::Way;
 
@@ -102,6 +103,13 @@ impl Descriptor {
         }
     }
 
+    /// Hides secrets in its addresses and its path, which the program has chosen.
+    pub(crate) fn hide(&mut self, secrets: &Secrets) {
+        for text in [&mut self.local, &mut self.peer, &mut self.path] {
+            *text = secrets.name(text.take());
+        }
+    }
+
     /// What it is, in words.
     fn words(&self) -> String {
         let noun = match self.kind.as_deref() {
@@ -169,5 +177,20 @@ mod tests {
         for words in ["", "x r /", "5"] {
             assert_eq!(Descriptor::parse(words), None);
         }
+    }
+
+    #[test]
+    fn hides_secrets_in_addresses_and_paths() {
+        let mut socket = Descriptor::parse("5 r /run/token=rosebud").expect("a descriptor");
+        socket.set_socket(&Socket {
+            kind: "unix",
+            local: Some("@password=rosebud".to_owned()),
+            peer: Some("/run/daylight".to_owned()),
+            state: State::Other,
+        });
+        socket.hide(&Secrets::default());
+        let texts = [&socket.local, &socket.peer, &socket.path].map(Option::as_deref);
+        let shown = ["@password=<hidden>", "/run/daylight", "/run/token=<hidden>"];
+        assert_eq!(texts, shown.map(Some));
     }
 }

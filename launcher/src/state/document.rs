@@ -163,6 +163,7 @@ impl State {
             };
             let thread = thread(
                 (ident, stack),
+                secrets,
                 details.get(&ident).copied(),
                 tasks.of(ident),
                 variables,
@@ -180,7 +181,8 @@ impl State {
         let [greenlets, coroutines] =
             suspended?.all_of([keys::suspended::GREENLETS, keys::suspended::COROUTINES]);
         let greenlets = Search::parse(greenlets, |value| {
-            let (found, left_out) = Greenlets::parse(value, &suspended_stacks, &mut memory)?;
+            let (found, left_out) =
+                Greenlets::parse(value, &suspended_stacks, secrets, &mut memory)?;
             missing.greenlets += left_out;
             Some(found)
         })?;
@@ -247,6 +249,7 @@ fn items(list: Option<Value<'_>>, most: usize) -> impl Iterator<Item = Value<'_>
 /// Puts together what the parts of a document say of a thread.
 fn thread(
     (ident, frames): (u64, Stack),
+    secrets: &Secrets,
     details: Option<Value>,
     observed: Option<Observed>,
     variables: StackVariables,
@@ -257,7 +260,7 @@ fn thread(
         details.all_of([NAME, DAEMON, MAIN, WAIT, HOLDS, HAS])
     });
     let [name, daemon, main, wait, holds, may_hold] = details;
-    let wait = wait.and_then(|wait| Wait::parse(&wait));
+    let wait = wait.and_then(|wait| Wait::parse(&wait, secrets));
     let wait = wait.filter(|wait| observed.as_ref().is_none_or(|it| it.agrees_with(wait)));
     let (task, wait_in_kernel) = observed.map(|it| (it.task, it.wait)).unzip();
     // Whoever held the GIL when it was asked for may wait for it a moment later, when the kernel was
@@ -268,7 +271,7 @@ fn thread(
     let [most_held, most_had] = MOST_LOCKS;
     Thread {
         ident,
-        name: name.and_then(|name| name.text()),
+        name: secrets.name(name.and_then(|name| name.text())),
         daemon: daemon.map(|daemon| daemon.is_true()),
         main: main.is_some_and(|main| main.is_true()),
         wait: wait.or(wait_in_kernel),
@@ -421,7 +424,7 @@ mod tests {
         out.number(7);
         out.pairs();
         out.key(keys::thread::NAME);
-        out.text(b"worker");
+        out.text(b"worker password=rosebud");
         out.key(keys::thread::WAIT);
         out.pairs();
         out.key(keys::wait::FOR);
@@ -457,7 +460,8 @@ mod tests {
         let [thread] = &state.threads[..] else {
             panic!("the greenlet is no thread: {:?}", state.threads);
         };
-        assert_eq!((thread.ident, thread.name.as_deref()), (7, Some("worker")));
+        let name = Some("worker password=<hidden>");
+        assert_eq!((thread.ident, thread.name.as_deref()), (7, name));
         let place = Place {
             file: "a.py".to_owned(),
             line: 3,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use crate::secrets::Secrets;
 use crate::state::budget::Memory;
 use crate::state::suspended::{SuspendedChain, SuspendedStacks};
 use crate::state::wait;
@@ -156,7 +157,7 @@ fn pairs(value: Option<Value>) -> Option<Pairs> {
 
 impl Greenlet {
     /// Reads a dictionary of [`greenlet`], with its stack.
-    fn parse(value: Value, frames: SuspendedChain) -> Option<Greenlet> {
+    fn parse(value: Value, frames: SuspendedChain, secrets: &Secrets) -> Option<Greenlet> {
         use greenlet::{ID, KIND, NAME, PARENT, RUNS, SUSPENDED, THREAD, WAIT};
         let values = value.all_of([ID, THREAD, PARENT, SUSPENDED, KIND, NAME, RUNS, WAIT]);
         let [id, thread, parent, suspended, class, name, function, wait] = values;
@@ -167,7 +168,7 @@ impl Greenlet {
             parent: known(parent?)?,
             suspended: suspended?.is_true(),
             class: text(class),
-            name: text(name),
+            name: secrets.name(text(name)),
             function: text(function),
             waits_for: wait.and_then(GreenletWait::parse),
             frames,
@@ -203,6 +204,7 @@ impl Greenlets {
     pub fn parse(
         value: Value,
         stacks: &SuspendedStacks,
+        secrets: &Secrets,
         memory: &mut Memory,
     ) -> Option<(Greenlets, usize)> {
         use greenlets::{CURRENT, LEFT_OUT, NOT_STARTED, STACKS};
@@ -212,7 +214,7 @@ impl Greenlets {
             for (number, greenlet) in pairs(value)?.iter() {
                 let stack = stacks.get(&number.number()?).map(Arc::clone);
                 let chain = SuspendedChain::of(stack.into_iter().collect());
-                let greenlet = Greenlet::parse(greenlet, chain)?;
+                let greenlet = Greenlet::parse(greenlet, chain, secrets)?;
                 match memory.take(greenlet.size()) {
                     true => all.push(greenlet),
                     false => missing += 1,
@@ -321,11 +323,49 @@ mod tests {
     fn reads_what_there_is() {
         let read = |bytes: &[u8]| {
             let (value, _) = marshal::parse(bytes).expect("a value");
-            Greenlets::parse(value, &SuspendedStacks::new(), &mut Memory::default())
+            let secrets = Secrets::default();
+            Greenlets::parse(
+                value,
+                &SuspendedStacks::new(),
+                &secrets,
+                &mut Memory::default(),
+            )
         };
         assert_eq!(read(b"{0"), Some((Greenlets::default(), 0)));
         assert_eq!(read(b"{s\x06\0\0\0stacksT0"), None);
         assert_eq!(read(b"T"), None);
+    }
+
+    #[test]
+    fn hides_secrets_in_names() {
+        let mut out = MarshalWriter::default();
+        out.pairs();
+        out.key(greenlets::CURRENT);
+        out.pairs();
+        out.number(-16);
+        out.pairs();
+        for (key, number) in [
+            (greenlet::ID, 16),
+            (greenlet::THREAD, 7),
+            (greenlet::PARENT, 0),
+        ] {
+            out.key(key);
+            out.number(number);
+        }
+        out.key(greenlet::SUSPENDED);
+        out.truth(false);
+        out.key(greenlet::NAME);
+        out.text(b"postgres://bob:rosebud@daylight");
+        out.end();
+        out.end();
+        out.end();
+        let bytes = out.finish().expect("memory");
+        let (value, _) = marshal::parse(&bytes).expect("a value");
+        let (stacks, mut memory) = (SuspendedStacks::new(), Memory::default());
+        let found = Greenlets::parse(value, &stacks, &Secrets::default(), &mut memory);
+        let (found, _) = found.expect("greenlets");
+        let name = Some("postgres://bob:<hidden>@daylight");
+        assert_eq!(found.current[0].name.as_deref(), name);
     }
 
     #[test]

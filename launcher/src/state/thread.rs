@@ -9,7 +9,7 @@ use crate::state::wait::{Hold, Wait};
 pub struct Thread {
     /// Its identifier (`thread.get_ident()`).
     pub ident: u64,
-    /// Its name in the module `threading`, if that knows it.
+    /// Its name in the module `threading`, if that knows it, without secrets.
     pub name: Option<String>,
     /// Whether the program ends without waiting for it; `None` if `threading` does not know it.
     pub daemon: Option<bool>,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
+use crate::secrets::Secrets;
 use crate::state::descriptor::Descriptor;
 use protocol::marshal::Value;
 use protocol::state::{WaitKind, wait};
@@ -71,7 +72,7 @@ impl Wait {
     }
 
     /// Reads a dictionary of [`wait`]; `None` if its kind is not known here.
-    pub fn parse(value: &Value) -> Option<Wait> {
+    pub fn parse(value: &Value, secrets: &Secrets) -> Option<Wait> {
         use wait::{COUNT, FOR, ID, JOINED, LIMITED, MILLISECONDS, MOST, NAME, OWNER, SIZE, VALUE};
         let values = value.all_of([
             FOR,
@@ -107,7 +108,7 @@ impl Wait {
             count: number(count),
             limited: limited.map(|value| value.is_true()),
             joined: address(joined).filter(|&ident| ident != 0),
-            name: name.and_then(|name| name.text()),
+            name: secrets.name(name.and_then(|name| name.text())),
             value: number(value),
             size: number(size),
             most: number(most),
