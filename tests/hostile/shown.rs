@@ -227,7 +227,7 @@ fn secrets_are_hidden(python: &Interpreter) {
         "arguments = ['mysql', '--password', <hidden>, '--user', 'daylight']",
         "joined = ['mysql', '--password=<hidden>', '--user=daylight']",
         "environment = ['DB_PASSWORD=<hidden>', 'HOME=daylight']",
-        "'PWD': 'daylight'",
+        "'PWD': '/daylight'",
         "author = 'daylight'",
         "monkey = 'daylight'",
         "keys = ['daylight']",

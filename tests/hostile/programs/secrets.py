@@ -60,7 +60,7 @@ def holds(event):
     arguments = ['mysql', '--password', 'rosebud', '--user', 'daylight']
     joined = ['mysql', '--password=rosebud', '--user=daylight']
     environment = ['DB_PASSWORD=rosebud', 'HOME=daylight']
-    variables = {'AWS_SECRET_ACCESS_KEY': 'rosebud', 'PWD': 'daylight'}
+    variables = {'AWS_SECRET_ACCESS_KEY': 'rosebud', 'PWD': '/daylight'}
     bearing = 'Bearer rosebud'
     token_of_web = 'eyJrosebudx.eyJzdWIiOiIx.rosebud'
     pem = '-----BEGIN RSA PRIVATE KEY-----\nrosebud\n-----END RSA PRIVATE KEY-----'
