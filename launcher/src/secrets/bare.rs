@@ -154,6 +154,9 @@ pub(super) fn escaped_value(
         false => word,
     };
     let name = Name::of(text.get(name)?, false);
+    if name.secrecy(secrecy) <= Secrecy::IfRandom {
+        return None;
+    }
     let value = &text[start..];
     let mut length = run_of(value, |one| is_end_of_word(one) || one == b'&');
     let ends = |at: &usize| {
@@ -165,8 +168,7 @@ pub(super) fn escaped_value(
         })
     };
     length = (0..length).find(ends).unwrap_or(length);
-    let is_secret = name.secrecy(secrecy) > Secrecy::IfRandom;
-    (is_secret && length > 0).then(|| start..start + length)
+    (length > 0).then(|| start..start + length)
 }
 
 #[cfg(test)]

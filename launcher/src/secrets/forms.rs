@@ -12,6 +12,9 @@ use crate::secrets::names::Name;
 /// So far a form reaches.
 const LONGEST: usize = 200;
 
+/// So far a data source's password reaches.
+const LONGEST_PASSWORD: usize = 100;
+
 /// So far an element's text reaches that is marked as such.
 const LONGEST_ELEMENT: usize = 4096;
 
@@ -28,7 +31,10 @@ pub(super) fn secret_behind(
     }
     let name = &text[word.clone()];
     match name.len() {
-        _ if text.get(word.end) == Some(&b':') => of_data_source(text, word.end),
+        // From its beginning: in `a:b:c:…` nothing is read twice.
+        _ if text.get(word.end) == Some(&b':') && !text[..word.start].ends_with(b":") => {
+            of_data_source(text, word.end)
+        }
         10 if name.eq_ignore_ascii_case(b"identified") => identified_by(text, word.end),
         5 if name == b"login" => of_netrc(text, word.end),
         7 if name == b"machine" => of_netrc(text, word.end),
@@ -87,7 +93,7 @@ fn of_netrc(text: &[u8], end: usize) -> Option<Range<usize>> {
 
 /// `USER:PASSWORD@tcp(HOST)/DATABASE`; the user ends at `end`.
 fn of_data_source(text: &[u8], end: usize) -> Option<Range<usize>> {
-    let rest = &text[end + 1..text.len().min(end + LONGEST)];
+    let rest = &text[end + 1..text.len().min(end + LONGEST_PASSWORD)];
     let run = &rest[..run_of(rest, |one| is_end_of_word(one) || one == b'(')];
     let at = run.iter().rposition(|&one| one == b'@')?;
     let protocol = &run[at + 1..];
@@ -108,9 +114,7 @@ fn of_element(
         let length = before.iter().rev().take_while(|&&one| is_of_name(one));
         &before[..before.len() - length.count()]
     });
-    if !prefix.unwrap_or(before).ends_with(b"<") {
-        return None;
-    }
+    let before = prefix.unwrap_or(before).strip_suffix(b"<")?;
     let rest = &text[word.end..];
     let tag = &rest[..run_of(&rest[..rest.len().min(LONGEST)], |one| {
         one == b'>' || one == b'<'
@@ -131,9 +135,10 @@ fn of_element(
         }
         false => run_of(value, |one| one == b'<'),
     };
-    // Without an end the text has been cut.
+    // Without an end the text has been cut. `(?P<token>x)` and `http://<user>:<password>@h` are no elements.
     let is_whole = value[length..].starts_with(b"</");
-    let is_cut = length == value.len() && tag.is_empty() && !value.contains(&b' ');
+    let begins = before.last().is_none_or(|one| b" >'\"\n".contains(one));
+    let is_cut = length == value.len() && tag.is_empty() && begins && !value.contains(&b' ');
     let has = length > 0 && !is_placeholder(&value[..length]);
     ((is_whole || is_cut) && has).then(|| start..start + length)
 }

@@ -243,10 +243,11 @@ impl<'a> Name<'a> {
     /// Whether it gives a secret that is not among its arguments, as `getpass` does.
     pub(super) fn gives(self) -> bool {
         let bare = self.bare();
-        let first = bare.split(|&one| one == b'_').next();
+        let public = bare.strip_prefix(b"_").unwrap_or(bare);
+        let first = public.split(|&one| one == b'_').next();
         self.asks()
             || bare == b"_"
-            || bare.starts_with(b"get")
+            || public.starts_with(b"get")
             || is_key_of(first.unwrap_or_default(), GIVING)
     }
 

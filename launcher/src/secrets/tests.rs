@@ -336,6 +336,7 @@ fn hides_all_text_of_an_expression() {
             ("password = os.environ['DB_PASSWORD'].strip()", "="),
             ("password = raw_input('Password: ')", "="),
             ("password = _('Password')", "="),
+            ("password = self._get_parameter('name')", "="),
             ("password = conf['db']['key']", "="),
             ("password = open('/run/daylight').read()", "="),
             (
@@ -528,6 +529,8 @@ fn hides_in_forms() {
             ("<Password object at 0x7f>, <Token at 0x1>", "="),
             ("'usage: login <user> <password> [host]'", "="),
             ("<token/><name>x</name>", "="),
+            ("r'(?P<token>[a-z]+)'", "="),
+            ("'http://<user>:<password>@h'", "="),
             ("<p:name>x</p:name>", "="),
             ("the login page of the machine in the hall", "="),
             ("12:30:45 at bob@h (x)", "="),
