@@ -17,6 +17,7 @@ mod memory;
 mod old_kernels;
 mod shown;
 mod sizes;
+mod snapshots;
 mod starved;
 mod waits;
 mod walls;

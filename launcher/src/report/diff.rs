@@ -1,6 +1,5 @@
 //! `--diff`: what has moved between two files of snapshots.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use crate::printable::Printable;
@@ -19,14 +18,9 @@ pub fn show(old: &Path, new: &Path) -> Result<(), String> {
         let process = report.process;
         move |trouble| format!("{process}: {trouble}")
     };
-    let by_process = |reports| -> HashMap<i32, &Report> {
-        let reports: &Vec<Report> = reports;
-        reports.iter().map(|one| (one.process.pid, one)).collect()
-    };
-    let (in_old, in_new) = (by_process(&then), by_process(&now));
     let most = page::share_of(now.len());
-    for report in &now {
-        let shown = match in_old.get(&report.process.pid) {
+    for (pid, report) in &now {
+        let shown = match then.get(pid) {
             Some(then) => {
                 let movements = Movements::between(then, report, None);
                 terminal::print_full(report, Some(&movements), coloured, most)
@@ -35,8 +29,8 @@ pub fn show(old: &Path, new: &Path) -> Result<(), String> {
         };
         shown.map_err(failed(report))?;
     }
-    for report in &then {
-        if !in_new.contains_key(&report.process.pid) {
+    for (pid, report) in &then {
+        if !now.contains_key(pid) {
             let shown = terminal::print_words(report, &only_in(old), coloured);
             shown.map_err(failed(report))?;
         }

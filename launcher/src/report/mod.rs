@@ -21,6 +21,8 @@ pub mod movement;
 pub mod page;
 pub mod resolve;
 pub mod snapshot;
+mod snapshot_text;
+mod snapshot_threads;
 pub mod suspended;
 pub mod terminal;
 

@@ -1,33 +1,27 @@
-//! Snapshots: files with the output of `--format json`.
-//!
-//! The file is long for its unit tests, which stand behind the code that they test.
+//! Snapshots: files with the output of `--format json`. They may hold anything, also where this command has
+//! written them: what it was told by a process that means harm.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::report::Report;
-use crate::report::json::{VERSION, WaitEntry};
+use crate::report::json::VERSION;
+use crate::report::snapshot_text::{Text, not_a_snapshot, parsed};
+use crate::report::snapshot_threads::{Threads, of_another_version};
 use crate::secrets::Secrets;
 use crate::state::State;
-use crate::state::budget::{Memory, megabytes};
-use crate::state::frame::{Frame, Place, Stack};
-use crate::state::thread::{Task, Thread};
-use crate::state::wait::{Hold, Wait};
+use crate::state::budget::megabytes;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
-use protocol::state::WaitKind;
 
 /// A larger file is not read, in bytes.
 const LONGEST_FILE: u64 = 4 << 30;
 
 /// Reads a file of JSON documents: the last report of each process, by PID.
-pub fn read(file: &Path) -> Result<Vec<Report>, Trouble> {
+pub fn read(file: &Path) -> Result<BTreeMap<i32, Box<Report>>, Trouble> {
     let unread = |error| {
         Trouble::new(
             format!("it cannot be read ({error})"),
@@ -41,41 +35,35 @@ pub fn read(file: &Path) -> Result<Vec<Report>, Trouble> {
             "split it: a line is one document",
         ));
     }
-    parse(|| {
-        let file = File::open(file).map_err(unread)?;
-        Ok(BufReader::with_capacity(1 << 16, file))
-    })
+    parse(|| File::open(file).map_err(unread))
 }
 
 /// Reads the text of such a file, which `open` opens. It takes memory for the last report of each process,
 /// and not for the text.
-pub fn parse<R: Read>(open: impl Fn() -> Result<R, Trouble>) -> Result<Vec<Report>, Trouble> {
-    let mut reports: Vec<Report> = Vec::new();
-    for document in serde_json::Deserializer::from_reader(open()?).into_iter::<Document>() {
-        let document = match document {
-            Ok(document) => document,
-            Err(error) => {
-                // Of another version, it may have anything.
-                check_versions(open()?)?;
-                return Err(not_a_snapshot(&error));
-            }
-        };
-        document.version.check()?;
-        let report = document.report()?;
-        reports.retain(|one| one.process != report.process);
-        reports.push(report);
+pub fn parse<R: Read>(
+    open: impl Fn() -> Result<R, Trouble>,
+) -> Result<BTreeMap<i32, Box<Report>>, Trouble> {
+    let open = || Ok(Text(BufReader::with_capacity(1 << 16, open()?)));
+    let mut reports = BTreeMap::new();
+    let mut text = open()?;
+    while text.peek()?.is_some() {
+        let report = report(&mut text).or_else(|trouble| {
+            // Of another version, it may have anything.
+            check_versions(open()?)?;
+            Err(trouble)
+        })?;
+        reports.insert(report.process.pid, Box::new(report));
     }
-    if reports.is_empty() {
-        return Err(not_a_snapshot(&"it is empty"));
+    match reports.is_empty() {
+        true => Err(not_a_snapshot(&"it is empty")),
+        false => Ok(reports),
     }
-    Ok(reports)
 }
 
 /// Fails if a document is of another version, whatever else is in it.
-fn check_versions(text: impl Read) -> Result<(), Trouble> {
-    let documents = serde_json::Deserializer::from_reader(text).into_iter::<Versioned>();
-    for document in documents.map_while(Result::ok) {
-        document.version.check()?;
+fn check_versions<R: Read>(mut text: Text<BufReader<R>>) -> Result<(), Trouble> {
+    while let Ok(piece) = text.object(&["version"], None) {
+        parsed::<Versioned>(&piece)?.version.check()?;
     }
     Ok(())
 }
@@ -104,22 +92,8 @@ impl Version {
     }
 }
 
-fn not_a_snapshot(why: &dyn std::fmt::Display) -> Trouble {
-    Trouble::new(
-        format!("this is no snapshot ({why})"),
-        "make one: sleeper_agent_activate --format json PID > FILE",
-    )
-}
-
-fn of_another_version(what: &str) -> Trouble {
-    Trouble::new(
-        format!("this snapshot {what}, and this command reads version {VERSION}"),
-        "compare it with the sleeper_agent_activate that made it",
-    )
-}
-
-/// The parts of a document (`launcher/schema/state.json`) that are compared. That some are missing counts
-/// only if its version is known.
+/// The parts of a document (`launcher/schema/state.json`) that are compared, but for its threads. That some are
+/// missing counts only if its version is known.
 #[derive(Deserialize)]
 struct Document {
     #[serde(default = "Version::none")]
@@ -129,206 +103,53 @@ struct Document {
     command: Option<Vec<String>>,
     python: Option<String>,
     note: Option<String>,
-    threads: Option<Threads>,
     // The first documents of this version had none.
     #[serde(default)]
     left_out: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct ThreadEntry {
-    ident: u64,
-    tid: Option<i32>,
-    name: Option<String>,
-    daemon: Option<bool>,
-    main: Option<bool>,
-    held_gil: Option<bool>,
-    running: Option<bool>,
-    system_call: Option<String>,
-    waiting_seconds: Option<f64>,
-    waits_for: Option<WaitEntry<'static>>,
-    holds: Vec<Hold>,
-    frames: Vec<FrameEntry>,
-}
+const KEYS: [&str; 7] = [
+    "version", "pid", "time", "command", "python", "note", "left_out",
+];
 
-/// A frame, or a mark for missing ones.
-#[derive(Deserialize, Hash, PartialEq, Eq)]
-struct FrameEntry {
-    mark: Option<String>,
-    file: Option<String>,
-    line: Option<i64>,
-    function: Option<String>,
-    source: Option<String>,
-}
+/// What a text takes beside its bytes, in bytes, in a list that grows.
+const OF_TEXT: usize = 2 * size_of::<String>() + 32;
 
-/// The threads of a document. The same frame stands in it many times, and is kept once.
-#[derive(Default)]
-struct Threads {
-    /// Without their frames.
-    entries: Vec<ThreadEntry>,
-    stacks: Vec<Arc<[u32]>>,
-    known: Vec<Frame>,
-    memory: Memory,
-}
+/// What the map takes for a report, in bytes.
+const OF_REPORT: usize = 64;
 
-impl<'de> Deserialize<'de> for Threads {
-    fn deserialize<D: Deserializer<'de>>(read: D) -> Result<Threads, D::Error> {
-        struct Reader;
-
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Threads;
-
-            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
-                out.write_str("a list of threads")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Threads, A::Error> {
-                let mut threads = Threads::default();
-                let mut indices: HashMap<FrameEntry, u32> = HashMap::new();
-                let full = || A::Error::custom("there is no memory for all of its frames");
-                while let Some(mut entry) = list.next_element::<ThreadEntry>()? {
-                    let mut stack = Vec::with_capacity(entry.frames.len());
-                    for one in std::mem::take(&mut entry.frames) {
-                        if let Some(&index) = indices.get(&one) {
-                            stack.push(index);
-                            continue;
-                        }
-                        let frame = one.frame();
-                        let frame = frame.ok_or_else(|| A::Error::custom("it has no frame"))?;
-                        let index = threads.known.len() as u32;
-                        // Its text stands in both.
-                        if !threads.memory.take(2 * frame.size()) {
-                            return Err(full());
-                        }
-                        threads.known.push(frame);
-                        indices.insert(one, index);
-                        stack.push(index);
-                    }
-                    let size = size_of::<ThreadEntry>() + size_of::<Thread>();
-                    if !threads.memory.take(2 * size + 4 * stack.len()) {
-                        return Err(full());
-                    }
-                    threads.stacks.push(stack.into());
-                    threads.entries.push(entry);
-                }
-                Ok(threads)
-            }
-        }
-        read.deserialize_seq(Reader)
-    }
-}
-
-impl Document {
-    fn report(self) -> Result<Report, Trouble> {
-        let (Some(pid), Some(command), Some(read)) = (self.pid, self.command, self.threads) else {
-            return Err(not_a_snapshot(&"its pid, command or threads are missing"));
-        };
-        let entries = read.entries;
-        let holder = entries.iter().find(|one| one.held_gil == Some(true));
-        let holder = holder.map(|one| one.ident);
-        let names: HashMap<u64, &Option<String>> =
-            entries.iter().map(|one| (one.ident, &one.name)).collect();
-        let mut may_hold = may_hold(&entries);
-        let known = Arc::new(read.known);
-        let mut threads = Vec::new();
-        for (entry, stack) in entries.iter().zip(read.stacks) {
-            let wait = entry.waits_for.as_ref();
-            let wait = wait.map(|wait| wait.wait(&names)).transpose()?;
-            threads.push(Thread {
-                ident: entry.ident,
-                name: entry.name.clone(),
-                daemon: entry.daemon,
-                main: entry.main == Some(true),
-                task: entry.tid.map(|number| Task {
-                    number,
-                    call: entry.system_call.clone(),
-                    runs: entry.running == Some(true),
-                    seconds: entry.waiting_seconds,
-                }),
-                wait,
-                holds: entry.holds.clone(),
-                may_hold: may_hold.remove(&entry.ident).unwrap_or_default(),
-                frames: Stack::among(&known, stack),
-                ..Thread::default()
-            });
-        }
-        Ok(Report {
-            process: Process { pid },
-            command,
-            time: self.time,
-            note: self.note,
-            state: State {
-                python: self.python.unwrap_or_default(),
-                holder,
-                left_out: self.left_out,
-                memory: read.memory,
-                ..State::of_threads(threads)
-            },
-            // They were hidden when the file was written, or not, as its user wanted.
-            secrets: Secrets::none(),
-        })
-    }
-}
-
-impl WaitEntry<'_> {
-    fn wait(&self, names: &HashMap<u64, &Option<String>>) -> Result<Wait, Trouble> {
-        let Some(kind) = WaitKind::from_name(&self.kind) else {
-            let what = format!("has the unknown wait {:?}", self.kind);
-            return Err(of_another_version(&what));
-        };
-        let joined = self.thread.and_then(|ident| names.get(&ident));
-        Ok(Wait {
-            kind,
-            id: self.id,
-            owner: self
-                .holders
-                .first()
-                .copied()
-                .filter(|_| kind == WaitKind::RLock),
-            count: self.count,
-            limited: self.limited,
-            joined: self.thread,
-            name: joined.and_then(|&name| name.clone()),
-            value: self.value,
-            size: self.size,
-            most: self.most,
-            seconds: self.seconds,
-            descriptors: self.descriptors.to_vec(),
-            others: self.others,
-            epoll: self.epoll,
-            child: self.child,
-            command: self.command.as_deref().map(str::to_owned),
-        })
-    }
-}
-
-/// By identifier, the locks that a thread may hold, which others wait for.
-fn may_hold(threads: &[ThreadEntry]) -> HashMap<u64, Vec<u64>> {
-    let mut may_hold: HashMap<u64, Vec<u64>> = HashMap::new();
-    for wait in threads.iter().filter_map(|one| one.waits_for.as_ref()) {
-        for (&ident, id) in wait.candidates.iter().zip(std::iter::repeat(wait.id)) {
-            may_hold.entry(ident).or_default().extend(id);
-        }
-    }
-    for ids in may_hold.values_mut() {
-        ids.sort_unstable();
-        ids.dedup();
-    }
-    may_hold
-}
-
-impl FrameEntry {
-    fn frame(&self) -> Option<Frame> {
-        if let Some(mark) = &self.mark {
-            return Some(Frame::Mark(mark.clone()));
-        }
-        Some(Frame::At(Place {
-            file: self.file.clone()?,
-            line: self.line?,
-            function: self.function.clone()?,
-            source: self.source.clone()?,
-        }))
-    }
+/// Reads a document.
+fn report<R: Read>(text: &mut Text<BufReader<R>>) -> Result<Report, Trouble> {
+    let (mut threads, mut has_threads) = (Threads::default(), false);
+    let mut read = |text: &mut Text<_>| {
+        has_threads = true;
+        threads.read(text)
+    };
+    let piece = text.object(&KEYS, Some(("threads", &mut read)))?;
+    let document: Document = parsed(&piece)?;
+    document.version.check()?;
+    let (Some(pid), Some(command), true) = (document.pid, document.command, has_threads) else {
+        return Err(not_a_snapshot(&"its pid, command or threads are missing"));
+    };
+    let texts = command.len() + document.left_out.len();
+    threads.take(size_of::<Report>() + OF_REPORT + piece.len() + texts * OF_TEXT)?;
+    let holder = threads.holder;
+    let (threads, memory) = threads.finished()?;
+    Ok(Report {
+        process: Process { pid },
+        command,
+        time: document.time,
+        note: document.note,
+        state: State {
+            python: document.python.unwrap_or_default(),
+            holder,
+            left_out: document.left_out,
+            memory,
+            ..State::of_threads(threads)
+        },
+        // They were hidden when the file was written, or not, as its user wanted.
+        secrets: Secrets::none(),
+    })
 }
 
 #[cfg(test)]
@@ -363,7 +184,7 @@ mod tests {
             .replace(r#""candidates": [8]"#, r#""candidates": []"#);
         let text = document(1, &format!("{THREAD}, {other}"));
         let reports = parse(|| Ok(text.as_bytes())).expect("a snapshot");
-        let written: Value = serde_json::from_str(&reports[0].json(u64::MAX)).expect("JSON");
+        let written: Value = serde_json::from_str(&reports[&4711].json(u64::MAX)).expect("JSON");
         let mut read: Value = serde_json::from_str(&text).expect("JSON");
         for thread in 0..2 {
             let frame = &mut read["threads"][thread]["frames"][1];
@@ -379,7 +200,7 @@ mod tests {
         let text = [document(1, THREAD), document(1, "")].join("\n");
         let reports = parse(|| Ok(text.as_bytes())).expect("a snapshot");
         assert_eq!(reports.len(), 1);
-        assert!(reports[0].state.threads.is_empty());
+        assert!(reports[&4711].state.threads.is_empty());
     }
 
     #[test]

@@ -36,7 +36,7 @@ const WAYS: [&str; 5] = ["read", "write", "urgent", "accept", "connect"];
 fn known_ways<'de, D: Deserializer<'de>>(read: D) -> Result<Vec<&'static str>, D::Error> {
     let ways = Vec::<String>::deserialize(read)?;
     let known = |way: &String| WAYS.into_iter().find(|one| one == way);
-    Ok(ways.iter().filter_map(known).collect())
+    Ok(ways.iter().filter_map(known).take(WAYS.len()).collect())
 }
 
 impl Descriptor {

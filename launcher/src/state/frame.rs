@@ -12,7 +12,7 @@ pub struct Stack {
 }
 
 /// An entry of a stack.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Hash, PartialEq)]
 pub enum Frame {
     /// A frame.
     At(Place),
@@ -21,7 +21,7 @@ pub enum Frame {
 }
 
 /// A line of source that a frame is at.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Hash, PartialEq)]
 pub struct Place {
     /// The file name that the code was compiled with.
     pub file: String,

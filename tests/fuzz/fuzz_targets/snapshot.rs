@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let (reports, peak) = peak_of(|| snapshot::parse(|| Ok(data)));
     within(peak, data.len(), 250);
-    for report in reports.iter().flatten() {
+    for report in reports.iter().flat_map(|reports| reports.values()) {
         let movements = Movements::between(report, report, None);
         report.full(Some(&movements), 100_000);
     }
