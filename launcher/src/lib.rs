@@ -14,6 +14,7 @@
 //!
 //! | | |
 //! |---|---|
+//! | [`start`] | the command line, or what is said instead |
 //! | [`watch`] | round after round of questions |
 //! | [`report`] | a state as text for people, and as JSON |
 //! | [`ask`] | one question to one process, through gdb or by a signal |
@@ -33,6 +34,7 @@ pub mod printable;
 pub mod report;
 pub mod run;
 pub mod secrets;
+pub mod start;
 pub mod state;
 pub mod system;
 pub mod trouble;

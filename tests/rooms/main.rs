@@ -45,7 +45,7 @@ const HOUSES: [House; 3] = [
         name: "launcher",
         folder: "launcher/src",
         rooms: &[
-            "bin", "watch", "report", "ask", "state", "find", "run", "system", "options",
+            "bin", "start", "watch", "report", "ask", "state", "find", "run", "system", "options",
         ],
     },
 ];

@@ -1,6 +1,5 @@
 //! `sa-list`: which programs carry an agent?
 
-use clap::Parser;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -10,6 +9,8 @@ use launcher::find::carriers::{self, Carrier};
 use launcher::options::list::{Arguments, Format};
 use launcher::printable::{InJson, Printable};
 use launcher::secrets::Secrets;
+use launcher::start;
+use launcher::system::standard_output::StandardOutput;
 use launcher::system::{interrupt, supervisor, users};
 
 /// The JSON document.
@@ -33,7 +34,10 @@ struct Listed<'a> {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match start::arguments(1, 2) {
+        Ok(arguments) => arguments,
+        Err(status) => return ExitCode::from(status),
+    };
     supervisor::start();
     let status = list(&arguments);
     supervisor::leave(status, carriers::have_kept_us_waiting());
@@ -55,11 +59,7 @@ fn list(arguments: &Arguments) -> u8 {
         Format::Text => table(&carriers),
         Format::Json => document(&carriers),
     };
-    let mut output = io::stdout().lock();
-    let written = output
-        .write_all(shown.as_bytes())
-        .and_then(|()| output.flush());
-    if let Err(error) = written {
+    if let Err(error) = StandardOutput.write_all(shown.as_bytes()) {
         return fail(&format!("the list could not be written ({error})"));
     }
     0

@@ -5,7 +5,6 @@
 //! `main` is C's, which runs before any of that; no safe Rust can define it.
 #![no_main]
 
-use clap::Parser;
 use std::ffi::{OsStr, OsString, c_char, c_int};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
@@ -13,6 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use launcher::find::library::{self, LIBRARY_VARIABLE};
 use launcher::options::run::Arguments;
 use launcher::run::command::{self, OWN_TROUBLE};
+use launcher::start;
 use launcher::system::exec::become_command;
 use launcher::system::path_search::{self, Refusal};
 use launcher::trouble::Trouble;
@@ -22,15 +22,9 @@ use protocol::names::ONLY_PID_VARIABLE;
 // SAFETY: the C library calls this function, once, as C's `main`; nothing else here has that name.
 #[unsafe(no_mangle)]
 pub extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match start::arguments(OWN_TROUBLE, OWN_TROUBLE) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            return match error.use_stderr() {
-                true => c_int::from(OWN_TROUBLE),
-                false => 0,
-            };
-        }
+        Err(status) => return c_int::from(status),
     };
     let refusal = run(arguments);
     let _ = writeln!(io::stderr(), "sa-run: {}", refusal.trouble);

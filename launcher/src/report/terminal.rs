@@ -9,6 +9,7 @@ use crate::report::movement::Movements;
 use crate::report::page::{CUT, Page};
 use crate::state::budget::{AnswerBytes, megabytes};
 use crate::system::process::Process;
+use crate::system::standard_output::StandardOutput;
 use crate::trouble::Trouble;
 
 /// Whether standard output is a terminal with colours, and its user wants them (no-color.org).
@@ -29,7 +30,7 @@ pub fn print_full(
     coloured: bool,
     most: u64,
 ) -> Result<(), Trouble> {
-    let mut output = io::stdout().lock();
+    let mut output = StandardOutput;
     let mut page = Page::new(&mut output, coloured, most);
     page.push_str(&heading(report.process, &report.command));
     report.write_full(movements, &mut page);
@@ -39,7 +40,7 @@ pub fn print_full(
 
 /// Prints a text below the heading of a process, with colours where they are wanted.
 pub fn print_words(report: &Report, words: &str, coloured: bool) -> Result<(), Trouble> {
-    let mut output = io::stdout().lock();
+    let mut output = StandardOutput;
     let mut page = Page::new(&mut output, coloured, u64::MAX);
     page.push_str(&heading(report.process, &report.command));
     page.note(words);
@@ -49,15 +50,16 @@ pub fn print_words(report: &Report, words: &str, coloured: bool) -> Result<(), T
 
 /// Prints a report as a JSON document. `most`: how much is printed, in bytes.
 pub fn print_json(report: &Report, most: u64) -> Result<(), Trouble> {
-    let mut output = io::stdout().lock();
-    report.write_json(&mut output, most).map_err(not_written)
+    report
+        .write_json(&mut StandardOutput, most)
+        .map_err(not_written)
 }
 
 /// Prints an answer that is text, and ends its last line. Under a heading, an empty line follows. The answers
 /// of honest agents are printed as they are. In those of others, characters that have an effect on a
 /// terminal are escaped, and so are lines that look like the command's own.
 pub fn print_text(heading: Option<&str>, text: &AnswerBytes, most: u64) -> Result<(), Trouble> {
-    let mut output = io::stdout().lock();
+    let mut output = StandardOutput;
     let mut page = Page::new(&mut output, false, most);
     page.push_str(heading.unwrap_or_default());
     write_text(&mut page, text);

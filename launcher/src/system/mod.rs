@@ -25,6 +25,7 @@ pub mod proc_file;
 pub mod process;
 pub mod signal;
 pub mod sockets;
+pub mod standard_output;
 pub mod supervisor;
 pub mod users;
 pub mod within_root;

@@ -10,3 +10,4 @@ mod library;
 mod list;
 mod many;
 mod sa_run;
+mod unwritten;
