@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::find::agent;
 use crate::find::python_version::{Versions, may_be_python};
-use crate::find::target::Alive;
+use crate::find::target::{self, Alive};
 use crate::system::bounded_file::Budget;
 use crate::system::interrupt;
 use crate::system::maps::{self, MappedFile};
@@ -236,6 +236,10 @@ fn everyone() -> Result<Vec<(Process, Status)>, Trouble> {
             "run `mount -t proc proc /proc` as root",
         )
     })?;
+    // We are one ourselves.
+    if all.is_empty() {
+        return Err(target::no_proc());
+    }
     let with_status = all
         .into_iter()
         .filter_map(|one| Some((one, one.status().ok()?)));

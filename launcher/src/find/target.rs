@@ -167,10 +167,7 @@ pub fn replaced() -> Trouble {
 /// `/proc` shows us no such process: why?
 pub(crate) fn absent(process: Process, error: &io::Error) -> Trouble {
     if !Path::new("/proc/self/status").exists() {
-        return Trouble::new(
-            "/proc is not there",
-            "run `mount -t proc proc /proc` as root",
-        );
+        return no_proc();
     }
     let signal = process.may_signal();
     let there = signal.is_ok();
@@ -188,6 +185,14 @@ pub(crate) fn absent(process: Process, error: &io::Error) -> Trouble {
     Trouble::new(
         format!("/proc does not let us look at it ({error})"),
         format!("run `sudo sleeper_agent_activate {}`", process.pid),
+    )
+}
+
+/// `/proc` shows no process at all.
+pub(crate) fn no_proc() -> Trouble {
+    Trouble::new(
+        "/proc is not there",
+        "run `mount -t proc proc /proc` as root",
     )
 }
 

@@ -124,6 +124,20 @@ fn no_python_no_agent() {
     assert_eq!(listed(cat.pid(), None), None);
 }
 
+plain_case!(no_procfs, Root);
+fn no_procfs() {
+    for (program, option) in [
+        (&product().list, None),
+        (&product().activate, Some("--all")),
+    ] {
+        let mut shell = command("unshare");
+        let line = "mount -t tmpfs none /proc; exec \"$0\" \"$@\"";
+        shell.args(["-m", "--propagation", "private", "sh", "-ec", line]);
+        let ended = run(shell.arg(program).args(option));
+        ended.expect_refusal(1, &["/proc is not there; run `mount "]);
+    }
+}
+
 plain_case!(text_is_safe);
 /// A command line may contain any bytes.
 fn text_is_safe() {
