@@ -17,7 +17,7 @@ pub fn harms(one: char) -> bool {
             | '\u{180b}'..='\u{180f}' | '\u{3164}' | '\u{ffa0}'
             // Characters without width; directions; separators of lines and paragraphs.
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
             | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
             // For private use; tags and selectors.
             | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..
@@ -32,6 +32,21 @@ impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_escaped(f, self.0, harms)
     }
+}
+
+/// A command line as one line, in which blanks in a row are one: so none is so long that what follows begins
+/// a row of a terminal, and looks like a line of its own there.
+pub fn command_line(arguments: &[String]) -> String {
+    let text = Printable(&arguments.join(" ")).to_string();
+    // The pattern of Braille without dots is as blank as a space.
+    let is_blank = |one: char| one.is_whitespace() || one == '\u{2800}';
+    let mut line = String::with_capacity(text.len());
+    for one in text.chars() {
+        if !(is_blank(one) && line.ends_with(is_blank)) {
+            line.push(one);
+        }
+    }
+    line
 }
 
 /// Writes text, and escapes the characters that `is_escaped` picks, all of which [`harms`] does too.
@@ -76,17 +91,32 @@ pub fn are_plain(lines: &[u8]) -> bool {
 /// How lines begin that are the commands' own: no line of an answer is let begin so.
 const OWN_LINES: [&[u8]; 2] = [b"===", b"sleeper_agent_activate:"];
 
-/// Writes a line of an answer, which is text of lines: its line end and tabs stay. If it begins as only
-/// lines of the command's own do, its first character is escaped.
+/// Whether a line may look as if it began as one of the commands' own. Which characters have no width, and so
+/// do not show before or between others, each terminal knows for itself: all are passed over but those of ASCII.
+fn looks_like_ours(line: &[u8]) -> bool {
+    let begins_as = |own: &&[u8]| {
+        let ascii = line.iter().filter(|byte| byte.is_ascii());
+        ascii.take(own.len()).eq(own.iter())
+    };
+    OWN_LINES.iter().any(begins_as)
+}
+
+/// Writes a line of an answer, which is text of lines: its line end and tabs stay. If it looks as if it began
+/// as only lines of the command's own do, the first of those characters is escaped.
 pub fn write_line(out: &mut impl Write, line: &[u8]) -> fmt::Result {
-    let mut line = line;
-    if OWN_LINES.iter().any(|own| line.starts_with(own))
-        && let Some((first, rest)) = line.split_first()
-    {
-        write!(out, "\\u{{{first:x}}}")?;
-        line = rest;
+    let first = line.iter().position(u8::is_ascii);
+    match first.filter(|_| looks_like_ours(line)) {
+        Some(at) => {
+            write_part(out, &line[..at])?;
+            write!(out, "\\u{{{:x}}}", line[at])?;
+            write_part(out, &line[at + 1..])
+        }
+        None => write_part(out, line),
     }
-    for part in line.utf8_chunks() {
+}
+
+fn write_part(out: &mut impl Write, part: &[u8]) -> fmt::Result {
+    for part in part.utf8_chunks() {
         write_escaped(out, part.valid(), |one| {
             harms(one) && one != '\n' && one != '\t'
         })?;
@@ -131,11 +161,22 @@ mod tests {
             assert_eq!(Printable(harmless).to_string(), harmless);
         }
         for one in "\u{80}\u{85}\u{9f}\u{ad}\u{61c}\u{200e}\u{200f}\u{2029}\u{202a}\u{2066}\u{2069}\
-            \u{2060}\u{fff9}\u{e000}\u{e0001}\u{10ffff}\u{3164}\x7f\0"
+            \u{2060}\u{fff9}\u{e000}\u{e0001}\u{10ffff}\u{3164}\u{fe00}\u{fe0f}\x7f\0"
             .chars()
         {
             assert!(harms(one), "{one:?}");
         }
+    }
+
+    #[test]
+    fn command_lines_have_no_long_blanks() {
+        let shown = |line: &str| command_line(&["a".to_owned(), line.to_owned()]);
+        for blank in [" ", "\u{a0}", "\u{2003}", "\u{3000}", "\u{2800}"] {
+            let forged = format!("b{}=== PID 1: c", blank.repeat(80));
+            assert_eq!(shown(&forged), format!("a b{blank}=== PID 1: c"));
+        }
+        assert_eq!(shown("b c\n\td"), r"a b c\n\td");
+        assert_eq!(shown(""), "a ");
     }
 
     fn line(line: &[u8]) -> String {
@@ -162,6 +203,22 @@ mod tests {
             line(b"sleeper_agent_activate: x"),
             "\\u{73}leeper_agent_activate: x"
         );
+        // Characters without a width: variation selectors, marks, fillers, and what some terminals take for one.
+        for one in "\u{336}\u{20dd}\u{16fe4}\u{1d165}\u{1cbf}\u{11f02}é".chars() {
+            let forged = format!("{one}=={one}= PID 1: /sbin/init\n");
+            assert_eq!(
+                line(forged.as_bytes()),
+                format!("{one}\\u{{3d}}={one}= PID 1: /sbin/init\n")
+            );
+        }
+        assert_eq!(
+            line("\u{fe0f}=== PID 1\n".as_bytes()),
+            "\\u{fe0f}\\u{3d}== PID 1\n"
+        );
+        assert_eq!(
+            line("sl\u{301}eeper_agent_activate: x".as_bytes()),
+            "\\u{73}l\u{301}eeper_agent_activate: x"
+        );
         for lines in [
             &b"=== a"[..],
             b"a\n=== b",
@@ -172,7 +229,14 @@ mod tests {
             assert!(!are_plain(lines));
         }
         assert!(are_plain(b"### Thread 7:\n  File \"a\"\n\n\tx = 1 == 2 ===\n") && are_plain(b""));
-        for ours in ["### Thread 7:", "    === x", "== x", "Sleeper"] {
+        for ours in [
+            "### Thread 7:",
+            "    === x",
+            "== x",
+            "Sleeper",
+            "é",
+            "é x == ===",
+        ] {
             assert_eq!(line(ours.as_bytes()), ours);
         }
     }

@@ -360,6 +360,6 @@ fn chosen_again(choice: &Choice, last: &mut HashMap<i32, Look>) -> Vec<Chosen> {
 /// Writes one line on standard error.
 pub fn complain(line: fmt::Arguments) {
     // A single write: this process may be killed. If nobody can read the line, nothing is left to do.
-    let line = format!("sleeper_agent_activate: {line}\n");
+    let line = format!("sleeper_agent_activate: {}\n", Printable(&line.to_string()));
     let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -138,7 +138,12 @@ plain_case!(forged_headings, Compiler);
 fn forged_headings() {
     let forged = "=== PID 1: /sbin/init\n### Thread 8:\n  File \"x\", line 1, in x\n\n\
         === PID 2: kthreadd\nsleeper_agent_activate: PID 3: it is stopped\n\r=== PID 4: x\n";
-    let lines = format!("### Thread 7:\n  File \"a\", line 1, in f\n\n{forged}");
+    // Characters without a width before and between the others.
+    let hidden: String = "\u{fe0f}\u{336}\u{20dd}\u{16fe4}\u{1d165}\u{1cbf}\u{11f02}"
+        .chars()
+        .map(|one| format!("{one}=== PID 1: /sbin/init\n={one}== PID 1: /sbin/init\n"))
+        .collect();
+    let lines = format!("### Thread 7:\n  File \"a\", line 1, in f\n\n{forged}{hidden}");
     let places = |text: &str| {
         let mut places = value(|out| out.list(1));
         places.extend(place(text, text, 3, text));
@@ -158,7 +163,11 @@ fn forged_headings() {
         let ended = ask(&pids, &["--format", format]);
         ended.expect_code(0);
         let out = ended.out();
-        let headings: Vec<&str> = out.lines().filter(|line| line.starts_with("===")).collect();
+        let begins_as_ours = |line: &&str| {
+            let ascii: String = line.chars().filter(char::is_ascii).collect();
+            ascii.starts_with("===")
+        };
+        let headings: Vec<&str> = out.lines().filter(begins_as_ours).collect();
         let ours = |line: &&str| {
             pids.iter()
                 .any(|pid| line.starts_with(&format!("=== PID {pid}: ")))
@@ -174,6 +183,50 @@ fn forged_headings() {
                 .any(|line| line.starts_with("sleeper_agent_activate:")),
             "{out}"
         );
+    }
+}
+
+plain_case!(forged_rows, Compiler);
+/// A command line in which blanks reach to the end of the terminal's row.
+fn forged_rows() {
+    let arguments = |blank: &str| format!("{}=== PID 1: /sbin/init", blank.repeat(200));
+    let text = b"### Thread 7:\n  File \"a\", line 1, in f\n";
+    for blank in [" ", "\u{a0}", "\u{3000}", "\u{2800}"] {
+        let fake = fake_with(text, &["1", "1", &arguments(blank)]);
+        let asked = ask(&[fake.pid()], &["--format", "full"]).out();
+        let listed = run(&mut command(&product().list)).out();
+        for out in [asked, listed] {
+            let is_ours = |line: &&str| line.contains("=== PID 1: /sbin/init");
+            let line = out.lines().find(is_ours).expect("its command line");
+            let (_, arguments) = line.split_once("/answer ").expect("its arguments");
+            assert!(!arguments.contains(&blank.repeat(2)), "{arguments}");
+        }
+    }
+}
+
+plain_case!(what_is_typed_is_escaped);
+fn what_is_typed_is_escaped() {
+    let typed = "=1\n=== PID 1: /sbin/init\u{1b}[31m\u{202e}";
+    let escaped = r"=1\n=== PID 1: /sbin/init\u{1b}[31m\u{202e}";
+    for arguments in [
+        &["--", typed][..],
+        &["--children", typed],
+        &["--timeout", typed, "1"],
+        &["--via", typed, "1"],
+        &["--diff", typed, typed],
+        &["--gdb", typed, "1", "--via", typed],
+    ] {
+        let ended = activate(arguments);
+        harmless(&ended.stderr);
+        let said = ended.err();
+        assert!(said.contains(escaped), "{said}");
+        assert!(!said.lines().any(|line| line.starts_with("===")), "{said}");
+    }
+    for program in [&product().list, &product().activate, &product().sa_run] {
+        let ended = run(command(program).arg(format!("--{typed}")));
+        harmless(&ended.stderr);
+        let said = ended.err();
+        assert!(!said.lines().any(|line| line.starts_with("===")), "{said}");
     }
 }
 

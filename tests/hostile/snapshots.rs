@@ -144,3 +144,17 @@ fn honest_files_are_compared_whole() {
         assert_eq!(frames, threads * 500);
     }
 }
+
+plain_case!(forged_lines);
+fn forged_lines() {
+    let folder = Scratch::new();
+    let forged = "\"=== PID 1: /sbin/init\", \"\\ufe0f=== PID 1: /sbin/init\"";
+    let text = document(7, "\"a\"", "").replace('}', &format!(",\"left_out\":[{forged}]}}"));
+    let file = folder.write("forged.json", text);
+    let compared = compared(&file, &file, "cat");
+    compared.ended.expect_code(0);
+    let out = compared.ended.out();
+    assert_eq!(out.matches("\n\\u{3d}== PID 1: ").count(), 1, "{out}");
+    assert_eq!(out.matches("\n\\u{fe0f}=== PID 1: ").count(), 1, "{out}");
+    assert_eq!(out.matches("\n=== PID 1: ").count(), 0, "{out}");
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use launcher::find::carriers::{self, Carrier};
 use launcher::options::list::{Arguments, Format};
-use launcher::printable::{InJson, Printable};
+use launcher::printable::{self, InJson, Printable};
 use launcher::secrets::Secrets;
 use launcher::start;
 use launcher::system::standard_output::StandardOutput;
@@ -81,7 +81,7 @@ fn table(carriers: &[Carrier]) -> String {
             Printable(one.python.as_deref().unwrap_or("-")).to_string(),
             one.threads.to_string(),
             clock(one.uptime),
-            Printable(&shown_command(one).join(" ")).to_string(),
+            printable::command_line(&shown_command(one)),
         ]
     });
     let rows: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();

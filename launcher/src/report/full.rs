@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::duration::duration;
-use crate::printable::Printable;
+use crate::printable::{self, Printable};
 use crate::report::Report;
 use crate::report::frames::Frames;
 use crate::report::movement::{Movement, Movements};
@@ -178,7 +178,10 @@ impl Report {
             );
         }
         for line in &state.left_out {
-            let _ = writeln!(text, "{}", Printable(line));
+            // From a file it may be anything.
+            let line = Printable(line).to_string();
+            let _ = printable::write_line(text, line.as_bytes());
+            text.end_line();
         }
         if let Some(movements) = movements {
             let _ = writeln!(text, "{}", movements.summary());

@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::printable::{self, Printable};
+use crate::printable;
 use crate::report::Report;
 use crate::report::movement::Movements;
 use crate::report::page::{CUT, Page};
@@ -19,7 +19,7 @@ pub fn has_colours() -> bool {
 
 /// The line above the state of each process, where several are asked.
 pub fn heading(process: Process, command: &[String]) -> String {
-    format!("=== {process}: {}\n", Printable(&command.join(" ")))
+    format!("=== {process}: {}\n", printable::command_line(command))
 }
 
 /// Prints a report in the full format, with colours where they are wanted, below the heading of its process.
