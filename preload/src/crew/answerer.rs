@@ -61,6 +61,7 @@ pub fn for_command(token: u64) {
 
 /// Answers a command on a task aside, where this thread has no table of descriptors of its own; if there is no task,
 /// on this thread: the table is the program's then, and the socket gets a high number in it.
+#[inline(never)]
 fn serve_aside(token: u64, asker: Asker) {
     let serve = |own: bool| panics::caught(|| woken::serve(token, own, asker)).flatten();
     if aside::work(|| serve(true)).is_none() {
