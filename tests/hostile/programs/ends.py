@@ -62,8 +62,8 @@ def from_thread():
 
 
 def is_outlived():
-    """Another thread works on for a moment."""
-    threading.Thread(target=time.sleep, args=(2,)).start()
+    """Another thread works on, for longer than the agent takes to see that."""
+    threading.Thread(target=time.sleep, args=(25,)).start()
     is_killed()
 
 
