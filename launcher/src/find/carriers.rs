@@ -201,9 +201,11 @@ fn carriers_among(processes: Vec<(Process, Status)>) -> Vec<Carrier> {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let [_, user, _] = processes[next].1.users;
-                    match slow_users().contains(&user) {
-                        true => next += 1,
-                        false => slow_users().push(user),
+                    let mut slow_users = slow_users();
+                    if slow_users.contains(&user) {
+                        next += 1;
+                    } else {
+                        slow_users.push(user);
                     }
                     break;
                 }

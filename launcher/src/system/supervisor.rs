@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::exit;
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{
     DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process,
@@ -21,11 +21,8 @@ use crate::system::interrupt::{self, Board, SIGNALS};
 /// The longest time from a signal that asks us to stop to our end.
 const LONGEST_END: Duration = Duration::from_millis(800);
 
-/// The longest time that a process takes to end that has nothing left to do, on a loaded machine.
-const LONGEST_EXIT: Duration = Duration::from_millis(200);
-
 /// How often to look at the board.
-const GLANCE: Duration = Duration::from_millis(100);
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Makes this command two processes, and returns in the one that does the work. Where the system grants no process, it
 /// stays one, which SIGINT, SIGTERM and SIGHUP end at once.
@@ -94,7 +91,6 @@ fn shared_board() -> Option<&'static Board> {
 
 /// The life of the supervisor: it ends as the process does that does the work.
 fn supervise(worker: Pid, board: &Board, awaited: &Set) -> ! {
-    let mut done_since = None;
     loop {
         if let Some(signal) = awaited.next_within(GLANCE)
             && signal != libc::SIGCHLD
@@ -110,9 +106,8 @@ fn supervise(worker: Pid, board: &Board, awaited: &Set) -> ! {
             let _ = kill_process(worker, Signal::KILL);
             exit(code)
         };
-        if let Some(status) = board.status()
-            && done_since.get_or_insert_with(Instant::now).elapsed() > LONGEST_EXIT
-        {
+        // It has nothing left to do but to end, which a thread that is stuck would draw out.
+        if let Some(status) = board.status() {
             late(status.into());
         }
         if let Some((signal, ago)) = board.noted()
