@@ -1,10 +1,11 @@
 //! Answers and `/proc` files that would take much memory or time.
 
 use crate::answers::{self, Answer, fake, fake_agents, stalling_agents};
+use std::thread::sleep;
 use std::time::Duration;
-use tests::bounded::{Bounded, bounded};
+use tests::bounded::{Bounded, bounded, peak_of};
 use tests::plain_case;
-use tests::process::command;
+use tests::process::{Program, command};
 use tests::product::product;
 
 /// The most memory that a command may take, in bytes.
@@ -203,18 +204,15 @@ fn rounds_keep_little() {
     let answer = answers::own_stacks(2_000, 1_000);
     let (_fakes, pids) = fake_agents(&answer, 1, 4);
     let mut shell = command("bash");
-    let script = "timeout -s INT 8 \"$0\" \"$@\" >/dev/null & sleep 7; \
-                  grep VmHWM /proc/$(pgrep -P $!)/status; wait $!";
-    shell.args(["-c", script]).arg(&product().activate);
+    shell.args(["-c", "exec \"$0\" \"$@\" >/dev/null"]);
+    shell.arg(&product().activate);
     shell.args(["--via", "wake", "--watch", "0.5"]);
     shell.args(pids.iter().map(i32::to_string));
-    let ended = bounded(&mut shell, LONGEST).ended;
-    let peak = ended.out();
-    let peak: u64 = peak
-        .split_whitespace()
-        .nth(1)
-        .expect("a number")
-        .parse()
-        .expect("a number");
-    assert!(peak << 10 < MOST, "{} MB", peak >> 10);
+    let mut asking = Program::start(&mut shell);
+    sleep(Duration::from_secs(7));
+    let peak = peak_of(asking.pid());
+    asking.signal(libc::SIGINT);
+    let ended = asking.end_within(LONGEST);
+    ended.expect_code(128 + libc::SIGINT);
+    assert!(peak > 0 && peak < MOST, "{} MB", peak >> 20);
 }

@@ -2,9 +2,9 @@
 
 use protocol::names::PARKED_THREAD;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tests::ask::{WAYS, activator, woken_target};
-use tests::bounded::bounded;
+use tests::bounded::{bounded, ends_at_once};
 use tests::compile::compile_hostile;
 use tests::fakes::fakes;
 use tests::gil::keeps_the_gil;
@@ -87,25 +87,6 @@ fn a_helper_that_is_stopped() {
         let words = ["did not hear the signal", "cannot listen for its answer"];
         assert!(words.iter().any(|one| said.contains(one)), "{said}");
         assert_eq!(procfs::children(owner.pid()).len(), 1, "only its hunter");
-    }
-}
-
-/// Presses Ctrl-C a while after a command was started, and checks that it ends at once.
-#[track_caller]
-fn ends_at_once(asking: &mut std::process::Command, what: &str) {
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        let mut asking = Program::start(asking);
-        sleep(Duration::from_millis(700));
-        assert!(!asking.has_ended(), "{what}: {}", asking.err());
-        asking.signal(signal);
-        let begun = Instant::now();
-        let ended = asking.end_within(Duration::from_secs(20));
-        let took = begun.elapsed();
-        assert!(
-            took < Duration::from_millis(950),
-            "{what}: it took {took:?}"
-        );
-        ended.expect_code(128 + signal);
     }
 }
 

@@ -225,6 +225,11 @@ impl Program {
         }
     }
 
+    /// Whether nobody has its standard output open any more: neither it, nor a child of it.
+    pub fn has_closed_its_output(&self) -> bool {
+        self.output.has_ended()
+    }
+
     /// Closes its input and waits until it ends by itself.
     #[track_caller]
     pub fn end(mut self) -> Ended {

@@ -48,6 +48,16 @@ pub fn children(pid: i32) -> Vec<i32> {
     tasks(pid).into_iter().flat_map(of_task).collect()
 }
 
+/// The process that does the work of one of our commands: the child that runs the same program. It is the process itself
+/// where the command is not two.
+pub fn worker(command: i32) -> i32 {
+    let program = |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let own = program(command);
+    let mut children = children(command).into_iter();
+    let worker = children.find(|child| own.is_some() && program(*child) == own);
+    worker.unwrap_or(command)
+}
+
 /// Names of all its threads.
 pub fn thread_names(pid: i32) -> Vec<String> {
     let names = tasks(pid).into_iter();

@@ -54,6 +54,11 @@ impl Stream {
         }
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.state.lock().unwrap().1
+    }
+
     /// Waits until the stream ends, or the time is up.
     pub fn wait_end(&self, limit: Duration) {
         self.wait(limit, |_| None::<()>);

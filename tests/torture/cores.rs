@@ -67,7 +67,7 @@ impl Core {
 /// Gives this activator's gdb precedence too. Where the kernel groups by sessions, niceness counts
 /// only within a session, and gdb starts in its own session. Returns whether gdb has started.
 pub fn prefer_gdb(activator: i32) -> bool {
-    let Some(&gdb) = procfs::children(activator).first() else {
+    let Some(&gdb) = procfs::children(procfs::worker(activator)).first() else {
         return false;
     };
     // Before its exec, gdb's process is in the activator's session.

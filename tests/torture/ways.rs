@@ -128,17 +128,17 @@ pub fn ask_from_within(
     (said, took)
 }
 
-/// The state of an activator and its children: what each waits for, and how long each has run.
+/// The state of an activator, its worker and their children: what each waits for, and how long each has run.
 fn whereabouts(activator: i32) -> String {
-    let children = procfs::children(activator);
+    let worker = procfs::worker(activator);
+    let mut processes = vec![activator, worker];
+    processes.extend(procfs::children(worker));
+    processes.dedup();
     let tell = |pid: i32| {
         let of = |file: &str| procfs::read(pid, file).trim().to_owned();
         let threads = procfs::threads_with_states(pid).join(", ");
         let (wait, call, ran) = (of("wchan"), of("syscall"), of("schedstat"));
         format!("{pid}: {threads}; in {wait}, system call {call}; ran, waited, turns: {ran}\n")
     };
-    std::iter::once(activator)
-        .chain(children)
-        .map(tell)
-        .collect()
+    processes.into_iter().map(tell).collect()
 }

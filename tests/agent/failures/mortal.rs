@@ -1,4 +1,4 @@
-//! gdb and the command that drives it are killed at every moment of an activation, and the program
+//! gdb and the two processes of the command that drives it are killed at every moment of an activation, and the program
 //! carries on, intact.
 
 use std::thread::sleep;
@@ -19,7 +19,10 @@ fn send(pid: i32, signal: i32) {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
+    /// The process that the user has started.
     Activator,
+    /// Its child, which does the work.
+    Worker,
     Gdb,
     /// gdb and the command.
     Both,
@@ -58,16 +61,21 @@ impl Tally {
 fn kill_once(mortal: &mut Mortal, victim: Victim, signal: i32, moment: Moment, tally: &mut Tally) {
     let mut activator = Program::start(&mut activator([mortal.pid]));
     let begun = Instant::now();
-    // The activator itself traces the thread for a moment, to check its permission.
-    let nobody = [0, activator.pid()];
+    // The worker itself traces the thread for a moment, to check its permission.
+    let is_gdb = |tracer: i32| {
+        let parent = procfs::status(tracer, "PPid");
+        ![0, activator.pid()].contains(&tracer) && parent != activator.pid().to_string()
+    };
     let gdb = match moment {
         Moment::After(part) => {
             sleep(mortal.life.mul_f64(part));
-            procfs::children(activator.pid()).first().copied()
+            procfs::children(procfs::worker(activator.pid()))
+                .first()
+                .copied()
         }
         Moment::Held(later) => loop {
             let tracer = mortal.tracer();
-            if !nobody.contains(&tracer) {
+            if is_gdb(tracer) {
                 sleep(later);
                 break Some(tracer);
             }
@@ -77,8 +85,8 @@ fn kill_once(mortal: &mut Mortal, victim: Victim, signal: i32, moment: Moment, t
             assert!(begun.elapsed() < PATIENCE, "it is never held");
         },
     };
-    let held = moment == Moment::Held(Duration::ZERO) && gdb.is_some()
-        || !nobody.contains(&mortal.tracer());
+    let held = moment == Moment::Held(Duration::ZERO) && gdb.is_some() || is_gdb(mortal.tracer());
+    let worker = procfs::worker(activator.pid());
     if matches!(victim, Victim::Gdb | Victim::Both)
         && let Some(gdb) = gdb
     {
@@ -86,6 +94,7 @@ fn kill_once(mortal: &mut Mortal, victim: Victim, signal: i32, moment: Moment, t
     }
     match victim {
         Victim::Activator | Victim::Both => send(activator.pid(), signal),
+        Victim::Worker => send(worker, signal),
         Victim::Group => send(-activator.pid(), signal),
         Victim::Gdb => {}
     }
@@ -103,6 +112,9 @@ fn kill_once(mortal: &mut Mortal, victim: Victim, signal: i32, moment: Moment, t
     tally
         .outcomes
         .take(format!("{victim:?} {signal}: {outcome}"));
+    wait_until(&format!("the worker ends, {what}"), || {
+        [' ', 'Z'].contains(&procfs::state(worker))
+    });
     if let Some(gdb) = gdb {
         let who = procfs::read(gdb, "cmdline").replace('\0', " ");
         wait_until(&format!("gdb ({gdb}: {who}) ends, {what}"), || {
@@ -120,7 +132,13 @@ fn kill_once(mortal: &mut Mortal, victim: Victim, signal: i32, moment: Moment, t
     mortal.answers();
 }
 
-const VICTIMS: [Victim; 4] = [Victim::Activator, Victim::Gdb, Victim::Both, Victim::Group];
+const VICTIMS: [Victim; 5] = [
+    Victim::Activator,
+    Victim::Worker,
+    Victim::Gdb,
+    Victim::Both,
+    Victim::Group,
+];
 const SIGNALS: [i32; 3] = [libc::SIGKILL, libc::SIGTERM, libc::SIGINT];
 
 fn kills(python: &Interpreter, rounds: usize) {
@@ -128,8 +146,8 @@ fn kills(python: &Interpreter, rounds: usize) {
     let mut at_random = Tally::default();
     let mut aimed = Tally::default();
     for round in 0..rounds {
-        let victim = VICTIMS[round % 4];
-        let signal = SIGNALS[round / 4 % 3];
+        let victim = VICTIMS[round % 5];
+        let signal = SIGNALS[round / 5 % 3];
         // Slightly beyond the end, to cover the moment that follows it.
         let moment = Moment::After(spread(round) * 1.1);
         kill_once(&mut mortal, victim, signal, moment, &mut at_random);
@@ -144,7 +162,7 @@ fn kills(python: &Interpreter, rounds: usize) {
             aimed.held,
             aimed.kills
         );
-        let (victim, signal) = (VICTIMS[round % 4], SIGNALS[round / 4 % 3]);
+        let (victim, signal) = (VICTIMS[round % 5], SIGNALS[round / 5 % 3]);
         kill_once(&mut mortal, victim, signal, aimed_at(round), &mut aimed);
         round += 1;
     }
@@ -164,12 +182,12 @@ fn aimed_at(round: usize) -> Moment {
 
 case!(killed, OnlyOne);
 fn killed(python: &Interpreter) {
-    kills(python, times(12));
+    kills(python, times(15));
 }
 
 case!(killed_often, OnlyOne);
 fn killed_often(python: &Interpreter) {
-    kills(python, times(24));
+    kills(python, times(30));
 }
 
 case!(both_killed, OnlyOne);
