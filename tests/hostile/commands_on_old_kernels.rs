@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tests::case;
 use tests::confined::{Confined, LAST_CALLS, is_left};
+use tests::everyone::looked_at;
 use tests::interpreters::Interpreter;
 use tests::process::{Program, run, wait_until};
 use tests::procfs::settle;
@@ -79,6 +80,7 @@ fn answers_as_others(program: &Program, options: &[String]) {
     }
     for format in ["text", "json"] {
         let arguments = ["--format", format];
+        let _looked = looked_at();
         let (out, _) = old.output(&product().list, &arguments, program);
         assert!(out.contains(&program.pid().to_string()), "{out}");
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tests::bounded::{Bounded, bounded};
 use tests::compile::compile_hostile;
+use tests::everyone::looked_at;
 use tests::plain_case;
 use tests::process::{Program, command, run};
 use tests::product::product;
@@ -64,6 +65,7 @@ impl Mapper {
 /// What `sa-list` takes beside hostile programs.
 #[track_caller]
 fn list() -> Bounded {
+    let _looked = looked_at();
     let listed = bounded(&mut command(&product().list), Duration::from_secs(8));
     listed.ended.expect_code(0);
     assert!(listed.took < Duration::from_secs(1), "{listed:?}");
@@ -124,6 +126,7 @@ fn names_that_lead_elsewhere() {
         let list = [product().list.to_str().unwrap()];
         let ask = [product().activate.to_str().unwrap(), "--timeout", "3", &pid];
         for arguments in [&list[..], &ask[..]] {
+            let _looked = looked_at();
             for contained in [false, true] {
                 let mut opened = opened(arguments, contained, &mapper.folder);
                 opened.retain(|path| !is_proper(path, &mapper.folder));

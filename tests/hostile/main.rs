@@ -14,6 +14,7 @@ mod filters;
 mod freezes;
 mod keepers;
 mod memory;
+mod numbers;
 mod old_kernels;
 mod shown;
 mod sizes;
@@ -21,6 +22,7 @@ mod snapshots;
 mod starved;
 mod waits;
 mod walls;
+mod withheld;
 
 use std::process::ExitCode;
 

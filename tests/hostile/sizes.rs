@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tests::bounded::bounded;
 use tests::compile::compile_hostile;
+use tests::everyone::looked_at;
 use tests::plain_case;
 use tests::process::{Program, command};
 use tests::product::product;
@@ -25,6 +26,7 @@ fn hostile(source: &str, arguments: &[&str]) -> (Program, Scratch) {
 /// What `sa-list` says of a process, which takes neither long nor much memory.
 #[track_caller]
 fn listed(pid: i32) -> serde_json::Value {
+    let _looked = looked_at();
     let mut list = command(&product().list);
     let listed = bounded(list.args(["--format", "json"]), Duration::from_secs(8));
     listed.ended.expect_code(0);

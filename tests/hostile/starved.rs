@@ -1,15 +1,24 @@
-//! The commands where the system starts no thread and no process: they answer by a signal nevertheless, or say in
-//! one line why not.
+//! The commands where the system starts no thread and no process, or grants few descriptors: they answer by a signal
+//! nevertheless, or say in one line why not.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::answers::{Answer, fake_agents};
+use tests::ask::activator;
+use tests::bounded::bounded;
 use tests::confined::Confined;
 use tests::ended::Ended;
+use tests::everyone::looked_at;
+use tests::fakes::fakes;
 use tests::interpreters::Interpreter;
 use tests::process::{Program, run};
-use tests::procfs::settle;
+use tests::procfs::{self, settle};
 use tests::product::product;
 use tests::users::{HONEST, as_user};
-use tests::{ask, case};
+use tests::{ask, case, plain_case};
 
 /// The system calls that start a thread or a process.
 const STARTING: [i64; 4] = [
@@ -102,6 +111,7 @@ fn asks_in_every_way(
         }
     }
     for format in ["text", "json"] {
+        let _looked = looked_at();
         let ended = run_confined(&product().list, &["--format", format]);
         check(&ended, Answers, &format!("{options:?}, sa-list"));
         assert!(ended.out().contains(&pid), "{ended:?}");
@@ -154,5 +164,62 @@ fn under_a_limit(python: &Interpreter) {
     let program = ask::woken(as_user(target.arg("sleeping"), HONEST));
     let options = ["--processes", "1"].map(str::to_owned);
     asks_in_every_way(&program, &confined, &options, Some(HONEST));
+    program.handles_sigterm();
+}
+
+/// Lets a command have so many descriptors, and no more.
+fn with_descriptors(command: &mut Command, count: u64) -> &mut Command {
+    let limit = libc::rlimit {
+        rlim_cur: count,
+        rlim_max: count,
+    };
+    // SAFETY: a plain system call, which a forked child may make.
+    unsafe {
+        command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        })
+    }
+}
+
+plain_case!(few_descriptors_among_many, RootAndCompiler);
+/// Eighty that never answer, of a hostile user, keep no descriptor from sixty honest ones.
+fn few_descriptors_among_many() {
+    const DEAF: usize = 80;
+    const ANSWERING: usize = 60;
+    let deaf = fakes("deaf", DEAF);
+    let (_honest, honest) = fake_agents(&Answer::default().bytes(), 1, ANSWERING);
+    let mut pids = vec![deaf.pid()];
+    pids.extend(procfs::children(deaf.pid()));
+    assert_eq!(pids.len(), DEAF);
+    pids.extend(honest);
+    for via in [&[][..], &["--via", "wake"]] {
+        let mut asking = activator(["--timeout", "4", "--format", "full"]);
+        asking.env_remove("SLEEPER_AGENT_VIA");
+        asking.args(via).args(pids.iter().map(i32::to_string));
+        let asked = bounded(with_descriptors(&mut asking, 64), Duration::from_secs(60));
+        asked.ended.expect_code(1);
+        let answered = asked.ended.out().matches("=== PID ").count();
+        let said = asked.ended.err();
+        assert_eq!(answered, ANSWERING, "{via:?}, in {:?}: {said}", asked.took);
+        assert_eq!(said.lines().count(), DEAF, "{via:?}: {said}");
+        let is_true = |line: &str| line.contains("did not hear the signal");
+        assert!(said.lines().all(is_true), "{via:?}: {said}");
+    }
+}
+
+case!(few_descriptors, OnlyOne);
+/// Too few for gdb, and enough for a signal.
+fn few_descriptors(python: &Interpreter) {
+    let program = ask::woken_target(python, "single.py", &["sleeping"]);
+    settle(program.pid());
+    for count in 5..=9 {
+        let mut asking = activator([program.pid()]);
+        asking.env_remove("SLEEPER_AGENT_VIA");
+        let ended = run(with_descriptors(&mut asking, count));
+        ended.expect_code(0);
+        assert!(ended.out().contains(", in sleeping"), "{count}: {ended:?}");
+        assert!(ended.err().lines().count() <= 1, "{count}: {ended:?}");
+    }
     program.handles_sigterm();
 }

@@ -10,6 +10,7 @@ use crate::procfs;
 use crate::trials;
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 #[doc(hidden)]
 pub use inventory;
@@ -58,10 +59,14 @@ pub enum Need {
     KernelThread,
     /// The tool strace.
     Strace,
+    /// The rights of root, a C compiler, and strace.
+    RootAndStrace,
     /// The right to become another user, and a C compiler.
     RootAndCompiler,
     /// One interpreter of a case that runs on no other.
     OnlyOne,
+    /// The right to mount a file system that a program serves (FUSE), a C compiler, and one interpreter.
+    Fuse,
 }
 
 inventory::collect!(Case);
@@ -130,6 +135,13 @@ fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
         Need::SharedLibrary if python.is_some_and(|one| one.embeddable.is_none()) => {
             Some("no shared libpython")
         }
+        Need::Fuse => lacking(Need::RootAndCompiler, python).or_else(|| {
+            let mounts = *MOUNTS_FUSE.get_or_init(can_mount_fuse);
+            (!mounts).then_some("no FUSE file system can be mounted")
+        }),
+        Need::RootAndStrace => {
+            lacking(Need::RootAndCompiler, python).or_else(|| lacking(Need::Strace, python))
+        }
         Need::Strace if !have_strace() => Some("no strace"),
         Need::Packages => python.and_then(packages::lacking),
         Need::KernelThread if procfs::read(2, "comm").trim() != "kthreadd" => {
@@ -140,6 +152,18 @@ fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+static MOUNTS_FUSE: OnceLock<bool> = OnceLock::new();
+
+/// Whether a FUSE file system can be mounted. It tries that in a mount namespace, of which nothing is left.
+fn can_mount_fuse() -> bool {
+    let script = "exec 3<>/dev/fuse && exec mount -i -t fuse \
+                  -o fd=3,rootmode=40000,user_id=0,group_id=0,allow_other tried /mnt";
+    let tried = std::process::Command::new("unshare")
+        .args(["-m", "sh", "-c", script])
+        .output();
+    tried.is_ok_and(|output| output.status.success())
 }
 
 /// Whether there is a strace.
@@ -193,7 +217,7 @@ fn trials(found: &Found) -> Vec<Trial> {
             let Work::OnEach(work) = case.work else {
                 continue;
             };
-            if case.need == Need::OnlyOne && index > 0 {
+            if matches!(case.need, Need::OnlyOne | Need::Fuse) && index > 0 {
                 continue;
             }
             let name = format!("{}::{}", python.label, case.path());

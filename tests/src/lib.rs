@@ -10,6 +10,7 @@ pub mod compile;
 pub mod confined;
 pub mod document;
 pub mod ended;
+pub mod everyone;
 pub mod fakes;
 pub mod gil;
 pub mod interpreters;

@@ -1,0 +1,226 @@
+//! Processes that keep a thread of a command's in the kernel, where no signal ends it: the command ends all the same,
+//! and asks and lists the others.
+//!
+//! Such a process keeps others waiting too, who look at all processes. So these trials run one at a time, and beside none
+//! that does that (`tests::everyone`).
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::answers::{self, Answer};
+use protocol::state::document;
+use tests::ask::{activator, woken_target};
+use tests::bounded::{STOPPING, ends_at_once, ends_at_once_by};
+use tests::case;
+use tests::compile::compile_hostile;
+use tests::everyone::kept_waiting;
+use tests::interpreters::Interpreter;
+use tests::process::{Program, command};
+use tests::product::product;
+use tests::scratch::Scratch;
+
+/// How much longer than its `--timeout` a command may take: a second, and some of it on a loaded machine.
+const MORE: Duration = Duration::from_millis(1300);
+
+/// How much longer it may take that finds the processes itself: for half a second it looks at one of these.
+const FINDING: Duration = Duration::from_millis(600);
+
+/// The longest that `sa-list` may take: at most two looks at each user get stuck.
+const LIST: Duration = Duration::from_millis(1500);
+
+/// The program `withholds.c`, compiled, and a folder to mount on.
+struct Withholds {
+    program: PathBuf,
+    mount: PathBuf,
+    _folder: Scratch,
+}
+
+impl Withholds {
+    #[track_caller]
+    fn build() -> Withholds {
+        let folder = Scratch::new();
+        let mount = folder.join("mount");
+        std::fs::create_dir(&mount).unwrap();
+        Withholds {
+            program: compile_hostile("withholds.c", &folder, &[]),
+            mount,
+            _folder: folder,
+        }
+    }
+
+    /// Starts it; its header says what kinds there are.
+    #[track_caller]
+    fn start(&self, kind: &str, more: &[&str]) -> Program {
+        let mut start = command(&self.program);
+        start.arg(kind).arg(&self.mount).arg(&product().library);
+        Program::start(start.args(more)).ready()
+    }
+}
+
+/// What a user runs. `PID` stands for the process that withholds, and `OTHER` for an honest one beside it.
+const QUESTIONS: [&[&str]; 3] = [
+    &["--via", "gdb", "PID", "OTHER"],
+    &["--via", "wake", "--format", "full", "PID", "OTHER"],
+    &["--children", "PID", "--children", "OTHER"],
+];
+
+/// A question about a process, and about another one if there is one.
+fn question(words: &[&str], pid: i32, other: Option<&Program>) -> Command {
+    let mut asking = activator::<[&str; 0]>([]);
+    let mut words = words.to_vec();
+    if other.is_none() {
+        words.retain(|word| *word != "OTHER");
+        if words[words.len() - 1] == "--children" {
+            words.pop();
+        }
+    }
+    asking.args(words.iter().map(|word| match *word {
+        "PID" => pid.to_string(),
+        "OTHER" => other.map_or(0, Program::pid).to_string(),
+        word => word.to_owned(),
+    }));
+    asking
+}
+
+/// Asks the process with a limit of so many seconds, and checks that the command keeps to it, says one line of that
+/// process, and has the answer of the other one.
+#[track_caller]
+fn keeps_to_its_time(asking: &mut Command, pid: i32, other: Option<&Program>, seconds: u64) {
+    let what = format!("{asking:?}");
+    asking.args(["--timeout", &seconds.to_string()]);
+    let begun = std::time::Instant::now();
+    let mut asking = Program::start(asking);
+    let ended = asking.end_within(Duration::from_secs(10));
+    let took = begun.elapsed();
+    let finding = match what.contains("--children") {
+        true => FINDING,
+        false => Duration::ZERO,
+    };
+    assert!(
+        took < Duration::from_secs(seconds) + MORE + finding,
+        "{what}: it took {took:?}: {}",
+        ended.err()
+    );
+    assert!(asking.has_closed_its_output(), "{what}: its output is open");
+    ended.expect_code(1);
+    let said = ended.err();
+    let lines: Vec<&str> = said.lines().filter(|line| !is_note(line)).collect();
+    assert_eq!(lines.len(), 1, "{what}: {said}");
+    let start = format!("sleeper_agent_activate: PID {pid}: ");
+    assert!(lines[0].starts_with(&start), "{what}: {said}");
+    match other {
+        Some(_) => assert!(ended.out().contains(", in sleeping"), "{what}: {ended:?}"),
+        None => assert_eq!(ended.out(), "", "{what}"),
+    }
+}
+
+/// Whether a line says only which way was taken.
+fn is_note(line: &str) -> bool {
+    line.contains(": asked without a debugger, as ")
+}
+
+/// Whether the list has this process.
+fn is_listed(list: &str, pid: i32) -> bool {
+    let mut lines = list.lines().map(str::trim_start);
+    lines.any(|line| line.starts_with(&format!("{pid} ")))
+}
+
+/// Runs `sa-list`, and checks that it ends soon and lists both.
+#[track_caller]
+fn is_listed_soon(pid: i32, other: Option<&Program>) {
+    let begun = std::time::Instant::now();
+    let mut listing = Program::start(&mut command(&product().list));
+    let ended = listing.end_within(Duration::from_secs(10));
+    let took = begun.elapsed();
+    assert!(took < LIST, "it took {took:?}: {ended:?}");
+    assert!(listing.has_closed_its_output(), "its output is open");
+    ended.expect_code(0);
+    assert_eq!(ended.err(), "");
+    for pid in std::iter::once(pid).chain(other.map(Program::pid)) {
+        assert!(is_listed(&ended.out(), pid), "{pid}: {}", ended.out());
+    }
+}
+
+/// All of it, for one kind of process. Each question is stopped by one signal, the next one by the next.
+#[track_caller]
+fn holds_nobody_up(kind: &str, python: &Interpreter) {
+    let _alone = kept_waiting();
+    let withholds = Withholds::build();
+    let other = woken_target(python, "single.py", &["sleeping"]);
+    for (number, words) in QUESTIONS.iter().enumerate() {
+        for (other, seconds) in [(None, 1), (Some(&other), 2)] {
+            let one = withholds.start(kind, &[]);
+            let mut asking = question(words, one.pid(), other);
+            keeps_to_its_time(&mut asking, one.pid(), other, seconds);
+        }
+        let one = withholds.start(kind, &[]);
+        let mut asking = question(words, one.pid(), None);
+        let (signal, what) = (STOPPING[number], format!("{kind}, {words:?}"));
+        ends_at_once_by(signal, Duration::from_millis(700), &mut asking, &what);
+    }
+    for other in [None, Some(&other)] {
+        let one = withholds.start(kind, &[]);
+        is_listed_soon(one.pid(), other);
+    }
+    other.handles_sigterm();
+}
+
+case!(files_that_do_not_open, Fuse);
+fn files_that_do_not_open(python: &Interpreter) {
+    holds_nobody_up("open", python);
+}
+
+case!(files_that_cannot_be_read, Fuse);
+fn files_that_cannot_be_read(python: &Interpreter) {
+    holds_nobody_up("read", python);
+}
+
+case!(memory_that_is_locked, Fuse);
+fn memory_that_is_locked(python: &Interpreter) {
+    holds_nobody_up("jam", python);
+}
+
+case!(memory_that_is_locked_by_a_question, Fuse);
+fn memory_that_is_locked_by_a_question(python: &Interpreter) {
+    holds_nobody_up("bell", python);
+}
+
+case!(a_list_that_is_stopped, Fuse);
+fn a_list_that_is_stopped(_: &Interpreter) {
+    let _alone = kept_waiting();
+    let withholds = Withholds::build();
+    let _one = withholds.start("open", &[]);
+    for signal in STOPPING {
+        let mut list = command(&product().list);
+        ends_at_once_by(signal, Duration::from_millis(250), &mut list, "sa-list");
+    }
+}
+
+case!(an_epoll_that_is_locked, Fuse);
+/// What it watches is looked up behind the answer.
+fn an_epoll_that_is_locked(python: &Interpreter) {
+    let _alone = kept_waiting();
+    let withholds = Withholds::build();
+    // Thread 7 waits in epoll_wait (232), for descriptor 50.
+    let tasks = b"7 70 232 0x32 0x1000 0x10 0xffffffff\t50 e anon_inode:[eventpoll]\n";
+    let answer = Answer::default().with(document::TASKS, answers::value(|out| out.text(tasks)));
+    let folder = Scratch::new();
+    let file = folder.write("answer", answer.bytes());
+    let program = compile_hostile("fake_answers.c", &folder, &[]);
+    let start = || {
+        let more = [program.to_str().unwrap(), file.to_str().unwrap()];
+        let one = withholds.start("epoll", &more);
+        let pid = one.wait_number("pid");
+        (one, pid)
+    };
+    let other = woken_target(python, "single.py", &["sleeping"]);
+    let words = QUESTIONS[1];
+    for (other, seconds) in [(None, 1), (Some(&other), 2)] {
+        let (_one, pid) = start();
+        keeps_to_its_time(&mut question(words, pid, other), pid, other, seconds);
+    }
+    let (_one, pid) = start();
+    ends_at_once(&mut question(words, pid, None), "epoll");
+    other.handles_sigterm();
+}
