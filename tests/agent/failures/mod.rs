@@ -4,3 +4,4 @@
 mod corrupt;
 mod faults;
 mod mortal;
+mod two_processes;
