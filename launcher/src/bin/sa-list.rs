@@ -50,11 +50,11 @@ fn list(arguments: &Arguments) -> u8 {
         Ok(carriers) => carriers,
         Err(trouble) => return fail(&trouble.to_string()),
     };
+    // One process may have to be asked for all of them.
+    users::look_up(&carriers.iter().map(|one| one.user).collect::<Vec<_>>());
     if let Some(signal) = interrupt::asked_to_stop() {
         return 128 + signal as u8;
     }
-    // One process may have to be asked for all of them.
-    users::look_up(&carriers.iter().map(|one| one.user).collect::<Vec<_>>());
     let shown = match arguments.format {
         Format::Text => table(&carriers),
         Format::Json => document(&carriers),
