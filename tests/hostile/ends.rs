@@ -42,7 +42,7 @@ fn all_end(python: &Interpreter, ways: &[&str]) {
     }
 }
 
-case!(as_the_first_thread);
+case!(as_the_first_thread, OnlyOne);
 /// The first thread ends without its destructors: nothing tells the agent.
 fn as_the_first_thread(python: &Interpreter) {
     let ways = [

@@ -183,10 +183,10 @@ fn with_descriptors(command: &mut Command, count: u64) -> &mut Command {
 }
 
 plain_case!(few_descriptors_among_many, RootAndCompiler);
-/// Eighty that never answer, of a hostile user, keep no descriptor from sixty honest ones.
+/// Thirty-two that never answer, of a hostile user, keep no descriptor from twenty-four honest ones.
 fn few_descriptors_among_many() {
-    const DEAF: usize = 80;
-    const ANSWERING: usize = 60;
+    const DEAF: usize = 32;
+    const ANSWERING: usize = 24;
     let deaf = fakes("deaf", DEAF);
     let (_honest, honest) = fake_agents(&Answer::default().bytes(), 1, ANSWERING);
     let mut pids = vec![deaf.pid()];
@@ -194,10 +194,10 @@ fn few_descriptors_among_many() {
     assert_eq!(pids.len(), DEAF);
     pids.extend(honest);
     for via in [&[][..], &["--via", "wake"]] {
-        let mut asking = activator(["--timeout", "4", "--format", "full"]);
+        let mut asking = activator(["--timeout", "2", "--format", "full"]);
         asking.env_remove("SLEEPER_AGENT_VIA");
         asking.args(via).args(pids.iter().map(i32::to_string));
-        let asked = bounded(with_descriptors(&mut asking, 64), Duration::from_secs(60));
+        let asked = bounded(with_descriptors(&mut asking, 40), Duration::from_secs(60));
         asked.ended.expect_code(1);
         let answered = asked.ended.out().matches("=== PID ").count();
         let said = asked.ended.err();
