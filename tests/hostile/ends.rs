@@ -53,13 +53,10 @@ fn as_the_first_thread(python: &Interpreter) {
         "in_child",
         "from_thread",
         "is_outlived",
+        // For root only: others end the same way at once.
+        "without_proc",
     ];
     all_end(python, &ways);
-}
-
-case!(as_the_first_thread_without_proc, Root);
-fn as_the_first_thread_without_proc(python: &Interpreter) {
-    all_end(python, &["without_proc"]);
 }
 
 case!(soon_after_the_last_thread, NoDebug);

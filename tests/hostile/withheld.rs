@@ -159,11 +159,11 @@ fn holds_nobody_up(kind: &str, python: &Interpreter) {
 }
 
 case!(hold_nobody_up, Fuse);
-/// One trial for all, as each would wait for the others: files that cannot be opened or read, memory that is locked, or
-/// locked by the question itself, and an epoll.
+/// One trial for all, as each would wait for the others: files that cannot be opened, memory that is locked, or locked by
+/// the question itself, and an epoll.
 fn hold_nobody_up(python: &Interpreter) {
     let _alone = kept_waiting();
-    for kind in ["open", "read", "jam", "bell"] {
+    for kind in ["open", "jam", "bell"] {
         holds_nobody_up(kind, python);
     }
     a_list_that_is_stopped();
