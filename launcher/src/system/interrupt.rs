@@ -13,7 +13,6 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// What the two processes of this command tell each other, in memory that they share. Times are the monotonic clock's,
 /// in nanoseconds; 0 is none.
-#[derive(Default)]
 pub struct Board {
     /// The first signal that asked the command to stop.
     signal: AtomicU32,
@@ -26,12 +25,7 @@ pub struct Board {
 }
 
 /// The board of a process without a supervisor.
-static OWN: Board = Board {
-    signal: AtomicU32::new(0),
-    came: AtomicU64::new(0),
-    ends: AtomicU64::new(0),
-    status: AtomicU32::new(0),
-};
+static OWN: Board = Board::new();
 
 /// The board that is shared, if one is.
 static SHARED: AtomicPtr<Board> = AtomicPtr::new(ptr::null_mut());
@@ -53,6 +47,15 @@ fn now() -> u64 {
 }
 
 impl Board {
+    const fn new() -> Board {
+        Board {
+            signal: AtomicU32::new(0),
+            came: AtomicU64::new(0),
+            ends: AtomicU64::new(0),
+            status: AtomicU32::new(0),
+        }
+    }
+
     /// Notes a signal that asks the command to stop, if it is the first, and wakes whoever sleeps until one comes.
     pub fn note(&self, signal: u32) {
         let first = self
@@ -160,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_first_signal_counts() {
-        let board = Board::default();
+        let board = Board::new();
         assert!(board.noted().is_none() && board.status().is_none() && !board.is_late());
         board.note(15);
         board.note(2);

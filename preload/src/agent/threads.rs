@@ -19,7 +19,7 @@ pub enum Begins {
     Asleep,
 }
 
-/// musl's signal for the same purpose (SIGSYNCCALL, src/internal/pthread_impl.h). Its handler runs at once, also
+/// musl's signal for a change of users (SIGSYNCCALL, src/internal/pthread_impl.h). Its handler runs at once, also
 /// while a thread sleeps: it waits for all threads.
 const MUSL_SETXID: c_int = 34;
 
@@ -38,10 +38,10 @@ fn blocked(begins: Begins, shut_in: bool) -> Set {
     } else {
         MUSL_SETXID
     };
-    let open = Set::all_but(&[user, of_musl]);
+    let asleep = Set::all_but(&[user, of_musl]);
     match begins {
-        Begins::Asleep => open,
-        Begins::AtWork => open.without(Set::of(&FAULTS)),
+        Begins::Asleep => asleep,
+        Begins::AtWork => asleep.without(Set::of(&FAULTS)),
     }
 }
 

@@ -163,7 +163,7 @@ fn answer_all(until: Option<Instant>) {
     while filter::may(Call::AwaitSignal)
         && let Some(one) = Set::of(&[SETXID]).wait(until.or(Some(Instant(0))))
     {
-        answer(Some(one), View::take());
+        answer_now(Some(one));
     }
 }
 

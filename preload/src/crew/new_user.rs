@@ -14,7 +14,6 @@
 //! Meanwhile the threads of a program are different users: some have changed and others not yet, the calling thread last
 //! of all. That is no wall, and nobody follows it ([`is_under_way`]).
 
-use std::ffi::CStr;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
@@ -28,7 +27,7 @@ use crate::system::futex::{self, Instant};
 use crate::system::identity::{process_id, this_thread_id};
 use crate::system::loaded_objects;
 use crate::system::memory::read;
-use crate::system::proc_file;
+use crate::system::proc_file::{self, Descriptors};
 use crate::system::signals::{self, SETXID, Set};
 
 /// Answers the signal. On a thread of the agent's that blocks it, and has taken it; `view` is what it saw then:
@@ -273,37 +272,12 @@ impl Command {
 
 /// The command that one of this process's threads waits for, of the first of very many. Allocates nothing.
 fn of_other_threads() -> Option<Command> {
-    // SAFETY: the path ends in NUL. The descriptor is this function's own.
-    let folder = unsafe {
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-        libc::open(c"/proc/self/task".as_ptr(), flags)
-    };
-    let mut entries = [0_u8; 8192];
-    // SAFETY: the kernel writes to `entries` only, no more than its length. The descriptor is closed once.
-    let count = unsafe {
-        let place = entries.as_mut_ptr();
-        let count = libc::syscall(libc::SYS_getdents64, folder, place, entries.len());
-        if folder >= 0 {
-            libc::close(folder);
-        }
-        count
-    };
-    let mut rest = &entries[..usize::try_from(count).unwrap_or(0)];
-    // `struct linux_dirent64`: its length stands at 16, the name at 19 (include/linux/dirent.h).
-    while let Some(&[low, high]) = rest.get(16..18) {
-        let length = usize::from(u16::from_ne_bytes([low, high]));
-        let entry = rest.get(..length).filter(|_| length > 19)?;
-        let name = CStr::from_bytes_until_nul(&entry[19..])
-            .ok()?
-            .to_str()
-            .ok()?;
-        if let Some(command) = name.parse().ok().and_then(Command::of) {
-            return Some(command);
-        }
-        rest = &rest[length..];
-    }
-    None
+    let mut threads = Descriptors::in_folder(c"/proc/self/task")?.take(MOST_THREADS);
+    threads.find_map(Command::of)
 }
+
+/// How many threads are looked at.
+const MOST_THREADS: usize = 340;
 
 /// Waits for a moment.
 fn pause() {

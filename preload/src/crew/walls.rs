@@ -196,7 +196,5 @@ fn is_in_one_place() -> bool {
 /// The target of a thread's link in `/proc`, as much as fits: its length.
 fn link(path: Option<&CStr>, target: &mut [u8; 512]) -> Option<usize> {
     let path = path.filter(|_| filter::may(Call::ReadLink))?;
-    // SAFETY: the path ends in NUL, and the kernel writes to `target` only, no more than its length.
-    let count = unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
-    usize::try_from(count).ok()
+    proc_file::link(path, target)
 }

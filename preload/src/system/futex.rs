@@ -35,6 +35,14 @@ impl Instant {
     }
 }
 
+/// So many nanoseconds, as the kernel takes them.
+pub fn timespec(nanoseconds: u64) -> libc::timespec {
+    libc::timespec {
+        tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
+        tv_nsec: (nanoseconds % 1_000_000_000) as libc::c_long,
+    }
+}
+
 /// Waits while `word` is `value`, until woken or until `deadline` (`None`: for ever). Any thread.
 ///
 /// Returns false if the deadline had passed. It may return true with the word unchanged.
@@ -54,10 +62,7 @@ pub fn wait_for(word: &AtomicU32, value: u32, nanoseconds: u64) -> bool {
 }
 
 fn wait(word: &AtomicU32, value: u32, nanoseconds: Option<u64>) -> bool {
-    let timeout = nanoseconds.map(|nanoseconds| libc::timespec {
-        tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
-        tv_nsec: (nanoseconds % 1_000_000_000) as libc::c_long,
-    });
+    let timeout = nanoseconds.map(timespec);
     let timeout = timeout
         .as_ref()
         .map_or(ptr::null(), |t| t as *const libc::timespec);

@@ -30,9 +30,8 @@ fn linked_number(path: &CStr) -> Option<i32> {
     if !filter::may(Call::ReadLink) {
         return None;
     }
-    // SAFETY: the path ends in NUL, and the kernel writes to `target` only, no more than its length.
-    let count = unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
-    let target = target.get(..usize::try_from(count).ok()?)?;
+    let count = proc_file::link(path, &mut target)?;
+    let target = target.get(..count)?;
     let last = target.rsplit(|&byte| byte == b'/').next()?;
     let id = std::str::from_utf8(last).ok()?.parse().ok();
     id.filter(|&id| id > 0)

@@ -108,6 +108,14 @@ impl Drop for Folder {
     }
 }
 
+/// The target of a link, as much as fits: its length. It opens nothing. Any thread, interrupted or not; the callers know
+/// whether a filter allows the call.
+pub fn link(path: &CStr, target: &mut [u8]) -> Option<usize> {
+    // SAFETY: the path ends in NUL, and the kernel writes to `target` only, no more than its length.
+    let count = unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+    usize::try_from(count).ok()
+}
+
 /// What stands behind this beginning of a line, in the text of a status.
 pub fn value<'a>(status: &'a [u8], beginning: &[u8]) -> Option<&'a [u8]> {
     let mut lines = status.split(|&byte| byte == b'\n');

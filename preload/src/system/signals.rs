@@ -7,7 +7,7 @@
 use std::ffi::c_int;
 use std::ptr;
 
-use crate::system::futex::Instant;
+use crate::system::futex::{Instant, timespec};
 use protocol::message::WakeSignal;
 
 /// Wakes a thread of the agent's.
@@ -87,10 +87,7 @@ impl Set {
 
     /// The same; the error is an errno: EAGAIN if the time has passed.
     pub fn wait_or_why_not(self, nanoseconds: Option<u64>) -> Result<WakeSignal, c_int> {
-        let left = nanoseconds.map(|nanoseconds| libc::timespec {
-            tv_sec: (nanoseconds / 1_000_000_000) as libc::time_t,
-            tv_nsec: (nanoseconds % 1_000_000_000) as libc::c_long,
-        });
+        let left = nanoseconds.map(timespec);
         let time = left.as_ref().map_or(ptr::null(), ptr::from_ref);
         let mut received = std::mem::MaybeUninit::<WakeSignal>::zeroed();
         // SAFETY: the kernel reads the set and the time and fills in the structure, all locals; zeros are a

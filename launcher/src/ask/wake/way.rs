@@ -113,7 +113,8 @@ fn connected(target: &Alive, thread: i32, until: Instant) -> Result<Option<UnixS
     // A child of ours may have opened the socket, and the process may have held that up. Another one may have its
     // number by now, to which the signal could be the end.
     wait_for(target, until, OTHERS)?;
-    if Sleeper::new(process, thread).look() != Posture::Awaits(number) {
+    let mut sleeper = Sleeper::new(process, thread);
+    if sleeper.look() != Posture::Awaits(number) {
         return Ok(None);
     }
     signal::wake(process, thread, number, listener.token).map_err(|error| {
@@ -129,7 +130,6 @@ fn connected(target: &Alive, thread: i32, until: Instant) -> Result<Option<UnixS
         }
     })?;
     let signalled = Instant::now();
-    let mut sleeper = Sleeper::new(process, thread);
     let mut crowd = 0;
     loop {
         wait_for(target, until, "its agent did not hear the signal")?;
