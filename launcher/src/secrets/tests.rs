@@ -1,4 +1,6 @@
 //! Texts, and what is shown of them.
+//!
+//! The file is long for its tables of texts.
 
 use super::*;
 use Kind::{Data, Source};
