@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::ask::allowance::Allowance;
 use crate::ask::{self, AskOptions, side_by_side};
@@ -62,11 +62,11 @@ fn look(arguments: Arguments, stuck: &mut Vec<Process>) -> u8 {
     let pause = arguments.watch;
     let (choice, asking) = Asking::new(arguments);
     let asking = Arc::new(asking);
-    let mut chosen = chosen::chosen(&choice, &mut fail);
     let mut last: HashMap<i32, Look> = HashMap::new();
+    let mut begun = Instant::now();
+    let mut chosen = chosen::chosen(&choice, &mut fail);
     loop {
-        let begun = Instant::now();
-        let (looks, heard) = Asking::round(&asking, chosen, &last, stuck, &mut fail);
+        let (looks, heard) = Asking::round(&asking, chosen, begun, &last, stuck, &mut fail);
         let Some(pause) = pause.filter(|_| heard) else {
             break;
         };
@@ -78,6 +78,7 @@ fn look(arguments: Arguments, stuck: &mut Vec<Process>) -> u8 {
             break;
         }
         interrupt::sleep_until(begun + pause);
+        begun = Instant::now();
         chosen = chosen_again(&choice, &mut last);
         // Each of these keeps a thread of ours.
         chosen.retain(|one| !stuck.contains(&one.process));
@@ -146,10 +147,11 @@ impl Asking {
 
     /// Asks every chosen process and prints its answer. Returns the answers for the next round, and
     /// whether all of them could be written: if nobody reads them, another round is in vain. Adds the
-    /// processes that keep a thread of ours to `stuck`.
+    /// processes that keep a thread of ours to `stuck`. The round began with the search for the processes.
     fn round(
         asking: &Arc<Asking>,
         chosen: Vec<Chosen>,
+        begun: Instant,
         last: &HashMap<i32, Look>,
         stuck: &mut Vec<Process>,
         fail: &mut impl FnMut(&dyn fmt::Display, &Trouble),
@@ -187,7 +189,12 @@ impl Asking {
         };
         let time = asking.options.time();
         let chosen = order::in_turn(chosen);
-        side_by_side::each(chosen, asking.at_a_time, time, ask, late, done);
+        // Who has held the search up does so a second time.
+        let spent = match carriers::have_kept_us_waiting() {
+            true => begun.elapsed().min(time / 2),
+            false => Duration::ZERO,
+        };
+        side_by_side::each(chosen, asking.at_a_time, (time, spent), ask, late, done);
         (looks, heard)
     }
 

@@ -23,9 +23,6 @@ use tests::scratch::Scratch;
 /// How much longer than its `--timeout` a command may take: a second, and some of it on a loaded machine.
 const MORE: Duration = Duration::from_millis(1300);
 
-/// How much longer it may take that finds the processes itself: for half a second it looks at one of these.
-const FINDING: Duration = Duration::from_millis(600);
-
 /// The longest that `sa-list` may take: at most two looks at each user get stuck.
 const LIST: Duration = Duration::from_millis(1500);
 
@@ -93,12 +90,8 @@ fn keeps_to_its_time(asking: &mut Command, pid: i32, seconds: u64) {
     let mut asking = Program::start(asking);
     let ended = asking.end_within(Duration::from_secs(10));
     let took = begun.elapsed();
-    let finding = match what.contains("--children") {
-        true => FINDING,
-        false => Duration::ZERO,
-    };
     assert!(
-        took < Duration::from_secs(seconds) + MORE + finding,
+        took < Duration::from_secs(seconds) + MORE,
         "{what}: it took {took:?}: {}",
         ended.err()
     );

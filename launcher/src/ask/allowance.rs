@@ -23,6 +23,8 @@ pub struct Allowance(Mutex<State>);
 
 struct State {
     time: Duration,
+    /// How much of the time was over before it began.
+    spent: Duration,
     /// When its time began; `None` while it waits for its turn.
     begun: Option<Instant>,
     /// Whether it has a place among the debuggers.
@@ -37,7 +39,8 @@ struct State {
 impl State {
     /// The time begins, or begins again.
     fn begin(&mut self) {
-        self.begun = Some(Instant::now());
+        let now = Instant::now();
+        self.begun = Some(now.checked_sub(self.spent).unwrap_or(now));
         self.set_alarm();
     }
 
@@ -52,8 +55,14 @@ impl State {
 impl Allowance {
     /// This time, from [`Allowance::begin`] on.
     pub fn new(time: Duration) -> Allowance {
+        Allowance::partly_spent(time, Duration::ZERO)
+    }
+
+    /// The same, and so much of it is over by then.
+    pub fn partly_spent(time: Duration, spent: Duration) -> Allowance {
         Allowance(Mutex::new(State {
             time,
+            spent,
             begun: None,
             has_place: false,
             is_over: false,

@@ -35,8 +35,7 @@ struct Work<T, W> {
 
 /// Does `work` for each item, at most `at_a_time` of them side by side, and hands every result to `done` as
 /// soon as it is there, on the calling thread. Results take memory: no more are made than are taken. Each item
-/// has `time`. Once a signal asks us to stop, no
-/// further item is begun.
+/// has `time`, of which `spent` is over. Once a signal asks us to stop, no further item is begun.
 ///
 /// A thread that is stuck in a system call is left alone, and `done` gets the result of `late` in place of
 /// its own. So no process can keep this command from ending, whatever it does to its files in `/proc`. (Where the
@@ -44,7 +43,7 @@ struct Work<T, W> {
 pub fn each<T, R, W>(
     items: Vec<T>,
     at_a_time: usize,
-    time: Duration,
+    (time, spent): (Duration, Duration),
     work: W,
     mut late: impl FnMut(&T, &Allowance) -> R,
     mut done: impl FnMut(&T, R),
@@ -54,7 +53,10 @@ pub fn each<T, R, W>(
     W: Fn(&T, &Allowance) -> R + Send + Sync + 'static,
 {
     let done_yet = items.iter().map(|_| AtomicBool::new(false)).collect();
-    let allowances = items.iter().map(|_| Allowance::new(time)).collect();
+    let allowances = items
+        .iter()
+        .map(|_| Allowance::partly_spent(time, spent))
+        .collect();
     let shared = Arc::new(Work {
         items,
         allowances,
@@ -156,6 +158,8 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
+    const LONG_TIME: (Duration, Duration) = (LONG, Duration::ZERO);
+
     #[test]
     fn the_slow_one_comes_last() {
         let mut order = Vec::new();
@@ -164,12 +168,19 @@ mod tests {
             number + 1
         };
         let late = |_: &u64, _: &Allowance| panic!("it is not late");
-        each(vec![1, 0, 0, 0], 2, LONG, work, late, |item, result| {
-            assert_eq!(result, item + 1);
-            order.push(*item);
-        });
+        each(
+            vec![1, 0, 0, 0],
+            2,
+            LONG_TIME,
+            work,
+            late,
+            |item, result| {
+                assert_eq!(result, item + 1);
+                order.push(*item);
+            },
+        );
         assert_eq!(order, [0, 0, 0, 1]);
-        each(Vec::new(), 2, LONG, work, late, |_, _| {
+        each(Vec::new(), 2, LONG_TIME, work, late, |_, _| {
             panic!("nothing was to be done")
         });
     }
@@ -184,7 +195,8 @@ mod tests {
             }
             "done"
         };
-        let time = Duration::from_millis(50);
+        // What is spent does not come back.
+        let time = (LONG, LONG - Duration::from_millis(50));
         let items = vec![true, true, false, false];
         each(
             items,
@@ -212,7 +224,7 @@ mod tests {
         };
         let late = |_: &(), _: &Allowance| panic!("it has a result");
         let mut taken = 0;
-        each(vec![(); 100], 2, Duration::ZERO, work, late, |_, _| {
+        each(vec![(); 100], 2, (LONG, LONG), work, late, |_, _| {
             if taken == 0 {
                 // Longer than each has.
                 thread::sleep(LETTING_GO + Duration::from_millis(100));
