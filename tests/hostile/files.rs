@@ -103,6 +103,16 @@ fn twenty_thousand_deleted_files() {
 plain_case!(maps_of_200_megabytes, Root);
 fn maps_of_200_megabytes() {
     mapper("paths", &[]).takes_no_toll();
+    // In a process that has the library gdb would be started, and would read all of them.
+    let mapper = mapper("paths", &[product().library.to_str().unwrap()]);
+    mapper.takes_no_toll();
+    let pid = mapper.program.pid().to_string();
+    let asked = run(command(&product().activate).arg(&pid));
+    let words = [
+        &format!("/proc/{pid}/maps) is longer than 32 MB"),
+        "ask --via wake",
+    ];
+    asked.expect_refusal(1, &words);
 }
 
 plain_case!(names_that_lead_elsewhere, Root);

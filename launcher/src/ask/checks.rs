@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use crate::ask::turn::Turn;
 use crate::find::no_agent;
 use crate::find::target::{self, Alive, Target, exited};
+use crate::system::maps;
 use crate::system::permission;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
@@ -46,8 +47,26 @@ pub fn is_untraced(target: &Target) -> Result<(), Trouble> {
     tracer.map_or(Ok(()), |tracer| Err(traced(tracer)))
 }
 
+/// Fails if a debugger would take too much memory: gdb reads the whole list of mappings into one text, whose room it
+/// doubles (`linux_vsyscall_range_raw`, gdb/linux-tdep.c, and `target_fileio_read_alloc_1`, gdb/target.c, gdb 13).
+fn is_bearable(target: &Target) -> Result<(), Trouble> {
+    if target.agent.text_of_maps < maps::MOST_TEXT {
+        return Ok(());
+    }
+    Err(Trouble::new(
+        format!(
+            "its list of mappings (/proc/{}/maps) is longer than {} MB, and gdb would read all of it into memory",
+            target.alive.process.pid,
+            maps::MOST_TEXT >> 20
+        ),
+        "ask --via wake",
+    )
+    .of_the_debugger())
+}
+
 /// Waits for our turn, and tries harmlessly whether a debugger may attach.
 pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
+    is_bearable(target)?;
     let _turn = Turn::take(target.alive.process, until);
     is_untraced(target)?;
     match permission::probe(target.thread(), until.min(Instant::now() + LONGEST_PROBE)) {

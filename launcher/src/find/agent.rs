@@ -27,6 +27,8 @@ pub struct Agent {
     pub bell: Option<u64>,
     /// The thread it has parked; `None` if it has not booted.
     pub parked_thread: Option<i32>,
+    /// Bytes of `/proc/PID/maps` that were read, [`maps::MOST_TEXT`] at most.
+    pub text_of_maps: usize,
 }
 
 impl Agent {
@@ -38,7 +40,7 @@ impl Agent {
     /// many are mapped; PermissionDenied if the process, or such a file, is closed to us; NotFound if there is
     /// no such process.
     pub fn find(process: Process) -> io::Result<Option<Agent>> {
-        let (mut files, _) = maps::of(process, maps::MOST_TEXT, is_named_as_ours)?;
+        let (mut files, text_of_maps) = maps::of(process, maps::MOST_TEXT, is_named_as_ours)?;
         // The preloaded library comes before an extension module of the same process. Any other name
         // comes last: SLEEPER_AGENT_LIB may name any file.
         files.sort_by_key(likelihood);
@@ -53,6 +55,7 @@ impl Agent {
                         bell: bell.map(|offset| file.start.wrapping_add(offset)),
                         library: file.path,
                         parked_thread,
+                        text_of_maps,
                     };
                     if parked_thread.is_none() || agent.may_listen(process) {
                         return Ok(Some(agent));

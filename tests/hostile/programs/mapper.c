@@ -7,7 +7,8 @@
    sparse   sixteen ELF files whose tables claim 2 GB each, or have headers without end
    elves    two hundred sound interpreters with 40 MB of texts each
    deleted  20,000 files, removed as soon as they were mapped
-   paths    60,000 mappings of files whose paths have 3,500 bytes
+   paths    60,000 mappings of files whose paths have 3,500 bytes; and NAME, if there is one: usage: mapper paths
+            FOLDER NAME
    rooted   a damaged file, in a root of its own, where its name leads to NAME: usage: mapper rooted FOLDER NAME;
             NAME may be "pipe", for a pipe that is exchanged for a file all the time */
 #define _GNU_SOURCE
@@ -204,8 +205,15 @@ int main(int count, char **arguments)
         elves();
     else if (strcmp(mode, "deleted") == 0)
         deleted();
-    else if (strcmp(mode, "paths") == 0)
+    else if (strcmp(mode, "paths") == 0) {
         paths();
+        /* What is mapped last has the lowest address, and is listed first. */
+        if (arguments[3]) {
+            int file = open(arguments[3], O_RDONLY | O_CLOEXEC);
+            check(file >= 0, arguments[3]);
+            check(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, file, 0) != MAP_FAILED, "mmap");
+        }
+    }
     else if (strcmp(mode, "rooted") == 0) {
         rooted(folder, arguments[3]);
         check(chdir(folder) == 0 && chroot("root") == 0, "chroot");
