@@ -37,7 +37,7 @@ struct State {
 }
 
 impl State {
-    /// The time begins, or begins again.
+    /// The time begins, or goes on.
     fn begin(&mut self) {
         let now = Instant::now();
         self.begun = Some(now.checked_sub(self.spent).unwrap_or(now));
@@ -80,7 +80,7 @@ impl Allowance {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time begins, or begins again.
+    /// The time begins.
     pub fn begin(&self) {
         self.state().begin();
     }
@@ -114,14 +114,17 @@ impl Allowance {
     }
 
     /// Waits for a place among the debuggers; `None` if a signal asks us to stop, or at the end of the time.
-    /// With `begins` the time does not run meanwhile, and begins again then.
-    pub fn place(&self, begins: bool) -> Option<Place<'_>> {
-        if begins {
-            self.state().begun = None;
+    /// With `pauses` the time does not run meanwhile.
+    pub fn place(&self, pauses: bool) -> Option<Place<'_>> {
+        if pauses {
+            let mut state = self.state();
+            if let Some(begun) = state.begun.take() {
+                state.spent = begun.elapsed();
+            }
         }
         let mut count = DEBUGGERS.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let is_over = self.is_over() || (!begins && self.left().is_zero());
+            let is_over = self.is_over() || (!pauses && self.left().is_zero());
             if is_over || interrupt::asked_to_stop().is_some() {
                 return None;
             }
@@ -134,7 +137,7 @@ impl Allowance {
         let mut state = self.state();
         *count += 1;
         state.has_place = true;
-        if begins {
+        if pauses {
             state.begin();
         }
         Some(Place(self))

@@ -110,13 +110,13 @@ fn connected(target: &Alive, thread: i32, until: Instant) -> Result<Option<UnixS
             "ask --via gdb",
         )
     })?;
-    // A child of ours may have opened the socket, and the process may have held that up. Another one may have its
-    // number by now, to which the signal could be the end.
-    wait_for(target, until, OTHERS)?;
     let mut sleeper = Sleeper::new(process, thread);
     if sleeper.look() != Posture::Awaits(number) {
         return Ok(None);
     }
+    // Last of all: a child of ours may have opened the socket, and the process may have held that up, or the look.
+    // Another one may have its number by now, to which the signal could be the end.
+    wait_for(target, until, OTHERS)?;
     signal::wake(process, thread, number, listener.token).map_err(|error| {
         match error.raw_os_error() {
             Some(libc::ESRCH) => target::exited(),
