@@ -22,11 +22,11 @@ use crate::options::activate::Arguments;
 use crate::options::{Choice, Format};
 use crate::printable::Printable;
 use crate::report::movement::Movements;
-use crate::report::{Report, page, terminal};
+use crate::report::{Report, page, resolve, terminal};
 use crate::secrets::Secrets;
 use crate::state::answer::Answer;
 use crate::state::budget::AnswerBytes;
-use crate::system::process::Process;
+use crate::system::process::{CommandLine, Process};
 use crate::system::{idle_times, interrupt, own_limits, supervisor};
 use crate::trouble::Trouble;
 use protocol::question::Question;
@@ -46,7 +46,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
     supervisor::start();
     let mut stuck = Vec::new();
     let status = look(arguments, &mut stuck);
-    let may_be_stuck = !stuck.is_empty() || carriers::have_kept_us_waiting();
+    let may_be_stuck =
+        !stuck.is_empty() || carriers::have_kept_us_waiting() || resolve::has_kept_us_waiting();
     supervisor::leave(status, may_be_stuck || interrupt::asked_to_stop().is_some());
     ExitCode::from(status)
 }
@@ -202,7 +203,7 @@ impl Asking {
     fn state_of(
         &self,
         process: Process,
-        command: Vec<String>,
+        command: CommandLine,
         signal_first: bool,
         allowance: &Allowance,
     ) -> Result<Told, Trouble> {
@@ -214,7 +215,7 @@ impl Asking {
         if self.format == Format::Plain {
             return match answer_of()? {
                 Answer::Text(text) => {
-                    let command = self.secrets.command_line(command);
+                    let command = self.secrets.command_line(command.arguments());
                     let heading = terminal::heading(process, &command);
                     Ok(Told::Text(self.headed.then_some(heading), text))
                 }

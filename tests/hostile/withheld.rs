@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::answers::{self, Answer};
 use protocol::state::document;
 use tests::ask::{activator, woken_target};
-use tests::bounded::{STOPPING, ends_at_once, ends_at_once_by};
+use tests::bounded::{STOPPING, ends_at_once_by};
 use tests::case;
 use tests::compile::compile_hostile;
 use tests::everyone::kept_waiting;
@@ -159,8 +159,19 @@ fn hold_nobody_up(python: &Interpreter) {
     for kind in ["open", "jam", "bell"] {
         holds_nobody_up(kind, python);
     }
+    many_a_little(python);
     a_list_that_is_stopped();
     an_epoll_that_is_locked(python);
+}
+
+/// Each look at one of these is short enough, but not all of them together.
+#[track_caller]
+fn many_a_little(python: &Interpreter) {
+    let all: Vec<Withholds> = (0..12).map(|_| Withholds::build()).collect();
+    let all: Vec<Program> = all.iter().map(|one| one.start("late", &[])).collect();
+    let other = woken_target(python, "single.py", &["sleeping"]);
+    is_listed_soon(all[11].pid(), &other);
+    other.handles_sigterm();
 }
 
 /// `sa-list` ends at once when it is told to.
@@ -174,7 +185,7 @@ fn a_list_that_is_stopped() {
     }
 }
 
-/// What an epoll watches is looked up behind the answer.
+/// What an epoll watches is looked up behind the answer, which comes without that.
 #[track_caller]
 fn an_epoll_that_is_locked(python: &Interpreter) {
     let withholds = Withholds::build();
@@ -193,8 +204,14 @@ fn an_epoll_that_is_locked(python: &Interpreter) {
     let other = woken_target(python, "single.py", &["sleeping"]);
     let words = QUESTIONS[1];
     let (_one, pid) = start();
-    keeps_to_its_time(&mut question(words, pid, Some(&other)), pid, 2);
-    let (_one, pid) = start();
-    ends_at_once(&mut question(words, pid, None), "epoll");
+    let begun = std::time::Instant::now();
+    let mut asking = Program::start(&mut question(words, pid, Some(&other)));
+    let ended = asking.end_within(Duration::from_secs(10));
+    let took = begun.elapsed();
+    assert!(took < LIST, "it took {took:?}");
+    assert!(asking.has_closed_its_output(), "its output is open");
+    ended.expect_code(0);
+    assert!(ended.out().contains("epoll_wait"), "{ended:?}");
+    assert!(ended.out().contains(", in sleeping"), "{ended:?}");
     other.handles_sigterm();
 }

@@ -1,6 +1,6 @@
 //! `sa-list`: which programs carry an agent?
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,7 +18,24 @@ use launcher::system::{interrupt, supervisor, users};
 struct Document<'a> {
     /// Changes when the meaning of a key does.
     version: u32,
-    processes: Vec<Listed<'a>>,
+    processes: Processes<'a>,
+}
+
+/// A list, of which each entry is made as it is written.
+struct Processes<'a>(&'a [Carrier]);
+
+impl Serialize for Processes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|one| Listed {
+            pid: one.alive.process.pid,
+            uid: one.user,
+            user: users::name(one.user),
+            python: one.python.as_deref(),
+            threads: one.threads,
+            uptime_seconds: one.uptime.as_secs_f64(),
+            command: shown_command(one),
+        }))
+    }
 }
 
 /// A process in the document.
@@ -97,7 +114,7 @@ fn table(carriers: &[Carrier]) -> String {
 
 /// The command line of a process, without its secrets.
 fn shown_command(carrier: &Carrier) -> Vec<String> {
-    Secrets::default().command_line(carrier.command.clone())
+    Secrets::default().command_line(carrier.command.arguments())
 }
 
 /// As `ps` shows an elapsed time: `[[days-]hours:]minutes:seconds`.
@@ -113,18 +130,9 @@ fn clock(time: Duration) -> String {
 }
 
 fn document(carriers: &[Carrier]) -> String {
-    let listed = carriers.iter().map(|one| Listed {
-        pid: one.alive.process.pid,
-        uid: one.user,
-        user: users::name(one.user),
-        python: one.python.as_deref(),
-        threads: one.threads,
-        uptime_seconds: one.uptime.as_secs_f64(),
-        command: shown_command(one),
-    });
     let document = Document {
         version: 1,
-        processes: listed.collect(),
+        processes: Processes(carriers),
     };
     let text = serde_json::to_string_pretty(&document);
     let text = text.expect("numbers and text can always be written");
@@ -136,7 +144,7 @@ fn document(carriers: &[Carrier]) -> String {
 mod tests {
     use super::*;
     use launcher::find::target::Alive;
-    use launcher::system::process::Process;
+    use launcher::system::process::{CommandLine, Process};
     fn carrier() -> Carrier {
         Carrier {
             alive: Alive {
@@ -147,7 +155,7 @@ mod tests {
             python: None,
             threads: 12,
             uptime: Duration::from_millis(61_500),
-            command: vec!["python2.7".into(), "a\nb\u{9b}".into()],
+            command: CommandLine::of("python2.7\0a\nb\u{9b}\0".into(), false),
         }
     }
 

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::thread::gettid;
 
 use crate::find::agent;
 use crate::find::python_version::{Versions, may_be_python};
@@ -15,7 +17,7 @@ use crate::find::target::{self, Alive};
 use crate::system::bounded_file::Budget;
 use crate::system::interrupt;
 use crate::system::maps::{self, MappedFile};
-use crate::system::process::{self, Process, Stat, Status};
+use crate::system::process::{self, CommandLine, Process, Stat, Status};
 use crate::trouble::Trouble;
 use protocol::names::AGENT_THREADS;
 
@@ -33,7 +35,7 @@ pub struct Carrier {
     /// The time since it was started.
     pub uptime: Duration,
     /// Its command line, which a process may overwrite.
-    pub command: Vec<String>,
+    pub command: CommandLine,
 }
 
 /// Our threads are among so many first ones where our library has another name: they start before the
@@ -45,6 +47,15 @@ const MOST_THREADS: usize = 4096;
 
 /// The longest time that a look at a process takes, on a loaded machine.
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
+
+/// The longest time that all looks at the processes of one user may keep a thread of ours asleep.
+const LONGEST_SLEEP: Duration = Duration::from_millis(250);
+
+/// A shorter look is not suspected of having slept: an ordinary one takes 0.3 ms.
+const SHORT_LOOK: Duration = Duration::from_millis(3);
+
+/// The longest time that all looks take where the system grants no thread for them.
+const LONGEST_ALONE: Duration = Duration::from_secs(30);
 
 /// The users whose processes have kept us waiting.
 static SLOW_USERS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
@@ -63,6 +74,8 @@ struct Looks {
     versions: Versions,
     allowances: HashMap<u32, Allowance>,
     slow_users: Vec<u32>,
+    /// How long looks at each user's processes have slept.
+    slept: HashMap<u32, Duration>,
 }
 
 /// What may still be read of a user's processes, in bytes. Ordinary processes take nothing of it, as each may be
@@ -101,6 +114,17 @@ impl Looks {
             versions: Versions::default(),
             allowances: HashMap::new(),
             slow_users: slow_users().clone(),
+            slept: HashMap::new(),
+        }
+    }
+
+    /// Notes that looks at this user's processes have slept so long more. From some time on they are slow.
+    fn note_sleep(&mut self, user: u32, time: Duration) {
+        let slept = self.slept.entry(user).or_default();
+        *slept += time;
+        if *slept > LONGEST_SLEEP && !self.slow_users.contains(&user) {
+            self.slow_users.push(user);
+            slow_users().push(user);
         }
     }
 
@@ -140,8 +164,9 @@ impl Looks {
         if agents == 0 && python.is_none() {
             return None;
         }
-        let (command, length) = process.command_line_within(OWN.commands + allowance.commands);
-        allowance.commands -= length.saturating_sub(OWN.commands).min(allowance.commands);
+        let command = process.command_line_within(OWN.commands + allowance.commands);
+        let more = command.length().saturating_sub(OWN.commands);
+        allowance.commands -= more.min(allowance.commands);
         Some(carrier(process, user, &stat, agents, python, command))
     }
 }
@@ -152,7 +177,7 @@ fn look_from_afar(process: Process, status: &Status) -> Option<Carrier> {
     let [_, user, _] = status.users;
     let stat = process.stat().ok()?;
     let agents = process.threads_named(&AGENT_THREADS, MOST_THREADS).ok()?;
-    let command = vec![format!("[{}]", status.name)];
+    let command = CommandLine::of_name(&status.name);
     (agents > 0).then(|| carrier(process, user, &stat, agents, None, command))
 }
 
@@ -162,7 +187,7 @@ fn carrier(
     stat: &Stat,
     agents: usize,
     python: Option<String>,
-    command: Vec<String>,
+    command: CommandLine,
 ) -> Carrier {
     Carrier {
         alive: Alive {
@@ -190,7 +215,9 @@ fn carriers_among(processes: Vec<(Process, Status)>) -> Vec<Carrier> {
         };
         if thread.is_err() {
             // The system grants no thread.
+            interrupt::end_after(Some(LONGEST_ALONE));
             look_at_all(&processes[next..], &sender);
+            interrupt::end_after(None);
         }
         drop(sender);
         loop {
@@ -223,10 +250,45 @@ fn carriers_among(processes: Vec<(Process, Status)>) -> Vec<Carrier> {
 /// Looks at one process after the other, until nobody wants to know any more.
 fn look_at_all(processes: &[(Process, Status)], sender: &Sender<Option<Carrier>>) {
     let mut looks = Looks::new();
+    let mut since = Awake::now();
     for (process, status) in processes {
-        if sender.send(looks.look(*process, status)).is_err() {
+        let begun = Instant::now();
+        let look = looks.look(*process, status);
+        if begun.elapsed() > SHORT_LOOK {
+            let now = Awake::now();
+            let [_, user, _] = status.users;
+            looks.note_sleep(user, now.slept_since(&since));
+            since = now;
+        }
+        if sender.send(look).is_err() {
             return;
         }
+    }
+}
+
+/// For how long the calling thread has been awake, up to a moment.
+struct Awake {
+    at: Instant,
+    time: Duration,
+}
+
+impl Awake {
+    fn now() -> Awake {
+        // Fields 1 and 2 are the times for which the thread has had a processor, and has waited for one
+        // (Documentation/scheduler/sched-stats.rst, Linux 2.6.24): on a loaded machine the second one is long.
+        let path = format!("/proc/self/task/{}/schedstat", gettid().as_raw_pid());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let fields = text.split_ascii_whitespace().take(2);
+        let times = fields.filter_map(|field| field.parse::<u64>().ok());
+        Awake {
+            at: Instant::now(),
+            time: Duration::from_nanos(times.sum()),
+        }
+    }
+
+    fn slept_since(&self, before: &Awake) -> Duration {
+        let awake = self.time.saturating_sub(before.time);
+        (self.at - before.at).saturating_sub(awake)
     }
 }
 

@@ -35,7 +35,7 @@ use crate::state::answer::Answer;
 use crate::state::frame::Frame;
 use crate::state::thread::Thread;
 use crate::state::{State, text};
-use crate::system::process::Process;
+use crate::system::process::{CommandLine, Process};
 use crate::trouble::Trouble;
 
 /// Said where an answer has no line of source, and the agent is under a filter.
@@ -71,7 +71,7 @@ impl Report {
     /// `until`.
     pub fn new(
         process: Process,
-        command: Vec<String>,
+        command: CommandLine,
         answer: Answer,
         times: &HashMap<i32, f64>,
         secrets: &Secrets,
@@ -92,7 +92,7 @@ impl Report {
         }
         Ok(Report {
             process,
-            command: secrets.command_line(command),
+            command: secrets.command_line(command.arguments()),
             time: None,
             note,
             state,

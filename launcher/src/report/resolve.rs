@@ -3,6 +3,10 @@
 //! All of it is read from `/proc`, by the command and not in the program.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::secrets::Secrets;
@@ -32,60 +36,95 @@ const MOST_TIME: Duration = Duration::from_millis(250);
 const MOST_SHOWN: usize = 2 << 20;
 
 /// What has been looked up for one process, as many threads may wait for the same.
-struct LookUps<'a> {
-    process: Process,
-    secrets: &'a Secrets,
-    until: Instant,
-    room: usize,
+#[derive(Default)]
+struct Found {
     epolls: HashMap<i32, (Vec<Descriptor>, Option<u64>)>,
     commands: HashMap<i32, Option<String>>,
+    /// Whether that is all.
+    is_done: bool,
 }
 
-impl<'a> LookUps<'a> {
-    fn new(process: Process, secrets: &'a Secrets, until: Instant) -> LookUps<'a> {
-        LookUps {
-            process,
-            secrets,
-            until: until.min(Instant::now() + MOST_TIME),
-            room: MOST_SHOWN,
-            epolls: HashMap::new(),
-            commands: HashMap::new(),
+/// What is shared with the thread that looks.
+#[derive(Default)]
+struct Shared {
+    found: Mutex<Found>,
+    grows: Condvar,
+}
+
+impl Shared {
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a thread that looked is left behind, and may be stuck still.
+static IS_LEFT_BEHIND: AtomicBool = AtomicBool::new(false);
+
+/// Whether a thread of ours has got stuck in such a look.
+pub fn has_kept_us_waiting() -> bool {
+    IS_LEFT_BEHIND.load(Ordering::SeqCst)
+}
+
+/// Looks these epolls and the command lines of these children up, as far as that is done by `until`. A process can keep
+/// whoever looks in the kernel. So a thread of its own looks, and holds nothing meanwhile: neither the answer nor its
+/// memory.
+fn find(
+    process: Process,
+    epolls: HashSet<i32>,
+    children: HashSet<i32>,
+    secrets: &Secrets,
+    until: Instant,
+) -> Found {
+    if epolls.is_empty() && children.is_empty() {
+        return Found::default();
+    }
+    let shared = Arc::new(Shared::default());
+    let look = {
+        let (shared, secrets) = (shared.clone(), secrets.clone());
+        move || {
+            let has_time = || Instant::now() < until;
+            let mut room = Room(MOST_SHOWN);
+            for epoll in epolls.into_iter().take_while(|_| has_time()) {
+                let watched = watched(process, epoll);
+                if room.take(size_of_watched(&watched.0)) {
+                    shared.found().epolls.insert(epoll, watched);
+                }
+            }
+            for child in children.into_iter().take_while(|_| has_time()) {
+                let command = command_of(process, child, &secrets);
+                if room.take(command.as_ref().map_or(0, String::len)) {
+                    shared.found().commands.insert(child, command);
+                }
+            }
+            shared.found().is_done = true;
+            shared.grows.notify_all();
         }
+    };
+    let builder = thread::Builder::new().name("look-ups".to_owned());
+    if builder.spawn(look).is_err() {
+        // The system grants no thread: the answer does without.
+        return Found::default();
     }
-
-    /// Whether there is still time to look one up.
-    fn has_time(&self) -> bool {
-        Instant::now() < self.until
+    let time = until.saturating_duration_since(Instant::now());
+    let waited = shared
+        .grows
+        .wait_timeout_while(shared.found(), time, |found| !found.is_done);
+    let (mut found, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    if !found.is_done {
+        IS_LEFT_BEHIND.store(true, Ordering::SeqCst);
     }
+    mem::take(&mut *found)
+}
 
-    /// Takes so many bytes of the room.
-    fn has_room(&mut self, bytes: usize) -> bool {
-        let left = self.room.checked_sub(bytes);
-        self.room = left.unwrap_or(0);
+/// How much more of it may be shown.
+struct Room(usize);
+
+impl Room {
+    /// Takes so many bytes, if there are as many.
+    fn take(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(0);
         left.is_some()
-    }
-
-    fn watched(&mut self, epoll: i32) -> (Vec<Descriptor>, Option<u64>) {
-        if !self.epolls.contains_key(&epoll) && self.has_time() {
-            let found = watched(self.process, epoll);
-            self.epolls.insert(epoll, found);
-        }
-        let found = self.epolls.get(&epoll).cloned().unwrap_or_default();
-        let paths = found.0.iter().filter_map(|one| one.path.as_ref());
-        let size = paths.map(String::len).sum::<usize>() + size_of_val(&found.0[..]);
-        match self.has_room(size) {
-            true => found,
-            false => Default::default(),
-        }
-    }
-
-    fn command_of(&mut self, child: i32) -> Option<String> {
-        if !self.commands.contains_key(&child) && self.has_time() {
-            let found = command_of(self.process, child, self.secrets);
-            self.commands.insert(child, found);
-        }
-        let found = self.commands.get(&child)?.clone()?;
-        self.has_room(found.len()).then_some(found)
     }
 }
 
@@ -93,12 +132,22 @@ impl<'a> LookUps<'a> {
 pub fn look_up(process: Process, threads: &mut [Thread], secrets: &Secrets, until: Instant) {
     let waits = threads.iter_mut().filter_map(|one| one.wait.as_mut());
     let mut waits: Vec<&mut Wait> = waits.collect();
-    let mut look_ups = LookUps::new(process, secrets, until);
+    let epolls = waits.iter().filter_map(|wait| wait.epoll).collect();
+    let children = waits.iter().filter_map(|wait| wait.child).collect();
+    let soon = until.min(Instant::now() + MOST_TIME);
+    let found = find(process, epolls, children, secrets, soon);
+    let mut room = Room(MOST_SHOWN);
     for wait in &mut waits {
-        if let Some(epoll) = wait.epoll {
-            (wait.descriptors, wait.others) = look_ups.watched(epoll);
+        if let Some(watched) = wait.epoll.and_then(|epoll| found.epolls.get(&epoll))
+            && room.take(size_of_watched(&watched.0))
+        {
+            (wait.descriptors, wait.others) = watched.clone();
         }
-        wait.command = wait.child.and_then(|child| look_ups.command_of(child));
+        if let Some(Some(command)) = wait.child.and_then(|child| found.commands.get(&child))
+            && room.take(command.len())
+        {
+            wait.command = Some(command.clone());
+        }
     }
     let descriptors = waits.iter().flat_map(|wait| &wait.descriptors);
     let inodes: HashSet<u64> = descriptors.filter_map(|one| one.inode).collect();
@@ -115,6 +164,11 @@ pub fn look_up(process: Process, threads: &mut [Thread], secrets: &Secrets, unti
     }
 }
 
+fn size_of_watched(watched: &[Descriptor]) -> usize {
+    let paths = watched.iter().filter_map(|one| one.path.as_ref());
+    paths.map(String::len).sum::<usize>() + size_of_val(watched)
+}
+
 /// The command line of a child process; `None` if it is not the process's child here: in another PID
 /// namespace the number is another process's.
 fn command_of(parent: Process, child: i32, secrets: &Secrets) -> Option<String> {
@@ -124,8 +178,8 @@ fn command_of(parent: Process, child: i32, secrets: &Secrets) -> Option<String> 
     let child = Process { pid: child };
     let is_child = child.status().is_ok_and(|one| one.parent == parent.pid);
     is_child.then(|| {
-        let command = child.command_line_within(LONGEST_COMMAND).0;
-        secrets.command_line(command).join(" ")
+        let command = child.command_line_within(LONGEST_COMMAND);
+        secrets.command_line(command.arguments()).join(" ")
     })
 }
 

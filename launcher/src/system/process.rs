@@ -189,19 +189,19 @@ impl Process {
 
     /// Its command line, as it was started with or has written over it; where there is none, its
     /// name in brackets, as `ps` shows it. A long one is cut, and its last argument then says so.
-    pub fn command_line(&self) -> Vec<String> {
-        self.command_line_within(LONGEST_COMMAND_LINE).0
+    pub fn command_line(&self) -> CommandLine {
+        self.command_line_within(LONGEST_COMMAND_LINE)
     }
 
-    /// The same, cut after so many bytes, or earlier; and how many were read.
-    pub fn command_line_within(&self, limit: usize) -> (Vec<String>, usize) {
+    /// The same, cut after so many bytes, or earlier.
+    pub fn command_line_within(&self, limit: usize) -> CommandLine {
         let limit = limit.min(LONGEST_COMMAND_LINE);
-        let text = proc_file::read(self.path("cmdline"), limit).unwrap_or_default();
-        let arguments = parse_command_line(&text.bytes, text.cut).unwrap_or_else(|| {
-            let name = self.name_of(self.pid).unwrap_or_default();
-            vec![format!("[{name}]")]
-        });
-        (arguments, text.bytes.len())
+        let mut text = proc_file::read(self.path("cmdline"), limit).unwrap_or_default();
+        if !text.cut && text.bytes.iter().all(|byte| *byte == 0) {
+            return CommandLine::of_name(&self.name_of(self.pid).unwrap_or_default());
+        }
+        text.bytes.shrink_to_fit();
+        CommandLine::of(text.bytes, text.cut)
     }
 
     /// When it started, in clock ticks since boot: tells it from a later process of the same
@@ -280,6 +280,36 @@ fn name_in_stat(text: &[u8]) -> Option<&[u8]> {
     let start = text.iter().position(|byte| *byte == b'(')? + 1;
     let end = text.iter().rposition(|byte| *byte == b')')?;
     text.get(start..end)
+}
+
+/// A command line, as it is kept: a list of its arguments may take fifty times as much memory.
+#[derive(Clone, Debug)]
+pub struct CommandLine {
+    text: Vec<u8>,
+    /// Whether there is more of it.
+    cut: bool,
+}
+
+impl CommandLine {
+    /// That of this text of `/proc/PID/cmdline`, of which there may be more.
+    pub fn of(text: Vec<u8>, cut: bool) -> CommandLine {
+        CommandLine { text, cut }
+    }
+
+    /// That of a process without one, which has this name.
+    pub fn of_name(name: &str) -> CommandLine {
+        CommandLine::of(format!("[{name}]").into_bytes(), false)
+    }
+
+    /// The arguments.
+    pub fn arguments(&self) -> Vec<String> {
+        parse_command_line(&self.text, self.cut).unwrap_or_default()
+    }
+
+    /// How many bytes were read of it.
+    pub fn length(&self) -> usize {
+        self.text.len()
+    }
 }
 
 /// The arguments in the text of `/proc/PID/cmdline`, of which this may be only the beginning; `None` if there
@@ -449,6 +479,6 @@ mod tests {
         let name = String::from_utf8_lossy(name_in_stat(&stat).expect("a name")).into_owned();
         assert_eq!(us.name_of(us.pid), Some(name));
         let first = std::env::args().next();
-        assert_eq!(us.command_line().first(), first.as_ref());
+        assert_eq!(us.command_line().arguments().first(), first.as_ref());
     }
 }

@@ -3,6 +3,7 @@
    It maps the file `python2.7` of a file system of its own, which is mounted on FOLDER, in a mount namespace of its own,
    and has a thread with the name of the agent's. KIND says what is withheld:
      open   whoever opens the file waits for ever
+     late   whoever opens it waits for a fifth of a second
      read   whoever reads it does
      jam    whoever needs the lock of its memory does, as a thread holds it that waits for the file
      bell   the same, from the moment at which a debugger has rung LIBRARY's bell
@@ -97,6 +98,8 @@ static void serve(int line)
         case FUSE_OPEN:
             if (is("open") && opened++ > 0)
                 break;
+            if (is("late") && opened++ > 0)
+                usleep(200000);
             /* fall through */
         case FUSE_OPENDIR:
             answer(line, asked->unique, 0, &open, sizeof open);
