@@ -34,23 +34,66 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// Whether a character shows nothing: the pattern of Braille without dots is as blank as a space.
+fn is_blank(one: char) -> bool {
+    one.is_whitespace() || one == '\u{2800}'
+}
+
 /// A command line as one line, in which blanks in a row are one: so none is so long that what follows begins
 /// a row of a terminal, and looks like a line of its own there.
 pub fn command_line(arguments: &[String]) -> String {
-    let text = Printable(&arguments.join(" ")).to_string();
-    // The pattern of Braille without dots is as blank as a space.
-    let is_blank = |one: char| one.is_whitespace() || one == '\u{2800}';
+    let text = arguments.join(" ");
+    let is_blank = |one: char| is_blank(one) && !harms(one);
     let mut line = String::with_capacity(text.len());
     for one in text.chars() {
         if !(is_blank(one) && line.ends_with(is_blank)) {
             line.push(one);
         }
     }
-    line
+    Printable(&line).to_string()
 }
 
-/// Writes text, and escapes the characters that `is_escaped` picks, all of which [`harms`] does too.
+/// So many blanks in a row may hide that what follows them is not the beginning of a line: a terminal shows it at the
+/// beginning of a row, if they fill the one before.
+const MANY_BLANKS: usize = 8;
+
+/// Where one of the commands' own lines seems to begin, behind many blanks. No honest text has that.
+fn own_line_behind_blanks(text: &str) -> Option<usize> {
+    // Most texts have neither, and this check takes many bytes at a time.
+    let is_mark = |byte| byte == b'=' || byte == b':';
+    if !text
+        .bytes()
+        .fold(false, |found, byte| found | is_mark(byte))
+    {
+        return None;
+    }
+    let begins = |at: &usize| {
+        let before = text[..*at].chars().rev().take(MANY_BLANKS);
+        before.filter(|one| is_blank(*one)).count() == MANY_BLANKS
+    };
+    let own = OWN_LINES.iter().filter_map(|own| {
+        let mut places = text.match_indices(own).map(|(at, _)| at);
+        places.find(begins)
+    });
+    own.min()
+}
+
+/// Writes text, and escapes the characters that `is_escaped` picks, all of which [`harms`] does too; and the first one
+/// of what seems to be a line of the commands' own.
 fn write_escaped(
+    out: &mut impl Write,
+    mut rest: &str,
+    is_escaped: impl Fn(char) -> bool,
+) -> fmt::Result {
+    while let Some(at) = own_line_behind_blanks(rest) {
+        write_escaped_part(out, &rest[..at], &is_escaped)?;
+        write!(out, "\\u{{{:x}}}", rest.as_bytes()[at])?;
+        rest = &rest[at + 1..];
+    }
+    write_escaped_part(out, rest, is_escaped)
+}
+
+fn write_escaped_part(
     out: &mut impl Write,
     mut rest: &str,
     is_escaped: impl Fn(char) -> bool,
@@ -81,22 +124,28 @@ pub fn are_plain(lines: &[u8]) -> bool {
     let is_plain = |&byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
     let may_begin_ours = |byte: u8| byte == b'=' || byte == b's';
     let begins = |two: &[u8]| two[0] == b'\n' && may_begin_ours(two[1]);
+    // Many lines of source have one of these in them.
+    let has_own = |lines: &[u8]| {
+        let text = String::from_utf8_lossy(lines);
+        own_line_behind_blanks(&text).is_some()
+    };
     lines.iter().fold(true, |plain, one| plain & is_plain(one))
         && !lines.first().is_some_and(|&first| may_begin_ours(first))
         && !lines
             .windows(2)
             .fold(false, |found, two| found | begins(two))
+        && !has_own(lines)
 }
 
 /// How lines begin that are the commands' own: no line of an answer is let begin so.
-const OWN_LINES: [&[u8]; 2] = [b"===", b"sleeper_agent_activate:"];
+const OWN_LINES: [&str; 2] = ["===", "sleeper_agent_activate:"];
 
 /// Whether a line may look as if it began as one of the commands' own. Which characters have no width, and so
 /// do not show before or between others, each terminal knows for itself: all are passed over but those of ASCII.
 fn looks_like_ours(line: &[u8]) -> bool {
-    let begins_as = |own: &&[u8]| {
+    let begins_as = |own: &&str| {
         let ascii = line.iter().filter(|byte| byte.is_ascii());
-        ascii.take(own.len()).eq(own.iter())
+        ascii.take(own.len()).eq(own.as_bytes())
     };
     OWN_LINES.iter().any(begins_as)
 }
@@ -183,6 +232,32 @@ mod tests {
         let mut out = String::new();
         write_line(&mut out, line).expect("memory");
         out
+    }
+
+    #[test]
+    fn no_row_of_a_terminal_looks_like_a_line_of_ours() {
+        for blank in [" ", "\u{a0}", "\u{2003}", "\u{2800}"] {
+            for own in ["=== PID 1: c", "sleeper_agent_activate: PID 1: d"] {
+                let forged = format!("b{}{own}", blank.repeat(46));
+                let escaped = format!("b{}\\u{{{:x}}}", blank.repeat(46), own.as_bytes()[0]);
+                let escaped = escaped + &own[1..];
+                assert_eq!(Printable(&forged).to_string(), escaped);
+                assert_eq!(line(forged.as_bytes()), escaped);
+                assert!(!are_plain(forged.as_bytes()));
+            }
+        }
+        let twice = format!("{0}=== a{0}=== b", " ".repeat(9));
+        let escaped = format!("{0}\\u{{3d}}== a{0}\\u{{3d}}== b", " ".repeat(9));
+        assert_eq!(Printable(&twice).to_string(), escaped);
+        for honest in [
+            "    a === b",
+            "a: b",
+            "    if a == b:  # ===",
+            "x        = 1",
+        ] {
+            assert_eq!(Printable(honest).to_string(), honest);
+            assert!(are_plain(honest.as_bytes()));
+        }
     }
 
     #[test]

@@ -107,6 +107,8 @@ impl<'a> Frames<'a> {
     fn write_variable(&self, page: &mut Page, start: &str, variable: &Variable) {
         let mut write = |start, one: &Variable| {
             let value = self.secrets.value(&one.name, &one.value);
+            // A long one takes time, also where it is hidden, and many may have it.
+            page.spend(one.value.len().saturating_sub(value.len()));
             let (name, value) = (Printable(&one.name), Printable(&value));
             let _ = writeln!(page, "      {start}{name} = {value}");
         };

@@ -26,6 +26,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Counts what took time like so many bytes, and is not shown.
+    fn spend(&self, bytes: usize) {
+        self.written.set(self.written.get() + bytes as u64);
+    }
+
     fn is_full(&self) -> bool {
         self.written.get() >= self.most
     }
@@ -127,7 +132,7 @@ fn variables_of<'a, S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let mut list = serializer.serialize_seq(None)?;
     for variable in variables.take_while(|_| !context.is_full()) {
-        list.serialize_element(&VariableEntry::of(&variable, context.secrets()))?;
+        list.serialize_element(&VariableEntry::of(&variable, context))?;
     }
     list.end()
 }
@@ -147,13 +152,15 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl<'a> VariableEntry<'a> {
-    fn of(variable: &'a Variable, secrets: &Secrets) -> VariableEntry<'a> {
+    fn of(variable: &'a Variable, context: &Context) -> VariableEntry<'a> {
         let attributes = variable.attributes.iter();
+        let value = context.secrets().value(&variable.name, &variable.value);
+        context.spend(variable.value.len().saturating_sub(value.len()));
         VariableEntry {
             name: &variable.name,
-            value: secrets.value(&variable.name, &variable.value),
+            value,
             attributes: attributes
-                .map(|one| VariableEntry::of(one, secrets))
+                .map(|one| VariableEntry::of(one, context))
                 .collect(),
             attributes_left_out: variable.attributes_left_out,
         }

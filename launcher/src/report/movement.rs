@@ -19,7 +19,13 @@ pub struct Movements {
     threads: HashMap<u64, Movement>,
     /// The names of threads that are in the earlier report only.
     gone: Vec<String>,
+    /// How many threads of the later report are in none of these, as comparing them would take too long.
+    not_compared: usize,
 }
+
+/// How many frames are compared, of all threads together: half a second of work. (5,000 threads with 1,000 frames
+/// each are half as many.)
+const MOST_COMPARED: usize = 10_000_000;
 
 /// How a thread has moved.
 #[derive(Debug, PartialEq)]
@@ -60,25 +66,30 @@ impl Movements {
         let graph = WaitGraph::of(&old.state.threads);
         let now: HashMap<u64, &Thread> = by_ident(&new.state.threads);
         let then: HashMap<u64, &Thread> = by_ident(&old.state.threads);
-        // Threads that share a stack are compared once.
-        let mut compared = HashMap::new();
-        let threads = new.state.threads.iter().map(|new| {
+        let mut comparison = Comparison::default();
+        let mut threads = HashMap::new();
+        let mut not_compared = 0;
+        for new in &new.state.threads {
             let old = then.get(&new.ident).filter(|old| is_same(old, new));
-            let movement = old.map_or_else(Movement::of_new, |old| {
-                let before = before.and_then(|before| before.of(new.ident));
-                let pair = (old.frames.identity(), new.frames.identity());
-                let kept = compared.entry(pair);
-                let kept = *kept.or_insert_with(|| kept_frames(old, new));
-                Movement::of_frames((old, new), kept, seconds, before)
-            });
-            (new.ident, movement)
-        });
+            let movement = match old {
+                None => Some(Movement::of_new()),
+                Some(old) => comparison.kept_frames(old, new).map(|kept| {
+                    let before = before.and_then(|before| before.of(new.ident));
+                    Movement::of_frames((old, new), kept, seconds, before)
+                }),
+            };
+            match movement {
+                Some(movement) => drop(threads.insert(new.ident, movement)),
+                None => not_compared += 1,
+            }
+        }
         let is_gone = |old: &&Thread| now.get(&old.ident).is_none_or(|new| !is_same(old, new));
         let gone = old.state.threads.iter().filter(is_gone);
         Movements {
             seconds,
-            threads: threads.collect(),
+            threads,
             gone: gone.map(|old| graph.name(old.ident)).collect(),
+            not_compared,
         }
     }
 
@@ -102,6 +113,7 @@ impl Movements {
                 count(|what| matches!(what, Change::Still { .. })),
                 "did not move",
             ),
+            (self.not_compared, "not compared"),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
         let counts: Vec<String> = counts
@@ -206,12 +218,58 @@ impl Movement {
     }
 }
 
-/// How many frames of a thread are where they were, counted from the outermost.
-fn kept_frames(old: &Thread, new: &Thread) -> usize {
-    let pairs = old.frames.iter().zip(new.frames.iter());
-    pairs
-        .take_while(|(old, new)| is_same_place(old, new))
-        .count()
+/// Compares stacks.
+#[derive(Default)]
+struct Comparison<'a> {
+    /// For each pair of stacks that has been compared, how many frames are where they were. Many threads may share one.
+    kept: HashMap<(StackIdentity, StackIdentity), usize>,
+    /// Two frames are at the same place if they have the same number. Many stacks may share one frame, whose texts are
+    /// long.
+    places: HashMap<PlaceOf<'a>, usize>,
+    /// The numbers, by the address of the frame.
+    numbers: HashMap<*const Frame, usize>,
+    /// How many frames have been compared.
+    compared: usize,
+}
+
+/// What tells a stack from others ([`crate::state::frame::Stack::identity`]).
+type StackIdentity = (*const u32, *const Frame);
+
+/// What makes a frame's place. Source text does not count: it may have become available meanwhile.
+type PlaceOf<'a> = (Option<(&'a str, i64)>, &'a str);
+
+impl<'a> Comparison<'a> {
+    /// How many frames of a thread are where they were, counted from the outermost; `None` if that takes too long.
+    fn kept_frames(&mut self, old: &'a Thread, new: &'a Thread) -> Option<usize> {
+        let pair = (old.frames.identity(), new.frames.identity());
+        if let Some(&kept) = self.kept.get(&pair) {
+            return Some(kept);
+        }
+        if self.compared > MOST_COMPARED {
+            return None;
+        }
+        let mut kept = 0;
+        for (old, new) in old.frames.iter().zip(new.frames.iter()) {
+            if self.number(old) != self.number(new) {
+                break;
+            }
+            kept += 1;
+        }
+        self.compared += kept + 1;
+        self.kept.insert(pair, kept);
+        Some(kept)
+    }
+
+    fn number(&mut self, frame: &'a Frame) -> usize {
+        let (places, next) = (&mut self.places, self.numbers.len());
+        *self.numbers.entry(frame).or_insert_with(|| {
+            let place = match frame {
+                Frame::At(place) => (Some((&*place.file, place.line)), &*place.function),
+                Frame::Mark(what) => (None, &**what),
+            };
+            *places.entry(place).or_insert(next)
+        })
+    }
 }
 
 fn by_ident(threads: &[Thread]) -> HashMap<u64, &Thread> {
@@ -223,18 +281,6 @@ fn by_ident(threads: &[Thread]) -> HashMap<u64, &Thread> {
 fn is_same(old: &Thread, new: &Thread) -> bool {
     let numbers = old.task.as_ref().zip(new.task.as_ref());
     numbers.is_none_or(|(old, new)| old.number == new.number)
-}
-
-/// Whether two frames are at the same place. Source text does not count: it may have become available
-/// meanwhile.
-fn is_same_place(old: &Frame, new: &Frame) -> bool {
-    match (old, new) {
-        (Frame::At(old), Frame::At(new)) => {
-            (&old.file, old.line, &old.function) == (&new.file, new.line, &new.function)
-        }
-        (Frame::Mark(old), Frame::Mark(new)) => old == new,
-        _ => false,
-    }
 }
 
 /// Whether both wait for the same. What may change during a wait, such as the size of a queue, does not
@@ -294,7 +340,8 @@ mod tests {
     }
 
     fn between(old: &Thread, new: &Thread, seconds: f64, before: Option<&Movement>) -> Movement {
-        let kept = kept_frames(old, new);
+        let kept = Comparison::default().kept_frames(old, new);
+        let kept = kept.expect("they are few");
         Movement::of_frames((old, new), kept, Some(seconds), before)
     }
 
@@ -316,6 +363,17 @@ mod tests {
         assert_eq!(marks(movement), ['=', '>', ' ']);
         assert_eq!(marks(between(&old, &old, 2.0, None)), ['=', '=', '=']);
         assert_eq!(marks(Movement::of_new()), [' ', ' ', ' ']);
+    }
+
+    #[test]
+    fn compares_only_so_much() {
+        let (old, new) = (thread(&[1, 2, 1, 2], None), thread(&[1, 2, 1, 3], None));
+        let mut comparison = Comparison::default();
+        assert_eq!(comparison.kept_frames(&old, &new), Some(3));
+        assert_eq!((comparison.compared, comparison.places.len()), (4, 3));
+        comparison.compared = MOST_COMPARED + 1;
+        assert_eq!(comparison.kept_frames(&old, &new), Some(3), "it is known");
+        assert_eq!(comparison.kept_frames(&new, &old), None);
     }
 
     #[test]

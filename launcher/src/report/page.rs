@@ -24,6 +24,9 @@ pub(crate) const CUT: &str = "=== cut here";
 /// Whole lines are written out in pieces of this size, in bytes.
 const PIECE: usize = 64 << 10;
 
+/// A longer line is written out in pieces too, in bytes.
+const LONGEST_LINE: usize = 1 << 20;
+
 /// Where a report is written. Its text has no effect on a terminal: what comes from a process has been
 /// escaped.
 pub struct Page<'a> {
@@ -31,6 +34,10 @@ pub struct Page<'a> {
     coloured: bool,
     /// What has not been written out yet.
     pending: String,
+    /// How much of that is whole lines, in bytes.
+    whole: usize,
+    /// Whether a part of its first line has been written out.
+    continues: bool,
     /// How many more bytes may be written.
     left: u64,
     /// Why nothing can be written any more.
@@ -45,6 +52,8 @@ impl<'a> Page<'a> {
             out,
             coloured,
             pending: String::new(),
+            whole: 0,
+            continues: false,
             left: most,
             failed: None,
         }
@@ -63,6 +72,11 @@ impl<'a> Page<'a> {
         }
     }
 
+    /// Counts what took time like text of so many bytes, and is not shown.
+    pub fn spend(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes as u64);
+    }
+
     /// Appends a line that is always taken.
     pub fn note(&mut self, line: &str) {
         self.end_line();
@@ -72,28 +86,43 @@ impl<'a> Page<'a> {
 
     /// Ends the last line, if it has no end.
     pub fn end_line(&mut self) {
-        // What was written out ended with a line.
-        if !self.pending.is_empty() && !self.pending.ends_with('\n') {
+        if self.pending.len() > self.whole || (self.pending.is_empty() && self.continues) {
             self.append("\n");
         }
     }
 
     fn append(&mut self, text: &str) {
+        // Only the new text is searched: a line may come in a million pieces.
+        if let Some(at) = text.rfind('\n') {
+            self.whole = self.pending.len() + at + 1;
+        }
         self.pending.push_str(text);
-        if self.pending.len() >= PIECE {
-            self.write_lines();
+        if self.pending.len() - self.whole >= LONGEST_LINE {
+            self.write_out(self.pending.len());
+        } else if self.whole >= PIECE {
+            self.write_out(self.whole);
         }
     }
 
-    /// Writes all whole lines out.
-    fn write_lines(&mut self) {
-        let end = self.pending.rfind('\n').map_or(0, |at| at + 1);
-        let lines = &self.pending[..end];
-        let written = match self.coloured {
+    /// Writes so many bytes of what is pending out: whole lines, or everything.
+    fn write_out(&mut self, end: usize) {
+        let text = &self.pending[..end];
+        // The rest of a line has the colour that its beginning has left.
+        let rest = match self.continues {
+            true => text.find('\n').map_or(end, |at| at + 1),
+            false => 0,
+        };
+        let (rest, lines) = text.split_at(rest);
+        let written = self.out.write_all(rest.as_bytes());
+        let written = written.and_then(|()| match self.coloured {
             true => self.out.write_all(colours::painted(lines).as_bytes()),
             false => self.out.write_all(lines.as_bytes()),
-        };
+        });
+        if end > 0 {
+            self.continues = !text.ends_with('\n');
+        }
         self.pending.drain(..end);
+        self.whole = self.whole.saturating_sub(end);
         if let Err(error) = written {
             self.left = 0;
             self.failed.get_or_insert(error);
@@ -106,7 +135,7 @@ impl<'a> Page<'a> {
     /// Not all of it could be written.
     pub fn finish(mut self) -> io::Result<()> {
         self.end_line();
-        self.write_lines();
+        self.write_out(self.pending.len());
         match self.failed {
             Some(error) => Err(error),
             None => self.out.flush(),
@@ -150,6 +179,29 @@ mod tests {
         page.finish().expect("a vector takes all");
         let text = String::from_utf8(out).expect("text");
         assert!(text.starts_with("\x1b[1m### Thread x") && text.ends_with("x\x1b[0m\nrest\n"));
+    }
+
+    #[test]
+    fn a_line_without_end_is_neither_kept_nor_searched_again() {
+        let mut out = Vec::new();
+        let mut page = Page::new(&mut out, false, u64::MAX);
+        for _ in 0..4 * LONGEST_LINE {
+            page.push_str("x");
+            assert!(page.pending.len() <= LONGEST_LINE);
+        }
+        assert!(page.pending.is_empty() && page.continues);
+        page.note("cut");
+        page.finish().expect("a vector takes all");
+        assert_eq!(out.len(), 4 * LONGEST_LINE + "\ncut\n".len());
+        assert!(out.ends_with(b"x\ncut\n"));
+        // A piece of a line never looks like the beginning of one.
+        let mut out = Vec::new();
+        let mut page = Page::new(&mut out, true, u64::MAX);
+        page.push_str(&"x".repeat(LONGEST_LINE));
+        page.push_str("### Thread 7\n### Thread 8\n");
+        page.finish().expect("a vector takes all");
+        let text = String::from_utf8(out).expect("text");
+        assert!(text.ends_with("x### Thread 7\n\x1b[1m### Thread 8\x1b[0m\n"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::state::State;
-use crate::state::budget::Memory;
+use crate::state::budget::{AnswerBytes, Memory};
 use crate::state::frame::{Frame, Place, Stack};
 use crate::state::thread::Thread;
 use protocol::names::{THREAD_HEADING, WALK_HEADING};
@@ -14,9 +14,9 @@ use protocol::names::{THREAD_HEADING, WALK_HEADING};
 const LONGEST_LINE: usize = 16 << 10;
 
 /// Reads a text of stacks: why there is nothing but stacks, and the state.
-pub fn parse(text: &[u8]) -> (Option<String>, State) {
+pub fn parse(text: &AnswerBytes) -> (Option<String>, State) {
     let mut note = None;
-    let mut memory = Memory::default();
+    let mut memory = Memory::for_what_is_made_of(text);
     let mut threads: Vec<(u64, Vec<u32>)> = Vec::new();
     let (mut missing_threads, mut missing_frames) = (0_usize, 0_usize);
     // The same line is the same frame, in whichever stack.
@@ -110,7 +110,7 @@ mod tests {
         let text = "### Read from memory, without the GIL: why\n\n\n### Thread 12:\n  \
                     File \"a \", line 1, in b\", line 7, in f\n  ... 3 frames left out ...\n  \
                     File \"x\", line ?, in g\n\n\n### Thread 13:\n\n\n... cut here ...\n";
-        let (note, state) = parse(text.as_bytes());
+        let (note, state) = parse(&text.as_bytes().to_vec().into());
         assert_eq!(note.as_deref(), Some("why"));
         let place = |file: &str, line, function: &str| {
             Frame::At(Place {

@@ -251,6 +251,7 @@ impl<'a> Variables<'a> {
         records: &mut Reader<'a>,
     ) -> Variable<'a> {
         let mut variable = Variable::of(name, value);
+        let mut follows = None;
         loop {
             let mut next = *records;
             let record = next.byte().and_then(Record::from_letter);
@@ -268,18 +269,17 @@ impl<'a> Variables<'a> {
                     variable.attributes_left_out =
                         variable.attributes_left_out.saturating_add(count);
                 }),
-                // Some never follow: the library ran out of time or room.
-                Some(Record::ReprFollows) => next.number().map(|number| {
-                    if let Some(value) = self.text.repr(number) {
-                        variable.value = shown(value);
-                    }
-                }),
+                Some(Record::ReprFollows) => next.number().map(|number| follows = Some(number)),
                 _ => None,
             };
             if read.is_none() {
                 break;
             }
             *records = next;
+        }
+        // Some never follow: the library ran out of time or room.
+        if let Some(value) = follows.and_then(|number| self.text.repr(number)) {
+            variable.value = shown(value);
         }
         variable
             .attributes
