@@ -4,15 +4,19 @@ use std::ops::Range;
 
 use protocol::secrets::{Secrecy, is_of_name, looks_random};
 
+use crate::secrets::ahead::{Ahead, is_end_of_word};
 use crate::secrets::literal::{Literal, escaped_quote, is_placeholder};
 use crate::secrets::looks::run_of;
 use crate::secrets::names::{self, Name};
 
-/// Longer values do not look random.
+/// What follows is a part of a value that looks random so far.
 const LONGEST_RANDOM: usize = 500;
 
 /// Percent-escapes that end a value: of `&`, `"`, `'`, `,`, `;`, `}`.
 const ESCAPED_ENDS: &[&[u8]] = &[b"%26", b"%22", b"%27", b"%2C", b"%3B", b"%7D"];
+
+/// Between a user and the password.
+const ENDS_OF_USER: &[u8] = b":%";
 
 /// The value of a name, such as `password=x`, `password: x`, `--password x`. The name ends at `end`.
 pub(super) fn value_of(
@@ -20,6 +24,7 @@ pub(super) fn value_of(
     end: usize,
     name: &Name,
     secrecy: &dyn Fn(&[u8]) -> Secrecy,
+    ahead: &mut Ahead,
 ) -> Option<Range<usize>> {
     let rest = &text[end..];
     let is_space = |one: &u8| *one == b' ' || *one == b'\t';
@@ -43,9 +48,7 @@ pub(super) fn value_of(
         return None;
     }
     if name.is_user_option() && separator != b':' {
-        let value = &value[..run_of(value, is_end_of_word)];
-        let password = password_of_user(value)?;
-        return Some(start + password.start..start + password.end);
+        return password_of_option(text, start, ahead);
     }
     let secrecy = match name.secrecy(secrecy) {
         Secrecy::Open => return None,
@@ -53,14 +56,25 @@ pub(super) fn value_of(
         Secrecy::IfRandom if name.text == b"sig" && is_in_query(text, end - 3) => Secrecy::Hidden,
         secrecy => secrecy,
     };
+    // In `PWD=$PWD=$…` each value reaches to the end: its beginning tells.
+    if names::is_directory(name.text, &value[..value.len().min(2)]) {
+        return None;
+    }
+    if secrecy == Secrecy::IfRandom {
+        // Random values have digits: in `key=key=…` each would be read to the bound.
+        let at = ahead.digit.end(text, start, b"0123456789");
+        if at - start >= LONGEST_RANDOM || !text.get(at)?.is_ascii_digit() {
+            return None;
+        }
+    }
     let is_header = name.is_header();
     let is_next = |rest: &[u8]| {
         let length = run_of(rest, |one| !is_of_name(one));
         rest.is_empty() || (length > 0 && matches!(rest.get(length), Some(b'=' | b':')))
     };
-    let value = match secrecy {
-        Secrecy::IfRandom => &value[..value.len().min(LONGEST_RANDOM)],
-        _ => value,
+    let (value, behind) = match secrecy {
+        Secrecy::IfRandom => value.split_at(value.len().min(LONGEST_RANDOM)),
+        _ => (value, &[][..]),
     };
     let (mut length, mut in_call) = (0, false);
     while let Some(&one) = value.get(length) {
@@ -101,9 +115,16 @@ pub(super) fn value_of(
         Secrecy::IfRandom => looks_random(value),
         // `session: closed` is no secret.
         Secrecy::IfText => separator != b':' || looks_secret,
-        Secrecy::Hidden => !names::is_directory(name.text, value),
+        Secrecy::Hidden => true,
     };
-    (is_secret && !value.is_empty() && !is_placeholder(value)).then(|| start..start + value.len())
+    if !is_secret || value.is_empty() || is_placeholder(value) {
+        return None;
+    }
+    let more = match value.len() {
+        LONGEST_RANDOM => run_of(behind, |one| is_end_of_word(one) || one == b'&'),
+        _ => 0,
+    };
+    Some(start..start + value.len() + more)
 }
 
 /// Whether a name that begins here is that of a parameter in an address.
@@ -111,19 +132,28 @@ fn is_in_query(text: &[u8], start: usize) -> bool {
     matches!(text[..start].last(), Some(b'?' | b'&'))
 }
 
-pub(super) fn is_end_of_word(one: u8) -> bool {
-    one.is_ascii_whitespace() || b"'\"<>".contains(&one)
-}
-
 /// The password in `USER:PASSWORD`, or `USER%PASSWORD` as Samba writes it. `1000:1000` and `C:\x` have none.
 pub(super) fn password_of_user(text: &[u8]) -> Option<Range<usize>> {
-    let at = text.iter().position(|&one| one == b':' || one == b'%')?;
-    let (user, password) = (&text[..at], &text[at + 1..]);
-    let are_numbers = [user, password].concat().iter().all(u8::is_ascii_digit);
+    let at = text.iter().position(|one| ENDS_OF_USER.contains(one))?;
+    is_password(&text[..at], &text[at + 1..]).then(|| at + 1..text.len())
+}
+
+/// The same in a word that begins here. In `-u=-u=…` all words have the same end, and the same password.
+fn password_of_option(text: &[u8], start: usize, ahead: &mut Ahead) -> Option<Range<usize>> {
+    let at = ahead.user.end(text, start, ENDS_OF_USER);
+    if !ENDS_OF_USER.contains(text.get(at)?) {
+        return None;
+    }
+    let end = ahead.word.end(text, at, b"");
+    is_password(&text[start..at], &text[at + 1..end]).then(|| at + 1..end)
+}
+
+fn is_password(user: &[u8], password: &[u8]) -> bool {
     let is_path =
         user.starts_with(b"/") || password.starts_with(b"/") || password.starts_with(b"\\");
-    let has = !password.is_empty() && !are_numbers && !is_path && !is_placeholder(password);
-    has.then(|| at + 1..text.len())
+    let is_number = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let are_numbers = || is_number(user) && is_number(password);
+    !password.is_empty() && !is_path && !are_numbers() && !is_placeholder(password)
 }
 
 /// The value of a name that ends at `end` where both are escaped as in an address: `password%3Dx`,
@@ -158,16 +188,17 @@ pub(super) fn escaped_value(
         return None;
     }
     let value = &text[start..];
-    let mut length = run_of(value, |one| is_end_of_word(one) || one == b'&');
+    // Whichever end is the first: what lies behind it is read where it stands.
     let ends = |at: &usize| {
-        let place = value.get(*at..*at + 3);
-        place.is_some_and(|place| {
-            ESCAPED_ENDS
-                .iter()
-                .any(|end| place.eq_ignore_ascii_case(end))
-        })
+        let one = value[*at];
+        let is_escaped = |place: &[u8]| {
+            let mut ends = ESCAPED_ENDS.iter();
+            ends.any(|end| place.eq_ignore_ascii_case(end))
+        };
+        let is_end = is_end_of_word(one) || one == b'&';
+        is_end || (one == b'%' && value.get(*at..*at + 3).is_some_and(is_escaped))
     };
-    length = (0..length).find(ends).unwrap_or(length);
+    let length = (0..value.len()).find(ends).unwrap_or(value.len());
     (length > 0).then(|| start..start + length)
 }
 

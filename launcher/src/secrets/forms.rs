@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use protocol::secrets::{Secrecy, is_key_of, is_of_name};
 
-use crate::secrets::bare::is_end_of_word;
+use crate::secrets::ahead::is_end_of_word;
 use crate::secrets::literal::{Literal, escaped_quote, is_placeholder};
 use crate::secrets::looks::run_of;
 use crate::secrets::names::Name;
@@ -14,9 +14,6 @@ const LONGEST: usize = 200;
 
 /// So far a data source's password reaches.
 const LONGEST_PASSWORD: usize = 100;
-
-/// So far an element's text reaches that is marked as such.
-const LONGEST_ELEMENT: usize = 4096;
 
 /// A secret in a form whose first word this is.
 pub(super) fn secret_behind(
@@ -128,13 +125,12 @@ fn of_element(
     }
     let start = word.end + tag.len() + 1;
     let value = &text[start..];
-    let length = match value.starts_with(b"<![CDATA[") {
-        true => {
-            let value = &value[..value.len().min(LONGEST_ELEMENT)];
-            value.windows(3).position(|place| place == b"]]>")? + 3
-        }
-        false => run_of(value, |one| one == b'<'),
-    };
+    if value.starts_with(b"<![CDATA[") {
+        // Whatever follows. Without an end the text has been cut.
+        let end = value.windows(3).position(|place| place == b"]]>");
+        return Some(start..end.map_or(text.len(), |end| start + end + 3));
+    }
+    let length = run_of(value, |one| one == b'<');
     // Without an end the text has been cut. `(?P<token>x)` and `http://<user>:<password>@h` are no elements.
     let is_whole = value[length..].starts_with(b"</");
     let begins = before.last().is_none_or(|one| b" >'\"\n".contains(one));

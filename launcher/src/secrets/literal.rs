@@ -8,6 +8,9 @@ const MOST_ESCAPES: usize = 8;
 /// Longer values stand for nothing that is put in later.
 const LONGEST_PLACEHOLDER: usize = 500;
 
+/// So many stars or dots stand for a secret, and not more.
+const LONGEST_MASK: usize = 100;
+
 /// Text in quotes.
 pub(super) struct Literal {
     /// Between the quotes.
@@ -84,7 +87,7 @@ pub(super) fn is_placeholder(text: &[u8]) -> bool {
             text.len() <= LONGEST_PLACEHOLDER
         }
         b"<hidden>" | b"None" | b"null" => true,
-        _ => text.iter().all(|&one| one == b'*' || one == b'.'),
+        _ => text.len() <= LONGEST_MASK && text.iter().all(|&one| one == b'*' || one == b'.'),
     }
 }
 

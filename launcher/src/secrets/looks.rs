@@ -85,7 +85,9 @@ pub(super) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usiz
     }
     if name.starts_with(b"-----BEGIN") {
         let line = &rest[..rest.len().min(80)];
-        let is_private = line.windows(11).any(|part| part == b"PRIVATE KEY");
+        if !line.windows(11).any(|part| part == b"PRIVATE KEY") {
+            return None;
+        }
         // To its end, or to that of the text.
         let end = rest.windows(9).position(|part| part == b"-----END ");
         let end = end.and_then(|at| {
@@ -94,16 +96,19 @@ pub(super) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usiz
                 .position(|part| part == b"-----")?;
             Some(at + 9 + close + 5)
         });
-        return is_private.then(|| start..start + end.unwrap_or(rest.len()));
+        return Some(start..start + end.unwrap_or(rest.len()));
     }
-    let of_token = |one: u8| !(one.is_ascii_alphanumeric() || b"-_.+/=~".contains(&one));
+    let ends_token = |one: u8| !(one.is_ascii_alphanumeric() || b"-_.+/=~".contains(&one));
     if matches!(name, b"Bearer" | b"bearer" | b"Basic") {
         let spaces = rest[name.len()..]
             .iter()
             .take_while(|&&one| one == b' ')
             .count();
+        if spaces == 0 {
+            return None;
+        }
         let from = name.len() + spaces;
-        let token = &rest[from..][..run_of(&rest[from..], of_token)];
+        let token = &rest[from..][..run_of(&rest[from..], ends_token)];
         let has = |of: fn(&u8) -> bool| token.iter().any(of);
         let is_secret = match name {
             b"Bearer" => !is_key_of(token.trim_ascii_end(), NO_BEARERS),
@@ -116,8 +121,7 @@ pub(super) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usiz
                         || token.ends_with(b"="))
             }
         };
-        let is_secret = is_secret && spaces > 0 && !token.is_empty();
-        return is_secret.then(|| start + from..start + from + token.len());
+        return (is_secret && !token.is_empty()).then(|| start + from..start + from + token.len());
     }
     if name.starts_with(b"eyJ") && name.len() >= 16 && (name.contains(&b'.') || name.len() >= 40) {
         return Some(start..start + name.len());
@@ -129,10 +133,16 @@ pub(super) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usiz
         name.len() >= *least && name.starts_with(beginning.as_bytes())
     };
     if let Some((beginning, _)) = PLAIN_BEGINNINGS.iter().find(begins) {
-        let key = &rest[beginning.len()..][..run_of(&rest[beginning.len()..], of_token)];
-        let is_plain = |one: &u8| one.is_ascii_alphanumeric() || b"+/=".contains(one);
-        let of_oauth = |one: &u8| *beginning == "ya29." && b"-_.".contains(one);
-        let is_key = key.iter().all(|one| is_plain(one) || of_oauth(one))
+        // No further than such a key goes, which is not beyond the next such beginning: that has a `_`. OAuth's
+        // go as far as any token.
+        let of_oauth = *beginning == "ya29.";
+        let is_plain = |one: u8| one.is_ascii_alphanumeric() || b"+/=".contains(&one);
+        let behind = &rest[beginning.len()..];
+        let length = run_of(behind, |one| {
+            ends_token(one) || !(of_oauth || is_plain(one))
+        });
+        let key = &behind[..length];
+        let is_key = behind.get(length).is_none_or(|&one| ends_token(one))
             && key
                 .iter()
                 .any(|one| one.is_ascii_digit() || one.is_ascii_uppercase());
@@ -141,7 +151,7 @@ pub(super) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usiz
     let host = |(host, _): &&(&str, &str)| name == host.as_bytes();
     if let Some((_, path)) = WEBHOOKS.iter().find(host) {
         let path = rest[name.len()..].strip_prefix(path.as_bytes())?;
-        let (length, end) = (run_of(path, of_token), start + rest.len());
+        let (length, end) = (run_of(path, ends_token), start + rest.len());
         let from = end - path.len();
         return (length > 0).then_some(from..from + length);
     }

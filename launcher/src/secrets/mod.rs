@@ -3,10 +3,15 @@
 //! Enters: values, lines of source, command lines and other text of a program's, and the words of
 //! [`protocol::secrets`], which the library knows too. Leaves: the same text with [`HIDDEN`] in place of
 //! secrets. [`text`] reads a text from its beginning to its end, and asks the others: [`names`] and [`foreign`]
-//! for names, [`before`] for what stands before a place, [`literal`], [`bare`] and [`expression`] for values with
-//! quotes, without, and in source, [`forms`] for notations with ways of their own, and [`looks`] for what is known
-//! without any name. All of it takes time in proportion to the text.
+//! for names, [`before`] for what stands before a place, [`ahead`] for what has been searched behind it,
+//! [`literal`], [`bare`] and [`expression`] for values with quotes, without, and in source, [`forms`] for notations
+//! with ways of their own, and [`looks`] for what is known without any name.
+//!
+//! A hostile program may choose the text, so all of it takes time in proportion to the text. What is read ahead of a
+//! place is a secret, and is not read again; or it has a bound; or it ends where the next such search begins; or it
+//! is remembered.
 
+mod ahead;
 mod bare;
 mod before;
 mod expression;

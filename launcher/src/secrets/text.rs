@@ -8,12 +8,13 @@ use std::ops::Range;
 
 use protocol::secrets::{NAMING, Secrecy, is_key_of, is_name, is_of_name, looks_random};
 
+use crate::secrets::ahead::{Ahead, is_end_of_word};
 use crate::secrets::bare;
 use crate::secrets::before::Before;
 use crate::secrets::expression::Expression;
 use crate::secrets::foreign;
 use crate::secrets::forms;
-use crate::secrets::literal::{Literal, is_placeholder};
+use crate::secrets::literal::{Literal, escaped_quote, is_placeholder};
 use crate::secrets::looks::{by_its_looks, run_of};
 use crate::secrets::names::{self, Name};
 
@@ -37,7 +38,7 @@ pub(super) struct Finder<'a> {
 /// Text within quotes within quotes, and so on, is only looked at so deep.
 const DEEPEST: usize = 3;
 
-/// Behind `://`, a password is looked for so far.
+/// So far an address reaches. What has no end before is a password still.
 const LONGEST_ADDRESS: usize = 4096;
 
 /// Words that may be the second half of a name.
@@ -60,6 +61,7 @@ impl Finder<'_> {
             kind,
             depth,
             before: Before::default(),
+            ahead: Ahead::default(),
             expression: Expression::default(),
             names_one: false,
         };
@@ -136,9 +138,14 @@ impl Finder<'_> {
             scan.at += 1;
             return scan.before.separator(text[at]);
         }
-        match Literal::escaped_at(text, at) {
+        let endless = &mut scan.ahead.endless;
+        let quote = escaped_quote(&text[at..]).filter(|quote| !endless.contains(quote));
+        match quote.and_then(|_| Literal::escaped_at(text, at)) {
             Some(literal) => self.literal(scan, at, literal),
-            None => scan.at = (at + 2).min(text.len()),
+            None => {
+                endless.extend(quote);
+                scan.at = (at + 2).min(text.len());
+            }
         }
     }
 
@@ -206,7 +213,7 @@ impl Finder<'_> {
 
     /// A name in text that is no source, which ends here.
     fn named<'a>(&mut self, scan: &mut Scan<'a>, end: usize, name: Name<'a>) {
-        match bare::value_of(scan.text, end, &name, self.secrecy) {
+        match bare::value_of(scan.text, end, &name, self.secrecy, &mut scan.ahead) {
             Some(secret) => self.hide_behind(scan, secret),
             None => scan.before.name(name),
         }
@@ -225,13 +232,9 @@ impl Finder<'_> {
         scan.at = start;
         scan.before = Before::default();
         let rest = &text[start..];
-        let rest = &rest[..rest.len().min(LONGEST_ADDRESS)];
-        let run = run_of(rest, |one| {
-            one.is_ascii_whitespace() || b"'\"<>".contains(&one)
-        });
-        let run = &rest[..run];
-        let is_end = |one: &u8| b"/?#".contains(one);
-        let authority = &run[..run.iter().position(is_end).unwrap_or(run.len())];
+        // This ends before the next address begins.
+        let is_end = |one| is_end_of_word(one) || b"/?#".contains(&one);
+        let authority = &rest[..run_of(rest, is_end)];
         let Some(colon) = authority.iter().position(|&one| one == b':') else {
             return;
         };
@@ -245,13 +248,27 @@ impl Finder<'_> {
             }
             _ if authority[..colon].starts_with(b"[") => return,
             // Without an end the text has been cut, which may be within the password.
-            _ => match last_at(run) {
-                Some(at) if at > colon => at,
-                _ if authority.len() == run.len() => run.len(),
-                _ => return,
-            },
+            _ if authority.len() >= LONGEST_ADDRESS
+                || rest
+                    .get(authority.len())
+                    .is_none_or(|&one| is_end_of_word(one)) =>
+            {
+                authority.len()
+            }
+            _ => {
+                let next = scan.ahead.at_sign.end(text, start + authority.len(), b"@");
+                if text.get(next) != Some(&b'@') || next - start >= LONGEST_ADDRESS {
+                    return;
+                }
+                let rest = &rest[..rest.len().min(LONGEST_ADDRESS)];
+                // The last one: until here no address has one behind it.
+                match last_at(&rest[..run_of(rest, is_end_of_word)]) {
+                    Some(at) if at > colon => at,
+                    _ => return,
+                }
+            }
         };
-        let password = &run[colon + 1..end];
+        let password = &rest[colon + 1..end];
         scan.at = start + end;
         if !password.is_empty() && !is_placeholder(password) {
             (self.hide)(start + colon + 1..start + end);
@@ -281,6 +298,7 @@ struct Scan<'a> {
     kind: Kind,
     depth: usize,
     before: Before<'a>,
+    ahead: Ahead,
     /// What is assigned to a name here, in source.
     expression: Expression<'a>,
     /// Whether a name of a secret stands in it as a value, as in `{'name': 'password'}`.
