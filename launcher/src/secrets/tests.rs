@@ -711,8 +711,11 @@ const FAR: &[(&str, &str)] = &[
     ("密", "码"),
 ];
 
-/// The ways in which the commands hide what is in a text.
-const WAYS: &[(&str, fn(&Secrets, &str))] = &[
+/// A way in which the commands hide what is in a text.
+type Way = (&'static str, fn(&Secrets, &str));
+
+/// All of them.
+const WAYS: &[Way] = &[
     ("value", |secrets, text| drop(secrets.value("x", text))),
     ("quoted value", |secrets, text| {
         drop(secrets.value("x", &format!("u'{text}'")));
