@@ -5,8 +5,6 @@
 
 use std::ops::Range;
 
-use crate::secrets::looks::run_of;
-
 /// Whether such a character stands behind a word that may have any others.
 pub(super) fn is_end_of_word(one: u8) -> bool {
     one.is_ascii_whitespace() || b"'\"<>".contains(&one)
@@ -23,20 +21,23 @@ pub(super) struct Ahead {
     pub(super) digit: Search,
     /// For an `@`, or the end of the word.
     pub(super) at_sign: Search,
+    /// For what is in no token of OAuth's.
+    pub(super) token: Search,
+    /// For the end of CDATA.
+    pub(super) data: Search,
     /// The escaped quotes, with the number of their backslashes, that do not stand behind here again.
     pub(super) endless: Vec<(usize, u8)>,
 }
 
-/// A search for the first of some characters: where it began, and where that stands.
+/// A search: where it began, and where the first thing of its kind stands, or else the end of the text.
 #[derive(Default)]
 pub(super) struct Search(Range<usize>);
 
 impl Search {
-    /// Where the word that goes on here ends, or has such a character before.
-    pub(super) fn end(&mut self, text: &[u8], from: usize, characters: &[u8]) -> usize {
+    /// Where that stands, from here.
+    pub(super) fn from(&mut self, from: usize, search: impl FnOnce() -> usize) -> usize {
         if !self.0.contains(&from) {
-            let is_end = |one| is_end_of_word(one) || characters.contains(&one);
-            self.0 = from..from + run_of(&text[from..], is_end);
+            self.0 = from..from + search();
         }
         self.0.end
     }

@@ -62,7 +62,9 @@ pub(super) fn value_of(
     }
     if secrecy == Secrecy::IfRandom {
         // Random values have digits: in `key=key=…` each would be read to the bound.
-        let at = ahead.digit.end(text, start, b"0123456789");
+        let at = ahead.digit.from(start, || {
+            run_of(value, |one| one.is_ascii_digit() || is_end_of_word(one))
+        });
         if at - start >= LONGEST_RANDOM || !text.get(at)?.is_ascii_digit() {
             return None;
         }
@@ -140,11 +142,12 @@ pub(super) fn password_of_user(text: &[u8]) -> Option<Range<usize>> {
 
 /// The same in a word that begins here. In `-u=-u=…` all words have the same end, and the same password.
 fn password_of_option(text: &[u8], start: usize, ahead: &mut Ahead) -> Option<Range<usize>> {
-    let at = ahead.user.end(text, start, ENDS_OF_USER);
+    let is_end = |one| ENDS_OF_USER.contains(&one) || is_end_of_word(one);
+    let at = ahead.user.from(start, || run_of(&text[start..], is_end));
     if !ENDS_OF_USER.contains(text.get(at)?) {
         return None;
     }
-    let end = ahead.word.end(text, at, b"");
+    let end = ahead.word.from(at, || run_of(&text[at..], is_end_of_word));
     is_password(&text[start..at], &text[at + 1..end]).then(|| at + 1..end)
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use protocol::secrets::{Secrecy, is_key_of, is_of_name};
 
-use crate::secrets::ahead::is_end_of_word;
+use crate::secrets::ahead::{Ahead, is_end_of_word};
 use crate::secrets::literal::{Literal, escaped_quote, is_placeholder};
 use crate::secrets::looks::run_of;
 use crate::secrets::names::Name;
@@ -20,9 +20,10 @@ pub(super) fn secret_behind(
     text: &[u8],
     word: Range<usize>,
     secrecy: &dyn Fn(&[u8]) -> Secrecy,
+    ahead: &mut Ahead,
 ) -> Option<Range<usize>> {
     if matches!(text[..word.start].last(), Some(b'<' | b':'))
-        && let Some(secret) = of_element(text, &word, secrecy)
+        && let Some(secret) = of_element(text, &word, secrecy, ahead)
     {
         return Some(secret);
     }
@@ -105,6 +106,7 @@ fn of_element(
     text: &[u8],
     word: &Range<usize>,
     secrecy: &dyn Fn(&[u8]) -> Secrecy,
+    ahead: &mut Ahead,
 ) -> Option<Range<usize>> {
     let before = &text[word.start.saturating_sub(LONGEST)..word.start];
     let prefix = before.strip_suffix(b":").map(|before| {
@@ -126,9 +128,14 @@ fn of_element(
     let start = word.end + tag.len() + 1;
     let value = &text[start..];
     if value.starts_with(b"<![CDATA[") {
-        // Whatever follows. Without an end the text has been cut.
-        let end = value.windows(3).position(|place| place == b"]]>");
-        return Some(start..end.map_or(text.len(), |end| start + end + 3));
+        let end = ahead.data.from(start, || {
+            let end = value.windows(3).position(|place| place == b"]]>");
+            end.unwrap_or(value.len())
+        });
+        // Without an end the text has been cut.
+        let end = text.len().min(end + 3);
+        let is_whole = end == text.len() || text[end..].starts_with(b"</");
+        return is_whole.then_some(start..end);
     }
     let length = run_of(value, |one| one == b'<');
     // Without an end the text has been cut. `(?P<token>x)` and `http://<user>:<password>@h` are no elements.

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use protocol::secrets::is_key_of;
 
+use crate::secrets::ahead::Ahead;
+
 /// How secrets of some makers begin, and how long they are at least: AWS, GitHub, GitLab, Slack, Stripe,
 /// Google, npm, PyPI, OpenAI, SendGrid, Vault, Docker, Shopify, DigitalOcean.
 const BEGINNINGS: &[(&str, usize)] = &[
@@ -76,7 +78,11 @@ pub(super) fn run_of(text: &[u8], is_end: impl Fn(u8) -> bool) -> usize {
 }
 
 /// A secret that is known by how it looks: it begins with a word, which this is.
-pub(super) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usize>> {
+pub(super) fn by_its_looks(
+    text: &[u8],
+    word: Range<usize>,
+    ahead: &mut Ahead,
+) -> Option<Range<usize>> {
     let (start, rest) = (word.start, &text[word.start..]);
     let name = &text[word];
     // Most words are shorter than any of these.
@@ -133,14 +139,17 @@ pub(super) fn by_its_looks(text: &[u8], word: Range<usize>) -> Option<Range<usiz
         name.len() >= *least && name.starts_with(beginning.as_bytes())
     };
     if let Some((beginning, _)) = PLAIN_BEGINNINGS.iter().find(begins) {
-        // No further than such a key goes, which is not beyond the next such beginning: that has a `_`. OAuth's
-        // go as far as any token.
-        let of_oauth = *beginning == "ya29.";
+        let from = start + beginning.len();
+        let behind = &text[from..];
         let is_plain = |one: u8| one.is_ascii_alphanumeric() || b"+/=".contains(&one);
-        let behind = &rest[beginning.len()..];
-        let length = run_of(behind, |one| {
-            ends_token(one) || !(of_oauth || is_plain(one))
-        });
+        let length = match *beginning {
+            "ya29." => {
+                let is_end = |one| !(is_plain(one) || b"-_.".contains(&one));
+                ahead.token.from(from, || run_of(behind, is_end)) - from
+            }
+            // Not beyond the next such beginning: that has a `_`.
+            _ => run_of(behind, |one| !is_plain(one)),
+        };
         let key = &behind[..length];
         let is_key = behind.get(length).is_none_or(|&one| ends_token(one))
             && key

@@ -571,7 +571,6 @@ fn hides_long_secrets_to_their_ends() {
         ("a://b:", "/c", "a://b:<hidden>/c"),
         ("<token><![CDATA[", "]]></token>", "<token><hidden></token>"),
         ("<token><![CDATA[", "", "<token><hidden>"),
-        ("ya29.", "~ b", "<hidden> b"),
         ("-u=/-u=b:", " c", "-u=/-u=b:<hidden> c"),
     ] {
         let text = [before, &long, behind].concat();
@@ -711,11 +710,10 @@ const FAR: &[(&str, &str)] = &[
     ("密", "码"),
 ];
 
-/// A way in which the commands hide what is in a text.
-type Way = (&'static str, fn(&Secrets, &str));
+type Way = fn(&Secrets, &str);
 
-/// All of them.
-const WAYS: &[Way] = &[
+/// The ways in which the commands hide what is in a text.
+const WAYS: &[(&str, Way)] = &[
     ("value", |secrets, text| drop(secrets.value("x", text))),
     ("quoted value", |secrets, text| {
         drop(secrets.value("x", &format!("u'{text}'")));
@@ -729,7 +727,7 @@ const WAYS: &[Way] = &[
 ];
 
 /// The lengths of the shorter and the longer text.
-const LENGTHS: [usize; 2] = [40_000, 160_000];
+const LENGTHS: [usize; 2] = [20_000, 80_000];
 
 /// So much time the shorter text takes at most.
 const MOST_TIME: Duration = Duration::from_secs(1);

@@ -187,7 +187,7 @@ impl Finder<'_> {
         let word = &rest[..length];
         let end = start + length;
         scan.at = end;
-        if let Some(secret) = by_its_looks(text, start..end) {
+        if let Some(secret) = by_its_looks(text, start..end, &mut scan.ahead) {
             scan.at = secret.end.max(end);
             return (self.hide)(secret);
         }
@@ -203,7 +203,7 @@ impl Finder<'_> {
         }
         let secret = match text.get(end) {
             Some(b'%') => bare::escaped_value(text, start..end, self.secrecy),
-            _ => forms::secret_behind(text, start..end, self.secrecy),
+            _ => forms::secret_behind(text, start..end, self.secrecy, &mut scan.ahead),
         };
         match secret {
             Some(secret) => self.hide_behind(scan, secret),
@@ -256,7 +256,12 @@ impl Finder<'_> {
                 authority.len()
             }
             _ => {
-                let next = scan.ahead.at_sign.end(text, start + authority.len(), b"@");
+                let from = start + authority.len();
+                let is_end = |one| one == b'@' || is_end_of_word(one);
+                let next = scan
+                    .ahead
+                    .at_sign
+                    .from(from, || run_of(&text[from..], is_end));
                 if text.get(next) != Some(&b'@') || next - start >= LONGEST_ADDRESS {
                     return;
                 }
