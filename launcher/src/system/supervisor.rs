@@ -4,8 +4,8 @@
 //! (`request_wait_answer`, fs/fuse/dev.c, Linux 6.18), or by a lock on their memory. A process with such a thread
 //! cannot end. The supervisor touches nothing of others', so it can: what the user has started always ends.
 //!
-//! It is a fork. A clone that shares its memory would start sooner, but the end of a process needs the lock of its memory
-//! (`exit_mm`, kernel/exit.c, Linux 6.18), which the stuck thread may hold.
+//! It is a fork. A clone that shares its memory would start sooner, but the end of a process needs the lock of its
+//! memory (`exit_mm`, kernel/exit.c, Linux 6.18), which the stuck thread may hold.
 
 use std::fs::File;
 use std::os::fd::AsFd;
