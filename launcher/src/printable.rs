@@ -43,10 +43,11 @@ fn is_blank(one: char) -> bool {
 /// a row of a terminal, and looks like a line of its own there.
 pub fn command_line(arguments: &[String]) -> String {
     let text = arguments.join(" ");
-    let is_blank = |one: char| is_blank(one) && !harms(one);
+    // What is escaped is no blank any more.
+    let stays_blank = |one: char| is_blank(one) && !harms(one);
     let mut line = String::with_capacity(text.len());
     for one in text.chars() {
-        if !(is_blank(one) && line.ends_with(is_blank)) {
+        if !(stays_blank(one) && line.ends_with(stays_blank)) {
             line.push(one);
         }
     }
@@ -57,40 +58,41 @@ pub fn command_line(arguments: &[String]) -> String {
 /// beginning of a row, if they fill the one before.
 const MANY_BLANKS: usize = 8;
 
-/// Where one of the commands' own lines seems to begin, behind many blanks. No honest text has that.
-fn own_line_behind_blanks(text: &str) -> Option<usize> {
+/// The places, in order, where one of the commands' own lines seems to begin, behind many blanks. No honest text has
+/// any.
+fn own_lines_behind_blanks(text: &str) -> Vec<usize> {
     // Most texts have neither, and this check takes many bytes at a time.
     let is_mark = |byte| byte == b'=' || byte == b':';
     if !text
         .bytes()
         .fold(false, |found, byte| found | is_mark(byte))
     {
-        return None;
+        return Vec::new();
     }
     let begins = |at: &usize| {
         let before = text[..*at].chars().rev().take(MANY_BLANKS);
         before.filter(|one| is_blank(*one)).count() == MANY_BLANKS
     };
-    let own = OWN_LINES.iter().filter_map(|own| {
-        let mut places = text.match_indices(own).map(|(at, _)| at);
-        places.find(begins)
-    });
-    own.min()
+    let own = OWN_LINES.iter().flat_map(|own| text.match_indices(own));
+    let mut places: Vec<usize> = own.map(|(at, _)| at).filter(begins).collect();
+    places.sort_unstable();
+    places
 }
 
 /// Writes text, and escapes the characters that `is_escaped` picks, all of which [`harms`] does too; and the first one
 /// of what seems to be a line of the commands' own.
 fn write_escaped(
     out: &mut impl Write,
-    mut rest: &str,
+    text: &str,
     is_escaped: impl Fn(char) -> bool,
 ) -> fmt::Result {
-    while let Some(at) = own_line_behind_blanks(rest) {
-        write_escaped_part(out, &rest[..at], &is_escaped)?;
-        write!(out, "\\u{{{:x}}}", rest.as_bytes()[at])?;
-        rest = &rest[at + 1..];
+    let mut written = 0;
+    for at in own_lines_behind_blanks(text) {
+        write_escaped_part(out, &text[written..at], &is_escaped)?;
+        write!(out, "\\u{{{:x}}}", text.as_bytes()[at])?;
+        written = at + 1;
     }
-    write_escaped_part(out, rest, is_escaped)
+    write_escaped_part(out, &text[written..], is_escaped)
 }
 
 fn write_escaped_part(
@@ -124,17 +126,12 @@ pub fn are_plain(lines: &[u8]) -> bool {
     let is_plain = |&byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\t');
     let may_begin_ours = |byte: u8| byte == b'=' || byte == b's';
     let begins = |two: &[u8]| two[0] == b'\n' && may_begin_ours(two[1]);
-    // Many lines of source have one of these in them.
-    let has_own = |lines: &[u8]| {
-        let text = String::from_utf8_lossy(lines);
-        own_line_behind_blanks(&text).is_some()
-    };
     lines.iter().fold(true, |plain, one| plain & is_plain(one))
         && !lines.first().is_some_and(|&first| may_begin_ours(first))
         && !lines
             .windows(2)
             .fold(false, |found, two| found | begins(two))
-        && !has_own(lines)
+        && own_lines_behind_blanks(&String::from_utf8_lossy(lines)).is_empty()
 }
 
 /// How lines begin that are the commands' own: no line of an answer is let begin so.
@@ -249,6 +246,10 @@ mod tests {
         let twice = format!("{0}=== a{0}=== b", " ".repeat(9));
         let escaped = format!("{0}\\u{{3d}}== a{0}\\u{{3d}}== b", " ".repeat(9));
         assert_eq!(Printable(&twice).to_string(), escaped);
+        // Its time is in proportion to the text: else it would be minutes.
+        let many = format!("{}=== a", " ".repeat(9)).repeat(200_000);
+        let escaped = format!("{}\\u{{3d}}== a", " ".repeat(9)).repeat(200_000);
+        assert!(Printable(&many).to_string() == escaped);
         for honest in [
             "    a === b",
             "a: b",
