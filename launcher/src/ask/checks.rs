@@ -34,24 +34,20 @@ pub fn set_going(target: &Target) -> bool {
     stopped
 }
 
-/// Fails if the process has ended or become another program, or if the thread to attach to has ended: another process may
-/// have that number by now, and a debugger would stop it. To be asked after each wait that somebody may draw out.
-pub fn is_still_it(target: &Target) -> Result<(), Trouble> {
+/// Fails if the process has ended or been stopped, or if the thread to attach to has ended: another process may have that
+/// number by now, and a debugger would stop it. Fails too if somebody else's debugger holds the process. To be asked
+/// after each wait that somebody may draw out.
+pub fn is_still_free(target: &Target) -> Result<(), Trouble> {
     target.alive.still_runs()?;
-    let thread = target.thread();
-    match target
-        .alive
-        .process
-        .path(&format!("task/{thread}"))
-        .exists()
-    {
-        true => Ok(()),
-        false => Err(target::vanished(target).unwrap_or_else(target::replaced)),
+    let task = format!("task/{}", target.thread());
+    if !target.alive.process.path(&task).exists() {
+        return Err(target::vanished(target).unwrap_or_else(target::replaced));
     }
+    is_untraced(target)
 }
 
 /// Fails if somebody else's debugger holds the process.
-pub fn is_untraced(target: &Target) -> Result<(), Trouble> {
+fn is_untraced(target: &Target) -> Result<(), Trouble> {
     let thread = Process {
         pid: target.thread(),
     };
@@ -84,8 +80,7 @@ fn is_bearable(target: &Target) -> Result<(), Trouble> {
 pub fn may_attach(target: &Target, until: Instant) -> Result<(), Trouble> {
     is_bearable(target)?;
     let _turn = Turn::take(target.alive.process, until);
-    is_still_it(target)?;
-    is_untraced(target)?;
+    is_still_free(target)?;
     match permission::probe(target.thread(), until.min(Instant::now() + LONGEST_PROBE)) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Trouble::new(

@@ -164,8 +164,7 @@ impl ThroughGdb<'_> {
         }
         self.say(target, &format!("gdb is ready after {}", since(began)));
         let turn = Turn::take(target.alive.process, before.until);
-        if let Err(trouble) = checks::is_still_it(target).and_then(|()| checks::is_untraced(target))
-        {
+        if let Err(trouble) = checks::is_still_free(target) {
             gdb.end(true, before.until);
             return Err(trouble);
         }
