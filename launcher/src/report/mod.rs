@@ -11,6 +11,7 @@
 //! written. A report may be long: it goes out in parts as it is made ([`page`]).
 
 pub mod colours;
+mod comparison;
 pub mod diff;
 pub mod frames;
 pub mod full;

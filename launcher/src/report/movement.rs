@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::duration::duration;
 use crate::report::Report;
-use crate::state::frame::Frame;
+use crate::report::comparison::Comparison;
 use crate::state::thread::Thread;
 use crate::state::wait::Wait;
 use crate::state::wait_graph::WaitGraph;
@@ -22,10 +22,6 @@ pub struct Movements {
     /// How many threads of the later report are in none of these, as comparing them would take too long.
     not_compared: usize,
 }
-
-/// How many frames are compared, of all threads together: half a second of work. (5,000 threads with 1,000 frames
-/// each are half as many.)
-const MOST_COMPARED: usize = 10_000_000;
 
 /// How a thread has moved.
 #[derive(Debug, PartialEq)]
@@ -73,10 +69,12 @@ impl Movements {
             let old = then.get(&new.ident).filter(|old| is_same(old, new));
             let movement = match old {
                 None => Some(Movement::of_new()),
-                Some(old) => comparison.kept_frames(old, new).map(|kept| {
-                    let before = before.and_then(|before| before.of(new.ident));
-                    Movement::of_frames((old, new), kept, seconds, before)
-                }),
+                Some(old) => comparison
+                    .kept_frames(&old.frames, &new.frames)
+                    .map(|kept| {
+                        let before = before.and_then(|before| before.of(new.ident));
+                        Movement::of_frames((old, new), kept, seconds, before)
+                    }),
             };
             match movement {
                 Some(movement) => drop(threads.insert(new.ident, movement)),
@@ -218,60 +216,6 @@ impl Movement {
     }
 }
 
-/// Compares stacks.
-#[derive(Default)]
-struct Comparison<'a> {
-    /// For each pair of stacks that has been compared, how many frames are where they were. Many threads may share one.
-    kept: HashMap<(StackIdentity, StackIdentity), usize>,
-    /// Two frames are at the same place if they have the same number. Many stacks may share one frame, whose texts are
-    /// long.
-    places: HashMap<PlaceOf<'a>, usize>,
-    /// The numbers, by the address of the frame.
-    numbers: HashMap<*const Frame, usize>,
-    /// How many frames have been compared.
-    compared: usize,
-}
-
-/// What tells a stack from others ([`crate::state::frame::Stack::identity`]).
-type StackIdentity = (*const u32, *const Frame);
-
-/// What makes a frame's place. Source text does not count: it may have become available meanwhile.
-type PlaceOf<'a> = (Option<(&'a str, i64)>, &'a str);
-
-impl<'a> Comparison<'a> {
-    /// How many frames of a thread are where they were, counted from the outermost; `None` if that takes too long.
-    fn kept_frames(&mut self, old: &'a Thread, new: &'a Thread) -> Option<usize> {
-        let pair = (old.frames.identity(), new.frames.identity());
-        if let Some(&kept) = self.kept.get(&pair) {
-            return Some(kept);
-        }
-        if self.compared > MOST_COMPARED {
-            return None;
-        }
-        let mut kept = 0;
-        for (old, new) in old.frames.iter().zip(new.frames.iter()) {
-            if self.number(old) != self.number(new) {
-                break;
-            }
-            kept += 1;
-        }
-        self.compared += kept + 1;
-        self.kept.insert(pair, kept);
-        Some(kept)
-    }
-
-    fn number(&mut self, frame: &'a Frame) -> usize {
-        let (places, next) = (&mut self.places, self.numbers.len());
-        *self.numbers.entry(frame).or_insert_with(|| {
-            let place = match frame {
-                Frame::At(place) => (Some((&*place.file, place.line)), &*place.function),
-                Frame::Mark(what) => (None, &**what),
-            };
-            *places.entry(place).or_insert(next)
-        })
-    }
-}
-
 fn by_ident(threads: &[Thread]) -> HashMap<u64, &Thread> {
     threads.iter().map(|one| (one.ident, one)).collect()
 }
@@ -313,7 +257,7 @@ fn has_run(old: &Thread, new: &Thread, between: Option<f64>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::frame::{Place, Stack};
+    use crate::state::frame::{Frame, Place, Stack};
     use crate::state::thread::Task;
 
     fn thread(lines: &[i64], idle: Option<f64>) -> Thread {
@@ -340,7 +284,7 @@ mod tests {
     }
 
     fn between(old: &Thread, new: &Thread, seconds: f64, before: Option<&Movement>) -> Movement {
-        let kept = Comparison::default().kept_frames(old, new);
+        let kept = Comparison::default().kept_frames(&old.frames, &new.frames);
         let kept = kept.expect("they are few");
         Movement::of_frames((old, new), kept, Some(seconds), before)
     }
@@ -363,17 +307,6 @@ mod tests {
         assert_eq!(marks(movement), ['=', '>', ' ']);
         assert_eq!(marks(between(&old, &old, 2.0, None)), ['=', '=', '=']);
         assert_eq!(marks(Movement::of_new()), [' ', ' ', ' ']);
-    }
-
-    #[test]
-    fn compares_only_so_much() {
-        let (old, new) = (thread(&[1, 2, 1, 2], None), thread(&[1, 2, 1, 3], None));
-        let mut comparison = Comparison::default();
-        assert_eq!(comparison.kept_frames(&old, &new), Some(3));
-        assert_eq!((comparison.compared, comparison.places.len()), (4, 3));
-        comparison.compared = MOST_COMPARED + 1;
-        assert_eq!(comparison.kept_frames(&old, &new), Some(3), "it is known");
-        assert_eq!(comparison.kept_frames(&new, &old), None);
     }
 
     #[test]

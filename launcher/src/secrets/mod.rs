@@ -23,6 +23,8 @@ mod names;
 #[cfg(test)]
 mod tests;
 mod text;
+#[cfg(test)]
+mod time_tests;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

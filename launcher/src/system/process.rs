@@ -282,7 +282,7 @@ fn name_in_stat(text: &[u8]) -> Option<&[u8]> {
     text.get(start..end)
 }
 
-/// A command line, as it is kept: a list of its arguments may take fifty times as much memory.
+/// A command line, as it is kept: a list of its arguments may take many times as much memory.
 #[derive(Clone, Debug)]
 pub struct CommandLine {
     text: Vec<u8>,
