@@ -22,7 +22,7 @@ use crate::options::activate::Arguments;
 use crate::options::{Choice, Format};
 use crate::printable::Printable;
 use crate::report::movement::Movements;
-use crate::report::{Report, page, resolve, terminal};
+use crate::report::{Report, page, terminal};
 use crate::secrets::Secrets;
 use crate::state::answer::Answer;
 use crate::state::budget::AnswerBytes;
@@ -44,17 +44,19 @@ pub fn run(arguments: Arguments) -> ExitCode {
     own_limits::share_memory();
     // From here on we may be held up by whom we look at, and may hold a program, which must be let go before we end.
     supervisor::start();
-    let mut stuck = Vec::new();
-    let status = look(arguments, &mut stuck);
-    let may_be_stuck =
-        !stuck.is_empty() || carriers::have_kept_us_waiting() || resolve::has_kept_us_waiting();
-    supervisor::leave(status, may_be_stuck || interrupt::asked_to_stop().is_some());
+    let status = look(arguments);
+    if interrupt::asked_to_stop().is_some() {
+        // The questions under way are left alone.
+        supervisor::note_stuck();
+    }
+    supervisor::leave(status);
     ExitCode::from(status)
 }
 
-/// Looks at the processes that the arguments choose, and returns the exit status. Adds those that keep a thread of ours
-/// to `stuck`.
-fn look(arguments: Arguments, stuck: &mut Vec<Process>) -> u8 {
+/// Looks at the processes that the arguments choose, and returns the exit status.
+fn look(arguments: Arguments) -> u8 {
+    // Those that keep a thread of ours.
+    let mut stuck = Vec::new();
     let mut failed = false;
     let mut fail = |whom: &dyn fmt::Display, trouble: &Trouble| {
         complain(format_args!("{whom}: {trouble}"));
@@ -67,7 +69,7 @@ fn look(arguments: Arguments, stuck: &mut Vec<Process>) -> u8 {
     let mut begun = Instant::now();
     let mut chosen = chosen::chosen(&choice, &mut fail);
     loop {
-        let (looks, heard) = Asking::round(&asking, chosen, begun, &last, stuck, &mut fail);
+        let (looks, heard) = Asking::round(&asking, chosen, begun, &last, &mut stuck, &mut fail);
         let Some(pause) = pause.filter(|_| heard) else {
             break;
         };
@@ -169,6 +171,7 @@ impl Asking {
             }
         };
         let late = |one: &Chosen, allowance: &Allowance| {
+            supervisor::note_stuck();
             stuck.push(one.process);
             Err(stuck_in(allowance))
         };

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     };
     supervisor::start();
     let status = list(&arguments);
-    supervisor::leave(status, carriers::have_kept_us_waiting());
+    supervisor::leave(status);
     ExitCode::from(status)
 }
 

@@ -18,6 +18,7 @@ use crate::system::bounded_file::Budget;
 use crate::system::interrupt;
 use crate::system::maps::{self, MappedFile};
 use crate::system::process::{self, CommandLine, Process, Stat, Status};
+use crate::system::supervisor;
 use crate::trouble::Trouble;
 use protocol::names::AGENT_THREADS;
 
@@ -51,7 +52,7 @@ const LONGEST_LOOK: Duration = Duration::from_millis(500);
 /// The longest time that all looks at the processes of one user may keep a thread of ours asleep.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
 
-/// A shorter look is not suspected of having slept: an ordinary one takes 0.3 ms.
+/// A shorter look is not suspected of having slept.
 const SHORT_LOOK: Duration = Duration::from_millis(3);
 
 /// The longest time that all looks take where the system grants no thread for them.
@@ -64,16 +65,26 @@ fn slow_users() -> MutexGuard<'static, Vec<u32>> {
     SLOW_USERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a thread of ours has got stuck with a process, and may be so still.
+/// Whether a process has kept us waiting.
 pub fn have_kept_us_waiting() -> bool {
     !slow_users().is_empty()
+}
+
+/// From now on this user's processes are looked at from a distance. Returns whether they were not before.
+fn note_slow(user: u32) -> bool {
+    supervisor::note_stuck();
+    let mut slow_users = slow_users();
+    let is_new = !slow_users.contains(&user);
+    if is_new {
+        slow_users.push(user);
+    }
+    is_new
 }
 
 /// Looks at processes, and never long at those of one user.
 struct Looks {
     versions: Versions,
     allowances: HashMap<u32, Allowance>,
-    slow_users: Vec<u32>,
     /// How long looks at each user's processes have slept.
     slept: HashMap<u32, Duration>,
 }
@@ -113,7 +124,6 @@ impl Looks {
         Looks {
             versions: Versions::default(),
             allowances: HashMap::new(),
-            slow_users: slow_users().clone(),
             slept: HashMap::new(),
         }
     }
@@ -122,16 +132,15 @@ impl Looks {
     fn note_sleep(&mut self, user: u32, time: Duration) {
         let slept = self.slept.entry(user).or_default();
         *slept += time;
-        if *slept > LONGEST_SLEEP && !self.slow_users.contains(&user) {
-            self.slow_users.push(user);
-            slow_users().push(user);
+        if *slept > LONGEST_SLEEP {
+            note_slow(user);
         }
     }
 
     /// The process as a carrier, if it is one. A process that is closed to us, or ends, counts as none.
     fn look(&mut self, process: Process, status: &Status) -> Option<Carrier> {
         let [_, user, _] = status.users;
-        match self.slow_users.contains(&user) {
+        match slow_users().contains(&user) {
             true => look_from_afar(process, status),
             false => self.look_closely(process, user),
         }
@@ -228,11 +237,8 @@ fn carriers_among(processes: Vec<(Process, Status)>) -> Vec<Carrier> {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let [_, user, _] = processes[next].1.users;
-                    let mut slow_users = slow_users();
-                    if slow_users.contains(&user) {
+                    if !note_slow(user) {
                         next += 1;
-                    } else {
-                        slow_users.push(user);
                     }
                     break;
                 }

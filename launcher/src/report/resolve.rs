@@ -3,9 +3,7 @@
 //! All of it is read from `/proc`, by the command and not in the program.
 
 use std::collections::{HashMap, HashSet};
-use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +15,7 @@ use crate::system::epoll;
 use crate::system::proc_file;
 use crate::system::process::Process;
 use crate::system::sockets;
+use crate::system::supervisor;
 
 /// How many descriptors that one epoll watches are looked up.
 const MOST_WATCHED: usize = 16;
@@ -35,34 +34,20 @@ const MOST_TIME: Duration = Duration::from_millis(250);
 /// same, it is shown with each.
 const MOST_SHOWN: usize = 2 << 20;
 
+/// What an epoll watches: the first descriptors, and how many more there are.
+type Watched = (Vec<Descriptor>, Option<u64>);
+
 /// What has been looked up for one process, as many threads may wait for the same.
 #[derive(Default)]
 struct Found {
-    epolls: HashMap<i32, (Vec<Descriptor>, Option<u64>)>,
-    commands: HashMap<i32, Option<String>>,
-    /// Whether that is all.
-    is_done: bool,
+    epolls: HashMap<i32, Watched>,
+    commands: HashMap<i32, String>,
 }
 
-/// What is shared with the thread that looks.
-#[derive(Default)]
-struct Shared {
-    found: Mutex<Found>,
-    grows: Condvar,
-}
-
-impl Shared {
-    fn found(&self) -> MutexGuard<'_, Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether a thread that looked is left behind, and may be stuck still.
-static IS_LEFT_BEHIND: AtomicBool = AtomicBool::new(false);
-
-/// Whether a thread of ours has got stuck in such a look.
-pub fn has_kept_us_waiting() -> bool {
-    IS_LEFT_BEHIND.load(Ordering::SeqCst)
+/// One of these.
+enum One {
+    Epoll(i32, Watched),
+    Command(i32, String),
 }
 
 /// Looks these epolls and the command lines of these children up, as far as that is done by `until`. A process can keep
@@ -75,45 +60,45 @@ fn find(
     secrets: &Secrets,
     until: Instant,
 ) -> Found {
+    let mut found = Found::default();
     if epolls.is_empty() && children.is_empty() {
-        return Found::default();
+        return found;
     }
-    let shared = Arc::new(Shared::default());
-    let look = {
-        let (shared, secrets) = (shared.clone(), secrets.clone());
-        move || {
-            let has_time = || Instant::now() < until;
-            let mut room = Room(MOST_SHOWN);
-            for epoll in epolls.into_iter().take_while(|_| has_time()) {
-                let watched = watched(process, epoll);
-                if room.take(size_of_watched(&watched.0)) {
-                    shared.found().epolls.insert(epoll, watched);
-                }
+    let (sender, looks) = mpsc::channel();
+    let secrets = secrets.clone();
+    let look = move || {
+        let in_time = |_: &i32| Instant::now() < until;
+        for epoll in epolls.into_iter().take_while(in_time) {
+            let _ = sender.send(One::Epoll(epoll, watched(process, epoll)));
+        }
+        for child in children.into_iter().take_while(in_time) {
+            if let Some(command) = command_of(process, child, &secrets) {
+                let _ = sender.send(One::Command(child, command));
             }
-            for child in children.into_iter().take_while(|_| has_time()) {
-                let command = command_of(process, child, &secrets);
-                if room.take(command.as_ref().map_or(0, String::len)) {
-                    shared.found().commands.insert(child, command);
-                }
-            }
-            shared.found().is_done = true;
-            shared.grows.notify_all();
         }
     };
     let builder = thread::Builder::new().name("look-ups".to_owned());
     if builder.spawn(look).is_err() {
         // The system grants no thread: the answer does without.
-        return Found::default();
+        return found;
     }
-    let time = until.saturating_duration_since(Instant::now());
-    let waited = shared
-        .grows
-        .wait_timeout_while(shared.found(), time, |found| !found.is_done);
-    let (mut found, _) = waited.unwrap_or_else(PoisonError::into_inner);
-    if !found.is_done {
-        IS_LEFT_BEHIND.store(true, Ordering::SeqCst);
+    let mut room = Room(MOST_SHOWN);
+    loop {
+        match looks.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(One::Epoll(epoll, watched)) if room.take(size_of_watched(&watched.0)) => {
+                found.epolls.insert(epoll, watched);
+            }
+            Ok(One::Command(child, command)) if room.take(command.len()) => {
+                found.commands.insert(child, command);
+            }
+            Ok(_) => {}
+            Err(RecvTimeoutError::Disconnected) => return found,
+            Err(RecvTimeoutError::Timeout) => {
+                supervisor::note_stuck();
+                return found;
+            }
+        }
     }
-    mem::take(&mut *found)
 }
 
 /// How much more of it may be shown.
@@ -143,7 +128,7 @@ pub fn look_up(process: Process, threads: &mut [Thread], secrets: &Secrets, unti
         {
             (wait.descriptors, wait.others) = watched.clone();
         }
-        if let Some(Some(command)) = wait.child.and_then(|child| found.commands.get(&child))
+        if let Some(command) = wait.child.and_then(|child| found.commands.get(&child))
             && room.take(command.len())
         {
             wait.command = Some(command.clone());
@@ -185,7 +170,7 @@ fn command_of(parent: Process, child: i32, secrets: &Secrets) -> Option<String> 
 
 /// The first descriptors that an epoll watches, and how many more there are; `None` if it is not known
 /// what it watches, or how many.
-fn watched(process: Process, epoll: i32) -> (Vec<Descriptor>, Option<u64>) {
+fn watched(process: Process, epoll: i32) -> Watched {
     let link_of = |number: i32| {
         let link = std::fs::read_link(process.path(&format!("fd/{number}")));
         link.map(|link| link.to_string_lossy().into_owned())

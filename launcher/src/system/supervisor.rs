@@ -11,6 +11,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::exit;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::{
@@ -61,10 +62,20 @@ pub fn start() {
     }
 }
 
+/// Whether a thread of ours has been left behind, and may be stuck still.
+static MAY_BE_STUCK: AtomicBool = AtomicBool::new(false);
+
+/// Notes that somebody has kept a thread of ours waiting, which is left behind. Any thread.
+pub fn note_stuck() {
+    MAY_BE_STUCK.store(true, Ordering::SeqCst);
+}
+
 /// The last act of the process that does the work: all is done but its end. If a thread of it may be stuck, whoever
 /// reads our output should not wait for that thread, which would keep the streams open.
-pub fn leave(status: u8, may_be_stuck: bool) {
-    if may_be_stuck && let Ok(nothing) = File::options().read(true).write(true).open("/dev/null") {
+pub fn leave(status: u8) {
+    if MAY_BE_STUCK.load(Ordering::SeqCst)
+        && let Ok(nothing) = File::options().read(true).write(true).open("/dev/null")
+    {
         let _ = dup2_stdin(nothing.as_fd());
         let _ = dup2_stdout(nothing.as_fd());
         let _ = dup2_stderr(nothing.as_fd());
