@@ -12,7 +12,7 @@ use launcher::report::Report;
 use launcher::report::movement::Movements;
 use launcher::secrets::Secrets;
 use launcher::state::answer::Answer;
-use launcher::system::process::Process;
+use launcher::system::process::{CommandLine, Process};
 use libfuzzer_sys::fuzz_target;
 use protocol::question::Question;
 use protocol::state::VERSION_LINE;
@@ -48,7 +48,8 @@ fuzz_target!(|data: &[u8]| {
         let nobody = Process { pid: i32::MAX };
         let secrets = Secrets::default();
         let until = Instant::now();
-        let report = || Report::new(nobody, Vec::new(), answer, &HashMap::new(), &secrets, until);
+        let command = CommandLine::of_name("");
+        let report = || Report::new(nobody, command, answer, &HashMap::new(), &secrets, until);
         let (report, peak) = peak_of(report);
         within(peak, length, FACTOR);
         let Ok(report) = report else {
