@@ -140,7 +140,9 @@ impl Looks {
     /// The process as a carrier, if it is one. A process that is closed to us, or ends, counts as none.
     fn look(&mut self, process: Process, status: &Status) -> Option<Carrier> {
         let [_, user, _] = status.users;
-        match slow_users().contains(&user) {
+        // The lock is let go here: the look may never return.
+        let is_slow = slow_users().contains(&user);
+        match is_slow {
             true => look_from_afar(process, status),
             false => self.look_closely(process, user),
         }
