@@ -1,6 +1,7 @@
 """Does work that an agent could disturb, asks itself meanwhile, and prints `unharmed` if all is well.
 
-usage: unharmed.py finished | exceptions | crowd | walks | forks | left_behind | handler | importing
+usage: unharmed.py finished | exceptions | crowd | walks | forks | left_behind | handler |
+threading_after_fork | importing
 """
 import ctypes
 import gc
@@ -228,6 +229,61 @@ def handler():
     while not found:
         time.sleep(0.01)
     assert found == [0], found
+
+
+def threading_after_fork():
+    """The interpreter calls `threading._after_fork` in a child only if the program has threads."""
+    calls = []
+    original = threading._after_fork
+
+    def after_fork():
+        calls.append(os.getpid())
+        original()
+
+    def child(fork, check):
+        number = fork()
+        if number == 0:
+            os._exit(not check())
+        return status_of(number) == 0
+
+    def not_called():
+        return calls == [] and threading._after_fork is after_fork
+
+    def called():
+        return calls == [os.getpid()] and threading._after_fork is after_fork
+
+    def not_called_and_asked():
+        return not_called() and ask().startswith('### Thread ') and not_called()
+
+    def not_called_in_a_grandchild():
+        return not_called() and child(os.fork, not_called_and_asked)
+
+    threading._after_fork = after_fork
+    for _ in range(3):
+        assert child(os.fork, not_called)
+        assert child(os.fork, not_called_and_asked)
+        assert child(os.fork, not_called_in_a_grandchild)
+        # It forks behind the interpreter's back, and then properly.
+        assert child(ctypes.CDLL(None).fork, lambda: child(os.fork, not_called_and_asked))
+    # By then the agent has run Python in this process.
+    assert told(ask()) == 1
+    assert child(os.fork, not_called_in_a_grandchild)
+
+    in_handler = []
+    signal.signal(signal.SIGUSR1, lambda *_: in_handler.append(child(os.fork, not_called_and_asked)))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    while not in_handler:
+        time.sleep(0.01)
+    assert in_handler == [True]
+
+    end = threading.Event()
+    one = start(end.wait)
+    for _ in range(3):
+        assert child(os.fork, called)
+        assert child(os.fork, lambda: called() and child(os.fork, lambda: len(calls) == 2))
+    end.set()
+    one.join()
+    assert not_called()
 
 
 def importing():

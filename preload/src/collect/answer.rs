@@ -14,7 +14,7 @@ use crate::cpython::object::Kept;
 use crate::files::sources::LONGEST_LINE;
 use crate::inspect::attributes;
 use crate::inspect::objects::{LONGEST, Objects};
-use crate::script::undisturbed;
+use crate::script::{threading_after_fork, undisturbed};
 use crate::suspended::greenlets;
 use protocol::question::Question;
 use protocol::state::VERSION_LINE;
@@ -28,6 +28,7 @@ pub fn forget() {
     KEPT.forget();
     snippet::forget();
     undisturbed::forget();
+    threading_after_fork::forget();
     attributes::forget();
     greenlets::forget();
 }

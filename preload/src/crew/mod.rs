@@ -36,7 +36,7 @@ use crate::agent::{desk, panics};
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
 use crate::crew::parked::{STACK_SIZES, park};
-use crate::script::undisturbed;
+use crate::script::{threading_after_fork, undisturbed};
 use crate::system::filter;
 use crate::system::identity::process_id;
 use crate::system::unwinder;
@@ -74,6 +74,7 @@ pub unsafe extern "C" fn after_fork() {
         // forked. If it was the worker, its own `Gil` is not in use while the program's code runs on it.
         let mut gil = unsafe { Gil::assume(python) };
         undisturbed::restart_collector(&mut gil);
+        let _ = panics::caught(|| threading_after_fork::leave_out(&mut gil));
     }
     if booted && python.initialized() && !stage::is_left_alone() {
         BOOTING_IN.store(process_id(), Ordering::Release);

@@ -26,6 +26,7 @@ use crate::cpython::gil::Gil;
 use crate::cpython::{find, layout_check};
 use crate::crew::{after_fork, start_or_note_error, worker};
 use crate::entry::elder;
+use crate::script::threading_after_fork;
 use crate::system::filter;
 use crate::system::identity::process_id;
 
@@ -92,6 +93,7 @@ unsafe fn boot_holding_gil(python: &'static Python) {
     }
     filter::learn();
     BOOTING_IN.store(process_id(), Ordering::Release);
+    let makes_gil = python.runs_main() && !python.has_gil();
     if python.runs_main() {
         // SAFETY: this thread runs the interpreter (see `boot`). A second call does nothing.
         unsafe { (python.PyEval_InitThreads)() };
@@ -100,6 +102,9 @@ unsafe fn boot_holding_gil(python: &'static Python) {
     let gil = unsafe { &mut Gil::assume(python) };
     hook_exit(gil);
     layout_check::learn(gil);
+    if makes_gil {
+        threading_after_fork::prepare(gil);
+    }
     if !HOOKED_FORK.swap(true, Ordering::Relaxed) {
         // SAFETY: the handler stays mapped (-z nodelete), and does what a fork handler may (see there).
         unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };

@@ -80,6 +80,11 @@ fn fork_in_a_signal_handler(python: &Interpreter) {
     unharmed(python, "handler");
 }
 
+case!(threading_after_fork);
+fn threading_after_fork(python: &Interpreter) {
+    unharmed(python, "threading_after_fork");
+}
+
 case!(another_thread_imports);
 fn another_thread_imports(python: &Interpreter) {
     unharmed(python, "importing");
