@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use crate::answers::{self, Answer};
 use protocol::state::document;
-use tests::ask::{activator, woken_target};
+use tests::ask::{activator, preloaded_python, woken_target};
 use tests::bounded::{STOPPING, ends_at_once_by};
 use tests::case;
 use tests::compile::compile_hostile;
 use tests::everyone::kept_waiting;
 use tests::interpreters::Interpreter;
-use tests::process::{Program, command};
+use tests::process::{Program, command, run, wait_until};
+use tests::procfs::{self, wait_agent};
 use tests::product::product;
 use tests::scratch::Scratch;
 
@@ -162,6 +163,7 @@ fn hold_nobody_up(python: &Interpreter) {
     many_a_little(python);
     a_list_that_is_stopped();
     an_epoll_that_is_locked(python);
+    an_exec_that_hangs(python);
 }
 
 /// Each look at one of these is short enough, but not all of them together.
@@ -214,4 +216,37 @@ fn an_epoll_that_is_locked(python: &Interpreter) {
     assert!(ended.out().contains("epoll_wait"), "{ended:?}");
     assert!(ended.out().contains(", in sleeping"), "{ended:?}");
     other.handles_sigterm();
+}
+
+/// The kernel refuses new threads to a program that is being replaced. It says so, and which line does that.
+#[track_caller]
+fn an_exec_that_hangs(python: &Interpreter) {
+    let withholds = Withholds::build();
+    let text = format!(
+        "import os\nos.write(1, 'pid %d\\nready\\n' % os.getpid())\nos.execv('{}/python2.7', ['x'])\n",
+        withholds.mount.display()
+    );
+    let folder = Scratch::new();
+    let script = folder.write("replaced.py", text);
+    let mut words = vec!["/usr/bin/env".to_owned()];
+    let mut start = preloaded_python(python);
+    for (name, value) in start.arg(script).get_envs() {
+        let value = value.map(|value| value.to_string_lossy());
+        words.extend(value.map(|value| format!("{}={value}", name.to_string_lossy())));
+    }
+    let program = [start.get_program()].into_iter().chain(start.get_args());
+    words.extend(program.map(|word| word.to_string_lossy().into_owned()));
+    let one = withholds.start(
+        "exec",
+        &words.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let pid = one.wait_number("pid");
+    wait_agent(pid);
+    wait_until("it waits", || procfs::state(pid) != 'R');
+    let ended = run(activator(["--via", "wake"]).arg(pid.to_string()));
+    ended.expect_code(0);
+    let why = "could not start its worker (EAGAIN: no more threads, no memory for one, or the program is just being \
+               replaced (exec))";
+    assert!(ended.out().contains(why), "{ended:?}");
+    assert!(ended.out().contains("replaced.py"), "{ended:?}");
 }

@@ -142,7 +142,11 @@ pub struct Why(pub c_int);
 impl fmt::Display for Why {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            libc::EAGAIN => write!(out, "EAGAIN: no more threads, or no memory for one"),
+            // The last: `copy_fs` in kernel/fork.c, Linux 2.6.29 to 6.18.
+            libc::EAGAIN => write!(
+                out,
+                "EAGAIN: no more threads, no memory for one, or the program is just being replaced (exec)"
+            ),
             libc::ENOMEM => write!(out, "ENOMEM: no memory"),
             libc::EPERM => write!(out, "EPERM: not permitted"),
             libc::EACCES => write!(out, "a filter of system calls forbids what a thread needs"),

@@ -8,6 +8,7 @@
      jam    whoever needs the lock of its memory does, as a thread holds it that waits for the file
      bell   the same, from the moment at which a debugger has rung LIBRARY's bell
      epoll  whoever looks up what the epoll with descriptor 50 watches does: PROGRAM inherits it, and is what to ask
+     exec   whoever reads the file does, as when executing it: PROGRAM sees the file system, and is what to ask
    Says "refused" where nothing can be mounted; else "ready" (unless PROGRAM does), and lives until it is killed. What it
    withholds, it withholds for 30 s at most. */
 #define _GNU_SOURCE
@@ -240,7 +241,7 @@ int main(int count, char **arguments)
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
-    must(!setgid(USER) && !setuid(USER));
+    must(is("exec") || (!setgid(USER) && !setuid(USER)));
     prctl(PR_SET_DUMPABLE, 1);
     /* A change of users calls this off. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -251,8 +252,9 @@ int main(int count, char **arguments)
     must(page != MAP_FAILED);
     hang_bell(arguments[3]);
     pthread_t thread;
-    if (is("epoll")) {
-        pthread_create(&thread, NULL, holds_the_epoll, NULL);
+    if (is("epoll") || is("exec")) {
+        if (is("epoll"))
+            pthread_create(&thread, NULL, holds_the_epoll, NULL);
         usleep(200000);
         if (fork() == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -1,6 +1,7 @@
 """Commands and Python children by the thousand, their pipes checked."""
 # ask: tree
 # may say: not a Python process
+# may say: the agent could not start its worker (EAGAIN
 import subprocess
 import sys
 import torment

@@ -1,6 +1,7 @@
 """Threads work, and the process becomes another program."""
 # life: brief
 # may say: not a Python process
+# may say: the agent could not start its worker (EAGAIN
 import os
 import threading
 import time

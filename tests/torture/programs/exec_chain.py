@@ -1,5 +1,6 @@
 """Becomes Python anew, again and again, in one process."""
 # life: brief
+# may say: the agent could not start its worker (EAGAIN
 import os
 import sys
 import torment
