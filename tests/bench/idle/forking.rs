@@ -12,8 +12,8 @@ const ROUNDS: usize = 9;
 /// how much longer it may take.
 ///
 /// "Threaded" is a program that has had a thread of its own. In each of its children the interpreter calls
-/// `threading._after_fork` (Python/ceval.c, `PyEval_ReInitThreads`, 2.7), which takes about as long as the fork. In
-/// other programs it does so only because the agent needs a GIL.
+/// `threading._after_fork` (Python/ceval.c, `PyEval_ReInitThreads`, 2.7), which takes about as long as the fork. The agent
+/// spares the children that call, as it cannot tell such a program from one that has never had a GIL.
 const SUBJECTS: [(&str, &[&str], usize, Option<f64>); 6] = [
     ("fork and _exit", &["exit"], 150, Some(1.10)),
     ("… threaded", &["exit", "threaded"], 150, Some(1.10)),
