@@ -64,23 +64,13 @@ impl<'a> Comparison<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::frame::Place;
-
-    fn stack(lines: &[i64]) -> Stack {
-        let frame = |&line: &i64| {
-            Frame::At(Place {
-                file: "a.py".to_owned(),
-                line,
-                function: "f".to_owned(),
-                source: String::new(),
-            })
-        };
-        Stack::of(lines.iter().map(frame).collect())
-    }
 
     #[test]
     fn compares_only_so_much() {
-        let (old, new) = (stack(&[1, 2, 1, 2]), stack(&[1, 2, 1, 3]));
+        let (old, new) = (
+            Stack::at_lines(&[1, 2, 1, 2]),
+            Stack::at_lines(&[1, 2, 1, 3]),
+        );
         let mut comparison = Comparison::default();
         assert_eq!(comparison.kept_frames(&old, &new), Some(3));
         assert_eq!((comparison.compared, comparison.places.len()), (4, 3));

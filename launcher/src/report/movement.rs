@@ -257,18 +257,10 @@ fn has_run(old: &Thread, new: &Thread, between: Option<f64>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::frame::{Frame, Place, Stack};
+    use crate::state::frame::Stack;
     use crate::state::thread::Task;
 
     fn thread(lines: &[i64], idle: Option<f64>) -> Thread {
-        let frame = |&line: &i64| {
-            Frame::At(Place {
-                file: "a.py".to_owned(),
-                line,
-                function: "f".to_owned(),
-                source: String::new(),
-            })
-        };
         let task = |seconds| Task {
             number: 7,
             call: None,
@@ -278,7 +270,7 @@ mod tests {
         Thread {
             ident: 1,
             task: idle.map(task),
-            frames: Stack::of(lines.iter().map(frame).collect()),
+            frames: Stack::at_lines(lines),
             ..Thread::default()
         }
     }

@@ -43,6 +43,20 @@ impl Stack {
         }
     }
 
+    /// A stack at these lines of one function.
+    #[cfg(test)]
+    pub(crate) fn at_lines(lines: &[i64]) -> Stack {
+        let frame = |&line: &i64| {
+            Frame::At(Place {
+                file: "a.py".to_owned(),
+                line,
+                function: "f".to_owned(),
+                source: String::new(),
+            })
+        };
+        Stack::of(lines.iter().map(frame).collect())
+    }
+
     /// A stack of frames that stand in `known`. Indices that are not there stand for no frame.
     pub fn among(known: &Arc<Vec<Frame>>, frames: Arc<[u32]>) -> Stack {
         Stack {

@@ -94,8 +94,8 @@ unsafe fn boot_holding_gil(python: &'static Python) {
     filter::learn();
     BOOTING_IN.store(process_id(), Ordering::Release);
     let makes_gil = python.runs_main() && !python.has_gil();
-    if python.runs_main() {
-        // SAFETY: this thread runs the interpreter (see `boot`). A second call does nothing.
+    if makes_gil {
+        // SAFETY: this thread runs the interpreter (see `boot`).
         unsafe { (python.PyEval_InitThreads)() };
     }
     // SAFETY: the caller promises that this thread holds the GIL, or is the only one that runs Python.

@@ -11,7 +11,7 @@ use crate::cpython::api::Methods;
 use crate::cpython::callback::method;
 use crate::cpython::dict;
 use crate::cpython::gil::Gil;
-use crate::cpython::object::{Kept, Object, Owned};
+use crate::cpython::object::{Dict, Kept, Object, Owned};
 use crate::cpython::thread_states;
 use crate::inspect::attributes;
 use crate::inspect::objects::Objects;
@@ -70,17 +70,19 @@ pub fn leave_out(gil: &mut Gil) {
 /// more threads than one, or of one that was just starting. Runs no code of the program's.
 fn without_threads<'gil>(gil: &Gil<'gil>) -> Option<(Owned<'gil>, Owned<'gil>)> {
     let objects = Objects::known(gil)?;
-    let threading = objects.module(b"threading")?;
-    let count = |name| {
-        let threads = objects.attribute(threading, name)?;
-        objects.as_dict(threads).map(|_| gil.dict_size(threads))
-    };
+    let module = held_by_threading(objects)?;
+    let named = |name| dict::named(objects.fields(), module, name);
+    let count = |name| objects.as_dict(named(name)?).map(|one| gil.dict_size(*one));
     if count(b"_active")? != 1 || count(b"_limbo")? != 0 {
         return None;
     }
-    let module = attributes::own(objects.fields(), threading)?;
-    let function = dict::named(objects.fields(), module, b"_after_fork")?;
+    let function = named(b"_after_fork")?;
     Some((gil.own(*module), gil.own(function)))
+}
+
+/// What the module `threading` holds, if the program has imported it.
+fn held_by_threading<'g>(objects: Objects<'g>) -> Option<Dict<'g>> {
+    attributes::own(objects.fields(), objects.module(b"threading")?)
 }
 
 fn put(gil: &Gil, module: Object, function: Object) -> Option<()> {
@@ -90,11 +92,7 @@ fn put(gil: &Gil, module: Object, function: Object) -> Option<()> {
 /// Our function: the interpreter calls it instead of the program's.
 fn put_back<'gil>(gil: &mut Gil<'gil>, _: [Object<'gil>; 0]) -> Option<Owned<'gil>> {
     if let Some(original) = ORIGINAL.take(gil) {
-        let objects = Objects::known(gil);
-        let module = objects.and_then(|objects| {
-            let threading = objects.module(b"threading")?;
-            attributes::own(objects.fields(), threading)
-        });
+        let module = Objects::known(gil).and_then(held_by_threading);
         let is_back = module.and_then(|module| put(gil, *module, original.object()));
         if is_back.is_none() {
             // There was no memory for the name. The next fork's call tries again.
