@@ -21,7 +21,7 @@ PAGES = $(BUILT)/pages
 
 # The commands do without a dynamic linker: so they start in two thirds of the time, and on any Linux.
 # Where there is no libc.a they do with one.
-COMMANDS = sleeper_agent_activate sa-run sa-list
+COMMANDS = sleeper_agent_activate sa-run sa-list sa-load
 static = $(if $(wildcard $(shell cc -print-file-name=libc.a)),-C target-feature=+crt-static)
 
 # Takes the symbols and the debug information out of a command, into a file beside it, where gdb looks for

@@ -17,6 +17,7 @@
 //! | [`start`] | the command line, or what is said instead |
 //! | [`watch`] | round after round of questions |
 //! | [`report`] | a state as text for people, and as JSON |
+//! | [`load`] | the library brought into a program that was started without it |
 //! | [`ask`] | one question to one process, through gdb or by a signal |
 //! | [`state`] | the answer: threads, frames, waits, variables |
 //! | [`find`] | which processes to ask, and where their agents are |
@@ -29,6 +30,7 @@
 pub mod ask;
 pub mod duration;
 pub mod find;
+pub mod load;
 pub mod options;
 pub mod printable;
 pub mod report;

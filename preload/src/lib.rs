@@ -24,7 +24,7 @@
 //!
 //! A room imports only from rooms below it (`cargo test -p tests --test rooms`).
 //!
-//! - `entry`: every way in which control enters: load, boot, call, import, detour.
+//! - `entry`: every way in which control enters: load, boot, begin, call, import, detour.
 //! - `crew`: the agent's threads: the parked thread, which sleeps; answerer, worker, reader.
 //! - `ask`: from the question to the answer, on the asking thread: request, ring, walk.
 //! - `collect`: what the worker takes down under the GIL, and the text it makes of it.

@@ -6,6 +6,7 @@
 
 pub mod activate;
 pub mod list;
+pub mod load;
 pub mod run;
 pub mod variables;
 

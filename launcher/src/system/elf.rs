@@ -105,6 +105,30 @@ pub fn section_offset(file: &File, name: &str, budget: &Budget) -> io::Result<Op
     })
 }
 
+/// A part of a file that the loader maps. Its places are counted from where the file's first byte is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Whether it is code.
+    pub execute: bool,
+    /// Whether it may be written to.
+    pub write: bool,
+    /// Where what it takes from the file ends.
+    pub file_end: u64,
+    /// Where it ends, with the zeros behind that.
+    pub end: u64,
+}
+
+/// The parts of a file that the loader maps.
+///
+/// # Errors
+/// FileTooLarge if more would have to be read than the budget allows.
+pub fn segments(file: &File, budget: &Budget) -> io::Result<Vec<Segment>> {
+    within(file, budget, |data| match word_size(data) {
+        Some(64) => mapped_segments::<FileHeader64<Endianness>, _>(data),
+        _ => Ok(Vec::new()),
+    })
+}
+
 /// Where a section's bytes stand in the file: offset and size; `None` if the file has no such section.
 ///
 /// # Errors
@@ -222,6 +246,30 @@ where
         .unwrap_or(0))
 }
 
+fn mapped_segments<'data, H, R>(data: R) -> object::read::Result<Vec<Segment>>
+where
+    H: FileHeader<Endian = Endianness>,
+    R: ReadRef<'data>,
+{
+    let header = H::parse(data)?;
+    let endian = header.endian()?;
+    let first = first_address(header, data)?;
+    let segments = header.program_headers(endian, data)?.iter();
+    let mapped = segments.filter(|one| one.p_type(endian) == elf::PT_LOAD);
+    Ok(mapped
+        .map(|one| {
+            let start = Into::<u64>::into(one.p_vaddr(endian)).wrapping_sub(first);
+            let flags = one.p_flags(endian);
+            Segment {
+                execute: flags.0 & elf::PF_X.0 != 0,
+                write: flags.0 & elf::PF_W.0 != 0,
+                file_end: start.wrapping_add(one.p_filesz(endian).into()),
+                end: start.wrapping_add(one.p_memsz(endian).into()),
+            }
+        })
+        .collect())
+}
+
 fn section_address<'data, H, R>(data: R, name: &str) -> object::read::Result<Option<u64>>
 where
     H: FileHeader<Endian = Endianness>,
@@ -286,7 +334,7 @@ where
     };
     let symbols: &[H::Sym] = table.data_as_array(endian, data)?;
     let wanted = symbols.iter().find(|symbol| {
-        symbol.st_type() == elf::STT_FUNC
+        matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_OBJECT)
             && symbol.st_shndx(endian) != elf::SHN_UNDEF
             && is_at(names, symbol.st_name(endian), name)
     });

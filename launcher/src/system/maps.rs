@@ -55,6 +55,54 @@ pub fn of(
     Ok((files.files, total))
 }
 
+/// A mapping of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The address of its first byte.
+    pub start: u64,
+    /// The address behind its last byte.
+    pub end: u64,
+    /// Whether it may be read.
+    pub read: bool,
+    /// Whether it may be written to.
+    pub write: bool,
+    /// Whether it holds code.
+    pub execute: bool,
+    /// What is mapped: a path, `[stack]` and the like, or nothing.
+    pub name: String,
+}
+
+/// All mappings of a process, in the order of their addresses.
+///
+/// # Errors
+/// As [`of`]; FileTooLarge if the text is longer than [`MOST_TEXT`].
+pub fn regions(process: Process) -> io::Result<Vec<Region>> {
+    let mut regions = Vec::new();
+    let read = proc_file::lines(process.path("maps"), MOST_TEXT, |line| {
+        regions.extend(region(line));
+    })?;
+    match read < MOST_TEXT {
+        true => Ok(regions),
+        false => Err(io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
+fn region(line: &[u8]) -> Option<Region> {
+    let line = String::from_utf8_lossy(line);
+    let mut fields = line.splitn(6, ' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    let rights = fields.next()?.as_bytes();
+    let may = |at: usize, letter: u8| rights.get(at) == Some(&letter);
+    Some(Region {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        read: may(0, b'r'),
+        write: may(1, b'w'),
+        execute: may(2, b'x'),
+        name: fields.nth(3).unwrap_or_default().trim_start().to_owned(),
+    })
+}
+
 /// Whether nothing is mapped into a process: it is ending, as it gives its memory back first.
 pub fn is_empty(process: Process) -> bool {
     proc_file::read(process.path("maps"), 1).is_ok_and(|maps| maps.bytes.is_empty())
@@ -197,6 +245,17 @@ broken
         let limit = MOST_NAMES / 200;
         assert!((limit * 9 / 10..limit).contains(&kept("other")));
         assert!((limit * 9 / 10..limit).contains(&kept("matters")));
+    }
+
+    #[test]
+    fn regions_have_rights_and_names() {
+        let regions: Vec<Region> = MAPS.split(|byte| *byte == b'\n').filter_map(region).collect();
+        assert_eq!(regions.len(), 8);
+        assert!(regions[1].execute && regions[1].read && !regions[1].write);
+        assert_eq!((regions[2].name.as_str(), regions[2].write), ("", true));
+        assert_eq!(regions[3].name, "/opt/my app/libsleeper.so");
+        assert_eq!(regions[7].name, "[stack]");
+        assert_eq!(regions[7].end, 0x7ffc_0002_1000);
     }
 
     #[test]

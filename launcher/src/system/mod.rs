@@ -27,5 +27,6 @@ pub mod signal;
 pub mod sockets;
 pub mod standard_output;
 pub mod supervisor;
+pub mod tracee;
 pub mod users;
 pub mod within_root;

@@ -8,6 +8,7 @@
 //! [`message`] and [`question`] take no memory.
 
 pub mod answer;
+pub mod begun;
 pub mod bell;
 pub mod marshal;
 pub mod message;

@@ -3,6 +3,10 @@
 /// The C function that answers: `const char *sleeper_agent_state(void)`.
 pub const STATE_FUNCTION: &str = "sleeper_agent_state";
 
+/// The C function that makes the agent begin in a program that was running already: `int sleeper_agent_begin(void)`. It
+/// returns a number of [`crate::begun::Begun`].
+pub const BEGIN_FUNCTION: &str = "sleeper_agent_begin";
+
 /// Name (`comm`, at most 15 bytes) of the thread that the agent parks in its process. It sleeps, and hears both
 /// a debugger and a command's signal. Debuggers call functions on this one, as it holds nothing.
 pub const PARKED_THREAD: &str = "sleeper-agent";

@@ -134,7 +134,9 @@ impl fmt::Display for Last {
 #[inline(always)]
 pub fn may_come(_place: &str) {
     #[cfg(feature = "panics")]
-    if crate::system::environment::value("SLEEPER_AGENT_PANIC") == Some(_place) {
+    if crate::system::environment::value("SLEEPER_AGENT_PANIC")
+        .is_some_and(|value| value.text() == _place)
+    {
         panic!("on purpose, {_place}");
     }
 }

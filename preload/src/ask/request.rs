@@ -236,13 +236,28 @@ fn deadline() -> Instant {
 
 /// Reads the deadline from the environment. Before `main`, or at the first question.
 pub fn read_deadline() {
-    if let Some(seconds) =
-        environment::value(DEADLINE_VARIABLE).and_then(|text| text.parse::<f64>().ok())
-        && seconds.is_finite()
-    {
-        let seconds = seconds.clamp(0.1, DEADLINE_LONGEST_SECONDS);
-        DEADLINE.store((seconds * 1e9) as u64, Ordering::Relaxed);
+    let value = environment::value(DEADLINE_VARIABLE);
+    if let Some(nanoseconds) = value.and_then(|value| nanoseconds(value.text())) {
+        let longest = (DEADLINE_LONGEST_SECONDS * 1e9) as u64;
+        DEADLINE.store(nanoseconds.clamp(100_000_000, longest), Ordering::Relaxed);
     }
+}
+
+/// A decimal number of seconds, such as `2.5`, in nanoseconds. (The standard library's parser of such numbers has tables
+/// of 10 kB.)
+fn nanoseconds(seconds: &str) -> Option<u64> {
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.len() + fraction.len() == 0 || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    // Whatever is that long is longer than the longest.
+    let whole = whole.bytes().fold(0_u64, |number, digit| {
+        (number * 10 + u64::from(digit - b'0')).min(1_000_000)
+    });
+    let nine = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let fraction = nine.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    Some(whole * 1_000_000_000 + fraction)
 }
 
 /// Answers with one line: why there is no state.
@@ -287,3 +302,21 @@ const WALKS: usize = 3;
 
 /// No further walk is made once all walks together took longer than this, in nanoseconds.
 const SHORT_WALK: u64 = 100_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_a_decimal_number_of_seconds() {
+        assert_eq!(nanoseconds("3"), Some(3_000_000_000));
+        assert_eq!(nanoseconds("0.25"), Some(250_000_000));
+        assert_eq!(nanoseconds(".5"), Some(500_000_000));
+        assert_eq!(nanoseconds("12."), Some(12_000_000_000));
+        assert_eq!(nanoseconds("1.0000000019"), Some(1_000_000_001));
+        assert!(nanoseconds("99999999999999999999999").is_some_and(|long| long > 60_000_000_000));
+        for text in ["", ".", "-1", "1e3", "inf", "nan", "0.1s", "1.2.3"] {
+            assert_eq!(nanoseconds(text), None, "{text}");
+        }
+    }
+}

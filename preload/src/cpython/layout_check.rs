@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::sync::atomic::Ordering;
 
-use crate::cpython::api::{PyObject, Python};
+use crate::cpython::api::PyObject;
 use crate::cpython::dict::{MASK, USED, value};
 use crate::cpython::fields::Fields;
 use crate::cpython::gil::Gil;
@@ -22,6 +22,29 @@ use crate::system::memory::read;
 pub fn learn(gil: &mut Gil) {
     // SAFETY: the running frame stays while this function runs, as its code has called it.
     let frame = unsafe { Object::borrowed((gil.PyEval_GetFrame)()) };
+    compare(gil, frame);
+}
+
+/// Compares the table with any thread's innermost frame, unless that has been done. On the worker, which runs no frame,
+/// with no exception set: in a program that the agent has come into late, nobody has compared before.
+pub fn learn_late(gil: &mut Gil) {
+    if HEAD.load(Ordering::Relaxed) != 0 || OTHER.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut innermost = 0;
+    thread_states::for_each(gil, &mut |thread| {
+        innermost = thread.frame;
+        innermost == 0
+    });
+    // SAFETY: a frame that a thread runs stays while that thread waits for the GIL, which this one holds.
+    let frame = unsafe { Object::borrowed(innermost as *mut PyObject) };
+    if frame.is_some() {
+        compare(gil, frame);
+    }
+}
+
+/// Compares the table with this frame, which is the innermost of its thread.
+fn compare(gil: &mut Gil, frame: Option<Object>) {
     let agrees = frame.is_some_and(|frame| agrees(gil, frame).unwrap_or(false));
     gil.clear_exception();
     let head = frame.filter(|_| agrees).and_then(|frame| {
@@ -46,7 +69,7 @@ fn agrees(gil: &mut Gil, frame: Object) -> Option<bool> {
     let trace = read::<usize>(body + FRAME_TRACE)?;
     let mut listed = false;
     thread_states::for_each(gil, &mut |thread| {
-        listed |= thread.frame == address && thread.ident == Python::this_thread_ident() as usize;
+        listed |= thread.frame == address;
         !listed
     });
     Some(

@@ -53,12 +53,13 @@ pub fn signal() -> c_int {
 
 /// The signal that the environment names, or the usual one; 0 for none.
 fn chosen_signal() -> c_int {
-    if environment::value(WAKE_VARIABLE).is_some_and(|value| value == "off") {
+    if environment::value(WAKE_VARIABLE).is_some_and(|value| value.text() == "off") {
         return 0;
     }
     match environment::value(SIGNAL_VARIABLE) {
         // Signals below SIGRTMIN belong to the system and to the C library.
         Some(value) => value
+            .text()
             .parse()
             .ok()
             .filter(|number| (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(number))

@@ -16,7 +16,7 @@ use crate::collect::collected::Collected;
 use crate::collect::{answer, at_exit};
 use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
-use crate::cpython::{find, thread_states};
+use crate::cpython::{find, layout_check, thread_states};
 use crate::crew::with_gil::{self, holding_gil};
 use crate::crew::{nap, reader};
 use crate::script::undisturbed;
@@ -173,6 +173,7 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
             };
             served.0.set(request);
             place.0.set(request);
+            layout_check::learn_late(gil);
             // Words that this version does not know get the plain state. It bears the plain question's
             // number, so the command sees that it is no answer to its question.
             let question = Question::parse(words.as_bytes()).unwrap_or_default();

@@ -86,8 +86,6 @@ pub unsafe extern "C-unwind" fn boot(_: *mut c_void) -> c_int {
 /// # Safety
 /// As for [`boot`].
 unsafe fn boot_holding_gil(python: &'static Python) {
-    static HOOKED_FORK: AtomicBool = AtomicBool::new(false);
-
     if stage::is_left_alone() || BOOTED_IN.load(Ordering::Acquire) == process_id() {
         return;
     }
@@ -105,9 +103,16 @@ unsafe fn boot_holding_gil(python: &'static Python) {
     if makes_gil {
         threading_after_fork::prepare(gil);
     }
-    if !HOOKED_FORK.swap(true, Ordering::Relaxed) {
+    hook_fork();
+    start_or_note_error(false);
+}
+
+/// Has forked children start agents of their own. Once for a process and its descendants: on a thread that may allocate.
+pub fn hook_fork() {
+    static HOOKED: AtomicBool = AtomicBool::new(false);
+
+    if !HOOKED.swap(true, Ordering::Relaxed) {
         // SAFETY: the handler stays mapped (-z nodelete), and does what a fork handler may (see there).
         unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
     }
-    start_or_note_error(false);
 }

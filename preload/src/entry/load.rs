@@ -15,6 +15,7 @@ use crate::agent::stage::{self, StateFunction};
 use crate::agent::{bell, panics};
 use crate::ask::request;
 use crate::cpython::find::{self, Interpreter, UNUSABLE};
+use crate::cpython::thread_states;
 use crate::entry::call::sleeper_agent_state;
 use crate::entry::{boot, detour, elder};
 use crate::system::c_library::Loaded;
@@ -48,7 +49,7 @@ fn load() {
     bell::hang(detour::address());
     // Most processes are not CPython, and go no further. In them each page that this touches would cost as much
     // as all that it does.
-    if sleeper_agent_version_function.is_null() && environment::raw(ONLY_PID).is_none() {
+    if sleeper_agent_version_function.is_null() && environment::value_now(ONLY_PID_VARIABLE).is_none() {
         // Or its symbols are not global: then it is looked for at the first question.
         return;
     }
@@ -89,12 +90,17 @@ fn look_around() -> Option<Interpreter> {
     if sleeper_agent_version_function.is_null() {
         return None;
     }
+    let found = find::find(&find, &find);
+    if let Interpreter::Usable(python) = found
+        && python.initialized()
+        && !thread_states::this_thread_holds_gil(python)
+    {
+        // A command has had this thread started, beside the program's.
+        environment::leave_to_the_program();
+    }
     request::read_deadline();
-    Some(find::find(&find, &find))
+    Some(found)
 }
-
-/// [`ONLY_PID_VARIABLE`], as a C string.
-const ONLY_PID: &CStr = c"SLEEPER_AGENT_ONLY_PID";
 
 /// Whether this process may have an agent (`sa-run --no-children`). In any process but the chosen one,
 /// it takes the library out of the environment, so that programs started from there do not load it.
@@ -104,8 +110,8 @@ const ONLY_PID: &CStr = c"SLEEPER_AGENT_ONLY_PID";
 ///
 /// Before `main` only, when no other thread reads the environment.
 fn may_stay() -> bool {
-    let only = environment::value(ONLY_PID_VARIABLE);
-    let Some(only) = only.and_then(|pid| pid.parse::<i32>().ok()) else {
+    let only = environment::value_now(ONLY_PID_VARIABLE);
+    let Some(only) = only.and_then(|pid| pid.text().parse::<i32>().ok()) else {
         return true;
     };
     stage::ONLY_PID.store(only, Ordering::Relaxed);
@@ -147,14 +153,4 @@ fn complain(what: &str) {
     let length = line.len() - left;
     // SAFETY: the kernel reads the line only, a local.
     unsafe { libc::write(2, line.as_ptr().cast(), length) };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_variable_has_one_name() {
-        assert_eq!(ONLY_PID.to_str(), Ok(ONLY_PID_VARIABLE));
-    }
 }

@@ -76,6 +76,41 @@ pub fn read_in<'a>(folder: Option<&Folder>, path: &CStr, buffer: &'a mut [u8]) -
     Some(&buffer[..count])
 }
 
+/// Calls `each` for every entry of a file whose entries end in NUL, such as an environment, until it returns false. Of
+/// an entry the first 192 bytes are given.
+///
+/// On a thread that is not interrupted. A descriptor is open meanwhile.
+pub fn for_each_entry(path: &CStr, each: &mut dyn FnMut(&[u8]) -> bool) {
+    let mut piece = [0; 512];
+    let (mut entry, mut length) = ([0; 192], 0);
+    // SAFETY: the kernel writes to `piece` only. The descriptor is this function's own; O_CLOEXEC closes it if the
+    // program execs now.
+    unsafe {
+        let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return;
+        }
+        'reading: while let Ok(count @ 1..) =
+            usize::try_from(libc::read(file, piece.as_mut_ptr().cast(), piece.len()))
+        {
+            for &byte in piece.iter().take(count) {
+                if byte != 0 {
+                    if let Some(place) = entry.get_mut(length) {
+                        *place = byte;
+                        length += 1;
+                    }
+                } else {
+                    if !each(entry.get(..length).unwrap_or_default()) {
+                        break 'reading;
+                    }
+                    length = 0;
+                }
+            }
+        }
+        libc::close(file);
+    }
+}
+
 /// Writes a small file; what cannot be written is not. On a thread that is not interrupted.
 pub fn write(path: &CStr, bytes: &[u8]) {
     // SAFETY: the kernel reads `bytes` only. The descriptor is closed before another thread can learn its

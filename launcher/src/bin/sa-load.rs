@@ -1,0 +1,72 @@
+//! `sa-load PID…`: brings the agent into programs that were started without it.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use launcher::find::library::{self, LIBRARY_VARIABLE, Library};
+use launcher::find::target::{Alive, parse_pid};
+use launcher::load;
+use launcher::options::load::Arguments;
+use launcher::start;
+use launcher::system::{interrupt, supervisor};
+use launcher::trouble::Trouble;
+
+fn main() -> ExitCode {
+    let arguments: Arguments = match start::arguments(1, 2) {
+        Ok(arguments) => arguments,
+        Err(status) => return ExitCode::from(status),
+    };
+    supervisor::start();
+    let status = load_all(&arguments);
+    supervisor::leave(status);
+    ExitCode::from(status)
+}
+
+/// Loads into each of the programs, and returns the exit status.
+fn load_all(arguments: &Arguments) -> u8 {
+    let library = match library() {
+        Ok(library) => library,
+        Err(trouble) => {
+            complain(format_args!("{trouble}"));
+            return 1;
+        }
+    };
+    let mut failed = false;
+    for pid in &arguments.pids {
+        if let Err(trouble) = load_one(pid, &library, arguments) {
+            complain(format_args!("{pid}: {trouble}"));
+            failed = true;
+        }
+        if let Some(signal) = interrupt::asked_to_stop() {
+            return 128 + signal as u8;
+        }
+    }
+    u8::from(failed)
+}
+
+fn load_one(pid: &str, library: &Library, arguments: &Arguments) -> Result<(), Trouble> {
+    let alive = Alive::examine(parse_pid(pid)?)?;
+    let loaded = load::load(&alive, library, Instant::now() + arguments.timeout)?;
+    if let Some(remark) = load::remark(loaded)? {
+        complain(format_args!("{pid}: {remark}"));
+    }
+    Ok(())
+}
+
+/// The library that belongs to this command.
+fn library() -> Result<Library, Trouble> {
+    let executable = std::env::current_exe().map_err(|error| {
+        Trouble::new(
+            format!("sa-load cannot find its own file ({error})"),
+            format!("set {LIBRARY_VARIABLE} to the path of libsleeper.so"),
+        )
+    })?;
+    library::find(std::env::var_os(LIBRARY_VARIABLE).as_deref(), &executable)
+}
+
+fn complain(what: fmt::Arguments<'_>) {
+    // If nobody can read the line, nothing is left to do.
+    let _ = writeln!(io::stderr(), "sa-load: {what}");
+}

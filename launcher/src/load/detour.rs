@@ -1,0 +1,491 @@
+//! The code that is written into a process: a detour for one of its threads, and the life of the thread that it starts.
+//!
+//! The detour saves all registers, calls `pthread_create`, and goes on where the thread was. The new thread loads the
+//! library and has the agent begin; it ends after that. Nothing else happens on the program's thread, but where a
+//! program without threads waits: CPython 2 has no GIL before `PyEval_InitThreads`, which must run on its first thread. A
+//! first thread that waits has let go of the GIL, had there been one (`PyEval_SaveThread`, Python/ceval.c, 2.6 and 2.7),
+//! and takes it when it goes on. So there the detour makes it, and lets go of it.
+//!
+//! All signals are blocked from before the detour until its last instructions, so no handler of the program's meets a
+//! half-made thread, and the new thread blocks them too. A signal that comes meanwhile waits. If it would have
+//! interrupted the system call that the thread was in, that call returns EINTR; else the call is made again, and the
+//! kernel keeps the time that is left (`restart_syscall`, signal(7)).
+//!
+//! The code is never run here: it is a constant of this command's.
+
+use core::arch::global_asm;
+use std::mem::offset_of;
+
+/// What the code is told, behind it. It only reads it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Told {
+    /// The address of [`Said`].
+    pub said: u64,
+    /// Addresses of functions of the process's C library.
+    pub functions: Functions,
+    /// Functions of the interpreter's, for the making of the GIL; all zero: it is left alone.
+    pub interpreter: Interpreter,
+    /// Where the thread goes on.
+    pub resume: u64,
+    /// What it has in `rax` then.
+    pub result: u64,
+    /// Where it goes on if its system call is interrupted.
+    pub interrupted: u64,
+    /// Which signals interrupt its system call: see [`Interrupts`].
+    pub interrupts: u64,
+    /// The signals that the thread blocks.
+    pub mask: u64,
+    /// All signals.
+    pub all: u64,
+    /// The library's path, and the name of its function.
+    pub path: [u8; LONGEST_PATH],
+    /// The name of the function that makes the agent begin.
+    pub begin: [u8; 32],
+}
+
+/// The addresses of functions in the process.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Functions {
+    pub pthread_create: u64,
+    pub pthread_self: u64,
+    pub pthread_detach: u64,
+    pub dlopen: u64,
+    pub dlsym: u64,
+    pub errno_location: u64,
+}
+
+/// What it takes to make the GIL, as addresses in the process.
+#[repr(C)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Interpreter {
+    pub get_argc_argv: u64,
+    pub threads_initialized: u64,
+    pub init_threads: u64,
+    pub release_lock: u64,
+    /// A variable: the thread state that holds the GIL, or null.
+    pub current: u64,
+}
+
+/// The names of [`Interpreter`], in the same order.
+pub const INTERPRETER: [&str; 5] = [
+    "Py_GetArgcArgv",
+    "PyEval_ThreadsInitialized",
+    "PyEval_InitThreads",
+    "PyEval_ReleaseLock",
+    "_PyThreadState_Current",
+];
+
+/// The names of [`Functions`], in the same order.
+pub const FUNCTIONS: [&str; 6] = [
+    "pthread_create",
+    "pthread_self",
+    "pthread_detach",
+    "dlopen",
+    "dlsym",
+    "__errno_location",
+];
+
+/// The longest path of a library, with its NUL.
+pub const LONGEST_PATH: usize = 512;
+
+/// Which signals that have a handler interrupt a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Interrupts {
+    /// None: it is made again whatever comes, or the thread is in none.
+    None = 0,
+    /// Those without SA_RESTART.
+    Some = 1,
+    /// All.
+    All = 2,
+}
+
+/// What the code says, in memory that it may write to. All are zero before.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said {
+    /// How far the detour is: [`SENT`], [`ENTERED`], [`LEFT`].
+    pub detour: u32,
+    /// What `pthread_create` has returned, and one more; 0: nothing yet.
+    pub created: u32,
+    /// How far the new thread is: see [`STARTED`] and the others.
+    pub stage: u32,
+    /// The new thread's ID, in its own namespace.
+    pub thread: u32,
+    /// What the library has returned.
+    pub begun: i32,
+    /// Not zero: the new thread ends without loading anything.
+    pub cancel: u32,
+    /// The process that this was written for: a forked child inherits it.
+    pub process: u32,
+    /// Nothing.
+    unused: u32,
+    /// The new thread's `pthread_t`.
+    pub ident: u64,
+}
+
+/// [`Said::detour`]: a thread is on its way.
+pub const SENT: u32 = 1;
+/// [`Said::detour`]: a thread has come.
+pub const ENTERED: u32 = 2;
+/// [`Said::detour`]: it has gone on, or will with its next instructions.
+pub const LEFT: u32 = 3;
+
+/// [`Said::stage`]: the new thread runs.
+pub const STARTED: u32 = 1;
+/// [`Said::stage`]: it is in the loader.
+pub const LOADING: u32 = 2;
+/// [`Said::stage`]: the library is there.
+pub const BEGINNING: u32 = 3;
+/// [`Said::stage`]: the agent has begun, or has said why not.
+pub const DONE: u32 = 4;
+/// [`Said::stage`]: the loader has refused the library.
+pub const REFUSED: u32 = 5;
+/// [`Said::stage`]: it was told to end.
+pub const CANCELLED: u32 = 6;
+
+// As in the library's own detour (preload/src/entry/detour.rs): the red zone is skipped, the flags are saved before an
+// instruction changes them, and the size of the XSAVE area, which must be aligned to 64 bytes, comes from `cpuid`.
+//
+// System calls by number: 13 rt_sigaction, 14 rt_sigprocmask, 127 rt_sigpending, 186 gettid.
+global_asm!(
+    ".pushsection .rodata.sleeper_load,\"a\",@progbits",
+    ".p2align 4",
+    ".globl sleeper_load_code",
+    ".hidden sleeper_load_code",
+    "sleeper_load_code:",
+    "lea rsp, [rsp - 128]",
+    "push qword ptr [rip + 20f + {resume}]",
+    "pushfq",
+    "cld",
+    "push rax",
+    "push rcx",
+    "push rdx",
+    "push rbx",
+    "push rbp",
+    "push rsi",
+    "push rdi",
+    "push r8",
+    "push r9",
+    "push r10",
+    "push r11",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov rbp, rsp",
+    "mov eax, 14",
+    "xor edi, edi", // SIG_BLOCK
+    "lea rsi, [rip + 20f + {all}]",
+    "xor edx, edx",
+    "mov r10d, 8",
+    "syscall",
+    "mov eax, 1",
+    "cpuid",
+    "bt ecx, 27", // OSXSAVE
+    "jnc 3f",
+    "mov eax, 0xd",
+    "xor ecx, ecx",
+    "cpuid",
+    "sub rsp, rbx",
+    "and rsp, -64",
+    "xor eax, eax",
+    "lea rdi, [rsp + 512]",
+    "mov ecx, 8",
+    "rep stosq",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xsave64 [rsp]",
+    "call 5f",
+    "mov eax, -1",
+    "mov edx, -1",
+    "xrstor64 [rsp]",
+    "jmp 4f",
+    "3:",
+    "sub rsp, 512",
+    "and rsp, -64",
+    "fxsave64 [rsp]",
+    "call 5f",
+    "fxrstor64 [rsp]",
+    // Does a signal wait that would have interrupted the system call?
+    "4:",
+    "lea rbx, [rip + 20f]",
+    "mov r12, [rbx + {resume}]",
+    "mov r13, [rbx + {result}]",
+    "cmp qword ptr [rbx + {interrupts}], 0",
+    "je 9f",
+    "sub rsp, 64",
+    "mov eax, 127",
+    "mov rdi, rsp",
+    "mov esi, 8",
+    "syscall",
+    "test rax, rax",
+    "js 9f",
+    "mov r15, [rbx + {mask}]",
+    "not r15",
+    "and r15, [rsp]",
+    "6:",
+    "bsf r14, r15",
+    "jz 9f",
+    "btr r15, r14",
+    "mov eax, 13",
+    "lea edi, [r14 + 1]",
+    "xor esi, esi",
+    "lea rdx, [rsp + 16]",
+    "mov r10d, 8",
+    "syscall",
+    "test rax, rax",
+    "js 6b",
+    "cmp qword ptr [rsp + 16], 1", // SIG_DFL, SIG_IGN
+    "jbe 6b",
+    "cmp qword ptr [rbx + {interrupts}], 2",
+    "je 8f",
+    "test dword ptr [rsp + 24], 0x10000000", // SA_RESTART
+    "jnz 6b",
+    "8:",
+    "mov r12, [rbx + {interrupted}]",
+    "mov r13, -4", // EINTR
+    "9:",
+    "mov [rbp + 14 * 8], r13",
+    "mov [rbp + 16 * 8], r12",
+    "mov eax, 14",
+    "mov edi, 2", // SIG_SETMASK
+    "lea rsi, [rbx + {mask}]",
+    "xor edx, edx",
+    "mov r10d, 8",
+    "syscall",
+    "mov rax, [rbx + {said}]",
+    "mov dword ptr [rax + {detour}], 3",
+    "mov rsp, rbp",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop r11",
+    "pop r10",
+    "pop r9",
+    "pop r8",
+    "pop rdi",
+    "pop rsi",
+    "pop rbp",
+    "pop rbx",
+    "pop rdx",
+    "pop rcx",
+    "pop rax",
+    "popfq",
+    "ret 128",
+    // Makes the GIL, if that is wanted, and starts the thread; leaves errno as it was.
+    "5:",
+    "sub rsp, 24",
+    "lea rbx, [rip + 20f]",
+    "mov r14, [rbx + {said}]",
+    "mov dword ptr [r14 + {detour}], 2",
+    "call [rbx + {errno_location}]",
+    "mov r12, rax",
+    "mov r13d, [rax]",
+    "cmp qword ptr [rbx + {init_threads}], 0",
+    "je 7f",
+    // Only where `Py_Main` runs, which keeps its arguments.
+    "mov qword ptr [rsp], 0",
+    "mov rdi, rsp",
+    "lea rsi, [rsp + 8]",
+    "call [rbx + {get_argc_argv}]",
+    "cmp dword ptr [rsp], 0",
+    "jle 7f",
+    "call [rbx + {threads_initialized}]",
+    "test eax, eax",
+    "jnz 7f",
+    "call [rbx + {init_threads}]",
+    // This thread has the GIL now. If it waits without it, it takes it itself when it goes on.
+    "mov rax, [rbx + {current}]",
+    "cmp qword ptr [rax], 0",
+    "jne 7f",
+    "call [rbx + {release_lock}]",
+    "7:",
+    "lea rdi, [r14 + {ident}]",
+    "xor esi, esi",
+    "lea rdx, [rip + 10f]",
+    "xor ecx, ecx",
+    "call [rbx + {pthread_create}]",
+    "mov [r12], r13d",
+    "inc eax",
+    "mov [r14 + {created}], eax",
+    "add rsp, 24",
+    "ret",
+    // The new thread's life.
+    "10:",
+    "push rbx",
+    "push r14",
+    "sub rsp, 8",
+    "lea rbx, [rip + 20f]",
+    "mov r14, [rbx + {said}]",
+    "mov eax, 186",
+    "syscall",
+    "mov [r14 + {thread}], eax",
+    "mov dword ptr [r14 + {stage}], 1",
+    "call [rbx + {pthread_self}]",
+    "mov rdi, rax",
+    "call [rbx + {pthread_detach}]",
+    "cmp dword ptr [r14 + {cancel}], 0",
+    "jne 12f",
+    "mov dword ptr [r14 + {stage}], 2",
+    "lea rdi, [rbx + {path}]",
+    "mov esi, 2", // RTLD_NOW
+    "call [rbx + {dlopen}]",
+    "test rax, rax",
+    "jz 11f",
+    "mov rdi, rax",
+    "lea rsi, [rbx + {begin}]",
+    "call [rbx + {dlsym}]",
+    "test rax, rax",
+    "jz 11f",
+    "mov dword ptr [r14 + {stage}], 3",
+    "call rax",
+    "mov [r14 + {begun}], eax",
+    "mov dword ptr [r14 + {stage}], 4",
+    "jmp 13f",
+    "11:",
+    "mov dword ptr [r14 + {stage}], 5",
+    "jmp 13f",
+    "12:",
+    "mov dword ptr [r14 + {stage}], 6",
+    "13:",
+    "xor eax, eax",
+    "add rsp, 8",
+    "pop r14",
+    "pop rbx",
+    "ret",
+    ".p2align 3",
+    ".globl sleeper_load_code_end",
+    ".hidden sleeper_load_code_end",
+    "sleeper_load_code_end:",
+    "20:",
+    ".popsection",
+    resume = const offset_of!(Told, resume),
+    result = const offset_of!(Told, result),
+    interrupted = const offset_of!(Told, interrupted),
+    interrupts = const offset_of!(Told, interrupts),
+    mask = const offset_of!(Told, mask),
+    all = const offset_of!(Told, all),
+    said = const offset_of!(Told, said),
+    path = const offset_of!(Told, path),
+    begin = const offset_of!(Told, begin),
+    pthread_create = const offset_of!(Told, functions.pthread_create),
+    pthread_self = const offset_of!(Told, functions.pthread_self),
+    pthread_detach = const offset_of!(Told, functions.pthread_detach),
+    dlopen = const offset_of!(Told, functions.dlopen),
+    dlsym = const offset_of!(Told, functions.dlsym),
+    errno_location = const offset_of!(Told, functions.errno_location),
+    get_argc_argv = const offset_of!(Told, interpreter.get_argc_argv),
+    threads_initialized = const offset_of!(Told, interpreter.threads_initialized),
+    init_threads = const offset_of!(Told, interpreter.init_threads),
+    release_lock = const offset_of!(Told, interpreter.release_lock),
+    current = const offset_of!(Told, interpreter.current),
+    detour = const offset_of!(Said, detour),
+    created = const offset_of!(Said, created),
+    stage = const offset_of!(Said, stage),
+    thread = const offset_of!(Said, thread),
+    begun = const offset_of!(Said, begun),
+    cancel = const offset_of!(Said, cancel),
+    ident = const offset_of!(Said, ident),
+);
+
+unsafe extern "C" {
+    static sleeper_load_code: u8;
+    static sleeper_load_code_end: u8;
+}
+
+/// The code, which is entered at its first byte. [`Told`] stands right behind it.
+pub fn code() -> &'static [u8] {
+    // SAFETY: both are labels of one constant, above, in this order.
+    unsafe {
+        let (start, end) = (&raw const sleeper_load_code, &raw const sleeper_load_code_end);
+        std::slice::from_raw_parts(start, end.offset_from_unsigned(start))
+    }
+}
+
+impl Told {
+    /// Its bytes, as they stand in the process.
+    pub fn bytes(&self) -> Vec<u8> {
+        let (functions, interpreter) = (&self.functions, &self.interpreter);
+        let words = [
+            self.said,
+            functions.pthread_create,
+            functions.pthread_self,
+            functions.pthread_detach,
+            functions.dlopen,
+            functions.dlsym,
+            functions.errno_location,
+            interpreter.get_argc_argv,
+            interpreter.threads_initialized,
+            interpreter.init_threads,
+            interpreter.release_lock,
+            interpreter.current,
+            self.resume,
+            self.result,
+            self.interrupted,
+            self.interrupts,
+            self.mask,
+            self.all,
+        ];
+        let words = words.iter().flat_map(|word| word.to_ne_bytes());
+        words.chain(self.path).chain(self.begin).collect()
+    }
+}
+
+const _: () = assert!(
+    size_of::<Told>() == 8 * (1 + FUNCTIONS.len() + INTERPRETER.len() + 6) + LONGEST_PATH + 32
+        && size_of::<Said>() == 40,
+    "there is no padding"
+);
+
+impl Said {
+    /// Its bytes, where a thread is about to be sent to the code in a process.
+    pub fn sent(process: i32) -> [u8; size_of::<Said>()] {
+        let mut bytes = [0; size_of::<Said>()];
+        let mut put = |at: usize, word: u32| {
+            for (place, byte) in bytes.iter_mut().skip(at).zip(word.to_ne_bytes()) {
+                *place = byte;
+            }
+        };
+        put(offset_of!(Said, detour), SENT);
+        put(offset_of!(Said, process), process as u32);
+        bytes
+    }
+
+    /// Whether the code may be used again in this process: no thread is in it, nor will be.
+    pub fn is_free(&self, process: i32) -> bool {
+        let failed = self.created > 1;
+        self.process != process as u32
+            || self.detour == 0
+            || self.detour == LEFT && (failed || self.stage >= DONE)
+    }
+
+    /// Whether a thread is loading the library.
+    pub fn is_under_way(&self) -> bool {
+        self.detour >= ENTERED && self.created <= 1 && self.stage < DONE
+    }
+
+    /// What these bytes say.
+    pub fn parse(bytes: &[u8; size_of::<Said>()]) -> Said {
+        let word = |at: usize| {
+            let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
+            u32::from_ne_bytes(word.unwrap_or_default())
+        };
+        Said {
+            detour: word(offset_of!(Said, detour)),
+            created: word(offset_of!(Said, created)),
+            stage: word(offset_of!(Said, stage)),
+            thread: word(offset_of!(Said, thread)),
+            begun: word(offset_of!(Said, begun)) as i32,
+            cancel: word(offset_of!(Said, cancel)),
+            process: word(offset_of!(Said, process)),
+            unused: 0,
+            ident: 0,
+        }
+    }
+}

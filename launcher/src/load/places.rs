@@ -1,0 +1,272 @@
+//! Where in a process the code and its words go, and where its functions are. Nobody is stopped for this.
+//!
+//! The last page of a segment of code is mapped whole, and what is behind the segment's end belongs to nobody: zeros,
+//! mostly 500 to 4,000 bytes. The same holds behind the last variable of a segment of data. So nothing has to be mapped,
+//! and no page is both writable and executable. The loader's own data and the program's are left alone: the first
+//! continues behind its end (`rtld_malloc`, elf/dl-minimal.c, glibc), and behind the second the heap may begin.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::find::agent::MOST_OF_FILES;
+use crate::load::detour::{self, FUNCTIONS, Functions, INTERPRETER, Interpreter, Said, Told};
+use crate::system::bounded_file::Budget;
+use crate::system::elf::{self, Segment};
+use crate::system::mapped_file::open_mapped;
+use crate::system::maps::{self, MappedFile, Region};
+use crate::system::memory::read_memory;
+use crate::system::process::Process;
+use crate::trouble::Trouble;
+
+const PAGE: u64 = 4096;
+
+/// What is known of a process before one of its threads is stopped.
+pub struct Places {
+    /// Where the code goes.
+    pub code: u64,
+    /// Where [`Said`] goes.
+    pub said: u64,
+    /// The C library's functions.
+    pub functions: Functions,
+    /// What it takes to make the GIL; all zero: it cannot be made.
+    pub interpreter: Interpreter,
+    /// Whether an earlier command's code is there, and a thread of the process is loading the library by it.
+    pub is_under_way: bool,
+    /// Its mappings.
+    pub regions: Vec<Region>,
+    /// The addresses to which a signal handler returns.
+    pub signal_returns: Vec<u64>,
+}
+
+/// A mapped object: its file, and what the loader maps of it.
+struct Mapped {
+    file: MappedFile,
+    opened: File,
+    segments: Vec<Segment>,
+}
+
+impl Mapped {
+    fn name(&self) -> String {
+        let name = self.file.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    fn is_c_library(&self) -> bool {
+        let name = self.name();
+        ["libc.so", "libc-", "libpthread", "libdl", "ld-musl"]
+            .iter()
+            .any(|beginning| name.starts_with(beginning))
+    }
+
+    fn is_loader(&self) -> bool {
+        self.name().starts_with("ld-")
+    }
+}
+
+impl Places {
+    /// Looks for them.
+    ///
+    /// # Errors
+    /// What the process lacks.
+    pub fn find(process: Process) -> Result<Places, Trouble> {
+        let unreadable = |error: std::io::Error| {
+            Trouble::new(
+                format!("what is mapped into it cannot be read ({error})"),
+                "ask as root",
+            )
+        };
+        let regions = maps::regions(process).map_err(unreadable)?;
+        let (files, _) = maps::of(process, maps::MOST_TEXT, |_| false).map_err(unreadable)?;
+        let budget = Budget::new(MOST_OF_FILES);
+        let program = std::fs::read_link(process.path("exe")).ok();
+        let mut mapped = Vec::new();
+        for file in files {
+            let Ok(opened) = open_mapped(process, &file) else {
+                continue;
+            };
+            let segments = elf::segments(&opened, &budget).unwrap_or_default();
+            if !segments.is_empty() {
+                mapped.push(Mapped { file, opened, segments });
+            }
+        }
+        let functions = functions(&mapped, &budget)?;
+        // A program has its own copies of a library's variables, if it uses them.
+        mapped.sort_by_key(|object| Some(&object.file.path) != program.as_ref());
+        let interpreter = interpreter(&mapped, &budget).unwrap_or_default();
+        let signal_returns = signal_returns(&mapped);
+        let size = (detour::code().len() + size_of::<Told>()) as u64;
+        let of_code: Vec<Tail> = mapped
+            .iter()
+            .flat_map(|object| tails(object, &regions, true))
+            .filter(|tail| tail.room() >= size)
+            .collect();
+        let places = |code, said, is_under_way| Places {
+            code,
+            said,
+            functions,
+            interpreter,
+            is_under_way,
+            signal_returns: signal_returns.clone(),
+            regions: regions.clone(),
+        };
+        for tail in &of_code {
+            match tail.former(process) {
+                Some((at, said)) if said.is_under_way() && !said.is_free(process.pid) => {
+                    return Ok(places(tail.start, at, true));
+                }
+                Some((at, said)) if said.is_free(process.pid) => {
+                    return Ok(places(tail.start, at, false));
+                }
+                _ => {}
+            }
+        }
+        let apart = |object: &&Mapped| {
+            !object.is_loader() && Some(&object.file.path) != program.as_ref()
+        };
+        let of_data = mapped.iter().filter(apart);
+        let of_data = of_data.flat_map(|object| tails(object, &regions, false));
+        let of_data = of_data.filter(|tail| tail.room() >= size_of::<Said>() as u64);
+        let code = of_code.into_iter().filter(|tail| tail.is_empty(process));
+        let said = of_data.filter(|tail| tail.is_empty(process));
+        match (code.max_by_key(Tail::room), said.max_by_key(Tail::room)) {
+            (Some(code), Some(said)) => Ok(places(code.start, said.start, false)),
+            _ => Err(Trouble::new(
+                "there is no room in it for the code that loads the library",
+                "start it with `sa-run COMMAND`",
+            )),
+        }
+    }
+
+    /// Looks at its mappings anew.
+    pub fn refresh(&mut self, process: Process) {
+        if let Ok(regions) = maps::regions(process) {
+            self.regions = regions;
+        }
+    }
+}
+
+/// The addresses of the C library's functions.
+fn functions(mapped: &[Mapped], budget: &Budget) -> Result<Functions, Trouble> {
+    let mut found = [0; FUNCTIONS.len()];
+    for (name, place) in FUNCTIONS.iter().zip(&mut found) {
+        *place = mapped
+            .iter()
+            .filter(|object| object.is_c_library())
+            .find_map(|object| {
+                let offset = elf::symbol_offset(&object.opened, name, budget).ok()??;
+                Some(object.file.start.wrapping_add(offset))
+            })
+            .ok_or_else(|| {
+                Trouble::new(
+                    format!("its C library has no {name} (or none that we can see), so nothing can be loaded"),
+                    "start it with `sa-run COMMAND`",
+                )
+            })?;
+    }
+    let [pthread_create, pthread_self, pthread_detach, dlopen, dlsym, errno_location] = found;
+    Ok(Functions {
+        pthread_create,
+        pthread_self,
+        pthread_detach,
+        dlopen,
+        dlsym,
+        errno_location,
+    })
+}
+
+/// The addresses of the interpreter's functions.
+fn interpreter(mapped: &[Mapped], budget: &Budget) -> Option<Interpreter> {
+    let mut found = [0; INTERPRETER.len()];
+    for (name, place) in INTERPRETER.iter().zip(&mut found) {
+        *place = mapped.iter().find_map(|object| {
+            let offset = elf::symbol_offset(&object.opened, name, budget).ok()??;
+            Some(object.file.start.wrapping_add(offset))
+        })?;
+    }
+    let [get_argc_argv, threads_initialized, init_threads, release_lock, current] = found;
+    Some(Interpreter {
+        get_argc_argv,
+        threads_initialized,
+        init_threads,
+        release_lock,
+        current,
+    })
+}
+
+/// The room behind the end of an object's segment, up to the end of its page.
+#[derive(Clone, Copy)]
+struct Tail {
+    /// The end of the segment.
+    end: u64,
+    /// Where the room begins.
+    start: u64,
+    page_end: u64,
+}
+
+/// The tails of an object's segments of code, or of data.
+fn tails(object: &Mapped, regions: &[Region], of_code: bool) -> Vec<Tail> {
+    let wanted = object.segments.iter().filter(|one| match of_code {
+        true => one.execute && !one.write,
+        false => one.write && !one.execute,
+    });
+    wanted
+        .filter_map(|segment| {
+            let end = match of_code {
+                true => segment.file_end,
+                false => segment.end,
+            };
+            let end = object.file.start.checked_add(end)?;
+            // The processor looks ahead of the last instruction, and string functions behind the last word.
+            let start = end.checked_add(64)?.next_multiple_of(16);
+            let page_end = end.checked_next_multiple_of(PAGE)?;
+            let region = regions.iter().find(|one| (one.start..one.end).contains(&start))?;
+            let fits = start < page_end
+                && page_end <= region.end
+                && region.read
+                && region.execute == of_code
+                && region.write != of_code;
+            fits.then_some(Tail { end, start, page_end })
+        })
+        .collect()
+}
+
+impl Tail {
+    fn room(&self) -> u64 {
+        self.page_end - self.start
+    }
+
+    /// Whether nothing but zeros stands there.
+    fn is_empty(&self, process: Process) -> bool {
+        read_memory(process.pid, self.end, (self.page_end - self.end) as usize)
+            .is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+    }
+
+    /// What an earlier command has left there: where the code says how far it is, and what it says.
+    fn former(&self, process: Process) -> Option<(u64, Said)> {
+        let code = detour::code();
+        let bytes = read_memory(process.pid, self.start, code.len() + 8).ok()?;
+        let at = bytes.strip_prefix(code)?;
+        let at = u64::from_ne_bytes(at.try_into().ok()?);
+        let bytes = read_memory(process.pid, at, size_of::<Said>()).ok()?;
+        Some((at, Said::parse(bytes.first_chunk()?)))
+    }
+}
+
+/// Where the kernel has a signal handler return to: the C library's call of rt_sigreturn(2).
+fn signal_returns(mapped: &[Mapped]) -> Vec<u64> {
+    // mov $15, %rax; syscall
+    const CALL: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+    const MOST: u64 = 4 << 20;
+    let mut found = Vec::new();
+    for object in mapped.iter().filter(|object| object.is_c_library()) {
+        let length = object.opened.metadata().map_or(0, |data| data.len().min(MOST));
+        let mut bytes = vec![0; length as usize];
+        if object.opened.read_exact_at(&mut bytes, 0).is_err() {
+            continue;
+        }
+        let places = bytes.windows(CALL.len()).enumerate();
+        let places = places.filter(|(_, window)| *window == CALL);
+        found.extend(places.map(|(at, _)| object.file.start.wrapping_add(at as u64)));
+    }
+    found
+}

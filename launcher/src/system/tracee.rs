@@ -1,0 +1,136 @@
+//! One thread of another process, stopped by PTRACE_SEIZE and PTRACE_INTERRUPT (ptrace(2), Linux 3.4).
+//!
+//! No signal is sent, so nothing of the stop is left if this command is killed: the kernel detaches what a thread of
+//! ours has attached to when that thread ends. So all of it happens on one thread of ours that ends afterwards.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use libc::{c_int, c_uint, c_void, user_regs_struct};
+
+/// A thread that is stopped; dropping this lets it go on.
+pub struct Tracee {
+    thread: i32,
+    /// A signal that was about to be delivered.
+    signal: c_int,
+}
+
+/// How a thread was found.
+pub enum Halt {
+    /// It stopped because we asked it to.
+    Stopped(Tracee),
+    /// It was about to take a signal, or is stopped by job control: it has been let go.
+    Busy,
+    /// It has ended.
+    Gone,
+}
+
+const EVENT_STOP: c_int = 128;
+
+impl Tracee {
+    /// Stops a thread, or gives up at this time. The calling thread must end soon after that.
+    ///
+    /// # Errors
+    /// The kernel's, of PTRACE_SEIZE; TimedOut if the thread did not stop.
+    pub fn stop(thread: i32, until: Instant) -> io::Result<Halt> {
+        request(libc::PTRACE_SEIZE, thread, ptr::null_mut(), ptr::null_mut())?;
+        if request(libc::PTRACE_INTERRUPT, thread, ptr::null_mut(), ptr::null_mut()).is_err() {
+            return Ok(Halt::Gone);
+        }
+        let mut pause = Duration::from_micros(5);
+        loop {
+            let mut status = 0;
+            // SAFETY: the kernel writes to a local only.
+            match unsafe { libc::waitpid(thread, &mut status, libc::__WALL | libc::WNOHANG) } {
+                0 if Instant::now() < until => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_micros(500));
+                }
+                0 => return Err(io::ErrorKind::TimedOut.into()),
+                found if found == thread && libc::WIFSTOPPED(status) => {
+                    let (signal, event) = (libc::WSTOPSIG(status), status >> 16);
+                    let is_ours = event == EVENT_STOP && signal == libc::SIGTRAP;
+                    let tracee = Tracee {
+                        thread,
+                        signal: if event == 0 { signal } else { 0 },
+                    };
+                    return Ok(match is_ours {
+                        true => Halt::Stopped(tracee),
+                        false => Halt::Busy,
+                    });
+                }
+                _ => return Ok(Halt::Gone),
+            }
+        }
+    }
+
+    /// Its registers.
+    pub fn registers(&self) -> io::Result<user_regs_struct> {
+        let mut registers = MaybeUninit::<user_regs_struct>::zeroed();
+        request(
+            libc::PTRACE_GETREGS,
+            self.thread,
+            ptr::null_mut(),
+            registers.as_mut_ptr().cast(),
+        )?;
+        // SAFETY: plain integers; the kernel has filled them in.
+        Ok(unsafe { registers.assume_init() })
+    }
+
+    /// Sets its registers.
+    pub fn set_registers(&self, registers: &user_regs_struct) -> io::Result<()> {
+        let registers = ptr::from_ref(registers).cast_mut().cast();
+        request(libc::PTRACE_SETREGS, self.thread, ptr::null_mut(), registers)
+    }
+
+    /// The signals that it blocks; an error before Linux 3.11.
+    pub fn mask(&self) -> io::Result<u64> {
+        let mut mask = 0_u64;
+        let data = (&raw mut mask).cast();
+        request(libc::PTRACE_GETSIGMASK as c_uint, self.thread, SET_SIZE, data)?;
+        Ok(mask)
+    }
+
+    /// Has it block these signals.
+    pub fn set_mask(&self, mask: u64) -> io::Result<()> {
+        let data = (&raw const mask).cast_mut().cast();
+        request(libc::PTRACE_SETSIGMASK as c_uint, self.thread, SET_SIZE, data)
+    }
+
+    /// The word at this address of its memory as it is now, also if it has replaced its program meanwhile.
+    pub fn word(&self, address: u64) -> io::Result<u64> {
+        let mut word = 0_u64;
+        let data = (&raw mut word).cast();
+        // The system call itself stores the word; the C library's wrapper would return it.
+        // SAFETY: the kernel writes to a local only; a bad address is an error.
+        let done = unsafe {
+            libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKDATA, self.thread, address, data as *mut c_void)
+        };
+        match done {
+            0 => Ok(word),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl Drop for Tracee {
+    fn drop(&mut self) {
+        let signal = ptr::without_provenance_mut(self.signal as usize);
+        // It may have been killed: then there is nothing to let go.
+        let _ = request(libc::PTRACE_DETACH, self.thread, ptr::null_mut(), signal);
+    }
+}
+
+/// The size of a set of signals, which the kernel wants to be told.
+const SET_SIZE: *mut c_void = ptr::without_provenance_mut(8);
+
+fn request(what: c_uint, thread: i32, address: *mut c_void, data: *mut c_void) -> io::Result<()> {
+    // SAFETY: of the requests made here the kernel writes only to what `data` points to, which the callers own and
+    // which is as large as the request says.
+    match unsafe { libc::ptrace(what, thread, address, data) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
