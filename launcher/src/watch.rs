@@ -16,6 +16,7 @@ use crate::ask::allowance::Allowance;
 use crate::ask::{self, AskOptions, side_by_side};
 use crate::find::carriers;
 use crate::find::chosen::{self, Chosen};
+use crate::find::library::{self, Library};
 use crate::find::order;
 use crate::find::target::Alive;
 use crate::options::activate::Arguments;
@@ -63,7 +64,14 @@ fn look(arguments: Arguments) -> u8 {
         failed = true;
     };
     let pause = arguments.watch;
-    let (choice, asking) = Asking::new(arguments);
+    let library = match arguments.load.then(library::own).transpose() {
+        Ok(library) => library,
+        Err(trouble) => {
+            complain(format_args!("{trouble}"));
+            return 1;
+        }
+    };
+    let (choice, asking) = Asking::new(arguments, library);
     let asking = Arc::new(asking);
     let mut last: HashMap<i32, Look> = HashMap::new();
     let mut begun = Instant::now();
@@ -114,7 +122,7 @@ struct Asking {
 
 impl Asking {
     /// Takes the arguments apart: which processes to ask, and how.
-    fn new(arguments: Arguments) -> (Choice, Asking) {
+    fn new(arguments: Arguments, load: Option<Library>) -> (Choice, Asking) {
         let format = arguments.format();
         let choice = arguments.choice;
         let finds = choice.all || !choice.children.is_empty();
@@ -136,6 +144,7 @@ impl Asking {
                 gdb: arguments.gdb,
                 timeout: arguments.timeout,
                 verbose: arguments.verbose,
+                load,
             },
             secrets: Secrets::of(&question),
             watches: arguments.watch.is_some(),

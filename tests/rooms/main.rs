@@ -45,7 +45,7 @@ const HOUSES: [House; 3] = [
         name: "launcher",
         folder: "launcher/src",
         rooms: &[
-            "bin", "start", "watch", "report", "ask", "state", "find", "run", "system", "options",
+            "bin", "start", "watch", "report", "ask", "state", "load", "find", "run", "system", "options",
         ],
     },
 ];

@@ -57,6 +57,13 @@ pub fn woken(command: &mut Command) -> Program {
     program
 }
 
+/// `sa-load` with these arguments.
+pub fn loader<I: IntoIterator<Item: ToString>>(arguments: I) -> Command {
+    let mut command = command(&product().load);
+    command.args(arguments.into_iter().map(|one| one.to_string()));
+    command
+}
+
 /// Starts a target with the library preloaded and waits until it is ready and has its agent.
 #[track_caller]
 pub fn woken_target(python: &Interpreter, name: &str, arguments: &[&str]) -> Program {

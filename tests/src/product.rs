@@ -21,6 +21,8 @@ pub struct Product {
     pub sa_run: PathBuf,
     /// `sa-list`, staged.
     pub list: PathBuf,
+    /// `sa-load`, staged.
+    pub load: PathBuf,
     /// `sleeper_agent_activate`, staged.
     pub activate: PathBuf,
     /// The test programs, tests/targets, staged.
@@ -58,6 +60,7 @@ impl Product {
             library: file("libsleeper.so")?,
             sa_run: file("sa-run")?,
             list: file("sa-list")?,
+            load: file("sa-load")?,
             activate: file("sleeper_agent_activate")?,
             targets: programs("targets")?,
             torture_programs: programs("torture/programs")?,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::ask::turn::Turn;
+use crate::system::turn::Turn;
 use crate::find::no_agent;
 use crate::find::target::{self, Alive, Target, exited};
 use crate::system::maps;

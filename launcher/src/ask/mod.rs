@@ -2,14 +2,14 @@
 //!
 //! Enters: a process and the options of the question. Leaves: its answer, or the trouble that prevented
 //! one. Whichever way is taken, the process is left as it was found, also when this command is killed in
-//! the middle: that is what [`gdb::guardian`] and [`turn`] are for. It never takes longer than its
+//! the middle: that is what [`gdb::guardian`] and [`crate::system::turn`] are for. It never takes longer than its
 //! [`allowance`]. The two ways know nothing of each other, and only this file chooses between them.
 
 pub mod allowance;
 pub mod checks;
 pub mod gdb;
 pub mod side_by_side;
-pub mod turn;
+
 pub mod wake;
 
 use std::path::PathBuf;
@@ -18,12 +18,15 @@ use std::time::{Duration, Instant};
 use crate::ask::allowance::Allowance;
 use crate::ask::gdb::way::ThroughGdb;
 use crate::ask::wake::way::ThroughWake;
+use crate::find::library::Library;
 use crate::find::target::{Alive, vanished};
+use crate::load;
 use crate::options::Via;
 use crate::state::answer::Answer;
 use crate::state::budget::AnswerBytes;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
+use protocol::names::PARKED_THREAD;
 use protocol::question::Question;
 
 /// The longest time that a question takes where the user has not set it.
@@ -44,6 +47,8 @@ pub struct AskOptions {
     pub timeout: Option<Duration>,
     /// Whether to report every step on standard error.
     pub verbose: bool,
+    /// The library to load first into a process that has no agent.
+    pub load: Option<Library>,
 }
 
 impl AskOptions {
@@ -66,6 +71,9 @@ pub fn ask(
     if options.timeout.is_none() {
         // The process chooses its deadline, but no deadline is longer than a minute.
         allowance.lengthen(process.agent_deadline() + SLACK);
+    }
+    if let Some(library) = &options.load {
+        bring_in(process, library, allowance)?;
     }
     let text = match options.via {
         Some(Via::Gdb) => by_gdb(process, options, allowance, true),
@@ -95,6 +103,17 @@ pub fn ask(
         }),
     };
     text.and_then(|text| Answer::parse(text, &options.question))
+}
+
+/// Loads the library into a process, unless it has an agent.
+fn bring_in(process: Process, library: &Library, allowance: &Allowance) -> Result<(), Trouble> {
+    let alive = Alive::examine(process)?;
+    // Everybody sees that, also who may not trace the process.
+    if matches!(process.thread_named(PARKED_THREAD), Ok(Some(_))) {
+        return Ok(());
+    }
+    let loaded = load::load(&alive, library, allowance.until())?;
+    load::remark(loaded).map(drop)
 }
 
 fn by_gdb(

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use launcher::find::library::{self, LIBRARY_VARIABLE, Library};
+use launcher::find::library::{self, Library};
 use launcher::find::target::{Alive, parse_pid};
 use launcher::load;
 use launcher::options::load::Arguments;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 
 /// Loads into each of the programs, and returns the exit status.
 fn load_all(arguments: &Arguments) -> u8 {
-    let library = match library() {
+    let library = match library::own() {
         Ok(library) => library,
         Err(trouble) => {
             complain(format_args!("{trouble}"));
@@ -53,17 +53,6 @@ fn load_one(pid: &str, library: &Library, arguments: &Arguments) -> Result<(), T
         complain(format_args!("{pid}: {remark}"));
     }
     Ok(())
-}
-
-/// The library that belongs to this command.
-fn library() -> Result<Library, Trouble> {
-    let executable = std::env::current_exe().map_err(|error| {
-        Trouble::new(
-            format!("sa-load cannot find its own file ({error})"),
-            format!("set {LIBRARY_VARIABLE} to the path of libsleeper.so"),
-        )
-    })?;
-    library::find(std::env::var_os(LIBRARY_VARIABLE).as_deref(), &executable)
 }
 
 fn complain(what: fmt::Arguments<'_>) {

@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString, c_char, c_int};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 
-use launcher::find::library::{self, LIBRARY_VARIABLE};
+use launcher::find::library;
 use launcher::options::run::Arguments;
 use launcher::run::command::{self, OWN_TROUBLE};
 use launcher::start;
@@ -57,14 +57,7 @@ fn prepare(arguments: &Arguments) -> Result<OsString, Refusal> {
         status: OWN_TROUBLE,
         trouble,
     };
-    let executable = std::env::current_exe().map_err(|error| {
-        own(Trouble::new(
-            format!("sa-run cannot find its own file ({error})"),
-            format!("set {LIBRARY_VARIABLE} to the path of libsleeper.so"),
-        ))
-    })?;
-    let library =
-        library::find(std::env::var_os(LIBRARY_VARIABLE).as_deref(), &executable).map_err(own)?;
+    let library = library::own().map_err(own)?;
     let search_path = std::env::var_os("PATH");
     let name = arguments
         .command

@@ -56,6 +56,17 @@ pub struct Library {
     pub needs_glibc: bool,
 }
 
+/// The library that belongs to this command, as [`find`] finds it.
+pub fn own() -> Result<Library, Trouble> {
+    let executable = std::env::current_exe().map_err(|error| {
+        Trouble::new(
+            format!("this command cannot find its own file ({error})"),
+            format!("set {LIBRARY_VARIABLE} to the path of libsleeper.so"),
+        )
+    })?;
+    find(std::env::var_os(LIBRARY_VARIABLE).as_deref(), &executable)
+}
+
 /// Finds the library and makes sure that the loader can load it: the file `named` in the environment, or
 /// the file beside the executable, or in one of the folders where packages put it. The kernel's name for the
 /// executable has no symbolic links in it.
@@ -193,9 +204,9 @@ fn check_file(path: &Path) -> Result<bool, Trouble> {
         .is_some_and(|version| version != VERSION_TEXT)
     {
         return Err(Trouble::new(
-            format!("the library {name} is of another version than this sa-run"),
+            format!("the library {name} is of another version than this command"),
             format!(
-                "use the sa-run that was installed with it, or set {LIBRARY_VARIABLE} to the library that was \
+                "use the commands that were installed with it, or set {LIBRARY_VARIABLE} to the library that was \
                  installed with this one"
             ),
         ));

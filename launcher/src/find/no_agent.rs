@@ -100,7 +100,11 @@ fn without_agent(process: Process, how_known: &str) -> Trouble {
             "there is no sleeper agent in it ({}){how_known}",
             name_of(process)
         ),
-        "start it with `sa-run COMMAND`, or let it `import sleeper_agent`",
+        format!(
+            "run `sleeper_agent_activate --load {}`, which brings the agent in (it takes the right to trace the \
+             program), or start it with `sa-run COMMAND`",
+            process.pid
+        ),
     )
 }
 

@@ -14,6 +14,7 @@ pub mod detour;
 pub mod places;
 pub mod resting;
 
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -23,7 +24,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::ask::turn::Turn;
+use crate::system::turn::Turn;
 use crate::find::agent::Agent;
 use crate::find::library::Library;
 use crate::find::target::{Alive, exited, just_started};
@@ -32,7 +33,7 @@ use crate::load::detour::{
 };
 use crate::load::places::Places;
 use crate::load::resting::{
-    Doing, GoesOn, SYSCALL_LENGTH, Wait, doing, goes_on, has_signal, was_cut_short,
+    Doing, GoesOn, SYSCALL_LENGTH, Safe, Wait, doing, goes_on, has_signal, waits_so_far, was_cut_short,
 };
 use crate::system::interrupt;
 use crate::system::memory::read_memory_into;
@@ -43,13 +44,16 @@ use crate::system::tracee::{Halt, Tracee};
 use crate::system::within_root;
 use crate::trouble::Trouble;
 use protocol::begun::Begun;
-use protocol::names::BEGIN_FUNCTION;
+use protocol::names::{BEGIN_FUNCTION, PARKED_THREAD};
 
 /// The longest time that a thread may take to stop.
 const LONGEST_STOP: Duration = Duration::from_millis(50);
 
 /// How long the first thread is tried once more.
 const SECOND_TRY: Duration = Duration::from_millis(100);
+
+/// How long the first thread may take to its next bytecode.
+const LONGEST_BYTECODE: Duration = Duration::from_millis(500);
 
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -88,6 +92,7 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
         path,
         places: Places::find(process)?,
         sent: 0,
+        waits: HashMap::new(),
     };
     if !sender.places.is_under_way {
         sender.send(until, |_| true)?;
@@ -95,7 +100,7 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
     let begun = sender.await_end(until)?;
     let first_waits = || {
         let doing = doing(process, process.pid);
-        matches!(doing, Some(Doing::Waits(wait)) if wait.is_safe(process))
+        matches!(doing, Some(Doing::Waits(wait)) if wait.safe(process) != Safe::No)
     };
     if begun == Begun::Armed && sender.sent != process.pid && first_waits() {
         // There is no GIL, and another thread has loaded the library.
@@ -104,7 +109,22 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
             return sender.await_end(until).map(Loaded::Begun);
         }
     }
+    if begun == Begun::Armed && shows_itself(process) {
+        return Ok(Loaded::Begun(Begun::Parked));
+    }
     Ok(Loaded::Begun(begun))
+}
+
+/// Whether the agent's thread comes within a moment: a first thread that runs Python code soon comes to the next bytecode.
+fn shows_itself(process: Process) -> bool {
+    let until = Instant::now() + LONGEST_BYTECODE;
+    while Instant::now() < until {
+        if matches!(process.thread_named(PARKED_THREAD), Ok(Some(_))) {
+            return true;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    false
 }
 
 /// Fails if the process is stopped, traced or ended, or if a filter of system calls binds it.
@@ -159,6 +179,8 @@ struct Sender {
     places: Places,
     /// The thread that was sent.
     sent: i32,
+    /// How often threads had waited at the last look.
+    waits: HashMap<i32, u64>,
 }
 
 /// How a try has ended.
@@ -218,17 +240,21 @@ impl Sender {
 
     /// The threads to try, best first: those that wait, the first thread last, as the program's signals come to it; then
     /// those that run.
-    fn candidates(&self) -> Vec<(i32, Option<Wait>)> {
+    fn candidates(&mut self) -> Vec<(i32, Option<Wait>)> {
         let process = self.process();
         let mut waiting = Vec::new();
         let mut running = Vec::new();
         for thread in process.threads().unwrap_or_default() {
             match doing(process, thread) {
-                Some(Doing::Waits(wait)) if wait.is_safe(process) => {
-                    waiting.push((thread, Some(wait)));
-                }
+                Some(Doing::Waits(wait)) => match wait.safe(process) {
+                    Safe::Yes => waiting.push((thread, Some(wait))),
+                    Safe::IfFresh if self.has_waited_anew(thread) => {
+                        waiting.push((thread, Some(wait)));
+                    }
+                    Safe::IfFresh | Safe::No => {}
+                },
                 Some(Doing::Runs) => running.push((thread, None)),
-                _ => {}
+                None => {}
             }
         }
         waiting.sort_by_key(|(thread, _)| *thread == process.pid);
@@ -236,6 +262,15 @@ impl Sender {
         running.truncate(8);
         waiting.extend(running);
         waiting
+    }
+
+    /// Whether a thread has begun to wait since the last look, some 2 ms ago.
+    fn has_waited_anew(&mut self, thread: i32) -> bool {
+        let Some(now) = waits_so_far(self.process(), thread) else {
+            return false;
+        };
+        let before = self.waits.insert(thread, now);
+        before.is_some_and(|before| before != now)
     }
 
     /// Stops one thread, and sends it on the detour if it is where it may be sent away. What attaches is a thread of

@@ -9,6 +9,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use crate::find::agent::MOST_OF_FILES;
+use crate::find::python_version::Versions;
+use crate::find::target::name_of;
 use crate::load::detour::{self, FUNCTIONS, Functions, INTERPRETER, Interpreter, Said, Told};
 use crate::system::bounded_file::Budget;
 use crate::system::elf::{self, Segment};
@@ -78,6 +80,12 @@ impl Places {
         let regions = maps::regions(process).map_err(unreadable)?;
         let (files, _) = maps::of(process, maps::MOST_TEXT, |_| false).map_err(unreadable)?;
         let budget = Budget::new(MOST_OF_FILES);
+        if Versions::default().of(process, &files, &budget).is_none() {
+            return Err(Trouble::new(
+                format!("there is no Python 2.6 or 2.7 in it ({})", name_of(process)),
+                "give the PID of a Python 2.6 or 2.7 program",
+            ));
+        }
         let program = std::fs::read_link(process.path("exe")).ok();
         let mut mapped = Vec::new();
         for file in files {

@@ -66,12 +66,37 @@ fn parse(line: &str) -> Option<Doing> {
     }))
 }
 
+/// Whether a thread that waits may be sent away: see the file's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safe {
+    /// It may.
+    Yes,
+    /// Only if its wait has just begun. A stop ends it, and it is made again with all of its time.
+    IfFresh,
+    /// It may not.
+    No,
+}
+
 impl Wait {
-    /// Whether a thread that waits so may be sent away: see the file's head.
-    pub fn is_safe(&self, process: Process) -> bool {
+    /// Whether a thread that waits so may be sent away.
+    pub fn safe(&self, process: Process) -> Safe {
+        // A stop ends these two with EINTR (`ep_poll`, fs/eventpoll.c).
+        let timed = match self.number {
+            libc::SYS_epoll_wait => true,
+            libc::SYS_epoll_pwait => self.arguments[4] == 0,
+            _ => false,
+        };
+        match (timed, self.arguments[3] as i32) {
+            (true, -1) => Safe::Yes,
+            (true, _) => Safe::IfFresh,
+            (false, _) if self.is_safe(process) => Safe::Yes,
+            (false, _) => Safe::No,
+        }
+    }
+
+    fn is_safe(&self, process: Process) -> bool {
         const LOCKED_AND_AWAITED: u64 = 2;
-        let [first, second, third, fourth, fifth, sixth] = self.arguments;
-        let is_endless = |timeout: u64| timeout as i32 == -1;
+        let [first, second, third, fourth, _, sixth] = self.arguments;
         match self.number {
             libc::SYS_futex => match second as i32 & libc::FUTEX_CMD_MASK {
                 libc::FUTEX_WAIT => third as u32 as u64 != LOCKED_AND_AWAITED,
@@ -90,10 +115,6 @@ impl Wait {
             // With a set of signals they set the mask aside (`set_user_sigmask`, kernel/signal.c).
             libc::SYS_pselect6 => sixth == 0,
             libc::SYS_ppoll => fourth == 0,
-            // A stop ends these two with EINTR (`ep_poll`, fs/eventpoll.c). To make the call again is right only if it
-            // has no end.
-            libc::SYS_epoll_wait => is_endless(fourth),
-            libc::SYS_epoll_pwait => is_endless(fourth) && fifth == 0,
             _ => false,
         }
     }
@@ -108,6 +129,18 @@ fn is_stream(process: Process, descriptor: u64) -> bool {
             .iter()
             .any(|beginning| link.starts_with(beginning))
     })
+}
+
+/// How often a thread has given up the processor by itself: it changes with each wait. `None` if it has ended.
+pub fn waits_so_far(process: Process, thread: i32) -> Option<u64> {
+    const LONG: usize = 64 << 10;
+    let path = process.path(&format!("task/{thread}/status"));
+    let status = proc_file::read(path, LONG).ok()?;
+    let status = String::from_utf8_lossy(&status.bytes);
+    let count = status
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+    count.trim().parse().ok()
 }
 
 /// How a thread goes on after the detour.
@@ -252,9 +285,16 @@ mod tests {
         };
         assert_eq!((wait.number, wait.stack, wait.counter), (202, 0x7f_fd10, 0x7f_7766));
         let us = Process { pid: std::process::id() as i32 };
-        assert!(wait.is_safe(us));
+        assert_eq!(wait.safe(us), Safe::Yes);
         let lock = Wait { arguments: [1, 128, 2, 0, 0, 0], ..wait };
-        assert!(!lock.is_safe(us), "a low-level lock");
+        assert_eq!(lock.safe(us), Safe::No, "a low-level lock");
+        let polls = |timeout| Wait {
+            number: libc::SYS_epoll_wait,
+            arguments: [5, 0x7f01, 64, timeout, 0, 0],
+            ..wait
+        };
+        assert_eq!(polls(0xffff_ffff).safe(us), Safe::Yes);
+        assert_eq!(polls(50).safe(us), Safe::IfFresh);
         assert_eq!(parse("running\n"), Some(Doing::Runs));
         assert_eq!(parse("-1 0x7ffd10 0x7f7766"), None);
         assert_eq!(parse(""), None);

@@ -11,8 +11,8 @@ use protocol::question::{LONGEST_HOLD, Question};
 
 /// Print what every thread of a running Python program is doing.
 ///
-/// The program must have been started with `sa-run`, or have imported sleeper_agent. It carries on
-/// undisturbed.
+/// The program must have been started with `sa-run`, or have imported sleeper_agent; or --load brings the
+/// library in. The program carries on undisturbed.
 #[derive(Parser)]
 #[command(
     name = "sleeper_agent_activate",
@@ -21,6 +21,7 @@ use protocol::question::{LONGEST_HOLD, Question};
 Examples:
   sleeper_agent_activate 4711              the state of process 4711
   sleeper_agent_activate 4711 4712         the states of both, whichever answers first
+  sleeper_agent_activate --load 4711       the same, also if it was started without the library
   sleeper_agent_activate --children 4711   this process and its descendants, such as a server's workers
   sleeper_agent_activate --all             every program that `sa-list` shows
   sleeper_agent_activate --via wake 4711   without a debugger, in a millisecond or two
@@ -89,6 +90,11 @@ pub struct Arguments {
     /// Use gdb or a wake-up signal [default: gdb, else the signal]
     #[arg(long, value_enum, env = "SLEEPER_AGENT_VIA", hide_env_values = true)]
     pub via: Option<Via>,
+
+    /// Load the library first into a program that was started without it. That takes the right to trace the
+    /// program, as gdb does
+    #[arg(long, conflicts_with_all = ["all", "children", "diff"])]
+    pub load: bool,
 
     /// The gdb to use: a path, or a name on $PATH [default: gdb]
     #[arg(long, value_hint = ValueHint::ExecutablePath)]

@@ -28,5 +28,6 @@ pub mod sockets;
 pub mod standard_output;
 pub mod supervisor;
 pub mod tracee;
+pub mod turn;
 pub mod users;
 pub mod within_root;

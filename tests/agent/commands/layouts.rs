@@ -88,10 +88,10 @@ fn another_version() {
     let ended = run(command(&program).args(ASKS));
     ended.expect_refusal(
         125,
-        &["of another version than this sa-run", "lib/libsleeper.so"],
+        &["of another version than this command", "lib/libsleeper.so"],
     );
     let ended = run(sa_run().args(ASKS).env("SLEEPER_AGENT_LIB", &first));
-    ended.expect_refusal(125, &["of another version than this sa-run"]);
+    ended.expect_refusal(125, &["of another version than this command"]);
     let second = fs::canonicalize(library_in(&folder, "lib64")).unwrap();
     assert_eq!(preloads(command(&program)), second.display().to_string());
 }

@@ -22,7 +22,7 @@ use crate::ask::gdb::explain;
 use crate::ask::gdb::fetch::{self, Waited};
 use crate::ask::gdb::guardian::Guardian;
 use crate::ask::gdb::mi;
-use crate::ask::turn::Turn;
+use crate::system::turn::Turn;
 use crate::find::agent::Agent;
 use crate::find::bell::{self, Seen};
 use crate::find::target::{self, Target};
