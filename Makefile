@@ -21,7 +21,7 @@ PAGES = $(BUILT)/pages
 
 # The commands do without a dynamic linker: so they start in two thirds of the time, and on any Linux.
 # Where there is no libc.a they do with one.
-COMMANDS = sleeper_agent_activate sa-run sa-list sa-load
+COMMANDS = sleeper_agent_activate sa-run sa-list
 static = $(if $(wildcard $(shell cc -print-file-name=libc.a)),-C target-feature=+crt-static)
 
 # Takes the symbols and the debug information out of a command, into a file beside it, where gdb looks for
@@ -70,6 +70,7 @@ build:
 	    $(CARGO) $(SAME_BYTES) rustc --release --quiet -p launcher --bin $$command -- $(static) && \
 	    $(call split,'$(BUILT)'/$$command) || exit; \
 	done
+	@install -m 755 launcher/sa-load.sh '$(BUILT)/sa-load'
 	@$(CARGO) run --quiet -p launcher --example pages -- '$(PAGES)'
 
 gdb:
@@ -145,7 +146,7 @@ PAGE_FOLDERS = doc/sleeper-agent man/man1 bash-completion/completions zsh/site-f
 
 install: $(BUILD)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib' '$(DESTDIR)$(PREFIX)/share/sleeper-agent'
-	install -m 755 '$(BUILT)/sa-list' '$(BUILT)/sa-run' '$(BUILT)/sleeper_agent_activate' \
+	install -m 755 '$(BUILT)/sa-list' '$(BUILT)/sa-load' '$(BUILT)/sa-run' '$(BUILT)/sleeper_agent_activate' \
 	    '$(DESTDIR)$(PREFIX)/bin/'
 	install -m 644 '$(BUILT)/libsleeper.so' '$(DESTDIR)$(PREFIX)/lib/'
 	install -m 644 py-shim/sleeper_agent.py '$(DESTDIR)$(PREFIX)/share/sleeper-agent/'

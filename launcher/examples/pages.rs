@@ -31,6 +31,7 @@ fn write_all(folder: &Path) -> io::Result<()> {
         options::run::Arguments::command(),
         options::list::Arguments::command(),
         options::activate::Arguments::command(),
+        options::load::Arguments::command(),
     ];
     let names = commands.each_ref().map(|one| one.get_name().to_owned());
     let create = |folder: &Path, name: &str| {

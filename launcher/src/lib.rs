@@ -1,7 +1,7 @@
 //! The commands around `libsleeper.so`, and the map of their code.
 //!
 //! **Entry points.** `bin/sleeper_agent_activate.rs` asks processes what they are doing:
-//! start reading at [`watch::run`]. `bin/sa-run.rs` becomes a command with the library in it, and
+//! start reading at [`watch::run`], or, under the name `sa-load`, at [`bring_in::run`]. `bin/sa-run.rs` becomes a command with the library in it, and
 //! `bin/sa-list.rs` lists the processes that carry an agent.
 //!
 //! **The life of a question.** [`options`] reads the command line. [`find::chosen`] turns it into
@@ -16,8 +16,9 @@
 //! |---|---|
 //! | [`start`] | the command line, or what is said instead |
 //! | [`watch`] | round after round of questions |
+//! | [`bring_in`] | the library brought into program after program |
 //! | [`report`] | a state as text for people, and as JSON |
-//! | [`load`] | the library brought into a program that was started without it |
+//! | [`load`] | the library brought into one program, by one of its threads |
 //! | [`ask`] | one question to one process, through gdb or by a signal |
 //! | [`state`] | the answer: threads, frames, waits, variables |
 //! | [`find`] | which processes to ask, and where their agents are |
@@ -28,6 +29,7 @@
 //! What the commands and the library must agree on is the crate `protocol`.
 
 pub mod ask;
+pub mod bring_in;
 pub mod duration;
 pub mod find;
 pub mod load;

@@ -1,6 +1,7 @@
 //! How each command starts: it reads its command line, or says why it cannot.
 
 use clap::Parser;
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use crate::printable::Printable;
@@ -13,14 +14,31 @@ use crate::system::standard_output::StandardOutput;
 /// # Errors
 /// The status to end with: everything has been said.
 pub fn arguments<A: Parser>(unwritten: u8, misused: u8) -> Result<A, u8> {
-    let instead = match A::try_parse() {
+    let mut words = std::env::args_os();
+    words.next();
+    arguments_of(words, unwritten, misused)
+}
+
+/// The same for these words, which stand behind the command's name.
+///
+/// # Errors
+/// As [`arguments`].
+pub fn arguments_of<A: Parser>(
+    words: impl Iterator<Item = OsString>,
+    unwritten: u8,
+    misused: u8,
+) -> Result<A, u8> {
+    let name = OsString::from(A::command().get_name());
+    let words: Vec<OsString> = [name].into_iter().chain(words).collect();
+    let instead = match A::try_parse_from(&words) {
         Ok(arguments) => return Ok(arguments),
         Err(instead) => instead,
     };
     if instead.use_stderr() {
         // It repeats what was typed. Nothing that has to be escaped is right anywhere.
-        let typed = std::env::args_os();
-        let escaped = typed.map(|one| Printable(&one.to_string_lossy()).to_string());
+        let escaped = words
+            .iter()
+            .map(|one| Printable(&one.to_string_lossy()).to_string());
         let instead = A::try_parse_from(escaped).err().unwrap_or(instead);
         // If nobody can read it, nothing is left to do.
         let _ = instead.print();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tests::product::product;
 
 /// The commands.
-pub const COMMANDS: [&str; 3] = ["sa-list", "sa-run", "sleeper_agent_activate"];
+pub const COMMANDS: [&str; 4] = ["sa-list", "sa-load", "sa-run", "sleeper_agent_activate"];
 
 /// The only package whose file name has this ending, or why there is none.
 pub fn find(ending: &str) -> Result<PathBuf, String> {

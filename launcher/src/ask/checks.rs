@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::system::turn::Turn;
 use crate::find::no_agent;
 use crate::find::target::{self, Alive, Target, exited};
 use crate::system::maps;
 use crate::system::permission;
 use crate::system::process::Process;
+use crate::system::turn::Turn;
 use crate::trouble::Trouble;
 
 /// The longest time that a process takes to replace its program, on a loaded machine.

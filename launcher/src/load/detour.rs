@@ -403,7 +403,10 @@ unsafe extern "C" {
 pub fn code() -> &'static [u8] {
     // SAFETY: both are labels of one constant, above, in this order.
     unsafe {
-        let (start, end) = (&raw const sleeper_load_code, &raw const sleeper_load_code_end);
+        let (start, end) = (
+            &raw const sleeper_load_code,
+            &raw const sleeper_load_code_end,
+        );
         std::slice::from_raw_parts(start, end.offset_from_unsigned(start))
     }
 }

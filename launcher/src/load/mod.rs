@@ -24,7 +24,6 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::system::turn::Turn;
 use crate::find::agent::Agent;
 use crate::find::library::Library;
 use crate::find::target::{Alive, exited, just_started};
@@ -33,7 +32,7 @@ use crate::load::detour::{
 };
 use crate::load::places::Places;
 use crate::load::resting::{
-    Doing, GoesOn, SYSCALL_LENGTH, Safe, Wait, doing, goes_on, has_signal, waits_so_far, was_cut_short,
+    Doing, GoesOn, Safe, Wait, doing, goes_on, has_signal, made_again, waits_so_far, was_cut_short,
 };
 use crate::system::interrupt;
 use crate::system::memory::read_memory_into;
@@ -41,6 +40,7 @@ use crate::system::named_file;
 use crate::system::permission;
 use crate::system::process::Process;
 use crate::system::tracee::{Halt, Tracee};
+use crate::system::turn::Turn;
 use crate::system::within_root;
 use crate::trouble::Trouble;
 use protocol::begun::Begun;
@@ -133,7 +133,10 @@ fn is_loadable(alive: &Alive) -> Result<(), Trouble> {
     let status = alive.status().ok_or_else(exited)?;
     if status.tracer != 0 {
         return Err(Trouble::new(
-            format!("it is being traced by PID {}, and Linux allows one tracer", status.tracer),
+            format!(
+                "it is being traced by PID {}, and Linux allows one tracer",
+                status.tracer
+            ),
             "end that debugger or tracer, then try again",
         ));
     }
@@ -277,10 +280,11 @@ impl Sender {
     /// ours that ends: so it always detaches.
     fn try_one(&self, thread: i32, wait: Option<Wait>) -> io::Result<Sent> {
         std::thread::scope(|scope| {
-            let tried = std::thread::Builder::new().spawn_scoped(scope, || {
-                self.send_stopped(thread, wait)
-            })?;
-            tried.join().unwrap_or_else(|_| Err(io::Error::other("the tracing thread failed")))
+            let tried = std::thread::Builder::new()
+                .spawn_scoped(scope, || self.send_stopped(thread, wait))?;
+            tried
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the tracing thread failed")))
         })
     }
 
@@ -289,13 +293,11 @@ impl Sender {
             return Ok(Sent::NotThere);
         };
         let mut registers = tracee.registers()?;
+        // First of all: if we are killed before that, the program sees the error.
+        if was_cut_short(&registers) && !has_signal(self.process(), thread) {
+            tracee.set_registers(&made_again(registers))?;
+        }
         let Some(on) = goes_on(self.process(), &self.places, wait, &registers) else {
-            if was_cut_short(&registers) && !has_signal(self.process(), thread) {
-                registers.rip -= SYSCALL_LENGTH;
-                registers.rax = registers.orig_rax;
-                registers.orig_rax = u64::MAX;
-                tracee.set_registers(&registers)?;
-            }
             return Ok(Sent::NotThere);
         };
         let mask = match tracee.mask() {
@@ -304,11 +306,14 @@ impl Sender {
         };
         // Only the first thread may make the GIL, and a thread that runs may just be letting go of one.
         let makes_gil = thread == self.process().pid && wait.is_some();
-        self.memory.write_all_at(&self.told(&on, mask, makes_gil).bytes(), self.told_at())?;
+        self.memory
+            .write_all_at(&self.told(&on, mask, makes_gil).bytes(), self.told_at())?;
         let said = Said::sent(self.process().pid);
         self.memory.write_all_at(&said, self.places.said)?;
         // Is this still the program that the code was written into?
-        let begins = detour::code().first_chunk().map(|word| u64::from_ne_bytes(*word));
+        let begins = detour::code()
+            .first_chunk()
+            .map(|word| u64::from_ne_bytes(*word));
         if Some(tracee.word(self.places.code)?) != begins {
             return Ok(Sent::NotThere);
         }
@@ -368,7 +373,8 @@ impl Sender {
             match said.stage {
                 // The code is used again only after that.
                 DONE if said.detour == LEFT => {
-                    return Begun::from_number(said.begun).ok_or_else(crate::trouble::of_another_version);
+                    return Begun::from_number(said.begun)
+                        .ok_or_else(crate::trouble::of_another_version);
                 }
                 REFUSED => return Err(self.refused()),
                 CANCELLED => return Err(self.late(&said)),
@@ -426,7 +432,9 @@ pub fn remark(loaded: Loaded) -> Result<Option<&'static str>, Trouble> {
         Loaded::Begun(Begun::Armed) => Ok(Some(
             "its agent starts when its main thread next runs Python code; until then answers are read from memory",
         )),
-        Loaded::Begun(Begun::NoInterpreter) => Err(Trouble::plain("not a Python 2.6 or 2.7 process")),
+        Loaded::Begun(Begun::NoInterpreter) => {
+            Err(Trouble::plain("not a Python 2.6 or 2.7 process"))
+        }
         Loaded::Begun(Begun::NoThread) => Err(Trouble::new(
             "the library is there, but its agent could not start a thread",
             "look at its limits (`ulimit -u`, pids.max)",

@@ -94,7 +94,11 @@ impl Places {
             };
             let segments = elf::segments(&opened, &budget).unwrap_or_default();
             if !segments.is_empty() {
-                mapped.push(Mapped { file, opened, segments });
+                mapped.push(Mapped {
+                    file,
+                    opened,
+                    segments,
+                });
             }
         }
         let functions = functions(&mapped, &budget)?;
@@ -128,9 +132,8 @@ impl Places {
                 _ => {}
             }
         }
-        let apart = |object: &&Mapped| {
-            !object.is_loader() && Some(&object.file.path) != program.as_ref()
-        };
+        let apart =
+            |object: &&Mapped| !object.is_loader() && Some(&object.file.path) != program.as_ref();
         let of_data = mapped.iter().filter(apart);
         let of_data = of_data.flat_map(|object| tails(object, &regions, false));
         let of_data = of_data.filter(|tail| tail.room() >= size_of::<Said>() as u64);
@@ -171,7 +174,14 @@ fn functions(mapped: &[Mapped], budget: &Budget) -> Result<Functions, Trouble> {
                 )
             })?;
     }
-    let [pthread_create, pthread_self, pthread_detach, dlopen, dlsym, errno_location] = found;
+    let [
+        pthread_create,
+        pthread_self,
+        pthread_detach,
+        dlopen,
+        dlsym,
+        errno_location,
+    ] = found;
     Ok(Functions {
         pthread_create,
         pthread_self,
@@ -191,7 +201,13 @@ fn interpreter(mapped: &[Mapped], budget: &Budget) -> Option<Interpreter> {
             Some(object.file.start.wrapping_add(offset))
         })?;
     }
-    let [get_argc_argv, threads_initialized, init_threads, release_lock, current] = found;
+    let [
+        get_argc_argv,
+        threads_initialized,
+        init_threads,
+        release_lock,
+        current,
+    ] = found;
     Some(Interpreter {
         get_argc_argv,
         threads_initialized,
@@ -227,13 +243,19 @@ fn tails(object: &Mapped, regions: &[Region], of_code: bool) -> Vec<Tail> {
             // The processor looks ahead of the last instruction, and string functions behind the last word.
             let start = end.checked_add(64)?.next_multiple_of(16);
             let page_end = end.checked_next_multiple_of(PAGE)?;
-            let region = regions.iter().find(|one| (one.start..one.end).contains(&start))?;
+            let region = regions
+                .iter()
+                .find(|one| (one.start..one.end).contains(&start))?;
             let fits = start < page_end
                 && page_end <= region.end
                 && region.read
                 && region.execute == of_code
                 && region.write != of_code;
-            fits.then_some(Tail { end, start, page_end })
+            fits.then_some(Tail {
+                end,
+                start,
+                page_end,
+            })
         })
         .collect()
 }
@@ -267,7 +289,10 @@ fn signal_returns(mapped: &[Mapped]) -> Vec<u64> {
     const MOST: u64 = 4 << 20;
     let mut found = Vec::new();
     for object in mapped.iter().filter(|object| object.is_c_library()) {
-        let length = object.opened.metadata().map_or(0, |data| data.len().min(MOST));
+        let length = object
+            .opened
+            .metadata()
+            .map_or(0, |data| data.len().min(MOST));
         let mut bytes = vec![0; length as usize];
         if object.opened.read_exact_at(&mut bytes, 0).is_err() {
             continue;

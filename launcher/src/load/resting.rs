@@ -43,7 +43,9 @@ pub enum Doing {
 /// What a thread does; `None` if it has ended, or is stopped elsewhere.
 pub fn doing(process: Process, thread: i32) -> Option<Doing> {
     let path = process.path(&format!("task/{thread}/syscall"));
-    parse(&String::from_utf8_lossy(&proc_file::read(path, SHORT).ok()?.bytes))
+    parse(&String::from_utf8_lossy(
+        &proc_file::read(path, SHORT).ok()?.bytes,
+    ))
 }
 
 fn parse(line: &str) -> Option<Doing> {
@@ -103,7 +105,10 @@ impl Wait {
                 libc::FUTEX_WAIT_BITSET => true,
                 _ => false,
             },
-            libc::SYS_read | libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_accept
+            libc::SYS_read
+            | libc::SYS_recvfrom
+            | libc::SYS_recvmsg
+            | libc::SYS_accept
             | libc::SYS_accept4 => is_stream(process, first),
             libc::SYS_poll
             | libc::SYS_select
@@ -164,11 +169,22 @@ const RESTART_BLOCK: i64 = -516;
 const EINTR: i64 = -4;
 
 /// The length of the instruction `syscall`. The kernel goes back by it too when it makes a call again.
-pub const SYSCALL_LENGTH: u64 = 2;
+const SYSCALL_LENGTH: u64 = 2;
 
 /// Whether the stop has ended a system call with EINTR that is made again by nobody.
 pub fn was_cut_short(registers: &user_regs_struct) -> bool {
     registers.orig_rax as i64 >= 0 && registers.rax as i64 == EINTR
+}
+
+/// The registers with which a thread makes its system call again.
+pub fn made_again(registers: user_regs_struct) -> user_regs_struct {
+    user_regs_struct {
+        rip: registers.rip - SYSCALL_LENGTH,
+        rax: registers.orig_rax,
+        // It is in no system call any more.
+        orig_rax: u64::MAX,
+        ..registers
+    }
 }
 
 /// Whether a signal waits that the thread does not block; true if that cannot be told. Then EINTR may be the signal's.
@@ -232,7 +248,10 @@ pub fn goes_on(
 
 /// Whether there is stack enough below this address, and no signal handler's frame above it.
 fn has_room(process: Process, places: &Places, stack: u64) -> bool {
-    let inside = places.regions.iter().find(|one| (one.start..one.end).contains(&stack));
+    let inside = places
+        .regions
+        .iter()
+        .find(|one| (one.start..one.end).contains(&stack));
     let Some(region) = inside else {
         return false;
     };
@@ -247,7 +266,9 @@ fn has_room(process: Process, places: &Places, stack: u64) -> bool {
         let Ok(bytes) = read_memory(process.pid, at, length as usize) else {
             return false;
         };
-        let words = bytes.chunks_exact(8).filter_map(|word| word.try_into().ok());
+        let words = bytes
+            .chunks_exact(8)
+            .filter_map(|word| word.try_into().ok());
         let mut words = words.map(u64::from_ne_bytes);
         if words.any(|word| places.signal_returns.contains(&word)) {
             return false;
@@ -260,17 +281,31 @@ fn has_room(process: Process, places: &Places, stack: u64) -> bool {
 
 /// Whether this is code of the interpreter or of a module.
 fn is_beside_the_c_library(places: &Places, counter: u64) -> bool {
-    let region = places.regions.iter().find(|one| (one.start..one.end).contains(&counter));
+    let region = places
+        .regions
+        .iter()
+        .find(|one| (one.start..one.end).contains(&counter));
     let Some(region) = region.filter(|one| one.execute) else {
         return false;
     };
     let Some((_, name)) = region.name.rsplit_once('/') else {
         return false;
     };
-    !["libc.", "libc-", "ld-", "ld.", "libpthread", "libdl", "libgcc", "libsleeper"]
-        .iter()
-        .any(|beginning| name.starts_with(beginning))
-        && !["malloc", "alloc", "hoard", "asan", "tsan"].iter().any(|part| name.contains(part))
+    ![
+        "libc.",
+        "libc-",
+        "ld-",
+        "ld.",
+        "libpthread",
+        "libdl",
+        "libgcc",
+        "libsleeper",
+    ]
+    .iter()
+    .any(|beginning| name.starts_with(beginning))
+        && !["malloc", "alloc", "hoard", "asan", "tsan"]
+            .iter()
+            .any(|part| name.contains(part))
 }
 
 #[cfg(test)]
@@ -283,10 +318,18 @@ mod tests {
         let Some(Doing::Waits(wait)) = parse(line) else {
             panic!("it waits");
         };
-        assert_eq!((wait.number, wait.stack, wait.counter), (202, 0x7f_fd10, 0x7f_7766));
-        let us = Process { pid: std::process::id() as i32 };
+        assert_eq!(
+            (wait.number, wait.stack, wait.counter),
+            (202, 0x7f_fd10, 0x7f_7766)
+        );
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
         assert_eq!(wait.safe(us), Safe::Yes);
-        let lock = Wait { arguments: [1, 128, 2, 0, 0, 0], ..wait };
+        let lock = Wait {
+            arguments: [1, 128, 2, 0, 0, 0],
+            ..wait
+        };
         assert_eq!(lock.safe(us), Safe::No, "a low-level lock");
         let polls = |timeout| Wait {
             number: libc::SYS_epoll_wait,

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::options::seconds;
 
+/// The first argument by which the script `sa-load` starts `sleeper_agent_activate`.
+pub const AS_SA_LOAD: &str = "--as-sa-load";
+
 /// Bring the sleeper agent into running Python programs that were started without it.
 ///
 /// Afterwards `sleeper_agent_activate PID` shows what a program is doing, as if it had been started with `sa-run`. The

@@ -1,4 +1,4 @@
-//! The command lines of the three commands, as clap reads them.
+//! The command lines of the commands, as clap reads them.
 //!
 //! Enters: what the user types. Leaves: checked values. Nothing here looks at a process or prints an
 //! answer, so that the man pages and the completions are made from these definitions alone
@@ -88,6 +88,7 @@ mod tests {
     fn the_command_lines_are_well_formed() {
         activate::Arguments::command().debug_assert();
         list::Arguments::command().debug_assert();
+        load::Arguments::command().debug_assert();
         run::Arguments::command().debug_assert();
     }
 

@@ -249,7 +249,10 @@ broken
 
     #[test]
     fn regions_have_rights_and_names() {
-        let regions: Vec<Region> = MAPS.split(|byte| *byte == b'\n').filter_map(region).collect();
+        let regions: Vec<Region> = MAPS
+            .split(|byte| *byte == b'\n')
+            .filter_map(region)
+            .collect();
         assert_eq!(regions.len(), 8);
         assert!(regions[1].execute && regions[1].read && !regions[1].write);
         assert_eq!((regions[2].name.as_str(), regions[2].write), ("", true));

@@ -36,17 +36,28 @@ impl Tracee {
     /// The kernel's, of PTRACE_SEIZE; TimedOut if the thread did not stop.
     pub fn stop(thread: i32, until: Instant) -> io::Result<Halt> {
         request(libc::PTRACE_SEIZE, thread, ptr::null_mut(), ptr::null_mut())?;
-        if request(libc::PTRACE_INTERRUPT, thread, ptr::null_mut(), ptr::null_mut()).is_err() {
+        if request(
+            libc::PTRACE_INTERRUPT,
+            thread,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+        .is_err()
+        {
             return Ok(Halt::Gone);
         }
-        let mut pause = Duration::from_micros(5);
+        let mut tries = 0;
         loop {
             let mut status = 0;
             // SAFETY: the kernel writes to a local only.
             match unsafe { libc::waitpid(thread, &mut status, libc::__WALL | libc::WNOHANG) } {
+                // Mostly it stops within microseconds, and stands still until we notice.
                 0 if Instant::now() < until => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_micros(500));
+                    tries += 1;
+                    match tries {
+                        ..100 => std::thread::yield_now(),
+                        _ => std::thread::sleep(Duration::from_micros(100)),
+                    }
                 }
                 0 => return Err(io::ErrorKind::TimedOut.into()),
                 found if found == thread && libc::WIFSTOPPED(status) => {
@@ -82,21 +93,36 @@ impl Tracee {
     /// Sets its registers.
     pub fn set_registers(&self, registers: &user_regs_struct) -> io::Result<()> {
         let registers = ptr::from_ref(registers).cast_mut().cast();
-        request(libc::PTRACE_SETREGS, self.thread, ptr::null_mut(), registers)
+        request(
+            libc::PTRACE_SETREGS,
+            self.thread,
+            ptr::null_mut(),
+            registers,
+        )
     }
 
     /// The signals that it blocks; an error before Linux 3.11.
     pub fn mask(&self) -> io::Result<u64> {
         let mut mask = 0_u64;
         let data = (&raw mut mask).cast();
-        request(libc::PTRACE_GETSIGMASK as c_uint, self.thread, SET_SIZE, data)?;
+        request(
+            libc::PTRACE_GETSIGMASK as c_uint,
+            self.thread,
+            SET_SIZE,
+            data,
+        )?;
         Ok(mask)
     }
 
     /// Has it block these signals.
     pub fn set_mask(&self, mask: u64) -> io::Result<()> {
         let data = (&raw const mask).cast_mut().cast();
-        request(libc::PTRACE_SETSIGMASK as c_uint, self.thread, SET_SIZE, data)
+        request(
+            libc::PTRACE_SETSIGMASK as c_uint,
+            self.thread,
+            SET_SIZE,
+            data,
+        )
     }
 
     /// The word at this address of its memory as it is now, also if it has replaced its program meanwhile.
@@ -106,7 +132,13 @@ impl Tracee {
         // The system call itself stores the word; the C library's wrapper would return it.
         // SAFETY: the kernel writes to a local only; a bad address is an error.
         let done = unsafe {
-            libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKDATA, self.thread, address, data as *mut c_void)
+            libc::syscall(
+                libc::SYS_ptrace,
+                libc::PTRACE_PEEKDATA,
+                self.thread,
+                address,
+                data as *mut c_void,
+            )
         };
         match done {
             0 => Ok(word),

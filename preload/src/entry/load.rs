@@ -49,7 +49,9 @@ fn load() {
     bell::hang(detour::address());
     // Most processes are not CPython, and go no further. In them each page that this touches would cost as much
     // as all that it does.
-    if sleeper_agent_version_function.is_null() && environment::value_now(ONLY_PID_VARIABLE).is_none() {
+    if sleeper_agent_version_function.is_null()
+        && environment::value_now(ONLY_PID_VARIABLE).is_none()
+    {
         // Or its symbols are not global: then it is looked for at the first question.
         return;
     }

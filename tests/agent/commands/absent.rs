@@ -14,7 +14,13 @@ use tests::{case, plain_case};
 /// The default choice of a way in, and each way alone.
 const CHOICES: [&[&str]; 3] = [&[], &["--via", "gdb"], &["--via", "wake"]];
 
-const START_IT: &str = "start it with `sa-run COMMAND`, or let it `import sleeper_agent`";
+/// What to do about a process without an agent.
+fn start_it(pid: i32) -> String {
+    format!(
+        "run `sleeper_agent_activate --load {pid}`, which brings the agent in (it takes the right to trace the \
+         program), or start it with `sa-run COMMAND`"
+    )
+}
 
 /// Asks by every choice: each refuses with this reason, in one line, and prints nothing else.
 #[track_caller]
@@ -49,7 +55,10 @@ fn sleeping(mut sleep: std::process::Command) -> Program {
 plain_case!(no_agent);
 fn no_agent() {
     let program = sleeping(command("sleep"));
-    let reason = format!("there is no sleeper agent in it (sleep); {START_IT}");
+    let reason = format!(
+        "there is no sleeper agent in it (sleep); {}",
+        start_it(program.pid())
+    );
     refused(program.pid(), &reason, as_we_are);
 }
 
@@ -59,10 +68,11 @@ fn first_process() {
     let name = name_of(1);
     let open = fs::read("/proc/1/maps").is_ok_and(|maps| !maps.is_empty());
     let reason = match open {
-        true => format!("there is no sleeper agent in it ({name}); {START_IT}"),
+        true => format!("there is no sleeper agent in it ({name}); {}", start_it(1)),
         false => {
             format!(
-                "there is no sleeper agent in it ({name}), as far as its threads show; {START_IT}"
+                "there is no sleeper agent in it ({name}), as far as its threads show; {}",
+                start_it(1)
             )
         }
     };
@@ -89,8 +99,10 @@ fn closed_memory(python: &Interpreter) {
     command.args(["guarded", "58"]);
     let program = Program::start(as_user(&mut command, NOBODY)).ready();
     let name = name_of(program.pid());
-    let reason =
-        format!("there is no sleeper agent in it ({name}), as far as its threads show; {START_IT}");
+    let reason = format!(
+        "there is no sleeper agent in it ({name}), as far as its threads show; {}",
+        start_it(program.pid())
+    );
     refused(program.pid(), &reason, |arguments| {
         activate_as(NOBODY, arguments)
     });

@@ -30,6 +30,7 @@ fn install() {
     let root = folder.join("opt/agent");
     for file in [
         "bin/sa-list",
+        "bin/sa-load",
         "bin/sa-run",
         "bin/sleeper_agent_activate",
         "lib/libsleeper.so",
@@ -37,7 +38,7 @@ fn install() {
     ] {
         assert!(root.join(file).is_file(), "{file} is not installed");
     }
-    for name in ["sa-list", "sa-run", "sleeper_agent_activate"] {
+    for name in ["sa-list", "sa-load", "sa-run", "sleeper_agent_activate"] {
         has_pages(&root.join("share"), name);
     }
     let python = interpreters::any();

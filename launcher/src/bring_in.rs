@@ -1,25 +1,21 @@
-//! `sa-load PID…`: brings the agent into programs that were started without it.
+//! Program after program: the life of `sa-load`, which brings the agent into programs that were started without it.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use launcher::find::library::{self, Library};
-use launcher::find::target::{Alive, parse_pid};
-use launcher::load;
-use launcher::options::load::Arguments;
-use launcher::start;
-use launcher::system::{interrupt, supervisor};
-use launcher::trouble::Trouble;
+use crate::find::library::{self, Library};
+use crate::find::target::{Alive, parse_pid};
+use crate::load;
+use crate::options::load::Arguments;
+use crate::system::{interrupt, supervisor};
+use crate::trouble::Trouble;
 
-fn main() -> ExitCode {
-    let arguments: Arguments = match start::arguments(1, 2) {
-        Ok(arguments) => arguments,
-        Err(status) => return ExitCode::from(status),
-    };
+/// Loads into the programs that the arguments name; returns the exit status.
+pub fn run(arguments: &Arguments) -> ExitCode {
     supervisor::start();
-    let status = load_all(&arguments);
+    let status = load_all(arguments);
     supervisor::leave(status);
     ExitCode::from(status)
 }
