@@ -107,6 +107,7 @@ pub fn ask_from_within(
         gdb: None,
         timeout: Some(limit),
         verbose: false,
+        load: None,
     };
     let allowance = Allowance::new(options.time());
     allowance.begin();

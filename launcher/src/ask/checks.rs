@@ -153,7 +153,7 @@ mod tests {
             pid: std::process::id() as i32,
         };
         let bare = examine(us).expect_err("no agent in the test program");
-        assert!(bare.to_string().contains("sa-run COMMAND"), "{bare}");
+        assert!(bare.to_string().contains("no Python either"), "{bare}");
     }
 
     #[test]

@@ -75,6 +75,15 @@ fn none_in(process: Process) -> Trouble {
     if maps::is_empty(process) {
         return exited();
     }
+    if defines_python(process) == Some(false) {
+        return Trouble::new(
+            format!(
+                "there is no sleeper agent in it ({}), and no Python either",
+                name_of(process)
+            ),
+            "give the PID of a Python program",
+        );
+    }
     without_agent(process, "")
 }
 
@@ -144,7 +153,7 @@ mod tests {
             pid: std::process::id() as i32,
         };
         let by_gdb = agent_of(us).expect_err("no agent in the test program");
-        assert!(by_gdb.to_string().contains("sa-run COMMAND"), "{by_gdb}");
+        assert!(by_gdb.to_string().contains("no Python either"), "{by_gdb}");
         assert_eq!(why_not_started(us), Some(by_gdb));
         assert_eq!(defines_python(us), Some(false));
     }

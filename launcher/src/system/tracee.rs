@@ -128,7 +128,7 @@ impl Tracee {
     /// The word at this address of its memory as it is now, also if it has replaced its program meanwhile.
     pub fn word(&self, address: u64) -> io::Result<u64> {
         let mut word = 0_u64;
-        let data = (&raw mut word).cast();
+        let data = &raw mut word;
         // The system call itself stores the word; the C library's wrapper would return it.
         // SAFETY: the kernel writes to a local only; a bad address is an error.
         let done = unsafe {
@@ -137,7 +137,7 @@ impl Tracee {
                 libc::PTRACE_PEEKDATA,
                 self.thread,
                 address,
-                data as *mut c_void,
+                data,
             )
         };
         match done {

@@ -14,9 +14,14 @@ use crate::system::process::Process;
 /// process can open this file, so nobody else can hold the lock and keep us waiting. The lock takes nothing
 /// from the process, and the kernel frees it when we end, however that happens. It does not hold off
 /// debuggers that people attach by hand.
-pub struct Turn(#[allow(dead_code)] Option<File>);
+pub struct Turn(Option<File>);
 
 impl Turn {
+    /// Whether it is our turn, as opposed to that the wait for it was given up.
+    pub fn is_ours(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Waits for our turn, but for no longer than half of the time until `until`: the process's own user
     /// may keep the lock for ever. What is left is for the question, which then goes without.
     pub fn take(process: Process, until: Instant) -> Turn {

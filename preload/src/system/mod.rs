@@ -19,6 +19,7 @@ pub mod loaded_objects;
 pub mod memory;
 pub mod memory_budget;
 pub mod proc_file;
+pub mod reserve;
 pub mod rights;
 pub mod shut_in;
 pub mod signals;

@@ -14,6 +14,9 @@ use tests::{case, plain_case};
 /// The default choice of a way in, and each way alone.
 const CHOICES: [&[&str]; 3] = [&[], &["--via", "gdb"], &["--via", "wake"]];
 
+/// What is said of a process that has no interpreter either.
+const NO_PYTHON: &str = "and no Python either; give the PID of a Python program";
+
 /// What to do about a process without an agent.
 fn start_it(pid: i32) -> String {
     format!(
@@ -55,10 +58,7 @@ fn sleeping(mut sleep: std::process::Command) -> Program {
 plain_case!(no_agent);
 fn no_agent() {
     let program = sleeping(command("sleep"));
-    let reason = format!(
-        "there is no sleeper agent in it (sleep); {}",
-        start_it(program.pid())
-    );
+    let reason = format!("there is no sleeper agent in it (sleep), {NO_PYTHON}");
     refused(program.pid(), &reason, as_we_are);
 }
 
@@ -68,7 +68,7 @@ fn first_process() {
     let name = name_of(1);
     let open = fs::read("/proc/1/maps").is_ok_and(|maps| !maps.is_empty());
     let reason = match open {
-        true => format!("there is no sleeper agent in it ({name}); {}", start_it(1)),
+        true => format!("there is no sleeper agent in it ({name}), {NO_PYTHON}"),
         false => {
             format!(
                 "there is no sleeper agent in it ({name}), as far as its threads show; {}",

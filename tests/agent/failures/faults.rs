@@ -5,10 +5,13 @@ use protocol::names::{DEADLINE_VARIABLE, THREAD_HEADING};
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use tests::ask::{WALK_HEADING, activate, preloaded, preloaded_python, state, target};
+use tests::ask::{
+    WALK_HEADING, activate, activator, answer_by_wake, preloaded, preloaded_python, state, target,
+    woken,
+};
 use tests::compile::compile;
 use tests::interpreters::Interpreter;
-use tests::process::{PATIENCE, Program, wait_until};
+use tests::process::{PATIENCE, Program, run, wait_until};
 use tests::procfs::{self, agents, thread_names};
 use tests::product::product;
 use tests::scratch::Scratch;
@@ -152,6 +155,46 @@ fn too_many_processes(python: &Interpreter) {
     let mut command = target(python, "faulty.py");
     let program = Program::start(command.args(["no_thread_for_real", SOMEBODY])).ready();
     goes_on(program);
+}
+
+case!(memory_taken_meanwhile, Compiler);
+/// A thread of the program's takes the memory that there was when the answer was begun. The agent's small allocations
+/// come from its reserve: where one fails, Rust's standard library ends the process.
+fn memory_taken_meanwhile(python: &Interpreter) {
+    let folder = Scratch::new();
+    let hog = compile("hog.c", &folder, &["-shared", "-fPIC", "-pthread"]);
+    let mut command = target(python, "single.py");
+    let both = format!("{}:{}", product().library.display(), hog.display());
+    command
+        .arg("sleeping")
+        .env("LD_PRELOAD", both)
+        .env("HOG_MEGABYTES", "12");
+    // One heap for all threads.
+    command.env("MALLOC_ARENA_MAX", "1");
+    let program = woken(&mut command);
+    let (mut answered, mut asked) = (0, 0);
+    while !program.out().contains("sated\n") {
+        assert!(
+            !program.has_ended(),
+            "after {asked} questions: {}",
+            program.err()
+        );
+        let mut activator = activator(["--via", "wake", "--format", "json", "--timeout", "3"]);
+        answered += usize::from(
+            run(activator.arg(program.pid().to_string()))
+                .status
+                .success(),
+        );
+        asked += 1;
+    }
+    assert!(asked > 20, "{asked}");
+    // Many of them from memory, for that reason. But each has been sent.
+    assert_eq!(answered, asked);
+    let text = answer_by_wake(program.pid());
+    assert!(text.contains(", in sleeping\n"), "{text}");
+    program.signal(libc::SIGTERM);
+    let mut program = program;
+    program.end_within(PATIENCE).expect_code(7);
 }
 
 case!(little_address_space, OnlyOne);

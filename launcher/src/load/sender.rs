@@ -1,0 +1,344 @@
+//! Sends one thread of a process on the detour, and waits for what comes of it.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::mem::offset_of;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use crate::find::target::{Alive, exited};
+use crate::load::detour::{
+    self, CANCELLED, DONE, ENTERED, Interpreter, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, Said,
+    Told,
+};
+use crate::load::places::Places;
+use crate::load::resting::{
+    Doing, GoesOn, Safe, Wait, doing, goes_on, has_signal, made_again, waits_so_far, was_cut_short,
+};
+use crate::system::interrupt;
+use crate::system::memory::read_memory_into;
+use crate::system::permission;
+use crate::system::process::Process;
+use crate::system::tracee::{Halt, Tracee};
+use crate::trouble::{Trouble, of_another_version};
+use protocol::begun::Begun;
+use protocol::names::BEGIN_FUNCTION;
+
+/// The longest time that a thread may take to stop.
+const LONGEST_STOP: Duration = Duration::from_millis(50);
+
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Fails if the process is stopped, traced or ended, or if a filter of system calls binds it.
+pub fn is_loadable(alive: &Alive) -> Result<(), Trouble> {
+    alive.still_runs()?;
+    let status = alive.status().ok_or_else(exited)?;
+    if status.tracer != 0 {
+        return Err(Trouble::new(
+            format!(
+                "it is being traced by PID {}, and Linux allows one tracer",
+                status.tracer
+            ),
+            "end that debugger or tracer, then try again",
+        ));
+    }
+    if status.is_filtered {
+        return Err(Trouble::new(
+            "a filter of system calls (seccomp) binds it, and may end it for what loading takes",
+            "start it with `sa-run COMMAND`",
+        ));
+    }
+    Ok(())
+}
+
+/// What it takes to send a thread on the detour.
+pub struct Sender {
+    alive: Alive,
+    memory: File,
+    path: CString,
+    places: Places,
+    /// The thread that was sent.
+    sent: i32,
+    /// How often threads had waited at the last look.
+    waits: HashMap<i32, u64>,
+}
+
+/// How a try has ended.
+enum Sent {
+    /// A thread is on the detour.
+    Yes,
+    /// This thread was not where it may be sent away.
+    NotThere,
+}
+
+impl Sender {
+    /// Looks where the code may go in a process, for a library with this path there.
+    ///
+    /// # Errors
+    /// What the process lacks, or what we may not.
+    pub fn new(alive: &Alive, path: CString) -> Result<Sender, Trouble> {
+        let process = alive.process;
+        let memory = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(process.path("mem"));
+        Ok(Sender {
+            alive: *alive,
+            memory: memory.map_err(|_| permission::explain(process))?,
+            path,
+            places: Places::find(process)?,
+            sent: 0,
+            waits: HashMap::new(),
+        })
+    }
+
+    /// Has one of these threads load the library, and waits until the agent has begun.
+    ///
+    /// # Errors
+    /// Why that failed, or is not done by this time.
+    pub fn load(&mut self, until: Instant, may_go: impl Fn(i32) -> bool) -> Result<Begun, Trouble> {
+        if !std::mem::take(&mut self.places.is_under_way) {
+            self.send(until, may_go)?;
+        }
+        self.await_end(until)
+    }
+
+    /// Whether the first thread has not been sent, and waits where it may be.
+    pub fn first_thread_may_go(&self) -> bool {
+        let first = self.process().pid;
+        let doing = doing(self.process(), first);
+        self.sent != first
+            && matches!(doing, Some(Doing::Waits(wait)) if wait.safe(self.process()) != Safe::No)
+    }
+
+    fn process(&self) -> Process {
+        self.alive.process
+    }
+
+    /// Sends one of these threads on the detour: one that waits, or, by sampling, one that runs.
+    fn send(&mut self, until: Instant, may_go: impl Fn(i32) -> bool) -> Result<(), Trouble> {
+        // Nobody looks at it yet.
+        let written = self.memory.write_all_at(detour::code(), self.places.code);
+        written.map_err(|_| permission::explain(self.process()))?;
+        let mut last = None;
+        loop {
+            for (thread, wait) in self.candidates() {
+                if !may_go(thread) {
+                    continue;
+                }
+                match self.try_one(thread, wait) {
+                    Ok(Sent::Yes) => {
+                        self.sent = thread;
+                        return Ok(());
+                    }
+                    Ok(Sent::NotThere) => {}
+                    Err(error) => last = Some(error),
+                }
+            }
+            self.alive.still_runs()?;
+            if Instant::now() > until || interrupt::asked_to_stop().is_some() {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            self.places.refresh(self.process());
+        }
+        is_loadable(&self.alive)?;
+        Err(match last {
+            Some(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                permission::explain(self.process())
+            }
+            Some(error) => Trouble::new(
+                format!("none of its threads could be stopped ({error})"),
+                "try again",
+            ),
+            None => Trouble::new(
+                "no thread of it was found at a place where it is safe to load",
+                "try again, or with a longer --timeout",
+            ),
+        })
+    }
+
+    /// The threads to try, best first: those that wait, the first thread last, as the program's signals come to it; then
+    /// those that run.
+    fn candidates(&mut self) -> Vec<(i32, Option<Wait>)> {
+        let process = self.process();
+        let mut waiting = Vec::new();
+        let mut running = Vec::new();
+        for thread in process.threads().unwrap_or_default() {
+            match doing(process, thread) {
+                Some(Doing::Waits(wait)) => match wait.safe(process) {
+                    Safe::Yes => waiting.push((thread, Some(wait))),
+                    Safe::IfFresh if self.has_waited_anew(thread) => {
+                        waiting.push((thread, Some(wait)));
+                    }
+                    Safe::IfFresh | Safe::No => {}
+                },
+                Some(Doing::Runs) => running.push((thread, None)),
+                None => {}
+            }
+        }
+        waiting.sort_by_key(|(thread, _)| *thread == process.pid);
+        waiting.truncate(8);
+        running.truncate(8);
+        waiting.extend(running);
+        waiting
+    }
+
+    /// Whether a thread has begun to wait since the last look, some 2 ms ago.
+    fn has_waited_anew(&mut self, thread: i32) -> bool {
+        let Some(now) = waits_so_far(self.process(), thread) else {
+            return false;
+        };
+        let before = self.waits.insert(thread, now);
+        before.is_some_and(|before| before != now)
+    }
+
+    /// Stops one thread, and sends it on the detour if it is where it may be sent away. What attaches is a thread of
+    /// ours that ends: so it always detaches.
+    fn try_one(&self, thread: i32, wait: Option<Wait>) -> io::Result<Sent> {
+        std::thread::scope(|scope| {
+            let tried = std::thread::Builder::new()
+                .spawn_scoped(scope, || self.send_stopped(thread, wait))?;
+            tried
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the tracing thread failed")))
+        })
+    }
+
+    fn send_stopped(&self, thread: i32, wait: Option<Wait>) -> io::Result<Sent> {
+        let Halt::Stopped(tracee) = Tracee::stop(thread, Instant::now() + LONGEST_STOP)? else {
+            return Ok(Sent::NotThere);
+        };
+        let mut registers = tracee.registers()?;
+        // First of all: if we are killed before that, the program sees the error.
+        if was_cut_short(&registers) && !has_signal(self.process(), thread) {
+            tracee.set_registers(&made_again(registers))?;
+        }
+        let Some(on) = goes_on(self.process(), &self.places, wait, &registers) else {
+            return Ok(Sent::NotThere);
+        };
+        let mask = match tracee.mask() {
+            Ok(mask) => mask,
+            Err(_) => return Ok(Sent::NotThere),
+        };
+        // Only the first thread may make the GIL, and a thread that runs may just be letting go of one.
+        let makes_gil = thread == self.process().pid && wait.is_some();
+        self.memory
+            .write_all_at(&self.told(&on, mask, makes_gil).bytes(), self.told_at())?;
+        let said = Said::sent(self.process().pid);
+        self.memory.write_all_at(&said, self.places.said)?;
+        // Is this still the program that the code was written into?
+        let begins = detour::code()
+            .first_chunk()
+            .map(|word| u64::from_ne_bytes(*word));
+        if Some(tracee.word(self.places.code)?) != begins {
+            return Ok(Sent::NotThere);
+        }
+        registers.rip = self.places.code;
+        // It is in no system call any more: the detour makes it again.
+        registers.orig_rax = u64::MAX;
+        tracee.set_registers(&registers)?;
+        // If we are killed right here, the detour itself blocks them, a moment later.
+        let _ = tracee.set_mask(u64::MAX);
+        Ok(Sent::Yes)
+    }
+
+    fn told_at(&self) -> u64 {
+        self.places.code + detour::code().len() as u64
+    }
+
+    fn told(&self, on: &GoesOn, mask: u64, makes_gil: bool) -> Told {
+        let mut told = Told {
+            said: self.places.said,
+            functions: self.places.functions,
+            interpreter: match makes_gil {
+                true => self.places.interpreter,
+                false => Interpreter::default(),
+            },
+            resume: on.resume,
+            result: on.result,
+            interrupted: on.interrupted,
+            interrupts: on.interrupts as u64,
+            mask,
+            all: u64::MAX,
+            path: [0; LONGEST_PATH],
+            begin: [0; 32],
+        };
+        for (place, byte) in told.path.iter_mut().zip(self.path.to_bytes()) {
+            *place = *byte;
+        }
+        for (place, byte) in told.begin.iter_mut().zip(BEGIN_FUNCTION.bytes()) {
+            *place = byte;
+        }
+        told
+    }
+
+    fn said(&self) -> Option<Said> {
+        let mut bytes = [0; size_of::<Said>()];
+        read_memory_into(self.process().pid, self.places.said, &mut bytes).ok()?;
+        Some(Said::parse(&bytes))
+    }
+
+    /// Waits until the new thread has done its work.
+    fn await_end(&self, until: Instant) -> Result<Begun, Trouble> {
+        let mut pause = Duration::from_micros(50);
+        loop {
+            let Some(said) = self.said() else {
+                self.alive.still_runs()?;
+                return Err(exited());
+            };
+            match said.stage {
+                // The code is used again only after that.
+                DONE if said.detour == LEFT => {
+                    return Begun::from_number(said.begun).ok_or_else(of_another_version);
+                }
+                REFUSED => return Err(self.refused()),
+                CANCELLED => return Err(self.late(&said)),
+                _ if said.detour >= ENTERED && said.created > 1 => {
+                    return Err(Trouble::new(
+                        format!(
+                            "no thread could be started in it ({})",
+                            io::Error::from_raw_os_error(said.created as i32 - 1)
+                        ),
+                        "look at its limits (`ulimit -u`, `ulimit -v`, pids.max)",
+                    ));
+                }
+                _ => {}
+            }
+            if Instant::now() > until || interrupt::asked_to_stop().is_some() {
+                let cancel = self.places.said + offset_of!(Said, cancel) as u64;
+                let _ = self.memory.write_all_at(&1_u32.to_ne_bytes(), cancel);
+                return Err(self.late(&said));
+            }
+            self.alive.still_runs()?;
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(2));
+        }
+    }
+
+    fn refused(&self) -> Trouble {
+        Trouble::new(
+            format!(
+                "its loader does not load {}",
+                String::from_utf8_lossy(self.path.to_bytes())
+            ),
+            "see whether its user may read the file, and whether its file system is mounted noexec",
+        )
+    }
+
+    fn late(&self, said: &Said) -> Trouble {
+        let what = match (said.detour, said.stage) {
+            (SENT, _) => "the thread that was sent to load the library has not run since",
+            (ENTERED, 0) => "pthread_create has not returned in it",
+            (LEFT, 0) => "the thread that loads the library has not run yet",
+            (_, LOADING) => {
+                "another thread holds the loader's lock, or the library is loaded slowly; the new thread goes on waiting"
+            }
+            _ => "the agent has not begun in time",
+        };
+        Trouble::new(what, "ask again in a while")
+    }
+}
