@@ -38,8 +38,12 @@ pub struct Told {
     pub mask: u64,
     /// All signals.
     pub all: u64,
-    /// The library's path, and the name of its function.
+    /// The library's path; or where the number of a descriptor is to be put in, if it comes in a file in memory.
     pub path: [u8; LONGEST_PATH],
+    /// Not zero: the library comes in a file in memory.
+    pub in_memory: u64,
+    /// The name of that file, as `/proc/PID/maps` shows it.
+    pub name: [u8; 32],
     /// The name of the function that makes the agent begin.
     pub begin: [u8; 32],
 }
@@ -89,6 +93,9 @@ pub const FUNCTIONS: [&str; 6] = [
     "__errno_location",
 ];
 
+/// The number that the descriptor of the file in memory gets, or the next free one: above those that programs use.
+const HIGH: i32 = 600;
+
 /// The longest path of a library, with its NUL.
 pub const LONGEST_PATH: usize = 512;
 
@@ -120,6 +127,10 @@ pub struct Said {
     pub begun: i32,
     /// Not zero: the new thread ends without loading anything.
     pub cancel: u32,
+    /// The descriptor of the file in memory that is to be filled, and one more; 0: there is none.
+    pub file: u32,
+    /// Not zero: it has been filled.
+    pub filled: u32,
     /// The process that this was written for: a forked child inherits it.
     pub process: u32,
     /// Nothing.
@@ -151,7 +162,8 @@ pub const CANCELLED: u32 = 6;
 // As in the library's own detour (preload/src/entry/detour.rs): the red zone is skipped, the flags are saved before an
 // instruction changes them, and the size of the XSAVE area, which must be aligned to 64 bytes, comes from `cpuid`.
 //
-// System calls by number: 13 rt_sigaction, 14 rt_sigprocmask, 127 rt_sigpending, 186 gettid.
+// System calls by number: 3 close, 13 rt_sigaction, 14 rt_sigprocmask, 35 nanosleep, 72 fcntl, 127 rt_sigpending,
+// 186 gettid, 319 memfd_create.
 global_asm!(
     ".pushsection .rodata.sleeper_load,\"a\",@progbits",
     ".p2align 4",
@@ -319,8 +331,10 @@ global_asm!(
     // The new thread's life.
     "10:",
     "push rbx",
+    "push r12",
+    "push r13",
     "push r14",
-    "sub rsp, 8",
+    "sub rsp, 24",
     "lea rbx, [rip + 20f]",
     "mov r14, [rbx + {said}]",
     "mov eax, 186",
@@ -332,13 +346,67 @@ global_asm!(
     "call [rbx + {pthread_detach}]",
     "cmp dword ptr [r14 + {cancel}], 0",
     "jne 12f",
+    // A file in memory, if the program does not see the library. As the program may count on the lowest number, it gets
+    // a high one at once.
+    "cmp qword ptr [rbx + {in_memory}], 0",
+    "je 15f",
+    "lea rdi, [rbx + {name}]",
+    "mov esi, 1", // MFD_CLOEXEC
+    "mov eax, 319",
+    "syscall",
+    "test eax, eax",
+    "js 11f",
+    "mov r12d, eax",
+    "mov edi, eax",
+    "mov esi, 1030", // F_DUPFD_CLOEXEC
+    "mov edx, {high}",
+    "mov eax, 72",
+    "syscall",
+    "test eax, eax",
+    "js 14f",
+    "mov edi, r12d",
+    "mov r12d, eax",
+    "mov eax, 3",
+    "syscall",
+    "14:",
+    "lea eax, [r12 + 1]",
+    "mov [r14 + {file}], eax",
+    // Until it has been filled, for 5 s at most: 5,000 times a millisecond.
+    "mov r13d, 5000",
+    "16:",
+    "cmp dword ptr [r14 + {filled}], 0",
+    "jne 17f",
+    "cmp dword ptr [r14 + {cancel}], 0",
+    "jne 18f",
+    "mov qword ptr [rsp], 0",
+    "mov qword ptr [rsp + 8], 1000000",
+    "mov rdi, rsp",
+    "xor esi, esi",
+    "mov eax, 35",
+    "syscall",
+    "dec r13d",
+    "jnz 16b",
+    "18:",
+    "mov edi, r12d",
+    "mov eax, 3",
+    "syscall",
+    "jmp 12f",
+    "15:",
+    "17:",
     "mov dword ptr [r14 + {stage}], 2",
     "lea rdi, [rbx + {path}]",
     "mov esi, 2", // RTLD_NOW
     "call [rbx + {dlopen}]",
-    "test rax, rax",
+    "mov r13, rax",
+    "cmp qword ptr [rbx + {in_memory}], 0",
+    "je 19f",
+    "mov edi, r12d",
+    "mov eax, 3",
+    "syscall",
+    "19:",
+    "test r13, r13",
     "jz 11f",
-    "mov rdi, rax",
+    "mov rdi, r13",
     "lea rsi, [rbx + {begin}]",
     "call [rbx + {dlsym}]",
     "test rax, rax",
@@ -355,8 +423,10 @@ global_asm!(
     "mov dword ptr [r14 + {stage}], 6",
     "13:",
     "xor eax, eax",
-    "add rsp, 8",
+    "add rsp, 24",
     "pop r14",
+    "pop r13",
+    "pop r12",
     "pop rbx",
     "ret",
     ".p2align 3",
@@ -374,6 +444,9 @@ global_asm!(
     said = const offset_of!(Told, said),
     path = const offset_of!(Told, path),
     begin = const offset_of!(Told, begin),
+    in_memory = const offset_of!(Told, in_memory),
+    name = const offset_of!(Told, name),
+    high = const HIGH,
     pthread_create = const offset_of!(Told, functions.pthread_create),
     pthread_self = const offset_of!(Told, functions.pthread_self),
     pthread_detach = const offset_of!(Told, functions.pthread_detach),
@@ -391,6 +464,8 @@ global_asm!(
     thread = const offset_of!(Said, thread),
     begun = const offset_of!(Said, begun),
     cancel = const offset_of!(Said, cancel),
+    file = const offset_of!(Said, file),
+    filled = const offset_of!(Said, filled),
     ident = const offset_of!(Said, ident),
 );
 
@@ -436,13 +511,18 @@ impl Told {
             self.all,
         ];
         let words = words.iter().flat_map(|word| word.to_ne_bytes());
-        words.chain(self.path).chain(self.begin).collect()
+        words
+            .chain(self.path)
+            .chain(self.in_memory.to_ne_bytes())
+            .chain(self.name)
+            .chain(self.begin)
+            .collect()
     }
 }
 
 const _: () = assert!(
-    size_of::<Told>() == 8 * (1 + FUNCTIONS.len() + INTERPRETER.len() + 6) + LONGEST_PATH + 32
-        && size_of::<Said>() == 40,
+    size_of::<Told>() == 8 * (1 + FUNCTIONS.len() + INTERPRETER.len() + 7) + LONGEST_PATH + 64
+        && size_of::<Said>() == 48,
     "there is no padding"
 );
 
@@ -486,6 +566,8 @@ impl Said {
             thread: word(offset_of!(Said, thread)),
             begun: word(offset_of!(Said, begun)) as i32,
             cancel: word(offset_of!(Said, cancel)),
+            file: word(offset_of!(Said, file)),
+            filled: word(offset_of!(Said, filled)),
             process: word(offset_of!(Said, process)),
             unused: 0,
             ident: 0,

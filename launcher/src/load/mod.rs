@@ -25,7 +25,7 @@ use crate::find::agent::Agent;
 use crate::find::library::Library;
 use crate::find::target::{Alive, just_started};
 use crate::load::detour::LONGEST_PATH;
-use crate::load::sender::Sender;
+use crate::load::sender::{Sender, Source};
 use crate::system::named_file;
 use crate::system::permission;
 use crate::system::process::Process;
@@ -63,8 +63,7 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
         Err(_) => return Err(permission::explain(process)),
     }
     sender::is_loadable(alive)?;
-    let path = path_in(process, &library.file)?;
-    let mut sender = Sender::new(alive, path)?;
+    let mut sender = Sender::new(alive, source(process, &library.file))?;
     // Two at once would write over each other's code.
     if !turn.is_ours() {
         return Err(Trouble::new(
@@ -98,27 +97,19 @@ fn shows_itself(process: Process) -> bool {
     false
 }
 
-/// The library's path as the process sees it, which must lead to the same file.
-fn path_in(process: Process, library: &Path) -> Result<CString, Trouble> {
+/// How the library comes into the process: by its path, if that leads to the same file there; else in a file in memory.
+fn source(process: Process, library: &Path) -> Source {
     let there = within_root::look_up(&process.path("root"), library).and_then(named_file::status);
     let here = std::fs::metadata(library);
-    let same = match (there, here) {
-        (Ok(there), Ok(here)) => (there.st_dev, there.st_ino) == (here.dev(), here.ino()),
-        _ => false,
-    };
-    if !same {
-        return Err(Trouble::new(
-            format!("it does not see the library at {}", library.display()),
-            "put a copy of the library where both see it, and set SLEEPER_AGENT_LIB to its path",
-        ));
-    }
-    let path = library.as_os_str().as_bytes();
-    match CString::new(path) {
-        Ok(text) if path.len() < LONGEST_PATH => Ok(text),
-        _ => Err(Trouble::new(
-            format!("the library's path has {LONGEST_PATH} bytes or more"),
-            "put a copy of it at a shorter path, and set SLEEPER_AGENT_LIB to that",
-        )),
+    let path = CString::new(library.as_os_str().as_bytes());
+    match (there, here, path) {
+        (Ok(there), Ok(here), Ok(path))
+            if (there.st_dev, there.st_ino) == (here.dev(), here.ino())
+                && path.as_bytes_with_nul().len() <= LONGEST_PATH =>
+        {
+            Source::There(path)
+        }
+        _ => Source::Here(library.to_owned()),
     }
 }
 

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::find::target::{Alive, exited};
 use crate::load::detour::{
-    self, CANCELLED, DONE, ENTERED, Interpreter, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, Said,
-    Told,
+    self, CANCELLED, DONE, ENTERED, Interpreter, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT,
+    STARTED, Said, Told,
 };
 use crate::load::places::Places;
 use crate::load::resting::{
@@ -19,6 +20,7 @@ use crate::load::resting::{
 };
 use crate::system::interrupt;
 use crate::system::memory::read_memory_into;
+use crate::system::memory_file;
 use crate::system::permission;
 use crate::system::process::Process;
 use crate::system::tracee::{Halt, Tracee};
@@ -28,6 +30,9 @@ use protocol::names::BEGIN_FUNCTION;
 
 /// The longest time that a thread may take to stop.
 const LONGEST_STOP: Duration = Duration::from_millis(50);
+
+/// The name of the file in memory.
+const FILE_NAME: &str = "libsleeper.so";
 
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -54,11 +59,19 @@ pub fn is_loadable(alive: &Alive) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Where the new thread finds the library.
+pub enum Source {
+    /// At this path, as the process sees it.
+    There(CString),
+    /// Only we see it, at this path: it comes in a file in memory, which we fill.
+    Here(PathBuf),
+}
+
 /// What it takes to send a thread on the detour.
 pub struct Sender {
     alive: Alive,
     memory: File,
-    path: CString,
+    source: Source,
     places: Places,
     /// The thread that was sent.
     sent: i32,
@@ -75,11 +88,11 @@ enum Sent {
 }
 
 impl Sender {
-    /// Looks where the code may go in a process, for a library with this path there.
+    /// Looks where the code may go in a process.
     ///
     /// # Errors
     /// What the process lacks, or what we may not.
-    pub fn new(alive: &Alive, path: CString) -> Result<Sender, Trouble> {
+    pub fn new(alive: &Alive, source: Source) -> Result<Sender, Trouble> {
         let process = alive.process;
         let memory = OpenOptions::new()
             .read(true)
@@ -88,7 +101,7 @@ impl Sender {
         Ok(Sender {
             alive: *alive,
             memory: memory.map_err(|_| permission::explain(process))?,
-            path,
+            source,
             places: Places::find(process)?,
             sent: 0,
             waits: HashMap::new(),
@@ -265,14 +278,21 @@ impl Sender {
             mask,
             all: u64::MAX,
             path: [0; LONGEST_PATH],
+            in_memory: 0,
+            name: [0; 32],
             begin: [0; 32],
         };
-        for (place, byte) in told.path.iter_mut().zip(self.path.to_bytes()) {
-            *place = *byte;
+        let put = |places: &mut [u8], bytes: &[u8]| {
+            for (place, byte) in places.iter_mut().zip(bytes) {
+                *place = *byte;
+            }
+        };
+        match &self.source {
+            Source::There(path) => put(&mut told.path, path.to_bytes()),
+            Source::Here(_) => told.in_memory = 1,
         }
-        for (place, byte) in told.begin.iter_mut().zip(BEGIN_FUNCTION.bytes()) {
-            *place = byte;
-        }
+        put(&mut told.name, FILE_NAME.as_bytes());
+        put(&mut told.begin, BEGIN_FUNCTION.as_bytes());
         told
     }
 
@@ -280,6 +300,21 @@ impl Sender {
         let mut bytes = [0; size_of::<Said>()];
         read_memory_into(self.process().pid, self.places.said, &mut bytes).ok()?;
         Some(Said::parse(&bytes))
+    }
+
+    /// Fills the file in memory that the new thread has made, and has it load that.
+    fn fill(&self, said: &Said) -> io::Result<()> {
+        let Source::Here(library) = &self.source else {
+            return Ok(());
+        };
+        let descriptor = said.file - 1;
+        let place = self.process().path(&format!("fd/{descriptor}"));
+        memory_file::open_named(&place, FILE_NAME)?.write_all(&std::fs::read(library)?)?;
+        let path = format!("/proc/self/fd/{descriptor}\0");
+        let path_at = self.told_at() + offset_of!(Told, path) as u64;
+        self.memory.write_all_at(path.as_bytes(), path_at)?;
+        let filled = self.places.said + offset_of!(Said, filled) as u64;
+        self.memory.write_all_at(&1_u32.to_ne_bytes(), filled)
     }
 
     /// Waits until the new thread has done its work.
@@ -294,6 +329,14 @@ impl Sender {
                 // The code is used again only after that.
                 DONE if said.detour == LEFT => {
                     return Begun::from_number(said.begun).ok_or_else(of_another_version);
+                }
+                STARTED if said.file != 0 && said.filled == 0 => {
+                    self.fill(&said).map_err(|error| {
+                        Trouble::new(
+                            format!("the library could not be written into a file in its memory ({error})"),
+                            "start it with `sa-run COMMAND`",
+                        )
+                    })?;
                 }
                 REFUSED => return Err(self.refused()),
                 CANCELLED => return Err(self.late(&said)),
@@ -320,13 +363,22 @@ impl Sender {
     }
 
     fn refused(&self) -> Trouble {
-        Trouble::new(
-            format!(
-                "its loader does not load {}",
-                String::from_utf8_lossy(self.path.to_bytes())
+        match &self.source {
+            Source::There(path) => Trouble::new(
+                format!(
+                    "its loader does not load {}",
+                    String::from_utf8_lossy(path.to_bytes())
+                ),
+                "see whether its user may read the file, and whether its file system is mounted noexec",
             ),
-            "see whether its user may read the file, and whether its file system is mounted noexec",
-        )
+            Source::Here(library) => Trouble::new(
+                format!(
+                    "it does not see the library at {}, and its loader does not load it from memory",
+                    library.display()
+                ),
+                "put a copy of the library where both see it, and set SLEEPER_AGENT_LIB to its path",
+            ),
+        }
     }
 
     fn late(&self, said: &Said) -> Trouble {

@@ -14,6 +14,7 @@ pub mod interrupt;
 pub mod mapped_file;
 pub mod maps;
 pub mod memory;
+pub mod memory_file;
 pub mod name_service;
 pub mod named_file;
 pub mod namespace;

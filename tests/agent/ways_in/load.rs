@@ -10,6 +10,7 @@ use tests::interpreters::Interpreter;
 use tests::plain_case;
 use tests::process::{PATIENCE, Program, command, run, wait_until};
 use tests::procfs::{self, agents, wait_agent};
+use tests::product::product;
 use tests::rounds::{spread, times};
 
 /// What `waiting.py` does without threads, and so without a GIL.
@@ -224,4 +225,39 @@ fn no_python() {
     assert!(!maps.contains("sleeper"), "{maps}");
     run(&mut loader(["none"])).expect_refusal(1, &["not a process number"]);
     run(&mut loader([i32::MAX])).expect_refusal(1, &["no such process"]);
+}
+
+case!(in_another_mount_namespace, Root);
+/// As in a container, the program does not see the library: it comes in a file in memory, and nothing is left behind.
+fn in_another_mount_namespace(python: &Interpreter) {
+    let hidden = product().library.parent().expect("a folder").display();
+    let script = format!("mount -t tmpfs none '{hidden}' && exec \"$@\"");
+    let code = "
+import os, sys, time
+def numbers():
+    return sorted(map(int, os.listdir('/proc/self/fd')))
+before = numbers()
+sys.stdout.write('ready\\n')
+sys.stdout.flush()
+sys.stdin.readline()
+if numbers() != before:
+    sys.stdout.write('%r, before %r\\n' % (numbers(), before))
+sys.exit(7)
+";
+    let mut unshare = command("unshare");
+    python.equip(&mut unshare);
+    unshare.args(["--mount", "sh", "-c", &script, "sh"]);
+    unshare.arg(&python.path).args(["-c", code]);
+    let mut program = Program::start(&mut unshare).ready();
+    for _ in 0..2 {
+        load(program.pid());
+    }
+    let text = answer(program.pid(), &["--format", "full", "--via", "wake"]);
+    assert!(text.contains("line 8, in <module>"), "{text}");
+    let text = answer(program.pid(), &["--via", "gdb"]);
+    assert!(text.contains("line 8, in <module>"), "{text}");
+    program.say("end");
+    let ended = program.end_within(PATIENCE);
+    assert_eq!(ended.out(), "ready\n");
+    ended.expect_code(7);
 }
