@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::ask::allowance::Allowance;
 use crate::ask::{self, AskOptions, side_by_side};
-use crate::find::carriers;
+use crate::find::carriers::{self, Whom};
 use crate::find::chosen::{self, Chosen};
 use crate::find::library::{self, Library};
 use crate::find::order;
@@ -71,11 +71,15 @@ fn look(arguments: Arguments) -> u8 {
             return 1;
         }
     };
+    let whom = match library {
+        Some(_) => Whom::Pythons,
+        None => Whom::Carriers,
+    };
     let (choice, asking) = Asking::new(arguments, library);
     let asking = Arc::new(asking);
     let mut last: HashMap<i32, Look> = HashMap::new();
     let mut begun = Instant::now();
-    let mut chosen = chosen::chosen(&choice, &mut fail);
+    let mut chosen = chosen::chosen(&choice, whom, &mut fail);
     loop {
         let (looks, heard) = Asking::round(&asking, chosen, begun, &last, &mut stuck, &mut fail);
         let Some(pause) = pause.filter(|_| heard) else {
@@ -90,7 +94,7 @@ fn look(arguments: Arguments) -> u8 {
         }
         interrupt::sleep_until(begun + pause);
         begun = Instant::now();
-        chosen = chosen_again(&choice, &mut last);
+        chosen = chosen_again(&choice, whom, &mut last);
         // Each of these keeps a thread of ours.
         chosen.retain(|one| !stuck.contains(&one.process));
         if chosen.is_empty() || interrupt::asked_to_stop().is_some() {
@@ -352,7 +356,7 @@ struct Look {
 
 /// The processes for the next round: those that have answered and still run, and those that the choice
 /// finds by now.
-fn chosen_again(choice: &Choice, last: &mut HashMap<i32, Look>) -> Vec<Chosen> {
+fn chosen_again(choice: &Choice, whom: Whom, last: &mut HashMap<i32, Look>) -> Vec<Chosen> {
     last.retain(|_, look| {
         let there = look.alive.status().is_some();
         if !there {
@@ -361,7 +365,7 @@ fn chosen_again(choice: &Choice, last: &mut HashMap<i32, Look>) -> Vec<Chosen> {
         there
     });
     // The first round has reported what is wrong with the choice.
-    let mut chosen = chosen::chosen(choice, |_, _| ());
+    let mut chosen = chosen::chosen(choice, whom, |_, _| ());
     for one in &mut chosen {
         let look = last.get(&one.process.pid);
         one.known = one.known.or(look.map(|look| look.alive));

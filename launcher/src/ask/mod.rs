@@ -26,7 +26,6 @@ use crate::state::answer::Answer;
 use crate::state::budget::AnswerBytes;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
-use protocol::names::PARKED_THREAD;
 use protocol::question::Question;
 
 /// The longest time that a question takes where the user has not set it.
@@ -108,10 +107,6 @@ pub fn ask(
 /// Loads the library into a process, unless it has an agent.
 fn bring_in(process: Process, library: &Library, allowance: &Allowance) -> Result<(), Trouble> {
     let alive = Alive::examine(process)?;
-    // Everybody sees that, also who may not trace the process.
-    if matches!(process.thread_named(PARKED_THREAD), Ok(Some(_))) {
-        return Ok(());
-    }
     let loaded = load::load(&alive, library, allowance.until())?;
     load::remark(loaded).map(drop)
 }
@@ -131,8 +126,14 @@ fn by_gdb(
         first_way,
         verbose: options.verbose,
     };
-    way.fetch(&target)
-        .map_err(|trouble| vanished(&target).unwrap_or(trouble))
+    way.fetch(&target).map_err(|trouble| {
+        // In the middle of an exec its threads are gone, and the rest is as before.
+        let soon = || {
+            std::thread::sleep(Duration::from_millis(20));
+            vanished(&target)
+        };
+        vanished(&target).or_else(soon).unwrap_or(trouble)
+    })
 }
 
 fn by_wake(

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use launcher::find::carriers::{self, Carrier};
+use launcher::find::carriers::{self, Carrier, Whom};
 use launcher::options::list::{Arguments, Format};
 use launcher::printable::{self, InJson, Printable};
 use launcher::secrets::Secrets;
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 
 /// Prints the list, and returns the exit status.
 fn list(arguments: &Arguments) -> u8 {
-    let carriers = match carriers::all() {
+    let carriers = match carriers::all(Whom::Carriers) {
         Ok(carriers) => carriers,
         Err(trouble) => return fail(&trouble.to_string()),
     };

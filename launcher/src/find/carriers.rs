@@ -22,7 +22,16 @@ use crate::system::supervisor;
 use crate::trouble::Trouble;
 use protocol::names::AGENT_THREADS;
 
-/// A process with an agent in it.
+/// Which processes are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Those that carry an agent.
+    Carriers,
+    /// Also those that run Python 2.6 or 2.7 without one.
+    Pythons,
+}
+
+/// A process with an agent in it, or one that may get one.
 #[derive(Clone, Debug)]
 pub struct Carrier {
     /// The process.
@@ -83,6 +92,7 @@ fn note_slow(user: u32) -> bool {
 
 /// Looks at processes, and never long at those of one user.
 struct Looks {
+    whom: Whom,
     versions: Versions,
     allowances: HashMap<u32, Allowance>,
     /// How long looks at each user's processes have slept.
@@ -120,8 +130,9 @@ impl Allowance {
 }
 
 impl Looks {
-    fn new() -> Looks {
+    fn new(whom: Whom) -> Looks {
         Looks {
+            whom,
             versions: Versions::default(),
             allowances: HashMap::new(),
             slept: HashMap::new(),
@@ -165,7 +176,7 @@ impl Looks {
             FIRST_THREADS
         };
         let agents = process.threads_named(&AGENT_THREADS, among).ok()?;
-        if agents == 0 && !is_mapped {
+        if agents == 0 && !is_mapped && self.whom == Whom::Carriers {
             return None;
         }
         let budget = Budget::new(OWN.files + allowance.files);
@@ -214,7 +225,7 @@ fn carrier(
 }
 
 /// Those of these processes that are carriers. It ends soon when a signal asks us to stop.
-fn carriers_among(processes: Vec<(Process, Status)>) -> Vec<Carrier> {
+fn carriers_among(processes: Vec<(Process, Status)>, whom: Whom) -> Vec<Carrier> {
     let processes = Arc::new(processes);
     let mut found = Vec::new();
     let mut next = 0;
@@ -222,12 +233,12 @@ fn carriers_among(processes: Vec<(Process, Status)>) -> Vec<Carrier> {
         let (sender, looks) = mpsc::channel();
         let thread = {
             let (processes, sender) = (processes.clone(), sender.clone());
-            thread::Builder::new().spawn(move || look_at_all(&processes[next..], &sender))
+            thread::Builder::new().spawn(move || look_at_all(&processes[next..], whom, &sender))
         };
         if thread.is_err() {
             // The system grants no thread.
             interrupt::end_after(Some(LONGEST_ALONE));
-            look_at_all(&processes[next..], &sender);
+            look_at_all(&processes[next..], whom, &sender);
             interrupt::end_after(None);
         }
         drop(sender);
@@ -256,8 +267,8 @@ fn carriers_among(processes: Vec<(Process, Status)>) -> Vec<Carrier> {
 }
 
 /// Looks at one process after the other, until nobody wants to know any more.
-fn look_at_all(processes: &[(Process, Status)], sender: &Sender<Option<Carrier>>) {
-    let mut looks = Looks::new();
+fn look_at_all(processes: &[(Process, Status)], whom: Whom, sender: &Sender<Option<Carrier>>) {
+    let mut looks = Looks::new(whom);
     let mut since = Awake::now();
     for (process, status) in processes {
         let begun = Instant::now();
@@ -321,15 +332,15 @@ fn everyone() -> Result<Vec<(Process, Status)>, Trouble> {
 }
 
 /// The user's processes that carry an agent, by PID; for root, everyone's.
-pub fn all() -> Result<Vec<Carrier>, Trouble> {
+pub fn all(whom: Whom) -> Result<Vec<Carrier>, Trouble> {
     let us = rustix::process::geteuid().as_raw();
     let mut everyone = everyone()?;
     everyone.retain(|(_, status)| us == 0 || status.users.iter().all(|user| *user == us));
-    Ok(carriers_among(everyone))
+    Ok(carriers_among(everyone, whom))
 }
 
 /// The processes that carry an agent among a process and its descendants, by PID, whoever owns them.
-pub fn tree(root: Process) -> Result<Vec<Carrier>, Trouble> {
+pub fn tree(root: Process, whom: Whom) -> Result<Vec<Carrier>, Trouble> {
     Alive::exists(root)?;
     let mut everyone = everyone()?;
     let parents: HashMap<i32, i32> = everyone
@@ -337,11 +348,11 @@ pub fn tree(root: Process) -> Result<Vec<Carrier>, Trouble> {
         .map(|(one, status)| (one.pid, status.parent))
         .collect();
     everyone.retain(|(one, _)| is_below(one.pid, root.pid, &parents));
-    let found = carriers_among(everyone);
+    let found = carriers_among(everyone, whom);
     if found.is_empty() {
         return Err(Trouble::new(
             "there is no sleeper agent in it, nor in any process below it",
-            "start it with `sa-run COMMAND`, or let it `import sleeper_agent`",
+            "bring it into the Python programs among them with --load, or start it with `sa-run COMMAND`",
         ));
     }
     Ok(found)
@@ -376,9 +387,9 @@ mod tests {
     #[test]
     fn this_process_carries_none() {
         let us = std::process::id() as i32;
-        let all = all().expect("procfs");
+        let all = all(Whom::Carriers).expect("procfs");
         assert!(all.iter().all(|one| one.alive.process.pid != us));
-        let trouble = tree(Process { pid: us }).expect_err("no agent");
+        let trouble = tree(Process { pid: us }, Whom::Carriers).expect_err("no agent");
         assert!(trouble.to_string().contains("nor in any process below it"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::find::carriers::{self, Carrier};
+use crate::find::carriers::{self, Carrier, Whom};
 use crate::find::target::{self, Alive};
 use crate::options::Choice;
 use crate::system::process::Process;
@@ -24,8 +24,12 @@ impl Chosen {
 }
 
 /// The processes that match the choice now, each once. `fail` takes what is wrong with a part of the
-/// choice; the other parts are followed nevertheless.
-pub fn chosen(choice: &Choice, mut fail: impl FnMut(&dyn Display, &Trouble)) -> Vec<Chosen> {
+/// choice; the other parts are followed nevertheless. `whom` is who is found, where none is named.
+pub fn chosen(
+    choice: &Choice,
+    whom: Whom,
+    mut fail: impl FnMut(&dyn Display, &Trouble),
+) -> Vec<Chosen> {
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut add = |process: Process, known: Option<Alive>| {
         if chosen.iter().all(|one| one.process != process) {
@@ -44,13 +48,13 @@ pub fn chosen(choice: &Choice, mut fail: impl FnMut(&dyn Display, &Trouble)) -> 
         }
     };
     for typed in &choice.children {
-        match target::parse_pid(typed).and_then(carriers::tree) {
+        match target::parse_pid(typed).and_then(|root| carriers::tree(root, whom)) {
             Ok(found) => add_found(found),
             Err(trouble) => fail(&format_args!("PID {typed}"), &trouble),
         }
     }
     if choice.all {
-        match carriers::all() {
+        match carriers::all(whom) {
             Ok(found) if found.is_empty() => fail(&"--all", &none_found()),
             Ok(found) => add_found(found),
             Err(trouble) => fail(&"--all", &trouble),
@@ -62,6 +66,6 @@ pub fn chosen(choice: &Choice, mut fail: impl FnMut(&dyn Display, &Trouble)) -> 
 fn none_found() -> Trouble {
     Trouble::new(
         "no program of yours carries a sleeper agent",
-        "start one with `sa-run COMMAND`, or let it `import sleeper_agent`; root sees everyone's",
+        "start one with `sa-run COMMAND`, or bring it in with `sa-load`; root sees everyone's",
     )
 }

@@ -56,10 +56,15 @@ pub enum Loaded {
 /// Why nothing was loaded, or not in time.
 pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, Trouble> {
     let process = alive.process;
+    let is_there = || matches!(process.thread_named(PARKED_THREAD), Ok(Some(_)));
+    // Everybody sees that, also who may not trace the process.
+    if is_there() {
+        return Ok(Loaded::Before);
+    }
     let turn = Turn::take(process, until);
     match Agent::find(process) {
-        Ok(Some(_)) => return Ok(Loaded::Before),
-        Ok(None) => {}
+        Ok(found) if found.is_some() || is_there() => return Ok(Loaded::Before),
+        Ok(_) => {}
         Err(_) => return Err(permission::explain(process)),
     }
     sender::is_loadable(alive)?;

@@ -91,9 +91,9 @@ pub struct Arguments {
     #[arg(long, value_enum, env = "SLEEPER_AGENT_VIA", hide_env_values = true)]
     pub via: Option<Via>,
 
-    /// Load the library first into a program that was started without it. That takes the right to trace the
-    /// program, as gdb does
-    #[arg(long, conflicts_with_all = ["all", "children", "diff"])]
+    /// Load the library first into programs that were started without it, with --all and --children into all that run
+    /// Python 2.6 or 2.7. That takes the right to trace them, as gdb does
+    #[arg(long, conflicts_with = "diff")]
     pub load: bool,
 
     /// The gdb to use: a path, or a name on $PATH [default: gdb]

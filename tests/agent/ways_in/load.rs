@@ -202,6 +202,24 @@ fn by_the_question(python: &Interpreter) {
     ends_well(program, "sleep");
 }
 
+case!(a_whole_tree);
+/// `--children` with `--load` brings the library into all that run Python.
+fn a_whole_tree(python: &Interpreter) {
+    let program = Program::start(bare_target(python, "forking.py").arg("pool")).ready();
+    let children = program.wait_lines("child ", 2);
+    let pid = program.pid().to_string();
+    activate(["--children", &pid]).expect_refusal(1, &["nor in any process below it"]);
+    let text = answer(program.pid(), &["--load", "--format", "full", "--children"]);
+    for child in children.iter().chain([&pid]) {
+        assert!(
+            text.contains(&format!("=== PID {child}: ")),
+            "{child}: {text}"
+        );
+    }
+    assert!(!text.contains("Read from memory"), "{text}");
+    program.ends_well();
+}
+
 case!(while_it_is_stopped);
 fn while_it_is_stopped(python: &Interpreter) {
     let program = waiting(python, "sleep");
