@@ -1,10 +1,13 @@
-//! Program after program: the life of `sa-load`, which brings the agent into programs that were started without it.
+//! Several programs side by side: the life of `sa-load`, which brings the agent into programs that were started without
+//! it.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::ask::allowance::Allowance;
+use crate::ask::side_by_side;
 use crate::find::library::{self, Library};
 use crate::find::target::{Alive, parse_pid};
 use crate::load;
@@ -12,8 +15,11 @@ use crate::options::load::Arguments;
 use crate::system::{interrupt, supervisor};
 use crate::trouble::Trouble;
 
+/// How many programs the agent is brought into at a time.
+const AT_A_TIME: usize = 16;
+
 /// Loads into the programs that the arguments name; returns the exit status.
-pub fn run(arguments: &Arguments) -> ExitCode {
+pub fn run(arguments: Arguments) -> ExitCode {
     supervisor::start();
     let status = load_all(arguments);
     supervisor::leave(status);
@@ -21,7 +27,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// Loads into each of the programs, and returns the exit status.
-fn load_all(arguments: &Arguments) -> u8 {
+fn load_all(arguments: Arguments) -> u8 {
     let library = match library::own() {
         Ok(library) => library,
         Err(trouble) => {
@@ -30,25 +36,35 @@ fn load_all(arguments: &Arguments) -> u8 {
         }
     };
     let mut failed = false;
-    for pid in &arguments.pids {
-        if let Err(trouble) = load_one(pid, &library, arguments) {
+    let load =
+        move |pid: &String, allowance: &Allowance| load_one(pid, &library, allowance.until());
+    let late = |_: &String, _: &Allowance| {
+        supervisor::note_stuck();
+        Err(Trouble::new(
+            "Linux does not let it be looked at or stopped in time, as when it waits for a file server that is down",
+            "try again when it goes on",
+        ))
+    };
+    let done = |pid: &String, loaded: Result<Option<&str>, Trouble>| match loaded {
+        Ok(None) => {}
+        Ok(Some(remark)) => complain(format_args!("{pid}: {remark}")),
+        Err(trouble) => {
             complain(format_args!("{pid}: {trouble}"));
             failed = true;
         }
-        if let Some(signal) = interrupt::asked_to_stop() {
-            return 128 + signal as u8;
-        }
+    };
+    let time = (arguments.timeout, Duration::ZERO);
+    side_by_side::each(arguments.pids, AT_A_TIME, time, load, late, done);
+    match interrupt::asked_to_stop() {
+        Some(signal) => 128 + signal as u8,
+        None => u8::from(failed),
     }
-    u8::from(failed)
 }
 
-fn load_one(pid: &str, library: &Library, arguments: &Arguments) -> Result<(), Trouble> {
+/// Loads into one program. Returns what its user should know.
+fn load_one(pid: &str, library: &Library, until: Instant) -> Result<Option<&'static str>, Trouble> {
     let alive = Alive::examine(parse_pid(pid)?)?;
-    let loaded = load::load(&alive, library, Instant::now() + arguments.timeout)?;
-    if let Some(remark) = load::remark(loaded)? {
-        complain(format_args!("{pid}: {remark}"));
-    }
-    Ok(())
+    load::remark(load::load(&alive, library, until)?)
 }
 
 fn complain(what: fmt::Arguments<'_>) {

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os();
     if words.nth(1).is_some_and(|first| first == load::AS_SA_LOAD) {
         return match start::arguments_of::<load::Arguments>(words, 1, 2) {
-            Ok(arguments) => bring_in::run(&arguments),
+            Ok(arguments) => bring_in::run(arguments),
             Err(status) => ExitCode::from(status),
         };
     }

@@ -4,8 +4,8 @@
 //!
 //! 1. [`places`]: nobody is stopped while we look where the code may go. It is written through `/proc/PID/mem`.
 //! 2. [`resting`]: one thread is chosen that waits, or runs, where it holds no lock of the C library's.
-//! 3. [`sender`]: it is stopped, looked at once more, and its program counter is set to the code ([`detour`]); then it is let go.
-//!    That takes some 0.1 ms. There it calls `pthread_create` and goes on where it was.
+//! 3. [`sender`]: it is stopped, looked at once more, and its program counter is set to the code ([`detour`]); then it is
+//!    let go. That takes some 0.1 ms. There it calls `pthread_create` and goes on where it was.
 //! 4. The new thread loads the library, and the agent begins.
 //!
 //! This command may be killed at any moment: a thread that is stopped goes on, on the detour or where it was.
@@ -90,7 +90,8 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
     Ok(Loaded::Begun(begun))
 }
 
-/// Whether the agent's thread comes within a moment: a first thread that runs Python code soon comes to the next bytecode.
+/// Whether the agent's thread comes within a moment: a first thread that runs Python code soon comes to the next
+/// bytecode.
 fn shows_itself(process: Process) -> bool {
     let until = Instant::now() + LONGEST_BYTECODE;
     while Instant::now() < until {

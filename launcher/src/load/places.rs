@@ -106,6 +106,12 @@ impl Places {
         mapped.sort_by_key(|object| Some(&object.file.path) != program.as_ref());
         let interpreter = interpreter(&mapped, &budget).unwrap_or_default();
         let signal_returns = signal_returns(&mapped);
+        if signal_returns.is_empty() {
+            return Err(Trouble::new(
+                "its C library is unknown: where signal handlers return to cannot be found in it",
+                "start it with `sa-run COMMAND`",
+            ));
+        }
         let size = (detour::code().len() + size_of::<Told>()) as u64;
         let of_code: Vec<Tail> = mapped
             .iter()
@@ -286,6 +292,8 @@ impl Tail {
 fn signal_returns(mapped: &[Mapped]) -> Vec<u64> {
     // mov $15, %rax; syscall
     const CALL: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+    // mov $15, %eax; syscall, as musl has it.
+    const SHORT_CALL: [u8; 7] = [0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05];
     const MOST: u64 = 4 << 20;
     let mut found = Vec::new();
     for object in mapped.iter().filter(|object| object.is_c_library()) {
@@ -298,7 +306,8 @@ fn signal_returns(mapped: &[Mapped]) -> Vec<u64> {
             continue;
         }
         let places = bytes.windows(CALL.len()).enumerate();
-        let places = places.filter(|(_, window)| *window == CALL);
+        let places =
+            places.filter(|(_, window)| *window == CALL || window.starts_with(&SHORT_CALL));
         found.extend(places.map(|(at, _)| object.file.start.wrapping_add(at as u64)));
     }
     found

@@ -1,7 +1,7 @@
 //! The memory that the agent's own code allocates: the C library's `malloc`, and a small reserve for when that has none.
 //!
-//! Where a small allocation fails, the standard library ends the process (`handle_alloc_error`, library/std/src/alloc.rs),
-//! and the process is somebody else's. What may become large is asked for by `try_reserve`, and an answer is not begun
+//! Where a small allocation fails, the standard library ends the process (`handle_alloc_error`,
+//! library/std/src/alloc.rs), and the process is somebody else's. What may become large is asked for by `try_reserve`, and an answer is not begun
 //! without memory (`memory_budget`). But threads of the program's may take what was there a moment before. Then small
 //! allocations are served from here, and large ones fail.
 //!
