@@ -133,7 +133,10 @@ fn nothing_below() {
     let refused = |pid: &str, words| {
         activate(["--children", pid]).expect_refusal(1, &[words]);
     };
-    refused(&pid, "nor in any process below it; bring it into the Python");
+    refused(
+        &pid,
+        "nor in any process below it; bring it into the Python",
+    );
     refused("abc", "PID abc: this is not a process number");
     drop(cat);
     refused(&pid, "no such process");
