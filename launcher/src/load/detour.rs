@@ -6,7 +6,7 @@
 //! first thread that waits has let go of the GIL, had there been one (`PyEval_SaveThread`, Python/ceval.c, 2.6 and 2.7),
 //! and takes it when it goes on. So there the detour makes it, and lets go of it.
 //!
-//! All signals are blocked from before the detour until its last instructions, so no handler of the program's meets a
+//! All signals of the program's are blocked from before the detour until its last instructions, so no handler of the program's meets a
 //! half-made thread, and the new thread blocks them too. A signal that comes meanwhile waits. If it would have
 //! interrupted the system call that the thread was in, that call returns EINTR; else the call is made again, and the
 //! kernel keeps the time that is left (`restart_syscall`, signal(7)).
@@ -36,7 +36,7 @@ pub struct Told {
     pub interrupts: u64,
     /// The signals that the thread blocks.
     pub mask: u64,
-    /// All signals.
+    /// The signals that it blocks on the detour: [`BLOCKED`].
     pub all: u64,
     /// The library's path; or where the number of a descriptor is to be put in, if it comes in a file in memory.
     pub path: [u8; LONGEST_PATH],
@@ -80,8 +80,11 @@ pub const INTERPRETER: [&str; 5] = [
     "PyEval_ThreadsInitialized",
     "PyEval_InitThreads",
     "PyEval_ReleaseLock",
-    "_PyThreadState_Current",
+    CURRENT,
 ];
+
+/// The one among them that is a variable.
+pub const CURRENT: &str = "_PyThreadState_Current";
 
 /// The names of [`Functions`], in the same order.
 pub const FUNCTIONS: [&str; 6] = [
@@ -95,6 +98,10 @@ pub const FUNCTIONS: [&str; 6] = [
 
 /// The number that the descriptor of the file in memory gets, or the next free one: above those that programs use.
 const HIGH: i32 = 600;
+
+/// What is blocked meanwhile: all signals but 33, by which glibc has all threads change their user (`SIGSETXID`,
+/// nptl/nptl_setxid.c). Whoever calls `setuid` waits for every thread to take it.
+pub const BLOCKED: u64 = !(1 << 32);
 
 /// The longest path of a library, with its NUL.
 pub const LONGEST_PATH: usize = 512;

@@ -11,7 +11,9 @@ use std::os::unix::fs::FileExt;
 use crate::find::agent::MOST_OF_FILES;
 use crate::find::python_version::Versions;
 use crate::find::target::name_of;
-use crate::load::detour::{self, FUNCTIONS, Functions, INTERPRETER, Interpreter, Said, Told};
+use crate::load::detour::{
+    self, CURRENT, FUNCTIONS, Functions, INTERPRETER, Interpreter, Said, Told,
+};
 use crate::system::bounded_file::Budget;
 use crate::system::elf::{self, Segment};
 use crate::system::mapped_file::open_mapped;
@@ -34,6 +36,8 @@ pub struct Places {
     pub interpreter: Interpreter,
     /// Whether an earlier command's code is there, and a thread of the process is loading the library by it.
     pub is_under_way: bool,
+    /// The names of objects that have a `malloc` of their own.
+    pub allocators: Vec<String>,
     /// Its mappings.
     pub regions: Vec<Region>,
     /// The addresses to which a signal handler returns.
@@ -63,6 +67,47 @@ impl Mapped {
     fn is_loader(&self) -> bool {
         self.name().starts_with("ld-")
     }
+
+    /// Whether it stays loaded for as long as the process lives, unlike a plug-in.
+    fn stays(&self) -> bool {
+        let name = self.name();
+        let known = ["libm.", "libm-", "libpython"];
+        self.is_c_library() || known.iter().any(|beginning| name.starts_with(beginning))
+    }
+
+    /// The address of a symbol, if it lies in a mapping of this object with that right: a file may be mapped a second
+    /// time, to be read, and at a lower address.
+    fn address_of(&self, name: &str, regions: &[Region], budget: &Budget) -> Option<u64> {
+        let offset = elf::symbol_offset(&self.opened, name, budget).ok()??;
+        let address = self.file.start.wrapping_add(offset);
+        let region = region_at(regions, address)?;
+        let is_variable = name == CURRENT;
+        let fits = match is_variable {
+            true => region.write,
+            false => region.execute && region.name.starts_with(&*self.file.path.to_string_lossy()),
+        };
+        fits.then_some(address)
+    }
+}
+
+/// Where an object's first byte is mapped, where its code is mapped too: the same file may be mapped a second time, to be
+/// read, and at a lower address.
+fn start_of_code(file: &MappedFile, segments: &[Segment], regions: &[Region]) -> Option<u64> {
+    let code = segments.iter().find(|one| one.execute)?;
+    let name = &*file.path.to_string_lossy();
+    let begins = regions
+        .iter()
+        .filter(|one| one.offset == 0 && one.name.starts_with(name));
+    begins.map(|one| one.start).find(|start| {
+        let last = start.wrapping_add(code.file_end).wrapping_sub(1);
+        region_at(regions, last).is_some_and(|one| one.execute && one.name.starts_with(name))
+    })
+}
+
+fn region_at(regions: &[Region], address: u64) -> Option<&Region> {
+    regions
+        .iter()
+        .find(|one| (one.start..one.end).contains(&address))
 }
 
 impl Places {
@@ -88,12 +133,13 @@ impl Places {
         }
         let program = std::fs::read_link(process.path("exe")).ok();
         let mut mapped = Vec::new();
-        for file in files {
+        for mut file in files {
             let Ok(opened) = open_mapped(process, &file) else {
                 continue;
             };
             let segments = elf::segments(&opened, &budget).unwrap_or_default();
-            if !segments.is_empty() {
+            if let Some(start) = start_of_code(&file, &segments, &regions) {
+                file.start = start;
                 mapped.push(Mapped {
                     file,
                     opened,
@@ -101,11 +147,17 @@ impl Places {
                 });
             }
         }
-        let functions = functions(&mapped, &budget)?;
+        let functions = functions(&mapped, &regions, &budget)?;
         // A program has its own copies of a library's variables, if it uses them.
         mapped.sort_by_key(|object| Some(&object.file.path) != program.as_ref());
-        let interpreter = interpreter(&mapped, &budget).unwrap_or_default();
-        let signal_returns = signal_returns(&mapped);
+        let interpreter = interpreter(&mapped, &regions, &budget).unwrap_or_default();
+        let signal_returns = signal_returns(&mapped, &regions, &budget);
+        let allocators = mapped
+            .iter()
+            .filter(|object| !object.is_c_library())
+            .filter(|object| object.address_of("malloc", &regions, &budget).is_some())
+            .map(|object| object.file.path.to_string_lossy().into_owned())
+            .collect::<Vec<_>>();
         if signal_returns.is_empty() {
             return Err(Trouble::new(
                 "its C library is unknown: where signal handlers return to cannot be found in it",
@@ -125,10 +177,22 @@ impl Places {
             interpreter,
             is_under_way,
             signal_returns: signal_returns.clone(),
+            allocators: allocators.clone(),
             regions: regions.clone(),
         };
+        let apart =
+            |object: &&Mapped| !object.is_loader() && Some(&object.file.path) != program.as_ref();
+        let of_data: Vec<Tail> = mapped
+            .iter()
+            .filter(apart)
+            .flat_map(|object| tails(object, &regions, false))
+            .filter(|tail| tail.room() >= size_of::<Said>() as u64)
+            .collect();
         for tail in &of_code {
-            match tail.former(process) {
+            let former = tail.former(process);
+            // What it names may have been unloaded since.
+            let former = former.filter(|(at, _)| of_data.iter().any(|tail| tail.start == *at));
+            match former {
                 Some((at, said)) if said.is_under_way() && !said.is_free(process.pid) => {
                     return Ok(places(tail.start, at, true));
                 }
@@ -138,14 +202,12 @@ impl Places {
                 _ => {}
             }
         }
-        let apart =
-            |object: &&Mapped| !object.is_loader() && Some(&object.file.path) != program.as_ref();
-        let of_data = mapped.iter().filter(apart);
-        let of_data = of_data.flat_map(|object| tails(object, &regions, false));
-        let of_data = of_data.filter(|tail| tail.room() >= size_of::<Said>() as u64);
-        let code = of_code.into_iter().filter(|tail| tail.is_empty(process));
-        let said = of_data.filter(|tail| tail.is_empty(process));
-        match (code.max_by_key(Tail::room), said.max_by_key(Tail::room)) {
+        // Best in an object that stays, with the most room.
+        let best = |tails: Vec<Tail>| {
+            let empty = tails.into_iter().filter(|tail| tail.is_empty(process));
+            empty.max_by_key(|tail| (tail.stays, tail.room()))
+        };
+        match (best(of_code), best(of_data)) {
             (Some(code), Some(said)) => Ok(places(code.start, said.start, false)),
             _ => Err(Trouble::new(
                 "there is no room in it for the code that loads the library",
@@ -163,16 +225,13 @@ impl Places {
 }
 
 /// The addresses of the C library's functions.
-fn functions(mapped: &[Mapped], budget: &Budget) -> Result<Functions, Trouble> {
+fn functions(mapped: &[Mapped], regions: &[Region], budget: &Budget) -> Result<Functions, Trouble> {
     let mut found = [0; FUNCTIONS.len()];
     for (name, place) in FUNCTIONS.iter().zip(&mut found) {
         *place = mapped
             .iter()
             .filter(|object| object.is_c_library())
-            .find_map(|object| {
-                let offset = elf::symbol_offset(&object.opened, name, budget).ok()??;
-                Some(object.file.start.wrapping_add(offset))
-            })
+            .find_map(|object| object.address_of(name, regions, budget))
             .ok_or_else(|| {
                 Trouble::new(
                     format!("its C library has no {name} (or none that we can see), so nothing can be loaded"),
@@ -199,13 +258,12 @@ fn functions(mapped: &[Mapped], budget: &Budget) -> Result<Functions, Trouble> {
 }
 
 /// The addresses of the interpreter's functions.
-fn interpreter(mapped: &[Mapped], budget: &Budget) -> Option<Interpreter> {
+fn interpreter(mapped: &[Mapped], regions: &[Region], budget: &Budget) -> Option<Interpreter> {
     let mut found = [0; INTERPRETER.len()];
     for (name, place) in INTERPRETER.iter().zip(&mut found) {
-        *place = mapped.iter().find_map(|object| {
-            let offset = elf::symbol_offset(&object.opened, name, budget).ok()??;
-            Some(object.file.start.wrapping_add(offset))
-        })?;
+        *place = mapped
+            .iter()
+            .find_map(|object| object.address_of(name, regions, budget))?;
     }
     let [
         get_argc_argv,
@@ -231,6 +289,8 @@ struct Tail {
     /// Where the room begins.
     start: u64,
     page_end: u64,
+    /// Whether the object stays loaded.
+    stays: bool,
 }
 
 /// The tails of an object's segments of code, or of data.
@@ -249,9 +309,7 @@ fn tails(object: &Mapped, regions: &[Region], of_code: bool) -> Vec<Tail> {
             // The processor looks ahead of the last instruction, and string functions behind the last word.
             let start = end.checked_add(64)?.next_multiple_of(16);
             let page_end = end.checked_next_multiple_of(PAGE)?;
-            let region = regions
-                .iter()
-                .find(|one| (one.start..one.end).contains(&start))?;
+            let region = region_at(regions, start)?;
             let fits = start < page_end
                 && page_end <= region.end
                 && region.read
@@ -261,6 +319,7 @@ fn tails(object: &Mapped, regions: &[Region], of_code: bool) -> Vec<Tail> {
                 end,
                 start,
                 page_end,
+                stays: object.stays(),
             })
         })
         .collect()
@@ -289,18 +348,24 @@ impl Tail {
 }
 
 /// Where the kernel has a signal handler return to: the C library's call of rt_sigreturn(2).
-fn signal_returns(mapped: &[Mapped]) -> Vec<u64> {
+fn signal_returns(mapped: &[Mapped], regions: &[Region], budget: &Budget) -> Vec<u64> {
     // mov $15, %rax; syscall
     const CALL: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
     // mov $15, %eax; syscall, as musl has it.
     const SHORT_CALL: [u8; 7] = [0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05];
     const MOST: u64 = 4 << 20;
+    // glibc has one in each of its libraries.
+    const MOST_OF_ONE: usize = 8;
+    const MOST_OF_ALL: usize = 64;
     let mut found = Vec::new();
     for object in mapped.iter().filter(|object| object.is_c_library()) {
         let length = object
             .opened
             .metadata()
             .map_or(0, |data| data.len().min(MOST));
+        if found.len() > MOST_OF_ALL || budget.take(length).is_err() {
+            return Vec::new();
+        }
         let mut bytes = vec![0; length as usize];
         if object.opened.read_exact_at(&mut bytes, 0).is_err() {
             continue;
@@ -308,7 +373,9 @@ fn signal_returns(mapped: &[Mapped]) -> Vec<u64> {
         let places = bytes.windows(CALL.len()).enumerate();
         let places =
             places.filter(|(_, window)| *window == CALL || window.starts_with(&SHORT_CALL));
-        found.extend(places.map(|(at, _)| object.file.start.wrapping_add(at as u64)));
+        let places = places.map(|(at, _)| object.file.start.wrapping_add(at as u64));
+        let is_code = |place: &u64| region_at(regions, *place).is_some_and(|one| one.execute);
+        found.extend(places.filter(is_code).take(MOST_OF_ONE));
     }
     found
 }

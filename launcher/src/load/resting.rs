@@ -19,6 +19,9 @@ use crate::system::process::Process;
 /// The least stack that the detour needs, in bytes: registers, and `pthread_create`.
 const STACK: u64 = 32 << 10;
 
+/// The most bytes of a status: what we need of it stands behind its groups.
+const WHOLE_STATUS: usize = 1 << 20;
+
 /// The most stack that is searched for signal handlers, in bytes.
 const MOST_STACK: u64 = 16 << 20;
 
@@ -98,13 +101,22 @@ impl Wait {
 
     fn is_safe(&self, process: Process) -> bool {
         const LOCKED_AND_AWAITED: u64 = 2;
+        const OWN_STACK: u64 = 4096;
+        // The stop would end it with a part of the data.
+        let waits_for_all = |flags: u64| flags as i32 & libc::MSG_WAITALL != 0;
         let [first, second, third, fourth, _, sixth] = self.arguments;
         match self.number {
             libc::SYS_futex => match second as i32 & libc::FUTEX_CMD_MASK {
-                libc::FUTEX_WAIT => third as u32 as u64 != LOCKED_AND_AWAITED,
+                // One on the thread's own stack is the C library's, as it waits for all threads to change their user.
+                libc::FUTEX_WAIT => {
+                    third as u32 as u64 != LOCKED_AND_AWAITED
+                        && first.wrapping_sub(self.stack) >= OWN_STACK
+                }
                 libc::FUTEX_WAIT_BITSET => true,
                 _ => false,
             },
+            libc::SYS_recvfrom if waits_for_all(fourth) => false,
+            libc::SYS_recvmsg if waits_for_all(third) => false,
             libc::SYS_read
             | libc::SYS_recvfrom
             | libc::SYS_recvmsg
@@ -138,9 +150,8 @@ fn is_stream(process: Process, descriptor: u64) -> bool {
 
 /// How often a thread has given up the processor by itself: it changes with each wait. `None` if it has ended.
 pub fn waits_so_far(process: Process, thread: i32) -> Option<u64> {
-    const LONG: usize = 64 << 10;
     let path = process.path(&format!("task/{thread}/status"));
-    let status = proc_file::read(path, LONG).ok()?;
+    let status = proc_file::read(path, WHOLE_STATUS).ok()?;
     let status = String::from_utf8_lossy(&status.bytes);
     let count = status
         .lines()
@@ -173,7 +184,10 @@ const SYSCALL_LENGTH: u64 = 2;
 
 /// Whether the stop has ended a system call with EINTR that is made again by nobody.
 pub fn was_cut_short(registers: &user_regs_struct) -> bool {
-    registers.orig_rax as i64 >= 0 && registers.rax as i64 == EINTR
+    let number = registers.orig_rax as i64;
+    // These have let go of a descriptor, whose number may be another file's by now.
+    let lets_go = [libc::SYS_close, libc::SYS_dup2, libc::SYS_dup3].contains(&number);
+    number >= 0 && registers.rax as i64 == EINTR && !lets_go
 }
 
 /// The registers with which a thread makes its system call again.
@@ -190,7 +204,7 @@ pub fn made_again(registers: user_regs_struct) -> user_regs_struct {
 /// Whether a signal waits that the thread does not block; true if that cannot be told. Then EINTR may be the signal's.
 pub fn has_signal(process: Process, thread: i32) -> bool {
     let path = process.path(&format!("task/{thread}/status"));
-    let Ok(status) = proc_file::read(path, SHORT) else {
+    let Ok(status) = proc_file::read(path, WHOLE_STATUS) else {
         return true;
     };
     let status = String::from_utf8_lossy(&status.bytes);
@@ -306,6 +320,7 @@ fn is_beside_the_c_library(places: &Places, counter: u64) -> bool {
         && !["malloc", "alloc", "hoard", "asan", "tsan"]
             .iter()
             .any(|part| name.contains(part))
+        && !places.allocators.contains(&region.name)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::find::target::{Alive, exited};
 use crate::load::detour::{
-    self, CANCELLED, DONE, ENTERED, Interpreter, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT,
-    STARTED, Said, Told,
+    self, BLOCKED, CANCELLED, DONE, ENTERED, Interpreter, LEFT, LOADING, LONGEST_PATH, REFUSED,
+    SENT, STARTED, Said, Told,
 };
 use crate::load::places::Places;
 use crate::load::resting::{
@@ -28,8 +28,9 @@ use crate::trouble::{Trouble, of_another_version};
 use protocol::begun::Begun;
 use protocol::names::BEGIN_FUNCTION;
 
-/// The longest time that a thread may take to stop.
-const LONGEST_STOP: Duration = Duration::from_millis(50);
+/// The longest time that a thread may take to stop: it has to get a processor first. Until then it is not held. If this
+/// command gave up, nobody would make the system call again that the stop has ended.
+const LONGEST_STOP: Duration = Duration::from_secs(3);
 
 /// The name of the file in memory.
 const FILE_NAME: &str = "libsleeper.so";
@@ -135,7 +136,11 @@ impl Sender {
     fn send(&mut self, until: Instant, may_go: impl Fn(i32) -> bool) -> Result<(), Trouble> {
         // Nobody looks at it yet.
         let written = self.memory.write_all_at(detour::code(), self.places.code);
-        written.map_err(|_| permission::explain(self.process()))?;
+        // The next command finds by this what the code says.
+        let said = self.places.said.to_ne_bytes();
+        written
+            .and_then(|()| self.memory.write_all_at(&said, self.told_at()))
+            .map_err(|_| permission::explain(self.process()))?;
         let mut last = None;
         loop {
             for (thread, wait) in self.candidates() {
@@ -230,6 +235,15 @@ impl Sender {
         if was_cut_short(&registers) && !has_signal(self.process(), thread) {
             tracee.set_registers(&made_again(registers))?;
         }
+        // A thread may have put a filter on itself alone, which ends it for what the detour calls.
+        let status = Process { pid: thread }.status()?;
+        // Another command, which sees the process in another namespace, may have been quicker.
+        let is_free = self
+            .said()
+            .is_some_and(|said| said.is_free(self.process().pid));
+        if status.is_filtered || !is_free {
+            return Ok(Sent::NotThere);
+        }
         let Some(on) = goes_on(self.process(), &self.places, wait, &registers) else {
             return Ok(Sent::NotThere);
         };
@@ -255,7 +269,7 @@ impl Sender {
         registers.orig_rax = u64::MAX;
         tracee.set_registers(&registers)?;
         // If we are killed right here, the detour itself blocks them, a moment later.
-        let _ = tracee.set_mask(u64::MAX);
+        let _ = tracee.set_mask(BLOCKED);
         Ok(Sent::Yes)
     }
 
@@ -276,7 +290,7 @@ impl Sender {
             interrupted: on.interrupted,
             interrupts: on.interrupts as u64,
             mask,
-            all: u64::MAX,
+            all: BLOCKED,
             path: [0; LONGEST_PATH],
             in_memory: 0,
             name: [0; 32],

@@ -68,6 +68,8 @@ pub struct Region {
     pub write: bool,
     /// Whether it holds code.
     pub execute: bool,
+    /// Where in the file it begins.
+    pub offset: u64,
     /// What is mapped: a path, `[stack]` and the like, or nothing.
     pub name: String,
 }
@@ -99,7 +101,8 @@ fn region(line: &[u8]) -> Option<Region> {
         read: may(0, b'r'),
         write: may(1, b'w'),
         execute: may(2, b'x'),
-        name: fields.nth(3).unwrap_or_default().trim_start().to_owned(),
+        offset: u64::from_str_radix(fields.next()?, 16).ok()?,
+        name: fields.nth(2).unwrap_or_default().trim_start().to_owned(),
     })
 }
 
@@ -255,6 +258,7 @@ broken
             .collect();
         assert_eq!(regions.len(), 8);
         assert!(regions[1].execute && regions[1].read && !regions[1].write);
+        assert_eq!((regions[0].offset, regions[1].offset), (0, 0x1000));
         assert_eq!((regions[2].name.as_str(), regions[2].write), ("", true));
         assert_eq!(regions[3].name, "/opt/my app/libsleeper.so");
         assert_eq!(regions[7].name, "[stack]");

@@ -14,7 +14,7 @@ use tests::product::product;
 use tests::rounds::{spread, times};
 
 /// What `waiting.py` does without threads, and so without a GIL.
-const ALONE: [&str; 12] = [
+const ALONE: [&str; 13] = [
     "sleep",
     "select",
     "poll",
@@ -27,10 +27,11 @@ const ALONE: [&str; 12] = [
     "allocating",
     "alarm",
     "pause",
+    "mapped_twice",
 ];
 
 /// With threads, and a GIL.
-const WITH_THREADS: [&str; 2] = ["lock", "allocating_threads"];
+const WITH_THREADS: [&str; 3] = ["lock", "allocating_threads", "changing_user"];
 
 fn waiting(python: &Interpreter, kind: &str) -> Program {
     let program = Program::start(bare_target(python, "waiting.py").arg(kind)).ready();
