@@ -28,8 +28,8 @@ def is_over():
     try:
         return select.select([sys.stdin], [], [], 0)[0]
     except select.error:
-        # Of "alarm" and "pause": a signal that waits ends even this.
-        if sys.argv[1] not in ('alarm', 'pause') or sys.exc_info()[1].args[0] != errno.EINTR:
+        # A signal that waits ends even this: the program's own, or the C library's for a change of the user.
+        if sys.argv[1] not in ('alarm', 'pause', 'changing_user') or sys.exc_info()[1].args[0] != errno.EINTR:
             raise
 
 
