@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::find::no_agent;
-use crate::find::target::{self, Alive, Target, exited};
+use crate::find::target::{self, Alive, Target, exited, traced};
 use crate::system::maps;
 use crate::system::permission;
 use crate::system::process::Process;
@@ -117,19 +117,6 @@ pub fn find_gdb(named: Option<&Path>) -> Result<PathBuf, Trouble> {
             )
             .of_the_debugger(),
         })
-}
-
-fn traced(tracer: i32) -> Trouble {
-    let process = Process { pid: tracer };
-    let status = process.status().ok();
-    // The tracer is a thread; the user knows its process.
-    let pid = status.as_ref().map_or(tracer, |status| status.process);
-    let name = status.map(|status| status.name).unwrap_or_default();
-    Trouble::new(
-        format!("it is being traced by PID {pid} ({name}), and Linux allows one tracer"),
-        "end that debugger or tracer, then ask again",
-    )
-    .of_the_debugger()
 }
 
 #[cfg(test)]

@@ -142,6 +142,20 @@ pub(crate) fn stopped(process: Process) -> Trouble {
     )
 }
 
+/// Somebody else's debugger holds the process, by this thread.
+pub(crate) fn traced(tracer: i32) -> Trouble {
+    let process = Process { pid: tracer };
+    let status = process.status().ok();
+    // The tracer is a thread; the user knows its process.
+    let pid = status.as_ref().map_or(tracer, |status| status.process);
+    let name = status.map(|status| status.name).unwrap_or_default();
+    Trouble::new(
+        format!("it is being traced by PID {pid} ({name}), and Linux allows one tracer"),
+        "end that debugger or tracer, then ask again",
+    )
+    .of_the_debugger()
+}
+
 /// The process has ended while we asked it.
 pub fn exited() -> Trouble {
     Trouble::plain("it exited while it was being asked")

@@ -6,15 +6,17 @@
 //! first thread that waits has let go of the GIL, had there been one (`PyEval_SaveThread`, Python/ceval.c, 2.6 and 2.7),
 //! and takes it when it goes on. So there the detour makes it, and lets go of it.
 //!
-//! All signals of the program's are blocked from before the detour until its last instructions, so no handler of the program's meets a
-//! half-made thread, and the new thread blocks them too. A signal that comes meanwhile waits. If it would have
-//! interrupted the system call that the thread was in, that call returns EINTR; else the call is made again, and the
-//! kernel keeps the time that is left (`restart_syscall`, signal(7)).
+//! All signals of the program's are blocked from before the detour until its last instructions, so no handler of the
+//! program's meets a half-made thread, and the new thread blocks them too. A signal that comes meanwhile waits. If it
+//! would have interrupted the system call that the thread was in, that call returns EINTR; else the call is made again,
+//! and the kernel keeps the time that is left (`restart_syscall`, signal(7)).
 //!
-//! The code is never run here: it is a constant of this command's.
+//! The code is never run here: it is a constant of this command's. This file is long for it, as it stands in one piece.
 
 use core::arch::global_asm;
 use std::mem::offset_of;
+
+use protocol::{call_with_vectors_saved, pop_registers_and_return, push_registers};
 
 /// What the code is told, behind it. It only reads it.
 #[repr(C)]
@@ -22,10 +24,10 @@ use std::mem::offset_of;
 pub struct Told {
     /// The address of [`Said`].
     pub said: u64,
-    /// Addresses of functions of the process's C library.
-    pub functions: Functions,
-    /// Functions of the interpreter's, for the making of the GIL; all zero: it is left alone.
-    pub interpreter: Interpreter,
+    /// The addresses of [`FUNCTIONS`] in the process.
+    pub functions: [u64; FUNCTIONS.len()],
+    /// The addresses of [`INTERPRETER`] in the process; all zero: the GIL is not made.
+    pub interpreter: [u64; INTERPRETER.len()],
     /// Where the thread goes on.
     pub resume: u64,
     /// What it has in `rax` then.
@@ -48,33 +50,7 @@ pub struct Told {
     pub begin: [u8; 32],
 }
 
-/// The addresses of functions in the process.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[allow(missing_docs)]
-pub struct Functions {
-    pub pthread_create: u64,
-    pub pthread_self: u64,
-    pub pthread_detach: u64,
-    pub dlopen: u64,
-    pub dlsym: u64,
-    pub errno_location: u64,
-}
-
-/// What it takes to make the GIL, as addresses in the process.
-#[repr(C)]
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Interpreter {
-    pub get_argc_argv: u64,
-    pub threads_initialized: u64,
-    pub init_threads: u64,
-    pub release_lock: u64,
-    /// A variable: the thread state that holds the GIL, or null.
-    pub current: u64,
-}
-
-/// The names of [`Interpreter`], in the same order.
+/// What it takes of the interpreter to make the GIL.
 pub const INTERPRETER: [&str; 5] = [
     "Py_GetArgcArgv",
     "PyEval_ThreadsInitialized",
@@ -86,7 +62,7 @@ pub const INTERPRETER: [&str; 5] = [
 /// The one among them that is a variable.
 pub const CURRENT: &str = "_PyThreadState_Current";
 
-/// The names of [`Functions`], in the same order.
+/// What the code calls in the C library.
 pub const FUNCTIONS: [&str; 6] = [
     "pthread_create",
     "pthread_self",
@@ -166,8 +142,18 @@ pub const REFUSED: u32 = 5;
 /// [`Said::stage`]: it was told to end.
 pub const CANCELLED: u32 = 6;
 
-// As in the library's own detour (preload/src/entry/detour.rs): the red zone is skipped, the flags are saved before an
-// instruction changes them, and the size of the XSAVE area, which must be aligned to 64 bytes, comes from `cpuid`.
+/// Where the address of one of [`FUNCTIONS`] stands in [`Told`].
+const fn function(number: usize) -> usize {
+    offset_of!(Told, functions) + number * size_of::<u64>()
+}
+
+/// The same of [`INTERPRETER`].
+const fn of_interpreter(number: usize) -> usize {
+    offset_of!(Told, interpreter) + number * size_of::<u64>()
+}
+
+// As in the library's own detour (preload/src/entry/detour.rs) the red zone is skipped, and the flags are saved before an
+// instruction changes them.
 //
 // System calls by number: 3 close, 13 rt_sigaction, 14 rt_sigprocmask, 35 nanosleep, 72 fcntl, 127 rt_sigpending,
 // 186 gettid, 319 memfd_create.
@@ -180,58 +166,15 @@ global_asm!(
     "lea rsp, [rsp - 128]",
     "push qword ptr [rip + 20f + {resume}]",
     "pushfq",
-    "cld",
-    "push rax",
-    "push rcx",
-    "push rdx",
-    "push rbx",
-    "push rbp",
-    "push rsi",
-    "push rdi",
-    "push r8",
-    "push r9",
-    "push r10",
-    "push r11",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "mov rbp, rsp",
+    push_registers!(),
     "mov eax, 14",
     "xor edi, edi", // SIG_BLOCK
     "lea rsi, [rip + 20f + {all}]",
     "xor edx, edx",
     "mov r10d, 8",
     "syscall",
-    "mov eax, 1",
-    "cpuid",
-    "bt ecx, 27", // OSXSAVE
-    "jnc 3f",
-    "mov eax, 0xd",
-    "xor ecx, ecx",
-    "cpuid",
-    "sub rsp, rbx",
-    "and rsp, -64",
-    "xor eax, eax",
-    "lea rdi, [rsp + 512]",
-    "mov ecx, 8",
-    "rep stosq",
-    "mov eax, -1",
-    "mov edx, -1",
-    "xsave64 [rsp]",
-    "call 5f",
-    "mov eax, -1",
-    "mov edx, -1",
-    "xrstor64 [rsp]",
-    "jmp 4f",
-    "3:",
-    "sub rsp, 512",
-    "and rsp, -64",
-    "fxsave64 [rsp]",
-    "call 5f",
-    "fxrstor64 [rsp]",
+    call_with_vectors_saved!("call 5f"),
     // Does a signal wait that would have interrupted the system call?
-    "4:",
     "lea rbx, [rip + 20f]",
     "mov r12, [rbx + {resume}]",
     "mov r13, [rbx + {result}]",
@@ -279,24 +222,7 @@ global_asm!(
     "syscall",
     "mov rax, [rbx + {said}]",
     "mov dword ptr [rax + {detour}], 3",
-    "mov rsp, rbp",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop r11",
-    "pop r10",
-    "pop r9",
-    "pop r8",
-    "pop rdi",
-    "pop rsi",
-    "pop rbp",
-    "pop rbx",
-    "pop rdx",
-    "pop rcx",
-    "pop rax",
-    "popfq",
-    "ret 128",
+    pop_registers_and_return!(),
     // Makes the GIL, if that is wanted, and starts the thread; leaves errno as it was.
     "5:",
     "sub rsp, 24",
@@ -454,17 +380,17 @@ global_asm!(
     in_memory = const offset_of!(Told, in_memory),
     name = const offset_of!(Told, name),
     high = const HIGH,
-    pthread_create = const offset_of!(Told, functions.pthread_create),
-    pthread_self = const offset_of!(Told, functions.pthread_self),
-    pthread_detach = const offset_of!(Told, functions.pthread_detach),
-    dlopen = const offset_of!(Told, functions.dlopen),
-    dlsym = const offset_of!(Told, functions.dlsym),
-    errno_location = const offset_of!(Told, functions.errno_location),
-    get_argc_argv = const offset_of!(Told, interpreter.get_argc_argv),
-    threads_initialized = const offset_of!(Told, interpreter.threads_initialized),
-    init_threads = const offset_of!(Told, interpreter.init_threads),
-    release_lock = const offset_of!(Told, interpreter.release_lock),
-    current = const offset_of!(Told, interpreter.current),
+    pthread_create = const function(0),
+    pthread_self = const function(1),
+    pthread_detach = const function(2),
+    dlopen = const function(3),
+    dlsym = const function(4),
+    errno_location = const function(5),
+    get_argc_argv = const of_interpreter(0),
+    threads_initialized = const of_interpreter(1),
+    init_threads = const of_interpreter(2),
+    release_lock = const of_interpreter(3),
+    current = const of_interpreter(4),
     detour = const offset_of!(Said, detour),
     created = const offset_of!(Said, created),
     stage = const offset_of!(Said, stage),
@@ -496,20 +422,7 @@ pub fn code() -> &'static [u8] {
 impl Told {
     /// Its bytes, as they stand in the process.
     pub fn bytes(&self) -> Vec<u8> {
-        let (functions, interpreter) = (&self.functions, &self.interpreter);
-        let words = [
-            self.said,
-            functions.pthread_create,
-            functions.pthread_self,
-            functions.pthread_detach,
-            functions.dlopen,
-            functions.dlsym,
-            functions.errno_location,
-            interpreter.get_argc_argv,
-            interpreter.threads_initialized,
-            interpreter.init_threads,
-            interpreter.release_lock,
-            interpreter.current,
+        let resumption = [
             self.resume,
             self.result,
             self.interrupted,
@@ -517,7 +430,9 @@ impl Told {
             self.mask,
             self.all,
         ];
-        let words = words.iter().flat_map(|word| word.to_ne_bytes());
+        let words = [self.said].into_iter().chain(self.functions);
+        let words = words.chain(self.interpreter).chain(resumption);
+        let words = words.flat_map(u64::to_ne_bytes);
         words
             .chain(self.path)
             .chain(self.in_memory.to_ne_bytes())

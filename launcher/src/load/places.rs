@@ -11,13 +11,11 @@ use std::os::unix::fs::FileExt;
 use crate::find::agent::MOST_OF_FILES;
 use crate::find::python_version::Versions;
 use crate::find::target::name_of;
-use crate::load::detour::{
-    self, CURRENT, FUNCTIONS, Functions, INTERPRETER, Interpreter, Said, Told,
-};
+use crate::load::detour::{self, CURRENT, FUNCTIONS, INTERPRETER, Said, Told};
 use crate::system::bounded_file::Budget;
 use crate::system::elf::{self, Segment};
 use crate::system::mapped_file::open_mapped;
-use crate::system::maps::{self, MappedFile, Region};
+use crate::system::maps::{self, MappedFile, Region, region_at};
 use crate::system::memory::read_memory;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
@@ -30,10 +28,10 @@ pub struct Places {
     pub code: u64,
     /// Where [`Said`] goes.
     pub said: u64,
-    /// The C library's functions.
-    pub functions: Functions,
-    /// What it takes to make the GIL; all zero: it cannot be made.
-    pub interpreter: Interpreter,
+    /// Where [`FUNCTIONS`] are.
+    pub functions: [u64; FUNCTIONS.len()],
+    /// Where [`INTERPRETER`] is; all zero: the GIL cannot be made.
+    pub interpreter: [u64; INTERPRETER.len()],
     /// Whether an earlier command's code is there, and a thread of the process is loading the library by it.
     pub is_under_way: bool,
     /// The names of objects that have a `malloc` of their own.
@@ -104,12 +102,6 @@ fn start_of_code(file: &MappedFile, segments: &[Segment], regions: &[Region]) ->
     })
 }
 
-fn region_at(regions: &[Region], address: u64) -> Option<&Region> {
-    regions
-        .iter()
-        .find(|one| (one.start..one.end).contains(&address))
-}
-
 impl Places {
     /// Looks for them.
     ///
@@ -147,14 +139,21 @@ impl Places {
                 });
             }
         }
-        let functions = functions(&mapped, &regions, &budget)?;
+        let (c_library, others): (Vec<&Mapped>, Vec<&Mapped>) =
+            mapped.iter().partition(|object| object.is_c_library());
+        let functions = addresses(&FUNCTIONS, &c_library, &regions, &budget).map_err(|name| {
+            Trouble::new(
+                format!("its C library has no {name} (or none that we can see), so nothing can be loaded"),
+                "start it with `sa-run COMMAND`",
+            )
+        })?;
+        let mut all: Vec<&Mapped> = mapped.iter().collect();
         // A program has its own copies of a library's variables, if it uses them.
-        mapped.sort_by_key(|object| Some(&object.file.path) != program.as_ref());
-        let interpreter = interpreter(&mapped, &regions, &budget).unwrap_or_default();
-        let signal_returns = signal_returns(&mapped, &regions, &budget);
-        let allocators = mapped
+        all.sort_by_key(|object| Some(&object.file.path) != program.as_ref());
+        let interpreter = addresses(&INTERPRETER, &all, &regions, &budget).unwrap_or_default();
+        let signal_returns = signal_returns(&c_library, &regions, &budget);
+        let allocators = others
             .iter()
-            .filter(|object| !object.is_c_library())
             .filter(|object| object.address_of("malloc", &regions, &budget).is_some())
             .map(|object| object.file.path.to_string_lossy().into_owned())
             .collect::<Vec<_>>();
@@ -165,7 +164,7 @@ impl Places {
             ));
         }
         let size = (detour::code().len() + size_of::<Told>()) as u64;
-        let of_code: Vec<Tail> = mapped
+        let of_code: Vec<Tail> = all
             .iter()
             .flat_map(|object| tails(object, &regions, true))
             .filter(|tail| tail.room() >= size)
@@ -181,10 +180,10 @@ impl Places {
             regions: regions.clone(),
         };
         let apart =
-            |object: &&Mapped| !object.is_loader() && Some(&object.file.path) != program.as_ref();
-        let of_data: Vec<Tail> = mapped
+            |object: &Mapped| !object.is_loader() && Some(&object.file.path) != program.as_ref();
+        let of_data: Vec<Tail> = all
             .iter()
-            .filter(apart)
+            .filter(|object| apart(object))
             .flat_map(|object| tails(object, &regions, false))
             .filter(|tail| tail.room() >= size_of::<Said>() as u64)
             .collect();
@@ -224,61 +223,24 @@ impl Places {
     }
 }
 
-/// The addresses of the C library's functions.
-fn functions(mapped: &[Mapped], regions: &[Region], budget: &Budget) -> Result<Functions, Trouble> {
-    let mut found = [0; FUNCTIONS.len()];
-    for (name, place) in FUNCTIONS.iter().zip(&mut found) {
-        *place = mapped
-            .iter()
-            .filter(|object| object.is_c_library())
+/// The addresses of symbols, each in the first of these objects that defines it.
+///
+/// # Errors
+/// The first symbol that none defines.
+fn addresses<'a, const COUNT: usize>(
+    names: &[&'a str; COUNT],
+    objects: &[&Mapped],
+    regions: &[Region],
+    budget: &Budget,
+) -> Result<[u64; COUNT], &'a str> {
+    let mut found = [0; COUNT];
+    for (name, place) in names.iter().zip(&mut found) {
+        let mut defined = objects.iter();
+        *place = defined
             .find_map(|object| object.address_of(name, regions, budget))
-            .ok_or_else(|| {
-                Trouble::new(
-                    format!("its C library has no {name} (or none that we can see), so nothing can be loaded"),
-                    "start it with `sa-run COMMAND`",
-                )
-            })?;
+            .ok_or(*name)?;
     }
-    let [
-        pthread_create,
-        pthread_self,
-        pthread_detach,
-        dlopen,
-        dlsym,
-        errno_location,
-    ] = found;
-    Ok(Functions {
-        pthread_create,
-        pthread_self,
-        pthread_detach,
-        dlopen,
-        dlsym,
-        errno_location,
-    })
-}
-
-/// The addresses of the interpreter's functions.
-fn interpreter(mapped: &[Mapped], regions: &[Region], budget: &Budget) -> Option<Interpreter> {
-    let mut found = [0; INTERPRETER.len()];
-    for (name, place) in INTERPRETER.iter().zip(&mut found) {
-        *place = mapped
-            .iter()
-            .find_map(|object| object.address_of(name, regions, budget))?;
-    }
-    let [
-        get_argc_argv,
-        threads_initialized,
-        init_threads,
-        release_lock,
-        current,
-    ] = found;
-    Some(Interpreter {
-        get_argc_argv,
-        threads_initialized,
-        init_threads,
-        release_lock,
-        current,
-    })
+    Ok(found)
 }
 
 /// The room behind the end of an object's segment, up to the end of its page.
@@ -348,7 +310,7 @@ impl Tail {
 }
 
 /// Where the kernel has a signal handler return to: the C library's call of rt_sigreturn(2).
-fn signal_returns(mapped: &[Mapped], regions: &[Region], budget: &Budget) -> Vec<u64> {
+fn signal_returns(c_library: &[&Mapped], regions: &[Region], budget: &Budget) -> Vec<u64> {
     // mov $15, %rax; syscall
     const CALL: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
     // mov $15, %eax; syscall, as musl has it.
@@ -358,7 +320,7 @@ fn signal_returns(mapped: &[Mapped], regions: &[Region], budget: &Budget) -> Vec
     const MOST_OF_ONE: usize = 8;
     const MOST_OF_ALL: usize = 64;
     let mut found = Vec::new();
-    for object in mapped.iter().filter(|object| object.is_c_library()) {
+    for object in c_library {
         let length = object
             .opened
             .metadata()

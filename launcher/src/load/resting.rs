@@ -12,6 +12,7 @@ use libc::user_regs_struct;
 
 use crate::load::detour::Interrupts;
 use crate::load::places::Places;
+use crate::system::maps::region_at;
 use crate::system::memory::{read_memory, read_memory_into};
 use crate::system::proc_file::{self, SHORT};
 use crate::system::process::Process;
@@ -150,13 +151,19 @@ fn is_stream(process: Process, descriptor: u64) -> bool {
 
 /// How often a thread has given up the processor by itself: it changes with each wait. `None` if it has ended.
 pub fn waits_so_far(process: Process, thread: i32) -> Option<u64> {
+    let status = whole_status(process, thread)?;
+    value(&status, "voluntary_ctxt_switches:")?.parse().ok()
+}
+
+fn whole_status(process: Process, thread: i32) -> Option<String> {
     let path = process.path(&format!("task/{thread}/status"));
     let status = proc_file::read(path, WHOLE_STATUS).ok()?;
-    let status = String::from_utf8_lossy(&status.bytes);
-    let count = status
-        .lines()
-        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-    count.trim().parse().ok()
+    Some(String::from_utf8_lossy(&status.bytes).into_owned())
+}
+
+fn value<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = status.lines();
+    Some(lines.find_map(|line| line.strip_prefix(name))?.trim())
 }
 
 /// How a thread goes on after the detour.
@@ -203,15 +210,10 @@ pub fn made_again(registers: user_regs_struct) -> user_regs_struct {
 
 /// Whether a signal waits that the thread does not block; true if that cannot be told. Then EINTR may be the signal's.
 pub fn has_signal(process: Process, thread: i32) -> bool {
-    let path = process.path(&format!("task/{thread}/status"));
-    let Ok(status) = proc_file::read(path, WHOLE_STATUS) else {
+    let Some(status) = whole_status(process, thread) else {
         return true;
     };
-    let status = String::from_utf8_lossy(&status.bytes);
-    let set = |name: &str| {
-        let set = status.lines().find_map(|line| line.strip_prefix(name))?;
-        u64::from_str_radix(set.trim(), 16).ok()
-    };
+    let set = |name: &str| u64::from_str_radix(value(&status, name)?, 16).ok();
     match ["SigPnd:", "ShdPnd:", "SigBlk:"].map(set) {
         [Some(own), Some(shared), Some(blocked)] => (own | shared) & !blocked != 0,
         _ => true,
@@ -262,11 +264,7 @@ pub fn goes_on(
 
 /// Whether there is stack enough below this address, and no signal handler's frame above it.
 fn has_room(process: Process, places: &Places, stack: u64) -> bool {
-    let inside = places
-        .regions
-        .iter()
-        .find(|one| (one.start..one.end).contains(&stack));
-    let Some(region) = inside else {
+    let Some(region) = region_at(&places.regions, stack) else {
         return false;
     };
     // The first thread's stack grows by itself.
@@ -295,10 +293,7 @@ fn has_room(process: Process, places: &Places, stack: u64) -> bool {
 
 /// Whether this is code of the interpreter or of a module.
 fn is_beside_the_c_library(places: &Places, counter: u64) -> bool {
-    let region = places
-        .regions
-        .iter()
-        .find(|one| (one.start..one.end).contains(&counter));
+    let region = region_at(&places.regions, counter);
     let Some(region) = region.filter(|one| one.execute) else {
         return false;
     };

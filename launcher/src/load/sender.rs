@@ -9,10 +9,10 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::find::target::{Alive, exited};
+use crate::find::target::{Alive, exited, traced};
 use crate::load::detour::{
-    self, BLOCKED, CANCELLED, DONE, ENTERED, Interpreter, LEFT, LOADING, LONGEST_PATH, REFUSED,
-    SENT, STARTED, Said, Told,
+    self, BLOCKED, CANCELLED, DONE, ENTERED, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, STARTED,
+    Said, Told,
 };
 use crate::load::places::Places;
 use crate::load::resting::{
@@ -43,13 +43,7 @@ pub fn is_loadable(alive: &Alive) -> Result<(), Trouble> {
     alive.still_runs()?;
     let status = alive.status().ok_or_else(exited)?;
     if status.tracer != 0 {
-        return Err(Trouble::new(
-            format!(
-                "it is being traced by PID {}, and Linux allows one tracer",
-                status.tracer
-            ),
-            "end that debugger or tracer, then try again",
-        ));
+        return Err(traced(status.tracer));
     }
     if status.is_filtered {
         return Err(Trouble::new(
@@ -283,7 +277,7 @@ impl Sender {
             functions: self.places.functions,
             interpreter: match makes_gil {
                 true => self.places.interpreter,
-                false => Interpreter::default(),
+                false => Default::default(),
             },
             resume: on.resume,
             result: on.result,

@@ -89,6 +89,13 @@ pub fn regions(process: Process) -> io::Result<Vec<Region>> {
     }
 }
 
+/// The mapping that an address lies in.
+pub fn region_at(regions: &[Region], address: u64) -> Option<&Region> {
+    regions
+        .iter()
+        .find(|one| (one.start..one.end).contains(&address))
+}
+
 fn region(line: &[u8]) -> Option<Region> {
     let line = String::from_utf8_lossy(line);
     let mut fields = line.splitn(6, ' ');

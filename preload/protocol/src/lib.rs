@@ -14,5 +14,6 @@ pub mod marshal;
 pub mod message;
 pub mod names;
 pub mod question;
+pub mod registers;
 pub mod secrets;
 pub mod state;

@@ -20,7 +20,7 @@ use protocol::begun::Begun;
 /// it.
 #[unsafe(no_mangle)]
 pub extern "C" fn sleeper_agent_begin() -> c_int {
-    // SAFETY (of unwinding): the thread's other frames are C's.
+    // The thread's other frames are C's, and cannot be unwound.
     panics::caught(begin).unwrap_or(Begun::Failed) as c_int
 }
 

@@ -71,9 +71,9 @@ fn answers(pid: i32) {
     wait_until("it has one agent", || agents(pid) == 1);
 }
 
-case!(alone);
-fn alone(python: &Interpreter) {
-    for kind in ALONE {
+/// Each kind is brought an agent, answers, and goes on as before.
+fn each_answers(python: &Interpreter, kinds: &[&str]) {
+    for kind in kinds {
         let program = waiting(python, kind);
         load(program.pid());
         answers(program.pid());
@@ -81,14 +81,14 @@ fn alone(python: &Interpreter) {
     }
 }
 
+case!(alone);
+fn alone(python: &Interpreter) {
+    each_answers(python, &ALONE);
+}
+
 case!(with_threads);
 fn with_threads(python: &Interpreter) {
-    for kind in WITH_THREADS {
-        let program = waiting(python, kind);
-        load(program.pid());
-        answers(program.pid());
-        ends_well(program, kind);
-    }
+    each_answers(python, &WITH_THREADS);
 }
 
 case!(loader_is_killed);
