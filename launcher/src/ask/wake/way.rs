@@ -116,7 +116,11 @@ fn connected(target: &Alive, thread: i32, until: Instant) -> Result<Option<UnixS
     }
     // Last of all: a child of ours may have opened the socket, and the process may have held that up, or the look.
     // Another one may have its number by now, to which the signal could be the end.
-    wait_for(target, until, OTHERS)?;
+    wait_for(
+        target,
+        until,
+        "this command cannot listen for its answer in time",
+    )?;
     signal::wake(process, thread, number, listener.token).map_err(|error| {
         match error.raw_os_error() {
             Some(libc::ESRCH) => target::exited(),
