@@ -36,8 +36,10 @@ fn load_all(arguments: Arguments) -> u8 {
         }
     };
     let mut failed = false;
-    let load =
-        move |pid: &String, allowance: &Allowance| load_one(pid, &library, allowance.until());
+    let verbose = arguments.verbose;
+    let load = move |pid: &String, allowance: &Allowance| {
+        load_one(pid, &library, allowance.until(), verbose)
+    };
     let late = |_: &String, _: &Allowance| {
         supervisor::note_stuck();
         Err(Trouble::new(
@@ -62,9 +64,22 @@ fn load_all(arguments: Arguments) -> u8 {
 }
 
 /// Loads into one program. Returns what its user should know.
-fn load_one(pid: &str, library: &Library, until: Instant) -> Result<Option<&'static str>, Trouble> {
+fn load_one(
+    pid: &str,
+    library: &Library,
+    until: Instant,
+    verbose: bool,
+) -> Result<Option<&'static str>, Trouble> {
+    let begun = Instant::now();
     let alive = Alive::examine(parse_pid(pid)?)?;
-    load::remark(load::load(&alive, library, until)?)
+    let loaded = load::load(&alive, library, until)?;
+    if verbose {
+        complain(format_args!(
+            "{pid}: {}",
+            load::account(loaded, begun.elapsed())
+        ));
+    }
+    load::remark(loaded)
 }
 
 fn complain(what: fmt::Arguments<'_>) {

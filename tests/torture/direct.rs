@@ -53,7 +53,7 @@ pub fn torment(tortured: &Tortured, python: &Interpreter) -> DirectRow {
 }
 
 fn all(tortured: &Tortured, python: &Interpreter, row: &mut DirectRow) -> Result<(), Lost> {
-    let start = Start::new(tortured, python, false, None);
+    let start = Start::new(tortured, python, false, None, None);
     start.ready()?;
     while row.activations < MOST {
         row.activations += 1;

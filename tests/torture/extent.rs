@@ -72,6 +72,9 @@ const SHORT_STEADY: u64 = 5;
 const SHORT_BRIEF: u64 = 18;
 const SHORT_STARTS: u64 = 6;
 
+/// How often the short form loads into a program, each time in a start of its own.
+const SHORT_LOADS: u64 = 2;
+
 fn number(variable: &str) -> Result<Option<u64>, String> {
     match std::env::var(variable) {
         Ok(text) => match text.parse() {
@@ -141,9 +144,10 @@ impl Extent {
         pot.trials = pot.trials.saturating_sub(1);
         if self.form != Form::Full {
             return Share {
-                activations: match life {
-                    Life::Steady => SHORT_STEADY,
-                    Life::Brief => SHORT_BRIEF,
+                activations: match (way.loads, life) {
+                    (true, _) => SHORT_LOADS,
+                    (false, Life::Steady) => SHORT_STEADY,
+                    (false, Life::Brief) => SHORT_BRIEF,
                 },
                 starts: SHORT_STARTS,
                 longest: Duration::MAX,

@@ -6,6 +6,7 @@ mod dice;
 mod direct;
 mod extent;
 mod header;
+mod loads;
 mod noticing;
 mod planned;
 mod reasons;

@@ -151,6 +151,7 @@ const fn failing(
         patience,
         activations: 0,
         from_within: None,
+        loads: false,
     }
 }
 

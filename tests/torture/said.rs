@@ -1,6 +1,7 @@
 //! The outcome of one activation, and whether it is right.
 
 use crate::header::{Life, Tortured};
+use crate::loads::Loads;
 use crate::reasons::normalised;
 use protocol::names::THREAD_HEADING;
 use std::collections::BTreeMap;
@@ -161,6 +162,8 @@ pub struct Tally {
     pub refused: BTreeMap<String, u64>,
     /// The longest duration of an activation.
     pub worst: Duration,
+    /// The loads before them, where the program was started without the agent.
+    pub loads: Loads,
 }
 
 impl Tally {
@@ -197,6 +200,7 @@ impl Tally {
         self.answered += other.answered;
         self.too_late += other.too_late;
         self.worst = self.worst.max(other.worst);
+        self.loads.add(&other.loads);
         for (mine, theirs) in [
             (&mut self.from_memory, &other.from_memory),
             (&mut self.refused, &other.refused),

@@ -23,6 +23,9 @@ use tests::scratch::Scratch;
 /// Environment variable from which a program knows its folder, and the runner the program's processes.
 const FOLDER: &str = "TORTURE_FOLDER";
 
+/// Environment variable from which a program knows that it was started without the agent, which may come later.
+const BARE: &str = "TORTURE_BARE";
+
 /// How long a program of this build may take to end.
 pub fn limit_of(python: &Interpreter) -> Duration {
     Duration::from_secs(if python.debug { 60 } else { 15 })
@@ -43,6 +46,8 @@ pub struct Start<'a> {
     program: Program,
     folder: Scratch,
     tortured: &'a Tortured,
+    /// The interpreter, as `/proc/PID/exe` shows it.
+    python: PathBuf,
     begun: Instant,
 }
 
@@ -65,11 +70,12 @@ fn native() -> &'static Path {
 }
 
 impl Start<'_> {
-    /// Starts it, with or without the agent, and on one core where that matters.
+    /// Starts it, with or without the agent, with this environment variable, and on one core where that matters.
     pub fn new<'a>(
         tortured: &'a Tortured,
         python: &Interpreter,
         agent: bool,
+        variable: Option<(&str, String)>,
         core: Option<Core>,
     ) -> Start<'a> {
         let folder = Scratch::new();
@@ -90,6 +96,10 @@ impl Start<'_> {
         if let Some(deadline) = tortured.deadline {
             command.env(DEADLINE_VARIABLE, deadline.as_secs_f64().to_string());
         }
+        if !agent {
+            command.env(BARE, "1");
+        }
+        command.envs(variable);
         if let Some(core) = core {
             core.hold(&mut command);
         }
@@ -98,6 +108,7 @@ impl Start<'_> {
             program: Program::start_without_input(&mut command),
             folder,
             tortured,
+            python: fs::canonicalize(&python.path).unwrap(),
         }
     }
 
@@ -156,11 +167,14 @@ impl Start<'_> {
             .collect()
     }
 
-    /// Its descendants that carry an agent.
-    pub fn descendants(&self) -> Vec<i32> {
+    /// Its descendants; those that carry an agent, or that run its interpreter.
+    pub fn descendants(&self, carry: bool) -> Vec<i32> {
         let library = product().library.to_string_lossy();
         let mut pids = self.others();
-        pids.retain(|&pid| procfs::read(pid, "maps").contains(&*library));
+        pids.retain(|&pid| match carry {
+            true => procfs::read(pid, "maps").contains(&*library),
+            false => fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.python),
+        });
         pids
     }
 

@@ -1,5 +1,6 @@
 //! The tables of a run, as Markdown.
 
+use crate::loads::Loads;
 use crate::said::{Tally, count};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -153,6 +154,7 @@ pub fn of_rows(rows: &[Row]) -> String {
     let lost = rows.iter().filter(|row| row.lost.is_some()).count();
     numbers(&mut text, &total(rows), lost);
     text += &losses(rows);
+    text += &of_loads(&sums);
     text += &reasons(&sums);
     text += &by_build(&sums);
     text
@@ -173,6 +175,58 @@ fn losses(rows: &[Row]) -> String {
         true => text,
         false => format!("\n## Lost\n\n{text}"),
     }
+}
+
+/// How the library came into programs that were started without it.
+fn of_loads(sums: &[Summed]) -> String {
+    let mut text = String::new();
+    let mut all = Loads::default();
+    for sum in sums {
+        if sum.tally.loads.count() > 0 {
+            load_cells(&mut text, &sum.first.program, &sum.tally.loads);
+            all.add(&sum.tally.loads);
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    load_cells(&mut text, "**all**", &all);
+    format!(
+        "\n## How the library was loaded\n\n\
+         *Killed* commands had begun to load, or were about to. *Stop* is the longest stop of a thread in a load; *time* \
+         is what the command needed until the agent had begun.\n\n\
+         | program | loads | by a thread that waited | that ran | begun by a killed command | there already \
+         | killed commands | stop: median | worst | time: median | worst |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n{text}"
+    )
+}
+
+fn load_cells(text: &mut String, title: &str, loads: &Loads) {
+    let spread = |times: &[Duration]| {
+        let mut times = times.to_vec();
+        times.sort();
+        let at = |place: usize| match times.get(place) {
+            Some(time) => format!("{:.2} ms", time.as_secs_f64() * 1e3),
+            None => String::new(),
+        };
+        format!(
+            "{} | {}",
+            at(times.len() / 2),
+            at(times.len().wrapping_sub(1))
+        )
+    };
+    let _ = writeln!(
+        text,
+        "| {title} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        loads.count(),
+        loads.by_waiting,
+        loads.by_running,
+        loads.taken_over,
+        loads.before,
+        loads.killed,
+        spread(&loads.held),
+        spread(&loads.took),
+    );
 }
 
 /// The reasons why there was no full answer.

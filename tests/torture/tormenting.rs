@@ -4,6 +4,7 @@ use crate::cores::Core;
 use crate::dice::Dice;
 use crate::extent::Share;
 use crate::header::{Ask, Ends, Life, Tortured};
+use crate::loads;
 use crate::said::{Said, Tally};
 use crate::start::{Lost, Start};
 use crate::ways::{self, Way};
@@ -73,8 +74,20 @@ impl<'a> Torment<'a> {
         self.share.activations.saturating_sub(done)
     }
 
-    fn start(&self, core: Option<Core>) -> Start<'a> {
-        Start::new(self.tortured, self.python, true, core)
+    fn start(&mut self, core: Option<Core>) -> Start<'a> {
+        let variable = match self.way.loads {
+            true => loads::allocator(&mut self.dice),
+            false => None,
+        };
+        Start::new(self.tortured, self.python, !self.way.loads, variable, core)
+    }
+
+    /// How many activations a start allows, at most.
+    fn per_start(&self, usually: u64) -> u64 {
+        match self.way.loads {
+            true => 1,
+            false => self.tortured.per_start.unwrap_or(usually),
+        }
     }
 
     fn steady(&mut self) -> Result<(), Lost> {
@@ -85,7 +98,7 @@ impl<'a> Torment<'a> {
             starts += 1;
             let start = self.start(None);
             start.ready()?;
-            let most = self.tortured.per_start.unwrap_or(u64::MAX);
+            let most = self.per_start(u64::MAX);
             let enough = self.left().saturating_sub(most);
             while self.left() > enough && in_time(&self.share) {
                 for pid in self.processes(&start) {
@@ -106,7 +119,7 @@ impl<'a> Torment<'a> {
         };
         let mut starts = 0;
         while self.left() > 0 && starts < self.share.starts {
-            let asks = self.tortured.per_start.unwrap_or(BRIEF_ASKS);
+            let asks = self.per_start(BRIEF_ASKS);
             let plan = self.plan(starts, life, asks.min(self.left()));
             let death = self.tortured.killed_after;
             let death = death.map(|longest| self.dice.moment(longest));
@@ -196,7 +209,7 @@ impl<'a> Torment<'a> {
     fn processes(&mut self, start: &Start) -> Vec<i32> {
         let mut pids = vec![start.pid()];
         if self.tortured.ask == Ask::Tree {
-            pids.extend(start.descendants());
+            pids.extend(start.descendants(!self.way.loads));
             self.dice.shuffle(&mut pids);
         }
         pids
@@ -204,6 +217,14 @@ impl<'a> Torment<'a> {
 
     fn ask(&mut self, start: &Start, pid: i32, core: Option<Core>) -> Result<(), Lost> {
         let deadline = self.tortured.deadline;
+        if self.way.loads {
+            let loads = &mut self.tally.loads;
+            let begun = Instant::now();
+            let refused = loads.load(pid, &mut self.dice, core);
+            if let Some(said) = refused.map_err(|what| start.lost(&what))? {
+                return self.took(start, pid, said, begun.elapsed());
+            }
+        }
         let (said, took) = match self.share.from_within {
             Some(via) => {
                 let asked = self.asked.entry(pid).or_default();
@@ -214,6 +235,11 @@ impl<'a> Torment<'a> {
             None => self.way.ask(pid, deadline, core),
         };
         let said = said.map_err(|what| start.lost(&what))?;
+        self.took(start, pid, said, took)
+    }
+
+    /// Records an outcome, which must be right.
+    fn took(&mut self, start: &Start, pid: i32, said: Said, took: Duration) -> Result<(), Lost> {
         self.tally.take(&said, took);
         if said.is_right(self.tortured, pid == start.pid()) {
             return Ok(());

@@ -8,8 +8,10 @@ use launcher::options::Via;
 use launcher::state::answer::Answer;
 use launcher::system::process::Process;
 use protocol::question::Question;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
+use tests::ended::Ended;
 use tests::process::{Program, command};
 use tests::procfs;
 use tests::product::product;
@@ -30,6 +32,8 @@ pub struct Way {
     /// The way in by which the runner itself asks steady programs in the full form, with the code of
     /// the command: starting a command takes longer than the answer, and a million starts take a day.
     pub from_within: Option<Via>,
+    /// Whether programs are started without the agent, and `sa-load` brings it in before each question.
+    pub loads: bool,
 }
 
 /// Every program is asked through every way in, on every build.
@@ -41,6 +45,7 @@ pub const WAYS: &[Way] = &[
         patience: PATIENCE,
         activations: 20_000,
         from_within: None,
+        loads: false,
     },
     Way {
         name: "wake",
@@ -49,6 +54,16 @@ pub const WAYS: &[Way] = &[
         patience: PATIENCE,
         activations: 1_000_000,
         from_within: Some(Via::Wake),
+        loads: false,
+    },
+    Way {
+        name: "load",
+        arguments: &[],
+        before: Duration::from_millis(4),
+        patience: PATIENCE,
+        activations: 10_000,
+        from_within: None,
+        loads: true,
     },
 ];
 
@@ -71,25 +86,38 @@ impl Way {
         let begun = Instant::now();
         let mut command = command(&product().activate);
         command.args(self.arguments).arg(pid.to_string());
-        if let Some(core) = core {
-            core.hold_foremost(&mut command);
-        }
-        let mut preferred = core.is_none();
-        let mut activator = Program::start_without_input(&mut command);
-        while !activator.has_ended() {
-            if begun.elapsed() > limit {
-                let (out, err) = (activator.out(), activator.err());
-                let what = format!("the activator hangs: not ended after {limit:?}");
-                let at = whereabouts(activator.pid());
-                let what = format!("{what}\n{at}--- its stdout\n{out}\n--- its stderr\n{err}");
-                return (Err(what), begun.elapsed());
-            }
-            preferred = preferred || cores::prefer_gdb(activator.pid());
-            thread::sleep(Duration::from_millis(1));
-        }
+        let ended = ended_within(limit, command, core);
         let took = begun.elapsed();
-        (Said::of(&activator.end_within(PATIENCE)), took)
+        (ended.and_then(|ended| Said::of(&ended)), took)
     }
+}
+
+/// Runs one of the commands, on one core where that matters, and returns how it ended; or what it does if it has not
+/// ended in time.
+pub fn ended_within(
+    limit: Duration,
+    mut command: Command,
+    core: Option<Core>,
+) -> Result<Ended, String> {
+    let begun = Instant::now();
+    if let Some(core) = core {
+        core.hold_foremost(&mut command);
+    }
+    let mut preferred = core.is_none();
+    let mut started = Program::start_without_input(&mut command);
+    while !started.has_ended() {
+        if begun.elapsed() > limit {
+            let (out, err) = (started.out(), started.err());
+            let what = format!("the command hangs: not ended after {limit:?}");
+            let at = whereabouts(started.pid());
+            return Err(format!(
+                "{what}\n{at}--- its stdout\n{out}\n--- its stderr\n{err}"
+            ));
+        }
+        preferred = preferred || cores::prefer_gdb(started.pid());
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(started.end_within(PATIENCE))
 }
 
 /// Asks a process once, without a command. Returns the same as [`Way::ask`].

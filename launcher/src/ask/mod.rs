@@ -12,6 +12,7 @@ pub mod side_by_side;
 
 pub mod wake;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -72,7 +73,7 @@ pub fn ask(
         allowance.lengthen(process.agent_deadline() + SLACK);
     }
     if let Some(library) = &options.load {
-        bring_in(process, library, allowance)?;
+        bring_in(process, library, allowance, options.verbose)?;
     }
     let text = match options.via {
         Some(Via::Gdb) => by_gdb(process, options, allowance, true),
@@ -105,9 +106,19 @@ pub fn ask(
 }
 
 /// Loads the library into a process, unless it has an agent.
-fn bring_in(process: Process, library: &Library, allowance: &Allowance) -> Result<(), Trouble> {
+fn bring_in(
+    process: Process,
+    library: &Library,
+    allowance: &Allowance,
+    verbose: bool,
+) -> Result<(), Trouble> {
+    let begun = Instant::now();
     let alive = Alive::examine(process)?;
     let loaded = load::load(&alive, library, allowance.until())?;
+    if verbose {
+        let account = load::account(loaded, begun.elapsed());
+        let _ = writeln!(io::stderr(), "sleeper_agent_activate: {process}: {account}");
+    }
     load::remark(loaded).map(drop)
 }
 

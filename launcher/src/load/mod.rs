@@ -25,7 +25,7 @@ use crate::find::agent::Agent;
 use crate::find::library::Library;
 use crate::find::target::{Alive, just_started};
 use crate::load::detour::LONGEST_PATH;
-use crate::load::sender::{Sender, Source};
+use crate::load::sender::{Sender, Source, Stops};
 use crate::system::named_file;
 use crate::system::permission;
 use crate::system::process::Process;
@@ -44,8 +44,8 @@ const LONGEST_BYTECODE: Duration = Duration::from_millis(500);
 /// How the agent has come into a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loaded {
-    /// It has begun now.
-    Begun(Begun),
+    /// It has begun now, and this was done to the program's threads for that.
+    Begun(Begun, Stops),
     /// It was there already.
     Before,
 }
@@ -81,13 +81,13 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
         // There is no GIL, and another thread has loaded the library.
         let soon = until.min(Instant::now() + SECOND_TRY);
         if let Ok(begun) = sender.load(soon, |thread| thread == process.pid) {
-            return Ok(Loaded::Begun(begun));
+            return Ok(Loaded::Begun(begun, sender.stops));
         }
     }
     if begun == Begun::Armed && shows_itself(process) {
-        return Ok(Loaded::Begun(Begun::Parked));
+        return Ok(Loaded::Begun(Begun::Parked, sender.stops));
     }
-    Ok(Loaded::Begun(begun))
+    Ok(Loaded::Begun(begun, sender.stops))
 }
 
 /// Whether the agent's thread comes within a moment: a first thread that runs Python code soon comes to the next
@@ -119,21 +119,40 @@ fn source(process: Process, library: &Path) -> Source {
     }
 }
 
+/// How the agent has come into a program, for whoever wants to know; and how long that took.
+pub fn account(loaded: Loaded, took: Duration) -> String {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    match loaded {
+        Loaded::Before => "its agent was there already".to_owned(),
+        Loaded::Begun(_, stops) if stops.thread == 0 => {
+            "an earlier command's thread has loaded the library".to_owned()
+        }
+        Loaded::Begun(_, stops) => format!(
+            "thread {}, which {}, started the thread that has loaded the library; stops of threads: {}, the longest \
+             {:.2} ms; in all {:.1} ms",
+            stops.thread,
+            if stops.waited { "waited" } else { "ran" },
+            stops.count,
+            milliseconds(stops.longest),
+            milliseconds(took),
+        ),
+    }
+}
+
 /// What a program's user reads about the beginning of its agent; `None` if it can be asked now.
 pub fn remark(loaded: Loaded) -> Result<Option<&'static str>, Trouble> {
     match loaded {
-        Loaded::Before | Loaded::Begun(Begun::Parked) => Ok(None),
-        Loaded::Begun(Begun::Elder) => Ok(None),
-        Loaded::Begun(Begun::Armed) => Ok(Some(
+        Loaded::Before | Loaded::Begun(Begun::Parked | Begun::Elder, _) => Ok(None),
+        Loaded::Begun(Begun::Armed, _) => Ok(Some(
             "its agent starts when its main thread next runs Python code; until then answers are read from memory",
         )),
-        Loaded::Begun(Begun::NoInterpreter) => {
+        Loaded::Begun(Begun::NoInterpreter, _) => {
             Err(Trouble::plain("not a Python 2.6 or 2.7 process"))
         }
-        Loaded::Begun(Begun::NoThread) => Err(Trouble::new(
+        Loaded::Begun(Begun::NoThread, _) => Err(Trouble::new(
             "the library is there, but its agent could not start a thread",
             "look at its limits (`ulimit -u`, pids.max)",
         )),
-        Loaded::Begun(Begun::Failed) => Err(just_started()),
+        Loaded::Begun(Begun::Failed, _) => Err(just_started()),
     }
 }

@@ -62,14 +62,27 @@ pub enum Source {
     Here(PathBuf),
 }
 
+/// What loading has done to the threads of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stops {
+    /// The thread that was sent.
+    pub thread: i32,
+    /// Whether it waited; else it ran.
+    pub waited: bool,
+    /// How many threads were stopped, one after the other.
+    pub count: u32,
+    /// The longest of these stops.
+    pub longest: Duration,
+}
+
 /// What it takes to send a thread on the detour.
 pub struct Sender {
     alive: Alive,
     memory: File,
     source: Source,
     places: Places,
-    /// The thread that was sent.
-    sent: i32,
+    /// What has been done so far.
+    pub stops: Stops,
     /// How often threads had waited at the last look.
     waits: HashMap<i32, u64>,
 }
@@ -98,7 +111,12 @@ impl Sender {
             memory: memory.map_err(|_| permission::explain(process))?,
             source,
             places: Places::find(process)?,
-            sent: 0,
+            stops: Stops {
+                thread: 0,
+                waited: false,
+                count: 0,
+                longest: Duration::ZERO,
+            },
             waits: HashMap::new(),
         })
     }
@@ -118,7 +136,7 @@ impl Sender {
     pub fn first_thread_may_go(&self) -> bool {
         let first = self.process().pid;
         let doing = doing(self.process(), first);
-        self.sent != first
+        self.stops.thread != first
             && matches!(doing, Some(Doing::Waits(wait)) if wait.safe(self.process()) != Safe::No)
     }
 
@@ -143,7 +161,7 @@ impl Sender {
                 }
                 match self.try_one(thread, wait) {
                     Ok(Sent::Yes) => {
-                        self.sent = thread;
+                        (self.stops.thread, self.stops.waited) = (thread, wait.is_some());
                         return Ok(());
                     }
                     Ok(Sent::NotThere) => {}
@@ -210,20 +228,31 @@ impl Sender {
 
     /// Stops one thread, and sends it on the detour if it is where it may be sent away. What attaches is a thread of
     /// ours that ends: so it always detaches.
-    fn try_one(&self, thread: i32, wait: Option<Wait>) -> io::Result<Sent> {
-        std::thread::scope(|scope| {
-            let tried = std::thread::Builder::new()
-                .spawn_scoped(scope, || self.send_stopped(thread, wait))?;
+    fn try_one(&mut self, thread: i32, wait: Option<Wait>) -> io::Result<Sent> {
+        let sender = &*self;
+        let stop_and_send = move || {
+            let halt = Tracee::stop(thread, Instant::now() + LONGEST_STOP)?;
+            let Halt::Stopped(tracee) = halt else {
+                return Ok((Sent::NotThere, Duration::ZERO));
+            };
+            let stopped = Instant::now();
+            let sent = sender.send_stopped(thread, tracee, wait)?;
+            Ok((sent, stopped.elapsed()))
+        };
+        let tried = std::thread::scope(|scope| {
+            let tried = std::thread::Builder::new().spawn_scoped(scope, stop_and_send)?;
             tried
                 .join()
                 .unwrap_or_else(|_| Err(io::Error::other("the tracing thread failed")))
-        })
+        });
+        let (sent, held) = tried?;
+        self.stops.count += u32::from(!held.is_zero());
+        self.stops.longest = self.stops.longest.max(held);
+        Ok(sent)
     }
 
-    fn send_stopped(&self, thread: i32, wait: Option<Wait>) -> io::Result<Sent> {
-        let Halt::Stopped(tracee) = Tracee::stop(thread, Instant::now() + LONGEST_STOP)? else {
-            return Ok(Sent::NotThere);
-        };
+    /// Sends a stopped thread, which is let go at the end.
+    fn send_stopped(&self, thread: i32, tracee: Tracee, wait: Option<Wait>) -> io::Result<Sent> {
         let mut registers = tracee.registers()?;
         // First of all: if we are killed before that, the program sees the error.
         if was_cut_short(&registers) && !has_signal(self.process(), thread) {

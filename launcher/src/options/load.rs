@@ -34,6 +34,10 @@ pub struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     pub timeout: Duration,
 
+    /// Say how the agent came in, and how long threads of the program were stopped
+    #[arg(long)]
+    pub verbose: bool,
+
     /// The programs
     #[arg(required = true, value_name = "PID", allow_negative_numbers = true)]
     pub pids: Vec<String>,
