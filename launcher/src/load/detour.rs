@@ -1,7 +1,7 @@
 //! The code that is written into a process: a detour for one of its threads, and the life of the thread that it starts.
 //!
-//! The detour saves all registers, calls `pthread_create`, and goes on where the thread was. The new thread loads the
-//! library and has the agent begin; it ends after that. Nothing else happens on the program's thread, but where a
+//! The detour saves all registers, calls `pthread_create`, and goes on where the thread was. The new thread has another
+//! load the library, which has a table of descriptors of its own, and has the agent begin; both end after that. Nothing else happens on the program's thread, but where a
 //! program without threads waits: CPython 2 has no GIL before `PyEval_InitThreads`, which must run on its first thread. A
 //! first thread that waits has let go of the GIL, had there been one (`PyEval_SaveThread`, Python/ceval.c, 2.6 and 2.7),
 //! and takes it when it goes on. So there the detour makes it, and lets go of it.
@@ -63,17 +63,15 @@ pub const INTERPRETER: [&str; 5] = [
 pub const CURRENT: &str = "_PyThreadState_Current";
 
 /// What the code calls in the C library.
-pub const FUNCTIONS: [&str; 6] = [
+pub const FUNCTIONS: [&str; 7] = [
     "pthread_create",
     "pthread_self",
     "pthread_detach",
+    "pthread_join",
     "dlopen",
     "dlsym",
     "__errno_location",
 ];
-
-/// The number that the descriptor of the file in memory gets, or the next free one: above those that programs use.
-const HIGH: i32 = 600;
 
 /// What is blocked meanwhile: all signals but 33, by which glibc has all threads change their user (`SIGSETXID`,
 /// nptl/nptl_setxid.c). Whoever calls `setuid` waits for every thread to take it.
@@ -155,8 +153,8 @@ const fn of_interpreter(number: usize) -> usize {
 // As in the library's own detour (preload/src/entry/detour.rs) the red zone is skipped, and the flags are saved before an
 // instruction changes them.
 //
-// System calls by number: 3 close, 13 rt_sigaction, 14 rt_sigprocmask, 35 nanosleep, 72 fcntl, 127 rt_sigpending,
-// 186 gettid, 319 memfd_create.
+// System calls by number: 3 close, 13 rt_sigaction, 14 rt_sigprocmask, 35 nanosleep, 127 rt_sigpending, 186 gettid,
+// 272 unshare, 319 memfd_create, 436 close_range.
 global_asm!(
     ".pushsection .rodata.sleeper_load,\"a\",@progbits",
     ".p2align 4",
@@ -279,67 +277,28 @@ global_asm!(
     "call [rbx + {pthread_detach}]",
     "cmp dword ptr [r14 + {cancel}], 0",
     "jne 12f",
-    // A file in memory, if the program does not see the library. As the program may count on the lowest number, it gets
-    // a high one at once.
-    "cmp qword ptr [rbx + {in_memory}], 0",
-    "je 15f",
-    "lea rdi, [rbx + {name}]",
-    "mov esi, 1", // MFD_CLOEXEC
-    "mov eax, 319",
-    "syscall",
-    "test eax, eax",
-    "js 11f",
-    "mov r12d, eax",
-    "mov edi, eax",
-    "mov esi, 1030", // F_DUPFD_CLOEXEC
-    "mov edx, {high}",
-    "mov eax, 72",
-    "syscall",
-    "test eax, eax",
-    "js 14f",
-    "mov edi, r12d",
-    "mov r12d, eax",
-    "mov eax, 3",
-    "syscall",
-    "14:",
-    "lea eax, [r12 + 1]",
-    "mov [r14 + {file}], eax",
-    // Until it has been filled, for 5 s at most: 5,000 times a millisecond.
-    "mov r13d, 5000",
-    "16:",
-    "cmp dword ptr [r14 + {filled}], 0",
-    "jne 17f",
-    "cmp dword ptr [r14 + {cancel}], 0",
-    "jne 18f",
-    "mov qword ptr [rsp], 0",
-    "mov qword ptr [rsp + 8], 1000000",
+    // A second thread loads, with descriptors of its own. If there is none, this one does.
     "mov rdi, rsp",
     "xor esi, esi",
-    "mov eax, 35",
-    "syscall",
-    "dec r13d",
-    "jnz 16b",
-    "18:",
-    "mov edi, r12d",
-    "mov eax, 3",
-    "syscall",
-    "jmp 12f",
-    "15:",
+    "lea rdx, [rip + 15f]",
+    "mov rcx, rbx",
+    "call [rbx + {pthread_create}]",
+    "test eax, eax",
+    "jnz 16f",
+    "mov rdi, [rsp]",
+    "lea rsi, [rsp + 8]",
+    "call [rbx + {pthread_join}]",
+    "mov rdi, [rsp + 8]",
+    "jmp 17f",
+    "16:",
+    "xor edi, edi",
+    "call 15f",
+    "mov rdi, rax",
     "17:",
-    "mov dword ptr [r14 + {stage}], 2",
-    "lea rdi, [rbx + {path}]",
-    "mov esi, 2", // RTLD_NOW
-    "call [rbx + {dlopen}]",
-    "mov r13, rax",
-    "cmp qword ptr [rbx + {in_memory}], 0",
-    "je 19f",
-    "mov edi, r12d",
-    "mov eax, 3",
-    "syscall",
-    "19:",
-    "test r13, r13",
+    "cmp rdi, -1",
+    "je 12f",
+    "test rdi, rdi",
     "jz 11f",
-    "mov rdi, r13",
     "lea rsi, [rbx + {begin}]",
     "call [rbx + {dlsym}]",
     "test rax, rax",
@@ -356,6 +315,94 @@ global_asm!(
     "mov dword ptr [r14 + {stage}], 6",
     "13:",
     "xor eax, eax",
+    "add rsp, 24",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
+    "ret",
+    // Loads, and returns the library's handle; -1: it was told to end. Given zero, it shares the descriptors of the
+    // program.
+    "15:",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "sub rsp, 24",
+    "lea rbx, [rip + 20f]",
+    "mov r14, [rbx + {said}]",
+    "test rdi, rdi",
+    "jz 22f",
+    // What it opens must take no number that the program may count on, nor fail where the program has too many. All
+    // descriptors are closed in its own table; before Linux 5.9 three in a copy, which is closed as this thread ends.
+    "mov eax, 436",
+    "xor edi, edi",
+    "mov esi, -1",
+    "mov edx, 2", // CLOSE_RANGE_UNSHARE
+    "syscall",
+    "test eax, eax",
+    "jz 22f",
+    "mov eax, 272",
+    "mov edi, 0x400", // CLONE_FILES
+    "syscall",
+    "test eax, eax",
+    "jnz 22f",
+    "mov r12d, 2",
+    "21:",
+    "mov edi, r12d",
+    "mov eax, 3",
+    "syscall",
+    "dec r12d",
+    "jns 21b",
+    "22:",
+    // A file in memory, if the program does not see the library.
+    "cmp qword ptr [rbx + {in_memory}], 0",
+    "je 25f",
+    "lea rdi, [rbx + {name}]",
+    "mov esi, 1", // MFD_CLOEXEC
+    "mov eax, 319",
+    "syscall",
+    "test eax, eax",
+    "js 26f",
+    "mov r12d, eax",
+    "inc eax",
+    "mov [r14 + {file}], eax",
+    // Until it has been filled, for 5 s at most: 5,000 times a millisecond.
+    "mov r13d, 5000",
+    "23:",
+    "cmp dword ptr [r14 + {filled}], 0",
+    "jne 25f",
+    "cmp dword ptr [r14 + {cancel}], 0",
+    "jne 24f",
+    "mov qword ptr [rsp], 0",
+    "mov qword ptr [rsp + 8], 1000000",
+    "mov rdi, rsp",
+    "xor esi, esi",
+    "mov eax, 35",
+    "syscall",
+    "dec r13d",
+    "jnz 23b",
+    "24:",
+    "mov rax, -1",
+    "jmp 27f",
+    "26:",
+    "xor eax, eax",
+    "jmp 27f",
+    "25:",
+    "mov dword ptr [r14 + {stage}], 2",
+    "lea rdi, [rbx + {path}]",
+    "mov esi, 2", // RTLD_NOW
+    "call [rbx + {dlopen}]",
+    "27:",
+    "mov r13, rax",
+    // Where the table is shared.
+    "cmp dword ptr [r14 + {file}], 0",
+    "je 28f",
+    "mov edi, r12d",
+    "mov eax, 3",
+    "syscall",
+    "28:",
+    "mov rax, r13",
     "add rsp, 24",
     "pop r14",
     "pop r13",
@@ -379,13 +426,13 @@ global_asm!(
     begin = const offset_of!(Told, begin),
     in_memory = const offset_of!(Told, in_memory),
     name = const offset_of!(Told, name),
-    high = const HIGH,
     pthread_create = const function(0),
     pthread_self = const function(1),
     pthread_detach = const function(2),
-    dlopen = const function(3),
-    dlsym = const function(4),
-    errno_location = const function(5),
+    pthread_join = const function(3),
+    dlopen = const function(4),
+    dlsym = const function(5),
+    errno_location = const function(6),
     get_argc_argv = const of_interpreter(0),
     threads_initialized = const of_interpreter(1),
     init_threads = const of_interpreter(2),

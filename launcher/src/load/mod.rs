@@ -10,6 +10,7 @@
 //!
 //! This command may be killed at any moment: a thread that is stopped goes on, on the detour or where it was.
 
+pub mod copy;
 pub mod detour;
 pub mod places;
 pub mod resting;
@@ -34,6 +35,9 @@ use crate::system::within_root;
 use crate::trouble::Trouble;
 use protocol::begun::Begun;
 use protocol::names::PARKED_THREAD;
+
+/// How long a program takes to load its libraries.
+const SETTLING: Duration = Duration::from_millis(250);
 
 /// How long the first thread is tried once more.
 const SECOND_TRY: Duration = Duration::from_millis(100);
@@ -68,7 +72,7 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
         Err(_) => return Err(permission::explain(process)),
     }
     sender::is_loadable(alive)?;
-    let mut sender = Sender::new(alive, source(process, &library.file))?;
+    let mut sender = settled(alive, &library.file, until)?;
     // Two at once would write over each other's code.
     if !turn.is_ours() {
         return Err(Trouble::new(
@@ -88,6 +92,19 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
         return Ok(Loaded::Begun(Begun::Parked, sender.stops));
     }
     Ok(Loaded::Begun(begun, sender.stops))
+}
+
+/// Whoever sends a thread on the detour. A program that has just begun has not loaded all of its libraries: a while later
+/// there may be what it lacks.
+fn settled(alive: &Alive, library: &Path, until: Instant) -> Result<Sender, Trouble> {
+    let soon = until.min(Instant::now() + SETTLING);
+    loop {
+        match Sender::new(alive, library, source(alive.process, library)) {
+            Err(_) if Instant::now() < soon => alive.still_runs()?,
+            result => return result,
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Whether the agent's thread comes within a moment: a first thread that runs Python code soon comes to the next
@@ -115,7 +132,7 @@ fn source(process: Process, library: &Path) -> Source {
         {
             Source::There(path)
         }
-        _ => Source::Here(library.to_owned()),
+        _ => Source::InMemory,
     }
 }
 

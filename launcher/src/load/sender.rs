@@ -6,10 +6,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::find::target::{Alive, exited, traced};
+use crate::load::copy::{Copy, FOLDERS};
 use crate::load::detour::{
     self, BLOCKED, CANCELLED, DONE, ENTERED, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, STARTED,
     Said, Told,
@@ -54,12 +55,14 @@ pub fn is_loadable(alive: &Alive) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Where the new thread finds the library.
+/// Where the new thread finds the library. If its loader refuses that, the next is tried.
 pub enum Source {
     /// At this path, as the process sees it.
     There(CString),
-    /// Only we see it, at this path: it comes in a file in memory, which we fill.
-    Here(PathBuf),
+    /// In a file in memory, which we fill.
+    InMemory,
+    /// In a copy, in the folder of this number.
+    Copied(Copy, usize),
 }
 
 /// What loading has done to the threads of a program.
@@ -79,6 +82,7 @@ pub struct Stops {
 pub struct Sender {
     alive: Alive,
     memory: File,
+    library: PathBuf,
     source: Source,
     places: Places,
     /// What has been done so far.
@@ -100,7 +104,7 @@ impl Sender {
     ///
     /// # Errors
     /// What the process lacks, or what we may not.
-    pub fn new(alive: &Alive, source: Source) -> Result<Sender, Trouble> {
+    pub fn new(alive: &Alive, library: &Path, source: Source) -> Result<Sender, Trouble> {
         let process = alive.process;
         let memory = OpenOptions::new()
             .read(true)
@@ -109,6 +113,7 @@ impl Sender {
         Ok(Sender {
             alive: *alive,
             memory: memory.map_err(|_| permission::explain(process))?,
+            library: library.to_owned(),
             source,
             places: Places::find(process)?,
             stops: Stops {
@@ -126,10 +131,32 @@ impl Sender {
     /// # Errors
     /// Why that failed, or is not done by this time.
     pub fn load(&mut self, until: Instant, may_go: impl Fn(i32) -> bool) -> Result<Begun, Trouble> {
-        if !std::mem::take(&mut self.places.is_under_way) {
-            self.send(until, may_go)?;
+        loop {
+            if !std::mem::take(&mut self.places.is_under_way) {
+                self.send(until, &may_go)?;
+            }
+            if let Some(begun) = self.await_end(until)? {
+                return Ok(begun);
+            }
+            self.source = self.next_source().ok_or_else(|| self.refused())?;
         }
-        self.await_end(until)
+    }
+
+    /// The library where the process may load it after all.
+    fn next_source(&self) -> Option<Source> {
+        let first = match &self.source {
+            Source::There(_) => return Some(Source::InMemory),
+            Source::InMemory => 0,
+            Source::Copied(_, number) => number + 1,
+        };
+        FOLDERS
+            .iter()
+            .enumerate()
+            .skip(first)
+            .find_map(|(number, folder)| {
+                let copy = Copy::make(self.process(), folder, &self.library).ok()?;
+                Some(Source::Copied(copy, number))
+            })
     }
 
     /// Whether the first thread has not been sent, and waits where it may be.
@@ -146,13 +173,11 @@ impl Sender {
 
     /// Sends one of these threads on the detour: one that waits, or, by sampling, one that runs.
     fn send(&mut self, until: Instant, may_go: impl Fn(i32) -> bool) -> Result<(), Trouble> {
-        // Nobody looks at it yet.
-        let written = self.memory.write_all_at(detour::code(), self.places.code);
-        // The next command finds by this what the code says.
-        let said = self.places.said.to_ne_bytes();
-        written
-            .and_then(|()| self.memory.write_all_at(&said, self.told_at()))
-            .map_err(|_| permission::explain(self.process()))?;
+        // Nobody looks at it yet. The next command finds by the address what the code says: both are written at once, and
+        // stand in one page, so that a command that is killed leaves both or none.
+        let code = [detour::code(), &self.places.said.to_ne_bytes()].concat();
+        let written = self.memory.write_all_at(&code, self.places.code);
+        written.map_err(|_| permission::explain(self.process()))?;
         let mut last = None;
         loop {
             for (thread, wait) in self.candidates() {
@@ -326,7 +351,8 @@ impl Sender {
         };
         match &self.source {
             Source::There(path) => put(&mut told.path, path.to_bytes()),
-            Source::Here(_) => told.in_memory = 1,
+            Source::InMemory => told.in_memory = 1,
+            Source::Copied(copy, _) => put(&mut told.path, copy.path.to_bytes()),
         }
         put(&mut told.name, FILE_NAME.as_bytes());
         put(&mut told.begin, BEGIN_FUNCTION.as_bytes());
@@ -341,21 +367,24 @@ impl Sender {
 
     /// Fills the file in memory that the new thread has made, and has it load that.
     fn fill(&self, said: &Said) -> io::Result<()> {
-        let Source::Here(library) = &self.source else {
-            return Ok(());
-        };
         let descriptor = said.file - 1;
-        let place = self.process().path(&format!("fd/{descriptor}"));
-        memory_file::open_named(&place, FILE_NAME)?.write_all(&std::fs::read(library)?)?;
-        let path = format!("/proc/self/fd/{descriptor}\0");
+        // The thread that has made it has descriptors of its own, and may have another number than we see.
+        let mut threads = self.process().threads()?.into_iter();
+        let opened = threads.find_map(|thread| {
+            let place = format!("task/{thread}/fd/{descriptor}");
+            memory_file::open_named(&self.process().path(&place), FILE_NAME).ok()
+        });
+        let mut opened = opened.ok_or(io::ErrorKind::NotFound)?;
+        opened.write_all(&std::fs::read(&self.library)?)?;
+        let path = format!("/proc/thread-self/fd/{descriptor}\0");
         let path_at = self.told_at() + offset_of!(Told, path) as u64;
         self.memory.write_all_at(path.as_bytes(), path_at)?;
         let filled = self.places.said + offset_of!(Said, filled) as u64;
         self.memory.write_all_at(&1_u32.to_ne_bytes(), filled)
     }
 
-    /// Waits until the new thread has done its work.
-    fn await_end(&self, until: Instant) -> Result<Begun, Trouble> {
+    /// Waits until the new thread has done its work; `None` if the loader has refused the library.
+    fn await_end(&self, until: Instant) -> Result<Option<Begun>, Trouble> {
         let mut pause = Duration::from_micros(50);
         loop {
             let Some(said) = self.said() else {
@@ -365,7 +394,10 @@ impl Sender {
             match said.stage {
                 // The code is used again only after that.
                 DONE if said.detour == LEFT => {
-                    return Begun::from_number(said.begun).ok_or_else(of_another_version);
+                    return match Begun::from_number(said.begun) {
+                        Some(begun) => Ok(Some(begun)),
+                        None => Err(of_another_version()),
+                    };
                 }
                 STARTED if said.file != 0 && said.filled == 0 => {
                     self.fill(&said).map_err(|error| {
@@ -375,7 +407,7 @@ impl Sender {
                         )
                     })?;
                 }
-                REFUSED => return Err(self.refused()),
+                REFUSED if said.detour == LEFT => return Ok(None),
                 CANCELLED => return Err(self.late(&said)),
                 _ if said.detour >= ENTERED && said.created > 1 => {
                     return Err(Trouble::new(
@@ -400,22 +432,14 @@ impl Sender {
     }
 
     fn refused(&self) -> Trouble {
-        match &self.source {
-            Source::There(path) => Trouble::new(
-                format!(
-                    "its loader does not load {}",
-                    String::from_utf8_lossy(path.to_bytes())
-                ),
-                "see whether its user may read the file, and whether its file system is mounted noexec",
+        Trouble::new(
+            format!(
+                "its loader does not load {}, neither by that path nor from memory nor from a copy",
+                self.library.display()
             ),
-            Source::Here(library) => Trouble::new(
-                format!(
-                    "it does not see the library at {}, and its loader does not load it from memory",
-                    library.display()
-                ),
-                "put a copy of the library where both see it, and set SLEEPER_AGENT_LIB to its path",
-            ),
-        }
+            "put a copy of the library where both see it and its user may read and execute it, and set \
+             SLEEPER_AGENT_LIB to its path",
+        )
     }
 
     fn late(&self, said: &Said) -> Trouble {

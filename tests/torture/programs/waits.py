@@ -11,7 +11,7 @@ import waiting
 
 
 def is_over():
-    return not torment.goes_on()
+    return os.path.exists(os.path.join(torment.FOLDER, 'stop'))
 
 
 def fail(what):
