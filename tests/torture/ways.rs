@@ -71,7 +71,7 @@ pub const WAYS: &[Way] = &[
 const USUAL_DEADLINE: Duration = Duration::from_secs(3);
 
 /// How much longer than the agent's deadline an activation may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Way {
     /// Asks a process once, on one core where that matters. Returns the outcome, or what went

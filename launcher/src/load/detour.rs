@@ -1,10 +1,11 @@
 //! The code that is written into a process: a detour for one of its threads, and the life of the thread that it starts.
 //!
 //! The detour saves all registers, calls `pthread_create`, and goes on where the thread was. The new thread has another
-//! load the library, which has a table of descriptors of its own, and has the agent begin; both end after that. Nothing else happens on the program's thread, but where a
-//! program without threads waits: CPython 2 has no GIL before `PyEval_InitThreads`, which must run on its first thread. A
-//! first thread that waits has let go of the GIL, had there been one (`PyEval_SaveThread`, Python/ceval.c, 2.6 and 2.7),
-//! and takes it when it goes on. So there the detour makes it, and lets go of it.
+//! load the library and look around, which has a table of descriptors of its own; then it makes the agent begin. Both end
+//! after that. Nothing else happens on the program's thread, but where a program without threads waits: CPython 2 has no
+//! GIL before `PyEval_InitThreads`, which must run on its first thread. A first thread that waits has let go of the GIL,
+//! had there been one (`PyEval_SaveThread`, Python/ceval.c, 2.6 and 2.7), and takes it when it goes on. So there the
+//! detour makes it, and lets go of it.
 //!
 //! All signals of the program's are blocked from before the detour until its last instructions, so no handler of the
 //! program's meets a half-made thread, and the new thread blocks them too. A signal that comes meanwhile waits. If it
@@ -299,11 +300,9 @@ global_asm!(
     "je 12f",
     "test rdi, rdi",
     "jz 11f",
-    "lea rsi, [rbx + {begin}]",
-    "call [rbx + {dlsym}]",
-    "test rax, rax",
-    "jz 11f",
     "mov dword ptr [r14 + {stage}], 3",
+    "mov rax, rdi",
+    "mov edi, 1",
     "call rax",
     "mov [r14 + {begun}], eax",
     "mov dword ptr [r14 + {stage}], 4",
@@ -321,8 +320,8 @@ global_asm!(
     "pop r12",
     "pop rbx",
     "ret",
-    // Loads, and returns the library's handle; -1: it was told to end. Given zero, it shares the descriptors of the
-    // program.
+    // Loads the library and has it prepare; returns the function that makes the agent begin; -1: it was told to end.
+    // Given zero, it shares the descriptors of the program.
     "15:",
     "push rbx",
     "push r12",
@@ -393,6 +392,17 @@ global_asm!(
     "lea rdi, [rbx + {path}]",
     "mov esi, 2", // RTLD_NOW
     "call [rbx + {dlopen}]",
+    "test rax, rax",
+    "jz 27f",
+    "mov rdi, rax",
+    "lea rsi, [rbx + {begin}]",
+    "call [rbx + {dlsym}]",
+    "test rax, rax",
+    "jz 27f",
+    "mov r13, rax",
+    "xor edi, edi", // It prepares.
+    "call rax",
+    "mov rax, r13",
     "27:",
     "mov r13, rax",
     // Where the table is shared.

@@ -3,7 +3,7 @@
 /// The C function that answers: `const char *sleeper_agent_state(void)`.
 pub const STATE_FUNCTION: &str = "sleeper_agent_state";
 
-/// The C function that makes the agent begin in a program that was running already: `int sleeper_agent_begin(void)`. It
+/// The C function that makes the agent begin in a program that was running already: `int sleeper_agent_begin(int)`. It
 /// returns a number of [`crate::begun::Begun`].
 pub const BEGIN_FUNCTION: &str = "sleeper_agent_begin";
 

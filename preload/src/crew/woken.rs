@@ -36,10 +36,22 @@ const NO_MEMORY: &[u8] = b"there was no memory to send the answer\n";
 /// The signal that wakes the agent; 0: none, as the environment forbids it, or as the program waits for it itself.
 static LISTENS_TO: AtomicI32 = AtomicI32::new(0);
 
+/// The signal that the environment has named at the first look, where it is that with which the process was started.
+static NAMED: AtomicI32 = AtomicI32::new(UNKNOWN);
+
+const UNKNOWN: c_int = -1;
+
 /// Reads which signal wakes the agent from the environment. In the boot or the fork handler (see
-/// [`environment::value`]).
+/// [`environment::value`]); before, on a thread with descriptors of its own, where a file has to be read for it.
 pub fn choose_signal() {
-    LISTENS_TO.store(chosen_signal(), Ordering::SeqCst);
+    let named = match NAMED.load(Ordering::SeqCst) {
+        UNKNOWN => named_signal(),
+        named => named,
+    };
+    if environment::is_left_to_the_program() {
+        NAMED.store(named, Ordering::SeqCst);
+    }
+    LISTENS_TO.store(named, Ordering::SeqCst);
 }
 
 /// The signal that the parked thread waits for; 0: none. One question is answered at a time: meanwhile the next
@@ -52,7 +64,7 @@ pub fn signal() -> c_int {
 }
 
 /// The signal that the environment names, or the usual one; 0 for none.
-fn chosen_signal() -> c_int {
+fn named_signal() -> c_int {
     if environment::value(WAKE_VARIABLE).is_some_and(|value| value.text() == "off") {
         return 0;
     }

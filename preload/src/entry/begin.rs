@@ -7,38 +7,56 @@ use crate::agent::panics;
 use crate::agent::stage::{self, BOOTING_IN, Stage};
 use crate::ask::request;
 use crate::cpython::find::{self, Interpreter};
-use crate::crew::start_or_note_error;
+use crate::crew::{start_or_note_error, woken};
 use crate::entry::{boot, elder};
 use crate::system::identity::process_id;
-use crate::system::{environment, filter};
+use crate::system::{environment, filter, unwinder};
 use protocol::begun::Begun;
 
-/// Makes the agent begin; returns a number of [`Begun`].
+/// The argument of [`sleeper_agent_begin`] for all that looks around and opens files.
+const PREPARE: c_int = 0;
+
+/// Prepares the agent's beginning if the argument is 0, and returns 0; then, called with 1, makes the agent begin, and
+/// returns a number of [`Begun`].
 ///
-/// On a thread that has been started for this alone, after it has loaded the library: it holds nothing, blocks all
-/// signals and runs no Python. It may allocate, like any other new thread. If it never gets to the end, nobody waits for
-/// it.
+/// The first on a thread that has descriptors of its own, where that was possible, so that no file takes a number that
+/// the program could count on. The second on a thread that shares the program's, as the agent's threads will, and after
+/// the first has ended. Both have been started for this alone, hold nothing, block all signals and run no Python. They may
+/// allocate, like any other new thread. If one never gets to the end, nobody waits for it.
 #[unsafe(no_mangle)]
-pub extern "C" fn sleeper_agent_begin() -> c_int {
+pub extern "C" fn sleeper_agent_begin(what: c_int) -> c_int {
     // The thread's other frames are C's, and cannot be unwound.
-    panics::caught(begin).unwrap_or(Begun::Failed) as c_int
+    match what {
+        PREPARE => {
+            panics::caught(prepare);
+            0
+        }
+        _ => panics::caught(begin).unwrap_or(Begun::Failed) as c_int,
+    }
 }
 
-fn begin() -> Begun {
+fn prepare() {
     panics::may_come("beginning");
     environment::leave_to_the_program();
     if elder::look() {
+        return;
+    }
+    if find::found().is_none()
+        && let Interpreter::Usable(_) = find::find_late()
+    {
+        request::read_deadline();
+    }
+    filter::learn();
+    woken::choose_signal();
+    unwinder::load();
+}
+
+fn begin() -> Begun {
+    if elder::look() {
         return Begun::Elder;
     }
-    let python = match find::found() {
-        Some(python) => python,
-        None => match find::find_late() {
-            Interpreter::Usable(python) => {
-                request::read_deadline();
-                python
-            }
-            Interpreter::Absent | Interpreter::Unusable(_) => return Begun::NoInterpreter,
-        },
+    let Some(python) = find::found() else {
+        return Begun::NoInterpreter;
     };
     if stage::stage() == Stage::Parked {
         return Begun::Parked;
@@ -46,7 +64,6 @@ fn begin() -> Begun {
     if stage::is_left_alone() {
         return Begun::NoInterpreter;
     }
-    filter::learn();
     if !python.has_gil() {
         // As the constructor did, if it has found the interpreter.
         boot::arm(python);

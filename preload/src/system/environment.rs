@@ -17,6 +17,11 @@ pub fn leave_to_the_program() {
     MAY_CHANGE.store(true, Ordering::Relaxed);
 }
 
+/// Whether that has been said.
+pub fn is_left_to_the_program() -> bool {
+    MAY_CHANGE.load(Ordering::Relaxed)
+}
+
 /// The value of a variable of the agent.
 pub struct Value {
     bytes: [u8; LONGEST],
@@ -45,7 +50,7 @@ impl Value {
 /// On a thread that is not interrupted, and where a thread of the program might call `getenv` too (a program must not
 /// change its environment then), unless it has been left to the program ([`leave_to_the_program`]).
 pub fn value(name: &str) -> Option<Value> {
-    match MAY_CHANGE.load(Ordering::Relaxed) {
+    match is_left_to_the_program() {
         true => started_with(name),
         false => value_now(name),
     }
