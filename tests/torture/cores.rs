@@ -7,10 +7,8 @@
 //! ever.
 
 use crate::dice::Dice;
-use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use tests::procfs;
 
 /// A core's number.
 #[derive(Clone, Copy, Debug)]
@@ -62,18 +60,4 @@ impl Core {
             });
         }
     }
-}
-
-/// Gives this activator's gdb precedence too. Where the kernel groups by sessions, niceness counts
-/// only within a session, and gdb starts in its own session. Returns whether gdb has started.
-pub fn prefer_gdb(activator: i32) -> bool {
-    let Some(&gdb) = procfs::children(procfs::worker(activator)).first() else {
-        return false;
-    };
-    // Before its exec, gdb's process is in the activator's session.
-    let is_gdb = procfs::read(gdb, "comm").trim() == "gdb";
-    if is_gdb {
-        let _ = fs::write(format!("/proc/{gdb}/autogroup"), FOREMOST.to_string());
-    }
-    is_gdb
 }

@@ -1,6 +1,6 @@
 //! The ways in, and how to ask a process through one of them.
 
-use crate::cores::{self, Core};
+use crate::cores::Core;
 use crate::said::Said;
 use launcher::ask::allowance::Allowance;
 use launcher::ask::{self, AskOptions};
@@ -103,7 +103,6 @@ pub fn ended_within(
     if let Some(core) = core {
         core.hold_foremost(&mut command);
     }
-    let mut preferred = core.is_none();
     let mut started = Program::start_without_input(&mut command);
     while !started.has_ended() {
         if begun.elapsed() > limit {
@@ -114,7 +113,6 @@ pub fn ended_within(
                 "{what}\n{at}--- its stdout\n{out}\n--- its stderr\n{err}"
             ));
         }
-        preferred = preferred || cores::prefer_gdb(started.pid());
         thread::sleep(Duration::from_millis(1));
     }
     Ok(started.end_within(PATIENCE))

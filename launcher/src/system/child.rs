@@ -80,7 +80,7 @@ impl fmt::Display for NotStarted {
 
 impl std::error::Error for NotStarted {}
 
-/// Forks a child that lives `life` apart from us: in a session of its own, deaf to SIGINT, SIGTERM and
+/// Forks a child that lives `life` apart from us: in a process group of its own, deaf to SIGINT, SIGTERM and
 /// SIGHUP, and with no open descriptor but `line`. Whoever waits for the end of our streams does not
 /// wait for this child.
 pub fn fork_apart(line: PipeReader, life: impl FnOnce(PipeReader)) -> io::Result<Child> {
@@ -90,7 +90,7 @@ pub fn fork_apart(line: PipeReader, life: impl FnOnce(PipeReader)) -> io::Result
     let child = unsafe { libc::fork() };
     match child {
         0 => {
-            let _ = rustix::process::setsid();
+            let _ = rustix::process::setpgid(None, None);
             interrupt::ignore();
             close_all_but(&[line.as_raw_fd()]);
             end(|| life(line))
@@ -282,8 +282,13 @@ pub fn shield(command: &mut Command) {
     // and touch no memory of the parent's.
     unsafe {
         command.pre_exec(|| {
-            // Ctrl-C at the terminal is for us: gdb must not end while it attaches.
-            rustix::process::setsid()?;
+            // Ctrl-C at the terminal is for us: gdb must not end while it attaches. Not in a session of its own, which
+            // the kernel may give a share of the processors of its own (sched(7), "The autogroup feature"): beside busy
+            // programs gdb waited for seconds for its turn then (Linux 6.18).
+            rustix::process::setpgid(None, None)?;
+            // Nor may the terminal stop it.
+            libc::signal(libc::SIGTTIN, libc::SIG_IGN);
+            libc::signal(libc::SIGTTOU, libc::SIG_IGN);
             // If we are killed while gdb attaches, a write to our closed pipe must not kill gdb: it
             // would leave the program stopped.
             libc::signal(libc::SIGPIPE, libc::SIG_IGN);
