@@ -3,7 +3,7 @@
 use crate::header::{Life, Tortured};
 use crate::loads::Loads;
 use crate::reasons::normalised;
-use protocol::names::THREAD_HEADING;
+use protocol::names::{NO_FRAMES, OTHER_HEADING, THREAD_HEADING};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tests::ask::WALK_HEADING;
@@ -82,6 +82,15 @@ impl Said {
     /// The outcome that a text shows, or what is strange about the text if it is not a state.
     pub fn told(text: &str) -> Result<Said, &'static str> {
         let first = text.lines().next().unwrap_or_default();
+        if let Some(reason) = text
+            .lines()
+            .find_map(|line| line.strip_prefix("No stacks: "))
+        {
+            return match text.lines().any(|line| line.starts_with(OTHER_HEADING)) {
+                true => Ok(Said::refused(reason)),
+                false => Err("told of no thread"),
+            };
+        }
         if !text.lines().any(|line| line.starts_with(THREAD_HEADING)) {
             return Err("told of no thread");
         }
@@ -127,9 +136,6 @@ impl Said {
             || passes && (is_one_of(reason, COMES_AND_GOES) || self.too_late())
     }
 }
-
-/// Precedes the reason for reading from memory if the walk found no frames.
-const NO_FRAMES: &str = "no Python frames were found in memory; ";
 
 fn is_one_of(reason: &str, list: &[&str]) -> bool {
     let reason = reason.strip_prefix(NO_FRAMES).unwrap_or(reason);

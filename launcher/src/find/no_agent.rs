@@ -81,10 +81,21 @@ fn none_in(process: Process) -> Trouble {
                 "there is no sleeper agent in it ({}), and no Python either",
                 name_of(process)
             ),
-            "give the PID of a Python program",
+            below_it(process),
         );
     }
     without_agent(process, "")
+}
+
+/// What to do with a process that runs no Python: a starter, such as PyInstaller's, may have a child that does.
+pub fn below_it(process: Process) -> String {
+    match process.children().first() {
+        Some(child) => format!(
+            "ask the programs below it, such as PID {child}, with `sleeper_agent_activate --load --children {}`",
+            process.pid
+        ),
+        None => "give the PID of a Python program".to_owned(),
+    }
 }
 
 /// We may not see what is mapped: because of the process, or because of the library's file.

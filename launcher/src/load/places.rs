@@ -9,6 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use crate::find::agent::MOST_OF_FILES;
+use crate::find::no_agent;
 use crate::find::python_version::Versions;
 use crate::find::target::name_of;
 use crate::load::detour::{self, CURRENT, FUNCTIONS, INTERPRETER, Said, Told};
@@ -120,7 +121,7 @@ impl Places {
         if Versions::default().of(process, &files, &budget).is_none() {
             return Err(Trouble::new(
                 format!("there is no Python 2.6 or 2.7 in it ({})", name_of(process)),
-                "give the PID of a Python 2.6 or 2.7 program",
+                no_agent::below_it(process),
             ));
         }
         let program = std::fs::read_link(process.path("exe")).ok();

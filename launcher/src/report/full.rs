@@ -6,6 +6,7 @@ use crate::duration::duration;
 use crate::printable::{self, Printable};
 use crate::report::Report;
 use crate::report::frames::Frames;
+use crate::report::idle;
 use crate::report::movement::{Movement, Movements};
 use crate::report::page::{CUT, Page};
 use crate::report::suspended;
@@ -14,7 +15,7 @@ use crate::state::frame::Frame;
 use crate::state::thread::Thread;
 use crate::state::wait::Wait;
 use crate::state::wait_graph::WaitGraph;
-use protocol::names::THREAD_HEADING;
+use protocol::names::{OTHER_HEADING, THREAD_HEADING};
 use protocol::state::{CutPart, WaitKind};
 
 /// Off-CPU time is shown from here on, in seconds: the agent itself may have caused less.
@@ -119,6 +120,13 @@ impl Report {
             }
             shown += usize::from(!text.is_full());
         }
+        for thread in &state.others {
+            if text.is_full() {
+                break;
+            }
+            self.write_thread(text, &mut frames, (&graph, thread), None);
+            shown += usize::from(!text.is_full());
+        }
         if let Some(greenlets) = greenlets.filter(|_| !text.is_full()) {
             let of_others = greenlets.suspended.iter();
             let of_others = of_others
@@ -130,9 +138,10 @@ impl Report {
             suspended::write_coroutines(text, &mut frames, coroutines);
         }
         if text.is_full() {
-            let missing = match state.threads.len() - shown {
+            let count = state.threads.len() + state.others.len();
+            let missing = match count - shown {
                 0 => "all threads are shown, and not all of what is suspended".to_owned(),
-                missing => format!("{missing} of {} threads are not shown", state.threads.len()),
+                missing => format!("{missing} of {count} threads are not shown"),
             };
             text.note(&format!("{CUT}: {missing}, as there is too much to print"));
         }
@@ -155,15 +164,21 @@ impl Report {
         if let Some(version) = state.version() {
             let _ = write!(line, "Python {version}, ");
         }
-        let count = state.threads.len();
+        let count = state.threads.len() + state.others.len();
         let plural = if count == 1 { "" } else { "s" };
         let _ = write!(line, "{count} thread{plural}");
         let (greenlets, coroutines) = (state.greenlets.found(), state.coroutines.found());
         line.push_str(&suspended::counts(greenlets, coroutines));
         let _ = writeln!(text, "{}", Printable(&line));
-        if let Some(note) = &self.note {
-            let note = Printable(note);
-            let _ = writeln!(text, "Read from memory, without the GIL: {note}");
+        match &self.note {
+            Some(note) if idle::is_idle(note) => {
+                let _ = writeln!(text, "No stacks: {}", Printable(note));
+            }
+            Some(note) => {
+                let note = Printable(note);
+                let _ = writeln!(text, "Read from memory, without the GIL: {note}");
+            }
+            None => {}
         }
         suspended::write_notes(text, &state.greenlets, &state.coroutines);
         if state.is_cut && !state.cut.contains(&CutPart::Variables) {
@@ -234,14 +249,17 @@ impl Report {
 
     /// The line above a thread's stack.
     fn heading(&self, thread: &Thread, moved: Option<&Movement>) -> String {
-        let mut line = format!("{THREAD_HEADING}{}", thread.ident);
+        let mut line = match (&thread.task, thread.ident) {
+            (Some(task), 0) => format!("{OTHER_HEADING}{}", task.number),
+            _ => format!("{THREAD_HEADING}{}", thread.ident),
+        };
         if let Some(name) = &thread.name {
             let _ = write!(line, " {name:?}");
         }
         if thread.daemon == Some(true) {
             line.push_str(", daemon");
         }
-        if let Some(task) = &thread.task {
+        if let Some(task) = thread.task.as_ref().filter(|_| thread.ident != 0) {
             let _ = write!(line, ", TID {}", task.number);
         }
         let moved = moved.map_or(String::new(), Movement::words);

@@ -10,6 +10,7 @@ use crate::report::Report;
 use crate::report::json_frames::{Context, ThreadFrames};
 use crate::report::json_suspended::{CoroutinesEntry, GreenletsEntry};
 use crate::state::descriptor::Descriptor;
+use crate::state::thread::Thread;
 use crate::state::wait::{Hold, Wait};
 use crate::state::wait_graph::WaitGraph;
 
@@ -45,6 +46,7 @@ impl Report {
             greenlets: (state.greenlets.found()).map(|found| GreenletsEntry(found, context)),
             coroutines: (state.coroutines.found()).map(|found| CoroutinesEntry(found, context)),
             threads: Threads(context),
+            other_threads: state.others.iter().map(OtherThread::of).collect(),
             variables_cut: state.is_cut,
             cut: state.cut.iter().map(|part| part.name()).collect(),
             left_out: LeftOut(context),
@@ -120,6 +122,7 @@ struct Document<'a> {
     greenlets: Option<GreenletsEntry<'a>>,
     coroutines: Option<CoroutinesEntry<'a>>,
     threads: Threads<'a>,
+    other_threads: Vec<OtherThread<'a>>,
     variables_cut: bool,
     cut: Vec<&'static str>,
     // The last: only then it is known.
@@ -168,6 +171,29 @@ impl Serialize for Threads<'_> {
                 frames: ThreadFrames(thread, context),
             }
         }))
+    }
+}
+
+/// A thread that runs no Python code.
+#[derive(Serialize)]
+struct OtherThread<'a> {
+    tid: Option<i32>,
+    name: Option<&'a str>,
+    running: Option<bool>,
+    system_call: Option<&'a str>,
+    waiting_seconds: Option<f64>,
+}
+
+impl OtherThread<'_> {
+    fn of(thread: &Thread) -> OtherThread<'_> {
+        let task = thread.task.as_ref();
+        OtherThread {
+            tid: task.map(|task| task.number),
+            name: thread.name.as_deref(),
+            running: task.map(|task| task.runs),
+            system_call: task.and_then(|task| task.call.as_deref()),
+            waiting_seconds: task.and_then(|task| task.seconds),
+        }
     }
 }
 

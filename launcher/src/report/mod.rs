@@ -15,6 +15,7 @@ mod comparison;
 pub mod diff;
 pub mod frames;
 pub mod full;
+pub mod idle;
 pub mod json;
 pub mod json_frames;
 pub mod json_suspended;
@@ -58,7 +59,7 @@ pub struct Report {
     pub(crate) command: Vec<String>,
     /// When it was asked, in seconds since 1970, if that is known.
     pub(crate) time: Option<f64>,
-    /// Why there is nothing but stacks, if so.
+    /// Why there is nothing but stacks, or not even those, if so.
     pub(crate) note: Option<String>,
     pub(crate) state: State,
     /// What is hidden of it.
@@ -79,15 +80,21 @@ impl Report {
         until: Instant,
     ) -> Result<Report, Trouble> {
         let (note, mut state) = match answer {
-            Answer::State(state) => (None, state),
+            Answer::State(state) => (None, *state),
             Answer::Text(text) => text::parse(&text),
+            Answer::Reason(reason) if idle::is_idle(&reason) => {
+                (Some(reason), idle::state(process))
+            }
             Answer::Reason(reason) => return Err(Trouble::plain(reason)),
         };
-        let tasks = state.threads.iter_mut().filter_map(|one| one.task.as_mut());
+        let threads = state.threads.iter_mut().chain(&mut state.others);
+        let tasks = threads.filter_map(|one| one.task.as_mut());
         for task in tasks.filter(|task| !task.runs) {
             task.seconds = times.get(&task.number).copied();
         }
-        resolve::look_up(process, &mut state.threads, secrets, until);
+        for threads in [&mut state.threads, &mut state.others] {
+            resolve::look_up(process, threads, secrets, until);
+        }
         if note.is_none() && has_no_source(&state) && no_agent::is_filtered(process) {
             state.left_out.push(FILTERED.to_owned());
         }

@@ -13,7 +13,7 @@ pub enum Answer {
     /// The stack of every thread, in the plain format.
     Text(AnswerBytes),
     /// All that `full` and `json` are made of.
-    State(State),
+    State(Box<State>),
     /// Why there is no state, in one line.
     Reason(String),
 }
@@ -35,7 +35,8 @@ impl Answer {
             if !question.state {
                 return Err(trouble::not_asked());
             }
-            return State::parse(answer, VERSION_LINE.len(), question).map(Answer::State);
+            let state = State::parse(answer, VERSION_LINE.len(), question)?;
+            return Ok(Answer::State(Box::new(state)));
         }
         if has_heading(&answer) {
             return Ok(Answer::Text(answer));

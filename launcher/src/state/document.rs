@@ -195,6 +195,7 @@ impl State {
             python: python?.text()?,
             holder,
             threads,
+            others: Vec::new(),
             is_cut: variables.is_cut || cut.contains(&CutPart::Variables),
             cut,
             left_out: missing.words(),

@@ -88,7 +88,7 @@ fn hexadecimal(word: &str) -> Option<u64> {
 }
 
 /// Reads a line.
-fn observed(gil: Option<u64>, line: &str) -> Option<Observed> {
+pub(crate) fn observed(gil: Option<u64>, line: &str) -> Option<Observed> {
     let (line, descriptors) = line.split_once('\t').unwrap_or((line, ""));
     let mut words = line.split(' ').skip(1);
     let number = words.next()?.parse().ok()?;

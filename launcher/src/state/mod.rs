@@ -46,6 +46,8 @@ pub struct State {
     pub holder: Option<u64>,
     /// The threads that run Python code, by identifier.
     pub threads: Vec<Thread>,
+    /// The other threads, without identifiers; only where no thread runs Python code.
+    pub others: Vec<Thread>,
     /// Whether some variables are missing, for lack of room or time.
     pub is_cut: bool,
     /// The parts that are not whole, as the time was used up for which an answer may hold the program up.
@@ -67,6 +69,7 @@ impl State {
             python: String::new(),
             holder: None,
             threads,
+            others: Vec::new(),
             is_cut: false,
             cut: Vec::new(),
             left_out: Vec::new(),

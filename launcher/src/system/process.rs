@@ -119,6 +119,17 @@ impl Process {
         Ok(threads)
     }
 
+    /// The PIDs of the children of its first thread, as far as that is known: not before Linux 3.5, nor on every kernel.
+    pub fn children(&self) -> Vec<i32> {
+        let path = self.path(&format!("task/{}/children", self.pid));
+        let text = proc_file::read(path, SHORT).map(|read| read.bytes);
+        let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+        // The last may have been cut.
+        let whole = text.trim_end_matches(|last: char| last.is_ascii_digit());
+        let words = whole.split_ascii_whitespace();
+        words.filter_map(|word| word.parse().ok()).collect()
+    }
+
     /// The TIDs of its first threads, in the order in which they were started, as far as they still run. The kernel
     /// lists them so. (TIDs are used again, so a later thread may have a lower one.)
     fn first_threads(&self, most: usize) -> io::Result<Vec<i32>> {
@@ -136,7 +147,7 @@ impl Process {
     }
 
     /// The present name of a thread; `None` if it has ended meanwhile.
-    fn name_of(&self, thread: i32) -> Option<String> {
+    pub fn name_of(&self, thread: i32) -> Option<String> {
         let read = |file| proc_file::read(self.path(&format!("task/{thread}/{file}")), SHORT);
         let name = match read("comm") {
             Ok(mut comm) => {

@@ -23,6 +23,15 @@ pub const READER_THREAD: &str = "sleeper-reader";
 /// Name of the thread that a signal woke in earlier versions of the library, where another thread was parked.
 pub const FORMER_WAKER_THREAD: &str = "sleeper-waker";
 
+/// Begins the heading of a thread that runs no Python code, where none does. Its number follows, the kernel's.
+pub const OTHER_HEADING: &str = "### TID ";
+
+/// Why there are no stacks: the interpreter is idle, as in a program that embeds it.
+pub const NOBODY_RUNS_PYTHON: &str = "no thread is running Python code at the moment";
+
+/// Begins the reason why there are no stacks, where they were to be read from memory and it had none.
+pub const NO_FRAMES: &str = "no Python frames were found in memory; ";
+
 /// The names of all threads of the agent.
 pub const AGENT_THREADS: [&str; 4] = [PARKED_THREAD, ANSWERER_THREAD, WORKER_THREAD, READER_THREAD];
 

@@ -20,7 +20,9 @@ use crate::cpython::find::{self, Interpreter};
 use crate::cpython::{layout, thread_states};
 use crate::system::environment;
 use crate::system::futex::Instant;
-use protocol::names::{DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE};
+use protocol::names::{
+    DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE, NO_FRAMES, NOBODY_RUNS_PYTHON,
+};
 use protocol::question::Words;
 
 /// Answers a question, and lets `with` use the answer while this thread holds the desk, so that no other
@@ -183,9 +185,7 @@ fn ask_worker(
     match result {
         // SAFETY: a fresh answer of the worker; this thread holds the desk.
         Some(Ok(text)) if unsafe { page::header(text) }.length == 0 => {
-            return refuse(format_args!(
-                "no thread is running Python code at the moment"
-            ));
+            return refuse(format_args!("{NOBODY_RUNS_PYTHON}"));
         }
         Some(Ok(text)) => return text,
         Some(Err(code)) => return walk(python, format_args!("{}", Failure::from_code(code))),
@@ -291,9 +291,7 @@ fn walk(python: &Python, reason: fmt::Arguments<'_>) -> *const c_char {
             break;
         }
     }
-    refuse(format_args!(
-        "no Python frames were found in memory; {reason}"
-    ))
+    refuse(format_args!("{NO_FRAMES}{reason}"))
 }
 
 /// How many walks are made at most. If a thread ends while the walk reads its thread state, the walk

@@ -1,12 +1,16 @@
 //! Programs that embed an interpreter: linked with libpython, or loading it late.
 
 use std::path::PathBuf;
-use tests::ask::{WALK_HEADING, activate, manual_gdb, preloaded, state, threads_told};
+use std::process::Command;
+use tests::ask::{
+    WALK_HEADING, activate, answer, loader, manual_gdb, preloaded, state, threads_told,
+};
 use tests::case;
 use tests::compile::compile;
+use tests::document::document;
 use tests::ended::Ended;
 use tests::interpreters::Interpreter;
-use tests::process::{Program, run};
+use tests::process::{Program, command, run};
 use tests::procfs::{agents, wait_agent};
 use tests::scratch::Scratch;
 
@@ -51,7 +55,15 @@ impl Embedder {
     }
 
     fn start(&self, python: &Interpreter, steps: &[&str]) -> Program {
-        let mut command = preloaded(&self.program);
+        self.start_as(preloaded(&self.program), python, steps)
+    }
+
+    /// Starts it without the library.
+    fn start_bare(&self, python: &Interpreter, steps: &[&str]) -> Program {
+        self.start_as(command(&self.program), python, steps)
+    }
+
+    fn start_as(&self, mut command: Command, python: &Interpreter, steps: &[&str]) -> Program {
         python.equip(&mut command);
         command
             .env("LIBPYTHON", python.embeddable.as_ref().unwrap())
@@ -279,4 +291,94 @@ fn loaded_late_many_questions(python: &Interpreter) {
     // A program without an interpreter stays unchanged.
     let ended = run(preloaded(&embedder.program).arg("ask"));
     ended.expect_code(7);
+}
+
+/// Lets go of the GIL and stays in C.
+const IDLE: [&str; 2] = ["let-go", "pause"];
+
+/// The same as [`WAIT`], on another thread.
+fn wait_beside() -> String {
+    WAIT.replace("run:", "thread:")
+}
+
+case!(idle, SharedLibrary);
+/// No thread runs Python code: the threads are shown as the kernel sees them, by both ways in.
+fn idle(python: &Interpreter) {
+    let embedder = Embedder::linked(python);
+    let mut program = embedder.start(python, &["init", IDLE[0], IDLE[1]]).ready();
+    wait_agent(program.pid());
+    is_shown_idle(program.pid());
+    program.say("");
+    ends_well(&program.end());
+}
+
+#[track_caller]
+fn is_shown_idle(pid: i32) {
+    for options in [&[][..], &["--format", "full"], &["--via", "wake"]] {
+        let text = answer(pid, options);
+        assert!(
+            text.contains("\nNo stacks: no thread is running Python code at the moment\n"),
+            "{text}"
+        );
+        let heading = format!("\n### TID {pid} \"embedder\": in read");
+        assert!(text.contains(&heading), "{text}");
+        assert_eq!(text.matches("### ").count(), 1, "{text}");
+    }
+    let document = document(pid, "gdb");
+    assert_eq!(document["threads"].as_array().map(Vec::len), Some(0));
+    let others = document["other_threads"].as_array().expect("a list");
+    assert_eq!(others.len(), 1, "{others:?}");
+    assert_eq!(others[0]["tid"], pid);
+    assert_eq!(others[0]["system_call"], "read");
+}
+
+#[track_caller]
+fn load(pid: i32) -> Ended {
+    let ended = run(&mut loader([pid]));
+    ended.expect_code(0);
+    ended
+}
+
+case!(idle_and_loaded, SharedLibrary);
+/// The same in programs that were started without the library.
+fn idle_and_loaded(python: &Interpreter) {
+    for (embedder, first) in [
+        (Embedder::linked(python), "init"),
+        (Embedder::late(), "load-global"),
+        (Embedder::late(), "load-local"),
+    ] {
+        let wait = wait_beside();
+        let steps = [first, "init", IDLE[0], IDLE[1], &wait];
+        let steps = &steps[usize::from(first == "init")..];
+        let mut program = embedder.start_bare(python, steps).ready();
+        assert_eq!(load(program.pid()).err(), "");
+        is_shown_idle(program.pid());
+        program.say("");
+        program.wait_lines("ready", 2);
+        for via in ["wake", "gdb"] {
+            let text = answer(program.pid(), &["--format", "full", "--via", via]);
+            assert!(text.contains(", in waiting\n"), "{via}: {text}");
+        }
+        assert_eq!(agents(program.pid()), 1);
+        ends_well(&program.end());
+    }
+}
+
+case!(without_a_gil_and_loaded, SharedLibrary);
+/// An embedder without a GIL gets none, as it would never let go of it: its answers are read from memory.
+fn without_a_gil_and_loaded(python: &Interpreter) {
+    for first in ["load-global", "load-local"] {
+        let embedder = Embedder::late();
+        let program = embedder.start_bare(python, &[first, "init", WAIT]).ready();
+        let said = load(program.pid()).err();
+        assert!(said.contains("read from memory"), "{said}");
+        let ended = activate([program.pid()]);
+        ended.expect_code(0);
+        let text = ended.out();
+        assert!(
+            text.starts_with(WALK_HEADING) && text.contains(", in waiting\n"),
+            "{text}"
+        );
+        ends_well(&program.end());
+    }
 }
