@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use tests::ask::{WAYS, activate};
+use tests::ask::{WAYS, activate, loader};
 use tests::ended::Ended;
 use tests::interpreters::Interpreter;
 use tests::process::Program;
@@ -167,4 +167,50 @@ fn filtered_later(python: &Interpreter, step: &str) -> Program {
         program.out().contains(&format!("{step} done\n")) || program.has_ended()
     });
     program
+}
+
+case!(before_the_library, OnlyOne);
+/// The program has a filter and no library. Root loads it, unless the filter would end the program for that.
+fn before_the_library(python: &Interpreter) {
+    let (loaded, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    each_filter(|step, name| {
+        let mut command = python.command();
+        command.arg(product().hostile("walls.py"));
+        let mut program = Program::start(command.arg(step)).ready();
+        let ended = process::run(&mut loader([program.pid()]));
+        let said = ended.err();
+        match ended.status.code() {
+            Some(0) => {
+                loaded.fetch_add(1, Ordering::SeqCst);
+                return asks_and_goes_on(program, &format!("{name}, loaded"));
+            }
+            _ => {
+                let reasons = [
+                    "filter of system calls",
+                    "could not start a thread",
+                    "no thread could be started",
+                ];
+                assert!(
+                    reasons.iter().any(|one| said.contains(one)),
+                    "{name}: {said}"
+                );
+                assert_eq!(said.lines().count(), 1, "{name}: {said}");
+                refused.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        program.say("");
+        let ended = program.end();
+        ended.expect_code(7);
+        assert_eq!(ended.err(), "", "{name}");
+    });
+    let (loaded, refused) = (loaded.into_inner(), refused.into_inner());
+    // SAFETY: geteuid has no conditions.
+    match unsafe { libc::geteuid() } {
+        // Refused are those that would end it for madvise, clone3, exit and others.
+        0 => assert!(
+            loaded > 60 && refused >= 8,
+            "{loaded} loaded, {refused} not"
+        ),
+        _ => assert_eq!(loaded, 0, "only root may see filters"),
+    }
 }

@@ -12,6 +12,7 @@
 
 pub mod copy;
 pub mod detour;
+pub mod filters;
 pub mod places;
 pub mod resting;
 pub mod sender;

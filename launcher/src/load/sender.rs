@@ -15,6 +15,7 @@ use crate::load::detour::{
     self, BLOCKED, CANCELLED, DONE, ENTERED, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, STARTED,
     Said, Told,
 };
+use crate::load::filters::{Filters, harmful};
 use crate::load::places::Places;
 use crate::load::resting::{
     Doing, GoesOn, Safe, Wait, doing, goes_on, has_signal, made_again, waits_so_far, was_cut_short,
@@ -36,21 +37,18 @@ const LONGEST_STOP: Duration = Duration::from_secs(3);
 /// The name of the file in memory.
 const FILE_NAME: &str = "libsleeper.so";
 
+/// How long a thread without a harmful filter is looked for.
+const LONGEST_SEARCH: Duration = Duration::from_millis(100);
+
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Fails if the process is stopped, traced or ended, or if a filter of system calls binds it.
+/// Fails if the process is stopped, traced or ended.
 pub fn is_loadable(alive: &Alive) -> Result<(), Trouble> {
     alive.still_runs()?;
     let status = alive.status().ok_or_else(exited)?;
     if status.tracer != 0 {
         return Err(traced(status.tracer));
-    }
-    if status.is_filtered {
-        return Err(Trouble::new(
-            "a filter of system calls (seccomp) binds it, and may end it for what loading takes",
-            "start it with `sa-run COMMAND`",
-        ));
     }
     Ok(())
 }
@@ -87,6 +85,8 @@ pub struct Sender {
     places: Places,
     /// What has been done so far.
     pub stops: Stops,
+    /// Filters of system calls that let it load.
+    harmless: Vec<Filters>,
     /// How often threads had waited at the last look.
     waits: HashMap<i32, u64>,
 }
@@ -97,6 +97,8 @@ enum Sent {
     Yes,
     /// This thread was not where it may be sent away.
     NotThere,
+    /// It has these filters of system calls, or some that cannot be read.
+    Filtered(io::Result<Filters>),
 }
 
 impl Sender {
@@ -122,6 +124,7 @@ impl Sender {
                 count: 0,
                 longest: Duration::ZERO,
             },
+            harmless: Vec::new(),
             waits: HashMap::new(),
         })
     }
@@ -178,7 +181,9 @@ impl Sender {
         let code = [detour::code(), &self.places.said.to_ne_bytes()].concat();
         let written = self.memory.write_all_at(&code, self.places.code);
         written.map_err(|_| permission::explain(self.process()))?;
+        let begun = Instant::now();
         let mut last = None;
+        let mut filtered = None;
         loop {
             for (thread, wait) in self.candidates() {
                 if !may_go(thread) {
@@ -190,10 +195,18 @@ impl Sender {
                         return Ok(());
                     }
                     Ok(Sent::NotThere) => {}
+                    Ok(Sent::Filtered(filters)) => match self.judge(filters) {
+                        Ok(()) => {}
+                        Err(trouble) => filtered = Some(trouble),
+                    },
                     Err(error) => last = Some(error),
                 }
             }
             self.alive.still_runs()?;
+            // To look for a thread without such a filter takes time, and mostly there is none.
+            if filtered.is_some() && begun.elapsed() > LONGEST_SEARCH {
+                break;
+            }
             if Instant::now() > until || interrupt::asked_to_stop().is_some() {
                 break;
             }
@@ -201,6 +214,9 @@ impl Sender {
             self.places.refresh(self.process());
         }
         is_loadable(&self.alive)?;
+        if let Some(trouble) = filtered {
+            return Err(trouble);
+        }
         Err(match last {
             Some(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 permission::explain(self.process())
@@ -214,6 +230,41 @@ impl Sender {
                 "try again, or with a longer --timeout",
             ),
         })
+    }
+
+    /// Notes filters that let the library be loaded.
+    ///
+    /// # Errors
+    /// What they would do.
+    fn judge(&mut self, filters: io::Result<Filters>) -> Result<(), Trouble> {
+        let advice = "start it with `sa-run COMMAND`: then the agent is there before the filter";
+        let filters = filters.map_err(|error| match error.raw_os_error() {
+            Some(libc::EACCES | libc::EPERM) => Trouble::new(
+                "a filter of system calls (seccomp) binds it, which only root may see, and only from where no such \
+                 filter binds root",
+                "run `sa-load` as root, outside of its container",
+            ),
+            _ => Trouble::new(
+                format!(
+                    "a filter of system calls (seccomp) binds it, which this kernel does not show ({error}), and which \
+                     may end it for what loading takes"
+                ),
+                advice,
+            ),
+        })?;
+        match harmful(&filters, self.places.code) {
+            None => {
+                self.harmless.push(filters);
+                Ok(())
+            }
+            Some(call) => Err(Trouble::new(
+                format!(
+                    "a filter of system calls (seccomp) binds it, which would end it for a call that loading takes \
+                     ({call})"
+                ),
+                advice,
+            )),
+        }
     }
 
     /// The threads to try, best first: those that wait, the first thread last, as the program's signals come to it; then
@@ -289,8 +340,15 @@ impl Sender {
         let is_free = self
             .said()
             .is_some_and(|said| said.is_free(self.process().pid));
-        if status.is_filtered || !is_free {
+        if !is_free {
             return Ok(Sent::NotThere);
+        }
+        if status.is_filtered {
+            let filters = tracee.filters();
+            // They are judged while it runs.
+            if !matches!(&filters, Ok(filters) if self.harmless.contains(filters)) {
+                return Ok(Sent::Filtered(filters));
+            }
         }
         let Some(on) = goes_on(self.process(), &self.places, wait, &registers) else {
             return Ok(Sent::NotThere);

@@ -5,6 +5,7 @@
 //! system calls that rustix has go through rustix.
 
 pub mod bounded_file;
+pub mod bpf;
 pub mod child;
 pub mod elf;
 pub mod epoll;

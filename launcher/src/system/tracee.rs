@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+use crate::system::bpf::Instruction;
 use libc::{c_int, c_uint, c_void, user_regs_struct};
 
 /// A thread that is stopped; dropping this lets it go on.
@@ -28,6 +29,15 @@ pub enum Halt {
 }
 
 const EVENT_STOP: c_int = 128;
+
+/// PTRACE_SECCOMP_GET_FILTER.
+const GET_FILTER: c_uint = 0x420c;
+
+/// The most filters of a thread that are read.
+const MOST_FILTERS: usize = 64;
+
+/// BPF_MAXINSNS.
+const LONGEST_FILTER: usize = 4096;
 
 impl Tracee {
     /// Stops a thread, or gives up at this time. The calling thread must end soon after that.
@@ -123,6 +133,37 @@ impl Tracee {
             SET_SIZE,
             data,
         )
+    }
+
+    /// Its filters of system calls. (Not while a filter binds us, and only for root.)
+    ///
+    /// # Errors
+    /// EACCES if we may not; others if this kernel does not hand them out (before Linux 4.4, or as it was built).
+    pub fn filters(&self) -> io::Result<Vec<Vec<Instruction>>> {
+        let mut all = Vec::new();
+        while all.len() < MOST_FILTERS {
+            let number: *mut c_void = ptr::without_provenance_mut(all.len());
+            let mut filter = vec![Instruction::default(); LONGEST_FILTER];
+            // SAFETY: the kernel writes one filter at most, which has no more instructions than there is room for
+            // (BPF_MAXINSNS, include/uapi/linux/bpf_common.h).
+            let length = unsafe {
+                let into: *mut c_void = filter.as_mut_ptr().cast();
+                libc::ptrace(GET_FILTER, self.thread, number, into)
+            };
+            match usize::try_from(length) {
+                Ok(length) => filter.truncate(length),
+                // There is no filter of that number.
+                Err(_)
+                    if io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT)
+                        && !all.is_empty() =>
+                {
+                    return Ok(all);
+                }
+                Err(_) => return Err(io::Error::last_os_error()),
+            }
+            all.push(filter);
+        }
+        Err(io::ErrorKind::FileTooLarge.into())
     }
 
     /// The word at this address of its memory as it is now, also if it has replaced its program meanwhile.

@@ -1,0 +1,107 @@
+//! Whether a thread's filters of system calls would end it, or the threads that it starts, for what loading takes.
+//!
+//! A container's filter mostly refuses calls, which does no harm; systemd's and a program's own may kill for them. The
+//! kernel hands filters out to root (PTRACE_SECCOMP_GET_FILTER, Linux 4.4), and they are run here on the calls that will
+//! be made. What the agent does afterwards is the library's concern: it has a child of its own try that
+//! (`preload/src/system/filter.rs`).
+
+use syscalls::x86_64::Sysno;
+
+use crate::system::bpf::{self, Call, Instruction};
+
+/// The filters of a thread.
+pub type Filters = Vec<Vec<Instruction>>;
+
+/// SECCOMP_RET_ACTION_FULL: the part of an answer that says what is done.
+const ACTION: u32 = 0xffff_0000;
+
+/// What lets a call through: SECCOMP_RET_LOG, SECCOMP_RET_ALLOW.
+const LETS_THROUGH: [u32; 2] = [0x7ffc_0000, 0x7fff_0000];
+
+/// SECCOMP_RET_ERRNO: the call fails. All other answers end the thread or the process, or ask somebody who may never
+/// answer.
+const REFUSES: u32 = 0x0005_0000;
+
+/// The system calls of loading, each with what a filter may look at: the detour's, those of two threads' lives, and the
+/// loader's and malloc's on them (glibc 2.17 to 2.41).
+const CALLS: &[(Sysno, [u64; 6])] = &[
+    (Sysno::rt_sigprocmask, [0; 6]),
+    (Sysno::rt_sigprocmask, [2, 0, 0, 8, 0, 0]),
+    (Sysno::rt_sigpending, [0, 8, 0, 0, 0, 0]),
+    (Sysno::rt_sigaction, [10, 0, 0, 8, 0, 0]),
+    // A stack, an arena, a file's parts.
+    (Sysno::mmap, [0, 8 << 20, 0, 0x2_0022, u64::MAX, 0]),
+    (Sysno::mmap, [0, 128 << 20, 0, 0x4022, u64::MAX, 0]),
+    (Sysno::mmap, [0, 8192, 3, 0x22, u64::MAX, 0]),
+    (Sysno::mmap, [0, 8192, 3, 0x32, u64::MAX, 0]),
+    (Sysno::mmap, [0, 8192, 1, 0x802, 3, 0]),
+    (Sysno::mmap, [0, 8192, 1, 0x812, 3, 0]),
+    (Sysno::mmap, [0, 8192, 5, 0x802, 3, 0]),
+    (Sysno::mmap, [0, 8192, 5, 0x812, 3, 4096]),
+    (Sysno::mmap, [0, 8192, 3, 0x812, 3, 8192]),
+    (Sysno::munmap, [0; 6]),
+    (Sysno::mprotect, [0, 4096, 0, 0, 0, 0]),
+    (Sysno::mprotect, [0, 4096, 1, 0, 0, 0]),
+    (Sysno::mprotect, [0, 4096, 3, 0, 0, 0]),
+    (Sysno::brk, [0; 6]),
+    (Sysno::madvise, [0, 4096, 4, 0, 0, 0]),
+    // CLONE_VM and others, as pthread_create has them.
+    (Sysno::clone, [0x3d_0f00, 0, 0, 0, 0, 0]),
+    (Sysno::clone3, [0, 88, 0, 0, 0, 0]),
+    (Sysno::set_robust_list, [0, 24, 0, 0, 0, 0]),
+    (Sysno::rseq, [0, 32, 0, 0x5305_3053, 0, 0]),
+    (Sysno::gettid, [0; 6]),
+    (Sysno::getpid, [0; 6]),
+    (Sysno::futex, [0, 0, 2, 0, 0, 0]),
+    (Sysno::futex, [0, 1, 1, 0, 0, 0]),
+    (Sysno::futex, [0, 128, 2, 0, 0, 0]),
+    (Sysno::futex, [0, 129, 1, 0, 0, 0]),
+    (Sysno::futex, [0, 0x109, 2, 0, 0, u64::MAX]),
+    (Sysno::futex, [0, 0x189, 0, 0, 0, u64::MAX]),
+    (Sysno::sched_getaffinity, [0, 8, 0, 0, 0, 0]),
+    (Sysno::prlimit64, [0, 3, 0, 0, 0, 0]),
+    (Sysno::getrandom, [0, 8, 1, 0, 0, 0]),
+    (Sysno::exit, [0; 6]),
+    // The table of descriptors, and a file in memory.
+    (Sysno::close_range, [0, 0xffff_ffff, 2, 0, 0, 0]),
+    (Sysno::unshare, [0x400, 0, 0, 0, 0, 0]),
+    (Sysno::memfd_create, [0, 1, 0, 0, 0, 0]),
+    (Sysno::nanosleep, [0; 6]),
+    // Files.
+    (Sysno::open, [0, 0x8_0000, 0, 0, 0, 0]),
+    (Sysno::openat, [0xffff_ff9c, 0, 0x8_0000, 0, 0, 0]),
+    (Sysno::access, [0, 4, 0, 0, 0, 0]),
+    (Sysno::read, [3, 0, 832, 0, 0, 0]),
+    (Sysno::pread64, [3, 0, 64, 64, 0, 0]),
+    (Sysno::fstat, [3, 0, 0, 0, 0, 0]),
+    (Sysno::newfstatat, [3, 0, 0, 0x1000, 0, 0]),
+    (Sysno::readlink, [0, 0, 4096, 0, 0, 0]),
+    (Sysno::lseek, [3, 0, 0, 0, 0, 0]),
+    (Sysno::close, [3, 0, 0, 0, 0, 0]),
+];
+
+/// The first call of loading for which these filters would do harm; `None` if there is none. `counter`: where the code
+/// lies that makes it.
+pub fn harmful(filters: &[Vec<Instruction>], counter: u64) -> Option<Sysno> {
+    let harms = |&&(number, arguments): &&(Sysno, [u64; 6])| {
+        let call = Call {
+            number: number.id(),
+            counter,
+            arguments,
+        };
+        let verdict = verdict(filters, &call);
+        // A thread that cannot end tries for ever.
+        let may_fail = number != Sysno::exit;
+        !(LETS_THROUGH.contains(&verdict) || verdict == REFUSES && may_fail)
+    };
+    CALLS.iter().find(harms).map(|call| call.0)
+}
+
+/// What is done for a call: the gravest of what the filters say (`seccomp_run_filters`, kernel/seccomp.c, Linux 6.18).
+/// A filter that cannot be read kills.
+fn verdict(filters: &[Vec<Instruction>], call: &Call) -> u32 {
+    let said = filters
+        .iter()
+        .map(|filter| bpf::run(filter, call).unwrap_or(0) & ACTION);
+    said.min_by_key(|action| *action as i32).unwrap_or(0)
+}
