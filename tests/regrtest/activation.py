@@ -1,10 +1,15 @@
 """Activates processes all the time, and counts the outcomes."""
+import os
 import random
 import re
 import subprocess
 import tempfile
 
 import processes
+
+
+# A process is loaded into once it has lived for so many seconds.
+OLD_ENOUGH = 0.05
 
 
 class Account(object):
@@ -80,8 +85,7 @@ class Loop(object):
         return self.running is None
 
     def choose(self):
-        carriers = [one for one in processes.family(self.pid, self.mark)
-                    if processes.carries(one, self.product.library)]
+        carriers = [one for one in processes.family(self.pid, self.mark) if self.may_be_asked(one)]
         others = [one for one in carriers if one != self.pid]
         if others and not (self.main_is_next and self.pid in carriers):
             self.main_is_next = True
@@ -91,9 +95,17 @@ class Loop(object):
             return self.pid
         return None
 
+    def may_be_asked(self, pid):
+        if self.product.loads:
+            return (processes.runs(pid, self.product.python)
+                    and processes.age(pid) >= OLD_ENOUGH)
+        return processes.carries(pid, self.product.library)
+
     def start(self, pid):
         # Files, not pipes: nobody reads them meanwhile.
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-        activator = subprocess.Popen([self.product.activator, str(pid)], stdout=out, stderr=err,
-                                     stdin=open('/dev/null'), close_fds=True)
+        options = self.product.loads and ['--load'] or []
+        activator = subprocess.Popen([self.product.activator] + options + [str(pid)], stdout=out,
+                                     stderr=err, stdin=open('/dev/null'), close_fds=True,
+                                     env=dict(os.environ, SLEEPER_AGENT_LIB=self.product.library))
         self.running = activator, out, err

@@ -74,6 +74,23 @@ def carries(pid, library):
     return library in of_a_living_thread(pid, 'maps')
 
 
+def runs(pid, program):
+    """Whether a process runs this program."""
+    try:
+        return os.readlink('/proc/%d/exe' % pid) == os.path.realpath(program)
+    except OSError:
+        return False
+
+
+def age(pid):
+    """How long ago a process was started, in seconds; 0 if there is no such process."""
+    fields = read(pid, 'stat').rpartition(')')[2].split()
+    if len(fields) < 20:
+        return 0
+    uptime = float(open('/proc/uptime').read().split()[0])
+    return uptime - int(fields[19]) / float(os.sysconf('SC_CLK_TCK'))
+
+
 def kill(pids):
     """Kills processes by PID."""
     for pid in pids:

@@ -2,7 +2,8 @@
 
 run.sh starts it on the interpreter under test itself, without the agent. Each test runs plainly
 and then with the library preloaded, in a process and a folder of its own; that process and all its
-descendants that carry the agent are activated without a pause. A test that differs then runs again,
+descendants that carry the agent are activated without a pause. With --load nothing is preloaded: the
+activations bring the library into every process of the interpreter that has lived for 50 ms. A test that differs then runs again,
 alone, several times and in several ways (trial.py), for a verdict (verdict.py). The exit status is
 0 only if no test differs.
 """
@@ -29,6 +30,7 @@ def options():
     parser = optparse.OptionParser(usage='%prog [OPTIONS] [TEST...]')
     parser.add_option('--library', help='the library to preload')
     parser.add_option('--activator', help='the command sleeper_agent_activate')
+    parser.add_option('--load', action='store_true', dest='loads', help='load instead of preloading')
     parser.add_option('--list', help='where to write the list of tests run')
     parser.add_option('-j', type='int', default=2, dest='at_once', help='tests at once [2]')
     parser.add_option('--limit', type='int', default=300, help='seconds for a plain run [300]')
@@ -261,7 +263,7 @@ def main():
         more += ['-u', chosen.resources]
     for pattern in chosen.methods or []:
         more += ['-m', pattern]
-    product = trial.Product(sys.executable, chosen.library, chosen.activator, more)
+    product = trial.Product(sys.executable, chosen.library, chosen.activator, more, chosen.loads)
     run = Run(product, chosen)
     say('%d tests of %s, %d at once; logs in %s' % (
         len(tests), sys.executable, chosen.at_once, run.folder))

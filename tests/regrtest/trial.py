@@ -24,9 +24,13 @@ BYSTANDERS = 2
 class Product(object):
     """The interpreter under test, and the tools."""
 
-    def __init__(self, python, library, activator, options):
+    def __init__(self, python, library, activator, options, loads):
         self.python, self.library, self.activator = python, library, activator
-        self.options = options
+        self.options, self.loads = options, loads
+
+    def preloads(self, way):
+        """Whether a test that runs in this way starts with the library."""
+        return way == ASLEEP or way == ASKED and not self.loads
 
 
 def environment(product, folder, mark, preload):
@@ -66,7 +70,7 @@ class Trial(object):
         begun = time.time()
         process = self.start([os.path.join(HERE, 'recorded.py'), record, self.name]
                              + self.product.options, work, open(self.log, 'w'),
-                             self.way in (ASKED, ASLEEP), self.mark)
+                             self.product.preloads(self.way), self.mark)
         loops = []
         if self.way == ASKED:
             loops = [activation.Loop(self.product, process.pid, self.mark)]
