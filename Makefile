@@ -52,7 +52,7 @@ help:
 	@echo 'make fuzz                every parser, fed with anything for FUZZ_SECONDS (now $(FUZZ_SECONDS)) each'
 	@echo 'make memcheck            the library under valgrind, and under AddressSanitizer'
 	@echo 'make miri                the hand-over between threads, under Miri with SEEDS (now $(SEEDS)) schedules'
-	@echo 'make bench               time, hold-up and memory, beside plain gdb and py-spy; what it costs asleep'
+	@echo 'make bench               time, hold-up and memory, beside plain gdb and py-spy; loading; what it costs asleep'
 	@echo '                         (THREADS="10 500": programs of so many threads only)'
 	@echo 'make install             into PREFIX (now $(PREFIX)), below DESTDIR if that is set'
 	@echo 'make packages            a wheel, a tarball, a deb and an rpm, into target/packages'

@@ -6,6 +6,7 @@
 
 mod asking;
 mod goals;
+mod loading;
 mod measure;
 mod report;
 mod subject;
@@ -57,6 +58,7 @@ fn run() -> Result<(), String> {
             blocks.push(block);
         }
     }
+    loading::measure(&python, &ways);
     println!();
     goals::check_growth(&blocks);
     let path = product().target.join("bench.md");

@@ -1,7 +1,8 @@
 //! The program that is asked, and what it notices.
 
 use std::fs;
-use tests::ask::target;
+use std::process::Command;
+use tests::ask::{bare_target, target};
 use tests::interpreters::Interpreter;
 use tests::process::Program;
 use tests::procfs;
@@ -25,13 +26,22 @@ pub struct Subject {
 impl Subject {
     /// Starts it and waits until the program and its agent are ready.
     pub fn start(python: &Interpreter, threads: usize, busy: bool) -> Subject {
-        let mut start = target(python, "heartbeat.py");
+        let subject = Subject::begin(target(python, "heartbeat.py"), threads, busy);
+        procfs::wait_agent(subject.pid());
+        subject
+    }
+
+    /// The same without an agent.
+    pub fn start_bare(python: &Interpreter, threads: usize, busy: bool) -> Subject {
+        Subject::begin(bare_target(python, "heartbeat.py"), threads, busy)
+    }
+
+    fn begin(mut start: Command, threads: usize, busy: bool) -> Subject {
         start.args([&threads.to_string(), "30"]);
         if busy {
             start.arg("busy");
         }
         let program = Program::start(&mut start).ready();
-        procfs::wait_agent(program.pid());
         Subject { program, turns: 0 }
     }
 
