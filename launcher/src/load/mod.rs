@@ -27,6 +27,7 @@ use crate::find::agent::Agent;
 use crate::find::library::Library;
 use crate::find::target::{Alive, just_started};
 use crate::load::detour::LONGEST_PATH;
+use crate::load::places::Places;
 use crate::load::sender::{Sender, Source, Stops};
 use crate::system::named_file;
 use crate::system::permission;
@@ -67,13 +68,19 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
         return Ok(Loaded::Before);
     }
     let turn = Turn::take(process, until);
-    match Agent::find(process) {
-        Ok(found) if found.is_some() || is_there() => return Ok(Loaded::Before),
-        Ok(_) => {}
-        Err(_) => return Err(permission::explain(process)),
-    }
+    let found = Agent::find(process).map_err(|_| permission::explain(process))?;
+    // One that has not begun does so by this: it may have come before its interpreter, and found no moment since.
+    let source = match found {
+        _ if is_there() => return Ok(Loaded::Before),
+        None => source(process, &library.file),
+        Some(ref agent) => match source(process, &agent.library) {
+            Source::There(path) => Source::There(path),
+            _ => return Ok(Loaded::Before),
+        },
+    };
+    let own = found.is_none().then_some(&*library.file);
     sender::is_loadable(alive)?;
-    let mut sender = settled(alive, &library.file, until)?;
+    let mut sender = Sender::new(alive, settled(alive, until)?, own, source)?;
     // Two at once would write over each other's code.
     if !turn.is_ours() {
         return Err(Trouble::new(
@@ -95,12 +102,12 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
     Ok(Loaded::Begun(begun, sender.stops))
 }
 
-/// Whoever sends a thread on the detour. A program that has just begun has not loaded all of its libraries: a while later
-/// there may be what it lacks.
-fn settled(alive: &Alive, library: &Path, until: Instant) -> Result<Sender, Trouble> {
+/// Where the code may go. A program that has just begun has not loaded all of its libraries: a while later there may be
+/// what it lacks.
+fn settled(alive: &Alive, until: Instant) -> Result<Places, Trouble> {
     let soon = until.min(Instant::now() + SETTLING);
     loop {
-        match Sender::new(alive, library, source(alive.process, library)) {
+        match Places::find(alive.process) {
             Err(_) if Instant::now() < soon => alive.still_runs()?,
             result => return result,
         }

@@ -80,7 +80,8 @@ pub struct Stops {
 pub struct Sender {
     alive: Alive,
     memory: File,
-    library: PathBuf,
+    /// The file that other ways are tried with if the source is refused.
+    library: Option<PathBuf>,
     source: Source,
     places: Places,
     /// What has been done so far.
@@ -102,11 +103,16 @@ enum Sent {
 }
 
 impl Sender {
-    /// Looks where the code may go in a process.
+    /// Opens the memory of a process.
     ///
     /// # Errors
-    /// What the process lacks, or what we may not.
-    pub fn new(alive: &Alive, library: &Path, source: Source) -> Result<Sender, Trouble> {
+    /// That we may not.
+    pub fn new(
+        alive: &Alive,
+        places: Places,
+        library: Option<&Path>,
+        source: Source,
+    ) -> Result<Sender, Trouble> {
         let process = alive.process;
         let memory = OpenOptions::new()
             .read(true)
@@ -115,9 +121,9 @@ impl Sender {
         Ok(Sender {
             alive: *alive,
             memory: memory.map_err(|_| permission::explain(process))?,
-            library: library.to_owned(),
+            library: library.map(Path::to_owned),
             source,
-            places: Places::find(process)?,
+            places,
             stops: Stops {
                 thread: 0,
                 waited: false,
@@ -147,6 +153,7 @@ impl Sender {
 
     /// The library where the process may load it after all.
     fn next_source(&self) -> Option<Source> {
+        let library = self.library.as_deref()?;
         let first = match &self.source {
             Source::There(_) => return Some(Source::InMemory),
             Source::InMemory => 0,
@@ -157,7 +164,7 @@ impl Sender {
             .enumerate()
             .skip(first)
             .find_map(|(number, folder)| {
-                let copy = Copy::make(self.process(), folder, &self.library).ok()?;
+                let copy = Copy::make(self.process(), folder, library).ok()?;
                 Some(Source::Copied(copy, number))
             })
     }
@@ -425,6 +432,7 @@ impl Sender {
 
     /// Fills the file in memory that the new thread has made, and has it load that.
     fn fill(&self, said: &Said) -> io::Result<()> {
+        let library = self.library.as_deref().ok_or(io::ErrorKind::NotFound)?;
         let descriptor = said.file - 1;
         // The thread that has made it has descriptors of its own, and may have another number than we see.
         let mut threads = self.process().threads()?.into_iter();
@@ -433,7 +441,7 @@ impl Sender {
             memory_file::open_named(&self.process().path(&place), FILE_NAME).ok()
         });
         let mut opened = opened.ok_or(io::ErrorKind::NotFound)?;
-        opened.write_all(&std::fs::read(&self.library)?)?;
+        opened.write_all(&std::fs::read(library)?)?;
         let path = format!("/proc/thread-self/fd/{descriptor}\0");
         let path_at = self.told_at() + offset_of!(Told, path) as u64;
         self.memory.write_all_at(path.as_bytes(), path_at)?;
@@ -490,10 +498,13 @@ impl Sender {
     }
 
     fn refused(&self) -> Trouble {
+        let Some(library) = &self.library else {
+            return of_another_version();
+        };
         Trouble::new(
             format!(
                 "its loader does not load {}, neither by that path nor from memory nor from a copy",
-                self.library.display()
+                library.display()
             ),
             "put a copy of the library where both see it and its user may read and execute it, and set \
              SLEEPER_AGENT_LIB to its path",

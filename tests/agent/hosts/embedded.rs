@@ -364,6 +364,31 @@ fn idle_and_loaded(python: &Interpreter) {
     }
 }
 
+case!(loaded_too_late, SharedLibrary);
+/// The library was there before libpython, and nobody has asked before there were threads: `sa-load` has the agent begin.
+fn loaded_too_late(python: &Interpreter) {
+    for first in ["load-global", "load-local"] {
+        let embedder = Embedder::late();
+        let program = embedder
+            .start(python, &[first, "init", THREADS, WAIT])
+            .ready();
+        let text = activate([program.pid()]).out();
+        let why = "the agent came too late into this process";
+        assert!(
+            text.starts_with(WALK_HEADING) && text.contains(why),
+            "{text}"
+        );
+        assert_eq!(load(program.pid()).err(), "");
+        for via in ["wake", "gdb"] {
+            let text = answer(program.pid(), &["--format", "full", "--via", via]);
+            assert!(text.contains(", in waiting\n"), "{via}: {text}");
+            assert!(!text.contains("Read from memory"), "{via}: {text}");
+        }
+        assert_eq!(agents(program.pid()), 1);
+        ends_well(&program.end());
+    }
+}
+
 case!(without_a_gil_and_loaded, SharedLibrary);
 /// An embedder without a GIL gets none, as it would never let go of it: its answers are read from memory.
 fn without_a_gil_and_loaded(python: &Interpreter) {
