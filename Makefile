@@ -115,6 +115,7 @@ systems: packages gdb rpm pythons pips
 
 # The short form of it is a part of `make test`; see tests/torture/README.md.
 torture: build gdb pythons
+	@tests/torture/allocators.sh
 	@SLEEPER_TORTURE=full $(CARGO) test --quiet -p tests --test torture
 
 # TESTS names some of them, or options (run.py --help); PYTHON names the interpreter.

@@ -2,8 +2,9 @@
 
 run.sh starts it on the interpreter under test itself, without the agent. Each test runs plainly
 and then with the library preloaded, in a process and a folder of its own; that process and all its
-descendants that carry the agent are activated without a pause. With --load nothing is preloaded: the
-activations bring the library into every process of the interpreter that has lived for 50 ms. A test that differs then runs again,
+descendants that carry the agent are activated without a pause. With --load a test that is activated
+starts without the library: the activations bring it into every process of the interpreter that has
+lived for 50 ms. A test that differs then runs again,
 alone, several times and in several ways (trial.py), for a verdict (verdict.py). The exit status is
 0 only if no test differs.
 """

@@ -4,6 +4,7 @@ use crate::cores::Core;
 use crate::dice::Dice;
 use crate::said::Said;
 use crate::ways::{PATIENCE, ended_within};
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 use tests::ask::loader;
@@ -13,7 +14,7 @@ use tests::product::product;
 /// One load in so many is begun by a command that is killed.
 const KILLED: usize = 5;
 
-/// A killed command has lived for so long at most: it loads in less.
+/// A killed command has lived for so long at most. Mostly it has loaded by then.
 const LONGEST_LIFE: Duration = Duration::from_millis(12);
 
 /// One start in so many has another allocator, for each of [`ALLOCATORS`].
@@ -44,6 +45,8 @@ pub struct Loads {
     pub held: Vec<Duration>,
     /// How long each load took, in the command.
     pub took: Vec<Duration>,
+    /// How many starts had another allocator, for each by the value that chooses it.
+    pub allocators: BTreeMap<&'static str, u64>,
 }
 
 impl Loads {
@@ -61,6 +64,9 @@ impl Loads {
         self.killed += other.killed;
         self.held.extend(&other.held);
         self.took.extend(&other.took);
+        for (name, count) in &other.allocators {
+            *self.allocators.entry(name).or_default() += count;
+        }
     }
 
     /// Loads into a process; at times a command that is killed has begun. Returns why nothing was loaded, if so.
@@ -131,14 +137,23 @@ impl Loads {
     }
 }
 
-/// The allocator of the next start: an environment variable and its value, where it is not the usual one.
-pub fn allocator(dice: &mut Dice) -> Option<(&'static str, String)> {
-    let (variable, value) = *ALLOCATORS.get(dice.below(OTHER))?;
-    if variable != "LD_PRELOAD" {
-        return Some((variable, value.to_owned()));
+impl Loads {
+    /// The allocator of the next start: an environment variable and its value, where it is not the usual one.
+    pub fn allocator(&mut self, dice: &mut Dice) -> Option<(&'static str, String)> {
+        let (variable, value) = *ALLOCATORS.get(dice.below(OTHER))?;
+        let setting = match variable {
+            "LD_PRELOAD" => product().root.join(".tools/allocators").join(value),
+            _ => value.into(),
+        };
+        if variable == "LD_PRELOAD" && !setting.exists() {
+            return None;
+        }
+        let name = if variable == "LD_PRELOAD" {
+            value
+        } else {
+            variable
+        };
+        *self.allocators.entry(name).or_default() += 1;
+        Some((variable, setting.display().to_string()))
     }
-    let library = product().root.join(".tools/allocators").join(value);
-    library
-        .exists()
-        .then(|| (variable, library.display().to_string()))
 }

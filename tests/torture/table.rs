@@ -197,7 +197,16 @@ fn of_loads(sums: &[Summed]) -> String {
          is what the command needed until the agent had begun.\n\n\
          | program | loads | by a thread that waited | that ran | begun by a killed command | there already \
          | killed commands | stop: median | worst | time: median | worst |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n{text}"
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n{text}\n\
+         Starts with another allocator: {}.\n",
+        match all.allocators.is_empty() {
+            true => "none".to_owned(),
+            false => {
+                let each = all.allocators.iter();
+                let each = each.map(|(name, count)| format!("{count} with {name}"));
+                each.collect::<Vec<_>>().join(", ")
+            }
+        }
     )
 }
 

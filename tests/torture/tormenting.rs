@@ -4,7 +4,6 @@ use crate::cores::Core;
 use crate::dice::Dice;
 use crate::extent::Share;
 use crate::header::{Ask, Ends, Life, Tortured};
-use crate::loads;
 use crate::said::{Said, Tally};
 use crate::start::{Lost, Start};
 use crate::ways::{self, Way};
@@ -76,7 +75,7 @@ impl<'a> Torment<'a> {
 
     fn start(&mut self, core: Option<Core>) -> Start<'a> {
         let variable = match self.way.loads {
-            true => loads::allocator(&mut self.dice),
+            true => self.tally.loads.allocator(&mut self.dice),
             false => None,
         };
         Start::new(self.tortured, self.python, !self.way.loads, variable, core)

@@ -34,16 +34,17 @@ impl Copy {
     /// # Errors
     /// The kernel's; PermissionDenied if others could replace it.
     pub fn make(process: Process, folder: &str, library: &Path) -> io::Result<Copy> {
-        let [user, ..] = process.status()?.users;
+        let [user, effective, saved] = process.status()?.users;
         let opened = within_root::look_up(&process.path("root"), folder.as_ref())?;
         let status = named_file::status(&opened)?;
         let mode = Mode::from_raw_mode(status.st_mode);
         let others_may_write = mode.intersects(Mode::WGRP | Mode::WOTH);
         // SAFETY: geteuid has no conditions.
         let ours = unsafe { libc::geteuid() };
-        if others_may_write && !mode.contains(Mode::SVTX)
-            || ![0, user, ours].contains(&status.st_uid)
-        {
+        // A program that has the rights of another than its user must not get its code from that user.
+        let is_one = user == effective && user == saved;
+        let owners = [0, ours, if is_one { user } else { ours }];
+        if others_may_write && !mode.contains(Mode::SVTX) || !owners.contains(&status.st_uid) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let mut random = [0; 8];

@@ -113,7 +113,8 @@ pub struct Said {
     pub file: u32,
     /// Not zero: it has been filled.
     pub filled: u32,
-    /// The process that this was written for: a forked child inherits it.
+    /// The number that this was written for: a forked child inherits it. It is the process's in its own PID namespace, which
+    /// all who look at it see alike.
     pub process: u32,
     /// Nothing.
     unused: u32,
@@ -287,6 +288,7 @@ global_asm!(
     "test eax, eax",
     "jnz 16f",
     "mov rdi, [rsp]",
+    "mov qword ptr [rsp + 8], 0",
     "lea rsi, [rsp + 8]",
     "call [rbx + {pthread_join}]",
     "mov rdi, [rsp + 8]",
@@ -333,7 +335,8 @@ global_asm!(
     "test rdi, rdi",
     "jz 22f",
     // What it opens must take no number that the program may count on, nor fail where the program has too many. All
-    // descriptors are closed in its own table; before Linux 5.9 three in a copy, which is closed as this thread ends.
+    // descriptors are closed in its own table; before Linux 5.9 the first 1,024 in a copy, so that what the program
+    // closes meanwhile is not kept open here.
     "mov eax, 436",
     "xor edi, edi",
     "mov esi, -1",
@@ -346,7 +349,7 @@ global_asm!(
     "syscall",
     "test eax, eax",
     "jnz 22f",
-    "mov r12d, 2",
+    "mov r12d, 1023",
     "21:",
     "mov edi, r12d",
     "mov eax, 3",

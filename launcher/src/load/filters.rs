@@ -3,7 +3,7 @@
 //! A container's filter mostly refuses calls, which does no harm; systemd's and a program's own may kill for them. The
 //! kernel hands filters out to root (PTRACE_SECCOMP_GET_FILTER, Linux 4.4), and they are run here on the calls that will
 //! be made. What the agent does afterwards is the library's concern: it has a child of its own try that
-//! (`preload/src/system/filter.rs`).
+//! (`preload/src/system/filter.rs`). What it takes to start that child is judged here.
 
 use syscalls::x86_64::Sysno;
 
@@ -48,6 +48,9 @@ const CALLS: &[(Sysno, [u64; 6])] = &[
     // CLONE_VM and others, as pthread_create has them.
     (Sysno::clone, [0x3d_0f00, 0, 0, 0, 0, 0]),
     (Sysno::clone3, [0, 88, 0, 0, 0, 0]),
+    // The library's trial.
+    (Sysno::clone, [0; 6]),
+    (Sysno::mmap, [0, 4096, 3, 0x21, u64::MAX, 0]),
     (Sysno::set_robust_list, [0, 24, 0, 0, 0, 0]),
     (Sysno::rseq, [0, 32, 0, 0x5305_3053, 0, 0]),
     (Sysno::gettid, [0; 6]),
@@ -80,6 +83,15 @@ const CALLS: &[(Sysno, [u64; 6])] = &[
     (Sysno::close, [3, 0, 0, 0, 0, 0]),
 ];
 
+/// Calls that must not fail: without them a thread stays deaf to signals, or tries for ever to end, and glibc ends the
+/// program (`futex_fatal_error`, nptl/futex-internal.h; `__nptl_free_stacks`, nptl/nptl-stack.c, 2.36).
+const NEEDED: [Sysno; 4] = [
+    Sysno::rt_sigprocmask,
+    Sysno::exit,
+    Sysno::futex,
+    Sysno::munmap,
+];
+
 /// The first call of loading for which these filters would do harm; `None` if there is none. `counter`: where the code
 /// lies that makes it.
 pub fn harmful(filters: &[Vec<Instruction>], counter: u64) -> Option<Sysno> {
@@ -90,8 +102,7 @@ pub fn harmful(filters: &[Vec<Instruction>], counter: u64) -> Option<Sysno> {
             arguments,
         };
         let verdict = verdict(filters, &call);
-        // A thread that cannot end tries for ever.
-        let may_fail = number != Sysno::exit;
+        let may_fail = !NEEDED.contains(&number);
         !(LETS_THROUGH.contains(&verdict) || verdict == REFUSES && may_fail)
     };
     CALLS.iter().find(harms).map(|call| call.0)

@@ -6,7 +6,7 @@
 //! 2. [`resting`]: one thread is chosen that waits, or runs, where it holds no lock of the C library's.
 //! 3. [`sender`]: it is stopped, looked at once more, and its program counter is set to the code ([`detour`]); then it is
 //!    let go. That takes some 0.1 ms. There it calls `pthread_create` and goes on where it was.
-//! 4. The new thread loads the library, and the agent begins.
+//! 4. The new thread has another load the library, and the agent begins.
 //!
 //! This command may be killed at any moment: a thread that is stopped goes on, on the detour or where it was.
 

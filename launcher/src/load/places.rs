@@ -33,6 +33,8 @@ pub struct Places {
     pub functions: [u64; FUNCTIONS.len()],
     /// Where [`INTERPRETER`] is; all zero: the GIL cannot be made.
     pub interpreter: [u64; INTERPRETER.len()],
+    /// The process's number in its own PID namespace.
+    pub number: i32,
     /// Whether an earlier command's code is there, and a thread of the process is loading the library by it.
     pub is_under_way: bool,
     /// The names of objects that have a `malloc` of their own.
@@ -164,6 +166,8 @@ impl Places {
                 "start it with `sa-run COMMAND`",
             ));
         }
+        let number = process.status().ok().and_then(|status| status.innermost);
+        let number = number.unwrap_or(process.pid);
         let size = (detour::code().len() + size_of::<Told>()) as u64;
         let of_code: Vec<Tail> = all
             .iter()
@@ -175,6 +179,7 @@ impl Places {
             said,
             functions,
             interpreter,
+            number,
             is_under_way,
             signal_returns: signal_returns.clone(),
             allocators: allocators.clone(),
@@ -193,10 +198,10 @@ impl Places {
             // What it names may have been unloaded since.
             let former = former.filter(|(at, _)| of_data.iter().any(|tail| tail.start == *at));
             match former {
-                Some((at, said)) if said.is_under_way() && !said.is_free(process.pid) => {
+                Some((at, said)) if said.is_under_way() && !said.is_free(number) => {
                     return Ok(places(tail.start, at, true));
                 }
-                Some((at, said)) if said.is_free(process.pid) => {
+                Some((at, said)) if said.is_free(number) => {
                     return Ok(places(tail.start, at, false));
                 }
                 _ => {}

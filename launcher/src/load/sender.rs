@@ -40,6 +40,9 @@ const FILE_NAME: &str = "libsleeper.so";
 /// How long a thread without a harmful filter is looked for.
 const LONGEST_SEARCH: Duration = Duration::from_millis(100);
 
+/// So many different lists of filters are remembered.
+const MOST_HARMLESS: usize = 16;
+
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -141,11 +144,16 @@ impl Sender {
     /// Why that failed, or is not done by this time.
     pub fn load(&mut self, until: Instant, may_go: impl Fn(i32) -> bool) -> Result<Begun, Trouble> {
         loop {
-            if !std::mem::take(&mut self.places.is_under_way) {
+            let took_over = std::mem::take(&mut self.places.is_under_way);
+            if !took_over {
                 self.send(until, &may_go)?;
             }
             if let Some(begun) = self.await_end(until)? {
                 return Ok(begun);
+            }
+            if took_over {
+                // It was the earlier command's source that was refused.
+                continue;
             }
             self.source = self.next_source().ok_or_else(|| self.refused())?;
         }
@@ -202,16 +210,22 @@ impl Sender {
                         return Ok(());
                     }
                     Ok(Sent::NotThere) => {}
-                    Ok(Sent::Filtered(filters)) => match self.judge(filters) {
-                        Ok(()) => {}
-                        Err(trouble) => filtered = Some(trouble),
-                    },
+                    Ok(Sent::Filtered(filters)) => {
+                        let is_closed = filters.is_err();
+                        if let Err(trouble) = self.judge(filters) {
+                            if is_closed {
+                                // Another thread's will not be shown either.
+                                return Err(trouble);
+                            }
+                            filtered = Some(trouble);
+                        }
+                    }
                     Err(error) => last = Some(error),
                 }
             }
             self.alive.still_runs()?;
             // To look for a thread without such a filter takes time, and mostly there is none.
-            if filtered.is_some() && begun.elapsed() > LONGEST_SEARCH {
+            if filtered.is_some() && self.harmless.is_empty() && begun.elapsed() > LONGEST_SEARCH {
                 break;
             }
             if Instant::now() > until || interrupt::asked_to_stop().is_some() {
@@ -261,6 +275,9 @@ impl Sender {
         })?;
         match harmful(&filters, self.places.code) {
             None => {
+                if self.harmless.len() == MOST_HARMLESS {
+                    self.harmless.clear();
+                }
                 self.harmless.push(filters);
                 Ok(())
             }
@@ -346,7 +363,7 @@ impl Sender {
         // Another command, which sees the process in another namespace, may have been quicker.
         let is_free = self
             .said()
-            .is_some_and(|said| said.is_free(self.process().pid));
+            .is_some_and(|said| said.is_free(self.places.number));
         if !is_free {
             return Ok(Sent::NotThere);
         }
@@ -368,7 +385,7 @@ impl Sender {
         let makes_gil = thread == self.process().pid && wait.is_some();
         self.memory
             .write_all_at(&self.told(&on, mask, makes_gil).bytes(), self.told_at())?;
-        let said = Said::sent(self.process().pid);
+        let said = Said::sent(self.places.number);
         self.memory.write_all_at(&said, self.places.said)?;
         // Is this still the program that the code was written into?
         let begins = detour::code()

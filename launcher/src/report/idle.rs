@@ -6,6 +6,7 @@ use crate::state::thread::Thread;
 use crate::system::proc_file::{self, SHORT};
 use crate::system::process::Process;
 use protocol::names::{AGENT_THREADS, NO_FRAMES, NOBODY_RUNS_PYTHON};
+use protocol::state::RUNNING;
 
 /// More threads are only counted.
 const MOST: usize = 1000;
@@ -31,10 +32,15 @@ pub fn state(process: Process) -> State {
         if state.others.len() == MOST {
             continue;
         }
-        // The call may be closed to us.
         let call = proc_file::read(process.path(&format!("task/{number}/syscall")), SHORT);
-        let call = call.map(|read| String::from_utf8_lossy(&read.bytes).trim().to_owned());
-        let observed = kernel::observed(None, &format!("0 {number} {}", call.unwrap_or_default()));
+        let call = match (call, Process { pid: number }.status()) {
+            (Ok(read), _) => String::from_utf8_lossy(&read.bytes).trim().to_owned(),
+            // The call may be closed to us. Whether it runs is not.
+            (Err(_), Ok(status)) if status.state == 'R' => RUNNING.to_owned(),
+            (Err(_), Ok(_)) => String::new(),
+            (Err(_), Err(_)) => continue,
+        };
+        let observed = kernel::observed(None, &format!("0 {number} {call}"));
         let (task, wait) = observed.map(|one| (one.task, one.wait)).unzip();
         state.others.push(Thread {
             name: Some(name),

@@ -91,8 +91,8 @@ pub fn run(filter: &[Instruction], call: &Call) -> Option<u32> {
             },
             0x44 | 0x4c => a |= operand,
             0x54 | 0x5c => a &= operand,
-            0x64 | 0x6c => a = a.checked_shl(operand).unwrap_or(0),
-            0x74 | 0x7c => a = a.checked_shr(operand).unwrap_or(0),
+            0x64 | 0x6c => a = a.wrapping_shl(operand),
+            0x74 | 0x7c => a = a.wrapping_shr(operand),
             0x84 => a = a.wrapping_neg(),
             0xa4 | 0xac => a ^= operand,
             // Jumps.

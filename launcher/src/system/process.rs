@@ -57,6 +57,8 @@ pub struct Status {
     pub users: [u32; 3],
     /// Whether a filter of system calls (seccomp) binds it.
     pub is_filtered: bool,
+    /// Its number in its own PID namespace; `None` before Linux 4.1.
+    pub innermost: Option<i32>,
 }
 
 /// What we need of `/proc/PID/stat`.
@@ -260,6 +262,7 @@ pub fn parse_status(text: &str) -> Option<Status> {
         parent: field("PPid")?.parse().ok()?,
         tracer: field("TracerPid")?.parse().ok()?,
         is_filtered: field("Seccomp").is_some_and(|mode| mode != "0"),
+        innermost: field("NSpid").and_then(|all| all.split_whitespace().next_back()?.parse().ok()),
         users: [
             users.next()?.ok()?,
             users.next()?.ok()?,
@@ -408,6 +411,7 @@ mod tests {
                 tracer: 0,
                 users: [33, 34, 35],
                 is_filtered: false,
+                innermost: None,
             }
         );
         assert_eq!(parse_status("Name:\tx\n"), None);

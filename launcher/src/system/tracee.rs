@@ -151,7 +151,10 @@ impl Tracee {
                 libc::ptrace(GET_FILTER, self.thread, number, into)
             };
             match usize::try_from(length) {
-                Ok(length) => filter.truncate(length),
+                Ok(length) => {
+                    filter.truncate(length);
+                    filter.shrink_to_fit();
+                }
                 // There is no filter of that number.
                 Err(_)
                     if io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT)

@@ -11,7 +11,7 @@ use tests::document::document;
 use tests::ended::Ended;
 use tests::interpreters::Interpreter;
 use tests::process::{Program, command, run};
-use tests::procfs::{agents, wait_agent};
+use tests::procfs::{agents, settle, wait_agent};
 use tests::scratch::Scratch;
 
 /// Waits in Python for a line, with the GIL released.
@@ -336,6 +336,8 @@ fn is_shown_idle(pid: i32) {
 fn load(pid: i32) -> Ended {
     let ended = run(&mut loader([pid]));
     ended.expect_code(0);
+    // The thread that has loaded it may still be there.
+    settle(pid);
     ended
 }
 

@@ -36,7 +36,7 @@ struct Costs {
     later: Vec<f64>,
 }
 
-fn seconds(time: f64) -> String {
+fn milliseconds(time: f64) -> String {
     format!("{:.1} ms", time * 1e3)
 }
 
@@ -83,12 +83,12 @@ pub fn measure(python: &Interpreter, ways: &[Way]) {
             println!(
                 "  {:20} answer {:>9}, at worst {:>9}; held up {:>9}, at worst {:>9}; nobody {:>8}, at worst {:>8}",
                 way.name,
-                seconds(median(costs.answers.iter().copied())),
-                seconds(worst(&costs.answers)),
-                seconds(median(costs.held_up.iter().copied())),
-                seconds(worst(&costs.held_up)),
-                seconds(median(costs.nobody.iter().copied())),
-                seconds(worst(&costs.nobody)),
+                milliseconds(median(costs.answers.iter().copied())),
+                milliseconds(worst(&costs.answers)),
+                milliseconds(median(costs.held_up.iter().copied())),
+                milliseconds(worst(&costs.held_up)),
+                milliseconds(median(costs.nobody.iter().copied())),
+                milliseconds(worst(&costs.nobody)),
             );
             if way.name == LOAD {
                 check(&costs, busy);
@@ -124,17 +124,20 @@ fn check(costs: &Costs, busy: bool) {
     let answer = median(costs.answers.iter().copied());
     let most = if busy { 0.1 } else { 0.03 };
     let met = verdict(answer <= most);
-    println!("    goal: answer within {}: {met}", seconds(most));
+    println!("    goal: answer within {}: {met}", milliseconds(most));
     let nobody = median(costs.nobody.iter().copied());
     let more = median(costs.held_up.iter().copied()) - nobody;
     let met = verdict(more <= 0.001);
     println!(
         "    goal: held up 1 ms more than when nobody asks: {}, {met}",
-        seconds(more)
+        milliseconds(more)
     );
     let more = worst(&costs.held_up) - worst(&costs.nobody);
     let met = verdict(more <= 0.01);
-    println!("    goal: at worst 10 ms more: {}, {met}", seconds(more));
+    println!(
+        "    goal: at worst 10 ms more: {}, {met}",
+        milliseconds(more)
+    );
 }
 
 /// Compares later questions with those to a program that was started with the agent, turn by turn.
@@ -155,7 +158,7 @@ fn check_later(python: &Interpreter, (load, wake): (&Way, &Way), busy: bool, fol
     let met = verdict(after <= 1.1 * before);
     println!(
         "    goal: later questions as fast as with sa-run: {} and {}, {met}",
-        seconds(after),
-        seconds(before)
+        milliseconds(after),
+        milliseconds(before)
     );
 }

@@ -87,6 +87,13 @@ def forbid(number):
     filtered(number, 0x80000000, 0)
 
 
+def only_threads(_):
+    """A filter on this thread that kills for a new process, and lets threads be started by clone(2)."""
+    code = [(0x20, 0, 0, 0), (0x15, 5, 0, 435), (0x15, 0, 3, 56), (0x20, 0, 0, 16), (0x45, 1, 0, 0x10000),
+            (0x06, 0, 0, 0x80000000), (0x06, 0, 0, 0x7fff0000), (0x06, 0, 0, 0x50000 | errno.ENOSYS)]
+    install(code, 0)
+
+
 def old(number):
     """A filter on this thread that makes the kernel look old: it knows no system call above this number."""
     code = [(0x20, 0, 0, 0), (0x25, 0, 1, int(number)), (0x06, 0, 0, 0x50000 | errno.ENOSYS),
@@ -210,7 +217,8 @@ def execute(rest):
 
 STEPS = {
     'keep': keep, 'bound': bound, 'secure': secure, 'no_new_privileges': no_new_privileges,
-    'old': old, 'refuse': refuse, 'forbid': forbid, 'refuse_all': refuse_all, 'forbid_all': forbid_all,
+    'old': old, 'only_threads': only_threads, 'refuse': refuse, 'forbid': forbid, 'refuse_all': refuse_all,
+    'forbid_all': forbid_all,
     'unshare': unshare, 'raw_setuid': raw_setuid, 'thread': thread, 'execute': execute,
     'chroot': os.chroot, 'numbers': numbers, 'lock': lock, 'has_lock': has_lock, 'processes': processes,
     'hold_and_setuid': hold_and_setuid, 'fill_memory': fill_memory, 'free_memory': free_memory,
