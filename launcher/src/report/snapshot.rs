@@ -173,7 +173,7 @@ mod tests {
             r#"{{"version": {version}, "pid": 4711, "time": 1.5, "command": ["python"],
                 "python": "2.7.18", "note": null, "deadlocks": [], "greenlets": null,
                 "coroutines": null, "variables_cut": false, "cut": [], "threads": [{threads}],
-                "left_out": ["a frame"]}}"#
+                "other_threads": [], "left_out": ["a frame"]}}"#
         )
     }
 
