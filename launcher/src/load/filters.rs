@@ -5,9 +5,12 @@
 //! be made. What the agent does afterwards is the library's concern: it has a child of its own try that
 //! (`preload/src/system/filter.rs`). What it takes to start that child is judged here.
 
+use std::io;
+
 use syscalls::x86_64::Sysno;
 
 use crate::system::bpf::{self, Call, Instruction};
+use crate::trouble::Trouble;
 
 /// The filters of a thread.
 pub type Filters = Vec<Vec<Instruction>>;
@@ -94,7 +97,7 @@ const NEEDED: [Sysno; 4] = [
 
 /// The first call of loading for which these filters would do harm; `None` if there is none. `counter`: where the code
 /// lies that makes it.
-pub fn harmful(filters: &[Vec<Instruction>], counter: u64) -> Option<Sysno> {
+fn harmful(filters: &[Vec<Instruction>], counter: u64) -> Option<Sysno> {
     let harms = |&&(number, arguments): &&(Sysno, [u64; 6])| {
         let call = Call {
             number: number.id(),
@@ -107,6 +110,63 @@ pub fn harmful(filters: &[Vec<Instruction>], counter: u64) -> Option<Sysno> {
     };
     CALLS.iter().find(harms).map(|call| call.0)
 }
+
+/// Lists of filters that let the library be loaded.
+#[derive(Default)]
+pub struct Harmless(Vec<Filters>);
+
+impl Harmless {
+    /// Whether these have been found harmless.
+    pub fn has(&self, filters: &Filters) -> bool {
+        self.0.contains(filters)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Notes filters that let the library be loaded by code at this address.
+    ///
+    /// # Errors
+    /// What they would do; or why they cannot be seen.
+    pub fn judge(&mut self, filters: io::Result<Filters>, counter: u64) -> Result<(), Trouble> {
+        let advice = "start it with `sa-run COMMAND`: then the agent is there before the filter";
+        let filters = filters.map_err(|error| match error.raw_os_error() {
+            Some(libc::EACCES | libc::EPERM) => Trouble::new(
+                "a filter of system calls (seccomp) binds it, which only root may see, and only from where no such \
+                 filter binds root",
+                "run `sa-load` as root, outside of its container",
+            ),
+            _ => Trouble::new(
+                format!(
+                    "a filter of system calls (seccomp) binds it, which this kernel does not show ({error}), and which \
+                     may end it for what loading takes"
+                ),
+                advice,
+            ),
+        })?;
+        match harmful(&filters, counter) {
+            None => {
+                if self.0.len() == MOST_HARMLESS {
+                    self.0.clear();
+                }
+                self.0.push(filters);
+                Ok(())
+            }
+            Some(call) => Err(Trouble::new(
+                format!(
+                    "a filter of system calls (seccomp) binds it, which would end it for a call that loading takes \
+                     ({call})"
+                ),
+                advice,
+            )),
+        }
+    }
+}
+
+/// So many different lists are remembered.
+const MOST_HARMLESS: usize = 16;
 
 /// What is done for a call: the gravest of what the filters say (`seccomp_run_filters`, kernel/seccomp.c, Linux 6.18).
 /// A filter that cannot be read kills.

@@ -16,24 +16,19 @@ pub mod filters;
 pub mod places;
 pub mod resting;
 pub mod sender;
+pub mod source;
 
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::find::agent::Agent;
 use crate::find::library::Library;
 use crate::find::target::{Alive, just_started};
-use crate::load::detour::LONGEST_PATH;
 use crate::load::places::Places;
-use crate::load::sender::{Sender, Source, Stops};
-use crate::system::named_file;
+use crate::load::sender::{Sender, Stops};
+use crate::load::source::Source;
 use crate::system::permission;
 use crate::system::process::Process;
 use crate::system::turn::Turn;
-use crate::system::within_root;
 use crate::trouble::Trouble;
 use protocol::begun::Begun;
 use protocol::names::PARKED_THREAD;
@@ -71,16 +66,15 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
     let found = Agent::find(process).map_err(|_| permission::explain(process))?;
     // One that has not begun does so by this: it may have come before its interpreter, and found no moment since.
     let source = match found {
-        _ if is_there() => return Ok(Loaded::Before),
-        None => source(process, &library.file),
-        Some(ref agent) => match source(process, &agent.library) {
-            Source::There(path) => Source::There(path),
-            _ => return Ok(Loaded::Before),
-        },
+        _ if is_there() => None,
+        None => Some(Source::of(process, &library.file)),
+        Some(agent) => Source::of_agent(process, &agent.library),
     };
-    let own = found.is_none().then_some(&*library.file);
+    let Some(source) = source else {
+        return Ok(Loaded::Before);
+    };
     sender::is_loadable(alive)?;
-    let mut sender = Sender::new(alive, settled(alive, until)?, own, source)?;
+    let mut sender = Sender::new(alive, settled(alive, until)?, source)?;
     // Two at once would write over each other's code.
     if !turn.is_ours() {
         return Err(Trouble::new(
@@ -126,22 +120,6 @@ fn shows_itself(process: Process) -> bool {
         std::thread::sleep(Duration::from_millis(2));
     }
     false
-}
-
-/// How the library comes into the process: by its path, if that leads to the same file there; else in a file in memory.
-fn source(process: Process, library: &Path) -> Source {
-    let there = within_root::look_up(&process.path("root"), library).and_then(named_file::status);
-    let here = std::fs::metadata(library);
-    let path = CString::new(library.as_os_str().as_bytes());
-    match (there, here, path) {
-        (Ok(there), Ok(here), Ok(path))
-            if (there.st_dev, there.st_ino) == (here.dev(), here.ino())
-                && path.as_bytes_with_nul().len() <= LONGEST_PATH =>
-        {
-            Source::There(path)
-        }
-        _ => Source::InMemory,
-    }
 }
 
 /// How the agent has come into a program, for whoever wants to know; and how long that took.

@@ -1,28 +1,25 @@
 //! Sends one thread of a process on the detour, and waits for what comes of it.
 
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::find::target::{Alive, exited, traced};
-use crate::load::copy::{Copy, FOLDERS};
 use crate::load::detour::{
     self, BLOCKED, CANCELLED, DONE, ENTERED, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, STARTED,
     Said, Told,
 };
-use crate::load::filters::{Filters, harmful};
+use crate::load::filters::{Filters, Harmless};
 use crate::load::places::Places;
 use crate::load::resting::{
     Doing, GoesOn, Safe, Wait, doing, goes_on, has_signal, made_again, waits_so_far, was_cut_short,
 };
+use crate::load::source::{FILE_NAME, Source};
 use crate::system::interrupt;
 use crate::system::memory::read_memory_into;
-use crate::system::memory_file;
 use crate::system::permission;
 use crate::system::process::Process;
 use crate::system::tracee::{Halt, Tracee};
@@ -34,14 +31,8 @@ use protocol::names::BEGIN_FUNCTION;
 /// command gave up, nobody would make the system call again that the stop has ended.
 const LONGEST_STOP: Duration = Duration::from_secs(3);
 
-/// The name of the file in memory.
-const FILE_NAME: &str = "libsleeper.so";
-
 /// How long a thread without a harmful filter is looked for.
 const LONGEST_SEARCH: Duration = Duration::from_millis(100);
-
-/// So many different lists of filters are remembered.
-const MOST_HARMLESS: usize = 16;
 
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -54,16 +45,6 @@ pub fn is_loadable(alive: &Alive) -> Result<(), Trouble> {
         return Err(traced(status.tracer));
     }
     Ok(())
-}
-
-/// Where the new thread finds the library. If its loader refuses that, the next is tried.
-pub enum Source {
-    /// At this path, as the process sees it.
-    There(CString),
-    /// In a file in memory, which we fill.
-    InMemory,
-    /// In a copy, in the folder of this number.
-    Copied(Copy, usize),
 }
 
 /// What loading has done to the threads of a program.
@@ -83,14 +64,12 @@ pub struct Stops {
 pub struct Sender {
     alive: Alive,
     memory: File,
-    /// The file that other ways are tried with if the source is refused.
-    library: Option<PathBuf>,
     source: Source,
     places: Places,
     /// What has been done so far.
     pub stops: Stops,
     /// Filters of system calls that let it load.
-    harmless: Vec<Filters>,
+    harmless: Harmless,
     /// How often threads had waited at the last look.
     waits: HashMap<i32, u64>,
 }
@@ -110,12 +89,7 @@ impl Sender {
     ///
     /// # Errors
     /// That we may not.
-    pub fn new(
-        alive: &Alive,
-        places: Places,
-        library: Option<&Path>,
-        source: Source,
-    ) -> Result<Sender, Trouble> {
+    pub fn new(alive: &Alive, places: Places, source: Source) -> Result<Sender, Trouble> {
         let process = alive.process;
         let memory = OpenOptions::new()
             .read(true)
@@ -124,7 +98,6 @@ impl Sender {
         Ok(Sender {
             alive: *alive,
             memory: memory.map_err(|_| permission::explain(process))?,
-            library: library.map(Path::to_owned),
             source,
             places,
             stops: Stops {
@@ -133,7 +106,7 @@ impl Sender {
                 count: 0,
                 longest: Duration::ZERO,
             },
-            harmless: Vec::new(),
+            harmless: Harmless::default(),
             waits: HashMap::new(),
         })
     }
@@ -155,26 +128,8 @@ impl Sender {
                 // It was the earlier command's source that was refused.
                 continue;
             }
-            self.source = self.next_source().ok_or_else(|| self.refused())?;
+            self.source.try_next()?;
         }
-    }
-
-    /// The library where the process may load it after all.
-    fn next_source(&self) -> Option<Source> {
-        let library = self.library.as_deref()?;
-        let first = match &self.source {
-            Source::There(_) => return Some(Source::InMemory),
-            Source::InMemory => 0,
-            Source::Copied(_, number) => number + 1,
-        };
-        FOLDERS
-            .iter()
-            .enumerate()
-            .skip(first)
-            .find_map(|(number, folder)| {
-                let copy = Copy::make(self.process(), folder, library).ok()?;
-                Some(Source::Copied(copy, number))
-            })
     }
 
     /// Whether the first thread has not been sent, and waits where it may be.
@@ -212,7 +167,7 @@ impl Sender {
                     Ok(Sent::NotThere) => {}
                     Ok(Sent::Filtered(filters)) => {
                         let is_closed = filters.is_err();
-                        if let Err(trouble) = self.judge(filters) {
+                        if let Err(trouble) = self.harmless.judge(filters, self.places.code) {
                             if is_closed {
                                 // Another thread's will not be shown either.
                                 return Err(trouble);
@@ -251,44 +206,6 @@ impl Sender {
                 "try again, or with a longer --timeout",
             ),
         })
-    }
-
-    /// Notes filters that let the library be loaded.
-    ///
-    /// # Errors
-    /// What they would do.
-    fn judge(&mut self, filters: io::Result<Filters>) -> Result<(), Trouble> {
-        let advice = "start it with `sa-run COMMAND`: then the agent is there before the filter";
-        let filters = filters.map_err(|error| match error.raw_os_error() {
-            Some(libc::EACCES | libc::EPERM) => Trouble::new(
-                "a filter of system calls (seccomp) binds it, which only root may see, and only from where no such \
-                 filter binds root",
-                "run `sa-load` as root, outside of its container",
-            ),
-            _ => Trouble::new(
-                format!(
-                    "a filter of system calls (seccomp) binds it, which this kernel does not show ({error}), and which \
-                     may end it for what loading takes"
-                ),
-                advice,
-            ),
-        })?;
-        match harmful(&filters, self.places.code) {
-            None => {
-                if self.harmless.len() == MOST_HARMLESS {
-                    self.harmless.clear();
-                }
-                self.harmless.push(filters);
-                Ok(())
-            }
-            Some(call) => Err(Trouble::new(
-                format!(
-                    "a filter of system calls (seccomp) binds it, which would end it for a call that loading takes \
-                     ({call})"
-                ),
-                advice,
-            )),
-        }
     }
 
     /// The threads to try, best first: those that wait, the first thread last, as the program's signals come to it; then
@@ -370,7 +287,7 @@ impl Sender {
         if status.is_filtered {
             let filters = tracee.filters();
             // They are judged while it runs.
-            if !matches!(&filters, Ok(filters) if self.harmless.contains(filters)) {
+            if !matches!(&filters, Ok(filters) if self.harmless.has(filters)) {
                 return Ok(Sent::Filtered(filters));
             }
         }
@@ -431,10 +348,9 @@ impl Sender {
                 *place = *byte;
             }
         };
-        match &self.source {
-            Source::There(path) => put(&mut told.path, path.to_bytes()),
-            Source::InMemory => told.in_memory = 1,
-            Source::Copied(copy, _) => put(&mut told.path, copy.path.to_bytes()),
+        match self.source.path() {
+            Some(path) => put(&mut told.path, path),
+            None => told.in_memory = 1,
         }
         put(&mut told.name, FILE_NAME.as_bytes());
         put(&mut told.begin, BEGIN_FUNCTION.as_bytes());
@@ -449,17 +365,7 @@ impl Sender {
 
     /// Fills the file in memory that the new thread has made, and has it load that.
     fn fill(&self, said: &Said) -> io::Result<()> {
-        let library = self.library.as_deref().ok_or(io::ErrorKind::NotFound)?;
-        let descriptor = said.file - 1;
-        // The thread that has made it has descriptors of its own, and may have another number than we see.
-        let mut threads = self.process().threads()?.into_iter();
-        let opened = threads.find_map(|thread| {
-            let place = format!("task/{thread}/fd/{descriptor}");
-            memory_file::open_named(&self.process().path(&place), FILE_NAME).ok()
-        });
-        let mut opened = opened.ok_or(io::ErrorKind::NotFound)?;
-        opened.write_all(&std::fs::read(library)?)?;
-        let path = format!("/proc/thread-self/fd/{descriptor}\0");
+        let path = self.source.fill(said.file - 1)?;
         let path_at = self.told_at() + offset_of!(Told, path) as u64;
         self.memory.write_all_at(path.as_bytes(), path_at)?;
         let filled = self.places.said + offset_of!(Said, filled) as u64;
@@ -512,20 +418,6 @@ impl Sender {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(2));
         }
-    }
-
-    fn refused(&self) -> Trouble {
-        let Some(library) = &self.library else {
-            return of_another_version();
-        };
-        Trouble::new(
-            format!(
-                "its loader does not load {}, neither by that path nor from memory nor from a copy",
-                library.display()
-            ),
-            "put a copy of the library where both see it and its user may read and execute it, and set \
-             SLEEPER_AGENT_LIB to its path",
-        )
     }
 
     fn late(&self, said: &Said) -> Trouble {
