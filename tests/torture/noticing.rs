@@ -120,7 +120,7 @@ const AT_ONCE: &str = "# deadline: 0";
 
 /// Ways in that fail, and the expected report of each.
 const FAILING: &[(Way, &str)] = &[
-    (failing("late", &[], Duration::ZERO), "the activator hangs"),
+    (failing("late", &[], Duration::ZERO), "the command hangs"),
     (
         failing("unknown_way", &["--no-such-argument"], PATIENCE),
         "the activator failed, exit status: 2",
