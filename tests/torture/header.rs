@@ -35,6 +35,10 @@ pub struct Tortured {
     pub may_say: Vec<String>,
     /// How many activations a start allows, at most.
     pub per_start: Option<u64>,
+    /// Whether commands that load into it may be killed.
+    pub loaders_are_killed: bool,
+    /// Whether it may run on another allocator.
+    pub takes_allocators: bool,
 }
 
 /// How long a program lives.
@@ -143,6 +147,8 @@ impl Tortured {
             deadline: None,
             may_say: Vec::new(),
             per_start: None,
+            loaders_are_killed: true,
+            takes_allocators: true,
         };
         let mut variants = Vec::new();
         let mut seen = HashSet::new();
@@ -197,6 +203,8 @@ impl Tortured {
             }
             "deadline" => self.deadline = Some(seconds(value)?),
             "may say" if !value.is_empty() => self.may_say.push(normalised(value)),
+            "loaders" => self.loaders_are_killed = choice(value, &[("not killed", false)])?,
+            "allocator" => self.takes_allocators = choice(value, &[("its own", false)])?,
             "per start" => self.per_start = Some(value.parse().ok().filter(|&count| count > 0)?),
             _ => return None,
         }

@@ -69,17 +69,18 @@ impl Loads {
         }
     }
 
-    /// Loads into a process; at times a command that is killed has begun. Returns why nothing was loaded, if so.
+    /// Loads into a process; at times, if it `kills`, a command that is killed has begun. Returns why nothing was loaded, if so.
     ///
     /// # Errors
     /// What the command says if it should not say that.
     pub fn load(
         &mut self,
         pid: i32,
+        kills: bool,
         dice: &mut Dice,
         core: Option<Core>,
     ) -> Result<Option<Said>, String> {
-        if dice.below(KILLED) == 0 {
+        if kills && dice.below(KILLED) == 0 {
             let mut killed = Program::start_without_input(&mut loader([pid]));
             thread::sleep(dice.moment(LONGEST_LIFE));
             killed.signal(libc::SIGKILL);

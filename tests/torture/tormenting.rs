@@ -74,7 +74,7 @@ impl<'a> Torment<'a> {
     }
 
     fn start(&mut self, core: Option<Core>) -> Start<'a> {
-        let variable = match self.way.loads {
+        let variable = match self.way.loads && self.tortured.takes_allocators {
             true => self.tally.loads.allocator(&mut self.dice),
             false => None,
         };
@@ -219,7 +219,8 @@ impl<'a> Torment<'a> {
         if self.way.loads {
             let loads = &mut self.tally.loads;
             let begun = Instant::now();
-            let refused = loads.load(pid, &mut self.dice, core);
+            let kills = self.tortured.loaders_are_killed;
+            let refused = loads.load(pid, kills, &mut self.dice, core);
             if let Some(said) = refused.map_err(|what| start.lost(&what))? {
                 return self.took(start, pid, said, begun.elapsed());
             }

@@ -7,7 +7,7 @@ use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use crate::find::target::{Alive, exited, traced};
+use crate::find::target::{Alive, exited, replaced, traced};
 use crate::load::detour::{
     self, BLOCKED, CANCELLED, DONE, ENTERED, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, STARTED,
     Said, Told,
@@ -22,6 +22,7 @@ use crate::system::interrupt;
 use crate::system::memory::read_memory_into;
 use crate::system::permission;
 use crate::system::process::Process;
+use crate::system::scheduling;
 use crate::system::tracee::{Halt, Tracee};
 use crate::trouble::{Trouble, of_another_version};
 use protocol::begun::Begun;
@@ -45,6 +46,18 @@ pub fn is_loadable(alive: &Alive) -> Result<(), Trouble> {
         return Err(traced(status.tracer));
     }
     Ok(())
+}
+
+/// Why the memory of a process cannot be opened or written to.
+fn closed(alive: &Alive, error: &io::Error) -> Trouble {
+    if let Err(trouble) = alive.still_runs() {
+        return trouble;
+    }
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => permission::explain(alive.process),
+        // The memory that was opened is that of the program before (`mem_rw`, fs/proc/base.c).
+        _ => replaced(),
+    }
 }
 
 /// What loading has done to the threads of a program.
@@ -97,7 +110,7 @@ impl Sender {
             .open(process.path("mem"));
         Ok(Sender {
             alive: *alive,
-            memory: memory.map_err(|_| permission::explain(process))?,
+            memory: memory.map_err(|error| closed(alive, &error))?,
             source,
             places,
             stops: Stops {
@@ -150,7 +163,7 @@ impl Sender {
         // stand in one page, so that a command that is killed leaves both or none.
         let code = [detour::code(), &self.places.said.to_ne_bytes()].concat();
         let written = self.memory.write_all_at(&code, self.places.code);
-        written.map_err(|_| permission::explain(self.process()))?;
+        written.map_err(|error| closed(&self.alive, &error))?;
         let begun = Instant::now();
         let mut last = None;
         let mut filtered = None;
@@ -248,6 +261,8 @@ impl Sender {
     fn try_one(&mut self, thread: i32, wait: Option<Wait>) -> io::Result<Sent> {
         let sender = &*self;
         let stop_and_send = move || {
+            // While a thread is held, this one should not wait for a processor.
+            scheduling::go_first();
             let halt = Tracee::stop(thread, Instant::now() + LONGEST_STOP)?;
             let Halt::Stopped(tracee) = halt else {
                 return Ok((Sent::NotThere, Duration::ZERO));

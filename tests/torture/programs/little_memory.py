@@ -1,4 +1,5 @@
 """Its address space is limited, and it takes all there is."""
+# allocator: its own
 # may say: no thread could be started in it (Resource temporarily unavailable
 # may say: there was no memory for the answer
 # may say: there was no memory to send the answer

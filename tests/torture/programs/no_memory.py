@@ -1,4 +1,5 @@
 """There is not a page to be had for a while, then there is again."""
+# allocator: its own
 # may say: no thread could be started in it (Resource temporarily unavailable
 # may say: there was no memory for the answer
 # may say: there was no memory to send the answer

@@ -1,6 +1,5 @@
-"""Waits over and over in one way; no wait ends early, late or with an error
-"""
-# variants: sleep select poll epoll endless_epoll pipe connection child lock changing_user alarm pause
+"""Waits over and over in one way; no wait ends early, late or with an error."""
+# variants: sleep select poll pipe connection child lock changing_user alarm pause
 import os
 import sys
 
