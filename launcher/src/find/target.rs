@@ -8,6 +8,7 @@ use crate::system::maps;
 use crate::system::permission;
 use crate::system::process::{Process, Status};
 use crate::trouble::Trouble;
+use protocol::names::PARKED_THREAD;
 
 /// The trouble of a process that has ended or become another program meanwhile, if it has: that explains
 /// whatever else went wrong.
@@ -15,16 +16,23 @@ pub fn vanished(target: &Target) -> Option<Trouble> {
     if target.alive.status().is_none() {
         return Some(exited());
     }
-    match Agent::find(target.alive.process) {
+    let process = target.alive.process;
+    // The list of threads may leave one out while others end (`proc_task_readdir`, fs/proc/base.c), so it is looked at
+    // itself.
+    let keeps = |thread| {
+        process
+            .name_of(thread)
+            .is_some_and(|name| name == PARKED_THREAD)
+    };
+    match Agent::find(process) {
         // The agent may have booted meanwhile, but a booted agent keeps its thread.
         Ok(Some(agent))
             if agent.state_function == target.agent.state_function
-                && (target.agent.parked_thread.is_none()
-                    || agent.parked_thread == target.agent.parked_thread) =>
+                && target.agent.parked_thread.is_none_or(keeps) =>
         {
             None
         }
-        Ok(_) if maps::is_empty(target.alive.process) => Some(exited()),
+        Ok(_) if maps::is_empty(process) => Some(exited()),
         Ok(_) => Some(replaced()),
         Err(_) => Some(exited()),
     }
