@@ -1,6 +1,7 @@
 """Its address space is limited, and it takes all there is."""
 # allocator: its own
 # may say: no thread could be started in it (Resource temporarily unavailable
+# may say: its loader does not load
 # may say: there was no memory for the answer
 # may say: there was no memory to send the answer
 # may say: the agent could not start its worker (EAGAIN
