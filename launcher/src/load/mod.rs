@@ -18,6 +18,7 @@ pub mod resting;
 pub mod sender;
 pub mod source;
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::find::agent::Agent;
@@ -26,7 +27,6 @@ use crate::find::target::{Alive, just_started};
 use crate::load::places::Places;
 use crate::load::sender::{Sender, Stops};
 use crate::load::source::Source;
-use crate::system::permission;
 use crate::system::process::Process;
 use crate::system::turn::Turn;
 use crate::trouble::Trouble;
@@ -63,7 +63,16 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
         return Ok(Loaded::Before);
     }
     let turn = Turn::take(process, until);
-    let found = Agent::find(process).map_err(|_| permission::explain(process))?;
+    let found = Agent::find(process).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => Trouble::new(
+            error.to_string(),
+            format!(
+                "look what is mapped into it (`ls -l /proc/{}/map_files`)",
+                process.pid
+            ),
+        ),
+        _ => sender::closed(alive, &error),
+    })?;
     // One that has not begun does so by this: it may have come before its interpreter, and found no moment since.
     let source = match found {
         _ if is_there() => None,

@@ -32,6 +32,9 @@ use protocol::names::BEGIN_FUNCTION;
 /// command gave up, nobody would make the system call again that the stop has ended.
 const LONGEST_STOP: Duration = Duration::from_secs(3);
 
+/// How long a process takes from the loss of its memory to its end.
+const ENDING: Duration = Duration::from_millis(20);
+
 /// How long a thread without a harmful filter is looked for.
 const LONGEST_SEARCH: Duration = Duration::from_millis(100);
 
@@ -49,7 +52,9 @@ pub fn is_loadable(alive: &Alive) -> Result<(), Trouble> {
 }
 
 /// Why the memory of a process cannot be opened or written to.
-fn closed(alive: &Alive, error: &io::Error) -> Trouble {
+pub fn closed(alive: &Alive, error: &io::Error) -> Trouble {
+    // A process that is ending is closed to all a moment before that shows.
+    std::thread::sleep(ENDING);
     if let Err(trouble) = alive.still_runs() {
         return trouble;
     }
