@@ -91,15 +91,17 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
             "try again",
         ));
     }
-    let begun = sender.load(until, |_| true)?;
+    let mut begun = sender.load(until, |_| true)?;
     if begun == Begun::Armed && sender.first_thread_may_go() {
         // There is no GIL, and another thread has loaded the library.
         let soon = until.min(Instant::now() + SECOND_TRY);
-        if let Ok(begun) = sender.load(soon, |thread| thread == process.pid) {
-            return Ok(Loaded::Begun(begun, sender.stops));
+        if let Ok(now) = sender.load(soon, |thread| thread == process.pid) {
+            begun = now;
         }
     }
-    if begun == Begun::Armed && shows_itself(process) {
+    // Until the agent's new thread has its name, gdb would take the program's first thread for it.
+    let may_show_itself = matches!(begun, Begun::Armed | Begun::Parked);
+    if may_show_itself && shows_itself(process) {
         return Ok(Loaded::Begun(Begun::Parked, sender.stops));
     }
     Ok(Loaded::Begun(begun, sender.stops))
@@ -118,8 +120,8 @@ fn settled(alive: &Alive, until: Instant) -> Result<Places, Trouble> {
     }
 }
 
-/// Whether the agent's thread comes within a moment: a first thread that runs Python code soon comes to the next
-/// bytecode.
+/// Whether the agent's thread shows itself within a moment: it has to be started and to get a processor, or a first thread
+/// that runs Python code soon comes to the next bytecode.
 fn shows_itself(process: Process) -> bool {
     let until = Instant::now() + LONGEST_BYTECODE;
     while Instant::now() < until {
