@@ -174,7 +174,8 @@ impl Asking {
     ) -> (Vec<Look>, bool) {
         let (mut looks, mut heard) = (Vec::new(), true);
         let count = chosen.len();
-        let signal_first = count > FEW;
+        // An agent that has just been brought in listens, and a debugger takes longer.
+        let signal_first = count > FEW || asking.options.load.is_some();
         let ask = {
             let asking = asking.clone();
             move |one: &Chosen, allowance: &Allowance| {
