@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::ask::allowance::Allowance;
 use crate::ask::side_by_side;
 use crate::find::library::{self, Library};
-use crate::find::target::{Alive, parse_pid};
+use crate::find::target::parse_pid;
 use crate::load;
 use crate::options::load::Arguments;
 use crate::system::{interrupt, supervisor};
@@ -70,16 +70,11 @@ fn load_one(
     until: Instant,
     verbose: bool,
 ) -> Result<Option<&'static str>, Trouble> {
-    let begun = Instant::now();
-    let alive = Alive::examine(parse_pid(pid)?)?;
-    let loaded = load::load(&alive, library, until)?;
-    if verbose {
-        complain(format_args!(
-            "{pid}: {}",
-            load::account(loaded, begun.elapsed())
-        ));
-    }
-    load::remark(loaded)
+    load::bring_in(parse_pid(pid)?, library, until, |account| {
+        if verbose {
+            complain(format_args!("{pid}: {account}"));
+        }
+    })
 }
 
 fn complain(what: fmt::Arguments<'_>) {

@@ -22,9 +22,14 @@ def read(pid, name):
         opened.close()
 
 
+def fields_of_stat(pid):
+    """The fields of /proc/PID/stat behind the name; none if there is no such process."""
+    return read(pid, 'stat').rpartition(')')[2].split()
+
+
 def state_and_parent(pid):
     """The state letter and the parent's PID; None if there is no such process."""
-    fields = read(pid, 'stat').rpartition(')')[2].split()
+    fields = fields_of_stat(pid)
     if len(fields) < 2:
         return None
     return fields[0], int(fields[1])
@@ -84,7 +89,7 @@ def runs(pid, program):
 
 def age(pid):
     """How long ago a process was started, in seconds; 0 if there is no such process."""
-    fields = read(pid, 'stat').rpartition(')')[2].split()
+    fields = fields_of_stat(pid)
     if len(fields) < 20:
         return 0
     uptime = float(open('/proc/uptime').read().split()[0])

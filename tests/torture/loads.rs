@@ -69,7 +69,8 @@ impl Loads {
         }
     }
 
-    /// Loads into a process; at times, if it `kills`, a command that is killed has begun. Returns why nothing was loaded, if so.
+    /// Loads into a process; at times, if it `kills`, a command that is killed has begun. Returns why nothing was loaded,
+    /// if so.
     ///
     /// # Errors
     /// What the command says if it should not say that.
@@ -136,25 +137,17 @@ impl Loads {
         self.took.push(milliseconds("in all ")?);
         Some(())
     }
-}
 
-impl Loads {
     /// The allocator of the next start: an environment variable and its value, where it is not the usual one.
     pub fn allocator(&mut self, dice: &mut Dice) -> Option<(&'static str, String)> {
         let (variable, value) = *ALLOCATORS.get(dice.below(OTHER))?;
-        let setting = match variable {
-            "LD_PRELOAD" => product().root.join(".tools/allocators").join(value),
-            _ => value.into(),
-        };
-        if variable == "LD_PRELOAD" && !setting.exists() {
-            return None;
-        }
-        let name = if variable == "LD_PRELOAD" {
-            value
-        } else {
-            variable
+        let library = product().root.join(".tools/allocators").join(value);
+        let (name, setting) = match variable {
+            "LD_PRELOAD" if library.exists() => (value, library.display().to_string()),
+            "LD_PRELOAD" => return None,
+            _ => (variable, value.to_owned()),
         };
         *self.allocators.entry(name).or_default() += 1;
-        Some((variable, setting.display().to_string()))
+        Some((variable, setting))
     }
 }

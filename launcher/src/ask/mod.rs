@@ -112,14 +112,12 @@ fn bring_in(
     allowance: &Allowance,
     verbose: bool,
 ) -> Result<(), Trouble> {
-    let begun = Instant::now();
-    let alive = Alive::examine(process)?;
-    let loaded = load::load(&alive, library, allowance.until())?;
-    if verbose {
-        let account = load::account(loaded, begun.elapsed());
-        let _ = writeln!(io::stderr(), "sleeper_agent_activate: {process}: {account}");
-    }
-    load::remark(loaded).map(drop)
+    let tell = |account| {
+        if verbose {
+            let _ = writeln!(io::stderr(), "sleeper_agent_activate: {process}: {account}");
+        }
+    };
+    load::bring_in(process, library, allowance.until(), tell).map(drop)
 }
 
 fn by_gdb(

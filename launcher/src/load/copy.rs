@@ -3,15 +3,17 @@
 
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
+use rustix::process::geteuid;
 
 use crate::system::named_file;
 use crate::system::process::Process;
+use crate::system::random;
 use crate::system::within_root;
 
 /// Folders, as the program sees them, that a copy may be put into; best first.
@@ -39,17 +41,14 @@ impl Copy {
         let status = named_file::status(&opened)?;
         let mode = Mode::from_raw_mode(status.st_mode);
         let others_may_write = mode.intersects(Mode::WGRP | Mode::WOTH);
-        // SAFETY: geteuid has no conditions.
-        let ours = unsafe { libc::geteuid() };
+        let ours = geteuid().as_raw();
         // A program that has the rights of another than its user must not get its code from that user.
         let is_one = user == effective && user == saved;
         let owners = [0, ours, if is_one { user } else { ours }];
         if others_may_write && !mode.contains(Mode::SVTX) || !owners.contains(&status.st_uid) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let mut random = [0; 8];
-        File::open("/dev/urandom")?.read_exact(&mut random)?;
-        let name = format!("libsleeper-{:016x}.so", u64::from_ne_bytes(random));
+        let name = format!("libsleeper-{:016x}.so", random::number()?);
         let bytes = fs::read(library)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let created = openat(&opened, &name, flags | OFlags::NOFOLLOW, Mode::RUSR)?;

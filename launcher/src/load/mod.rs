@@ -10,6 +10,7 @@
 //!
 //! This command may be killed at any moment: a thread that is stopped goes on, on the detour or where it was.
 
+pub mod candidates;
 pub mod copy;
 pub mod detour;
 pub mod filters;
@@ -17,6 +18,7 @@ pub mod places;
 pub mod resting;
 pub mod sender;
 pub mod source;
+pub mod words;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -44,22 +46,35 @@ const LONGEST_BYTECODE: Duration = Duration::from_millis(500);
 
 /// How the agent has come into a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loaded {
+enum Loaded {
     /// It has begun now, and this was done to the program's threads for that.
     Begun(Begun, Stops),
     /// It was there already.
     Before,
 }
 
-/// Loads the library into a process and has the agent begin there, by this time.
+/// Loads the library into a process and has the agent begin there, by this time. `tell` takes how that was done, for
+/// whoever wants to know. Returns what the program's user should know; `None` if it can be asked now.
 ///
 /// # Errors
 /// Why nothing was loaded, or not in time.
-pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, Trouble> {
+pub fn bring_in(
+    process: Process,
+    library: &Library,
+    until: Instant,
+    tell: impl FnOnce(String),
+) -> Result<Option<&'static str>, Trouble> {
+    let begun = Instant::now();
+    let alive = Alive::examine(process)?;
+    let loaded = load(&alive, library, until)?;
+    tell(account(loaded, begun.elapsed()));
+    remark(loaded)
+}
+
+fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, Trouble> {
     let process = alive.process;
-    let is_there = || matches!(process.thread_named(PARKED_THREAD), Ok(Some(_)));
     // Everybody sees that, also who may not trace the process.
-    if is_there() {
+    if is_there(process) {
         return Ok(Loaded::Before);
     }
     let turn = Turn::take(process, until);
@@ -75,7 +90,7 @@ pub fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, 
     })?;
     // One that has not begun does so by this: it may have come before its interpreter, and found no moment since.
     let source = match found {
-        _ if is_there() => None,
+        _ if is_there(process) => None,
         None => Some(Source::of(process, &library.file)),
         Some(agent) => Source::of_agent(process, &agent.library),
     };
@@ -120,12 +135,17 @@ fn settled(alive: &Alive, until: Instant) -> Result<Places, Trouble> {
     }
 }
 
+/// Whether the agent's thread is there.
+fn is_there(process: Process) -> bool {
+    matches!(process.thread_named(PARKED_THREAD), Ok(Some(_)))
+}
+
 /// Whether the agent's thread shows itself within a moment: it has to be started and to get a processor, or a first thread
 /// that runs Python code soon comes to the next bytecode.
 fn shows_itself(process: Process) -> bool {
     let until = Instant::now() + LONGEST_BYTECODE;
     while Instant::now() < until {
-        if matches!(process.thread_named(PARKED_THREAD), Ok(Some(_))) {
+        if is_there(process) {
             return true;
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -133,8 +153,8 @@ fn shows_itself(process: Process) -> bool {
     false
 }
 
-/// How the agent has come into a program, for whoever wants to know; and how long that took.
-pub fn account(loaded: Loaded, took: Duration) -> String {
+/// How the agent has come into a program, and how long that took.
+fn account(loaded: Loaded, took: Duration) -> String {
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
     match loaded {
         Loaded::Before => "its agent was there already".to_owned(),
@@ -154,7 +174,7 @@ pub fn account(loaded: Loaded, took: Duration) -> String {
 }
 
 /// What a program's user reads about the beginning of its agent; `None` if it can be asked now.
-pub fn remark(loaded: Loaded) -> Result<Option<&'static str>, Trouble> {
+fn remark(loaded: Loaded) -> Result<Option<&'static str>, Trouble> {
     match loaded {
         Loaded::Before | Loaded::Begun(Begun::Parked | Begun::Elder, _) => Ok(None),
         Loaded::Begun(Begun::Armed, _) => Ok(Some(

@@ -10,8 +10,8 @@
 
 use libc::user_regs_struct;
 
-use crate::load::detour::Interrupts;
 use crate::load::places::Places;
+use crate::load::words::Interrupts;
 use crate::system::maps::region_at;
 use crate::system::memory::{read_memory, read_memory_into};
 use crate::system::proc_file::{self, SHORT};

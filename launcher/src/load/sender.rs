@@ -1,6 +1,5 @@
 //! Sends one thread of a process on the detour, and waits for what comes of it.
 
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem::offset_of;
@@ -8,16 +7,18 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use crate::find::target::{Alive, exited, replaced, traced};
-use crate::load::detour::{
-    self, BLOCKED, CANCELLED, DONE, ENTERED, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, STARTED,
-    Said, Told,
-};
+use crate::load::candidates::Candidates;
+use crate::load::detour;
 use crate::load::filters::{Filters, Harmless};
 use crate::load::places::Places;
 use crate::load::resting::{
-    Doing, GoesOn, Safe, Wait, doing, goes_on, has_signal, made_again, waits_so_far, was_cut_short,
+    Doing, GoesOn, Safe, Wait, doing, goes_on, has_signal, made_again, was_cut_short,
 };
 use crate::load::source::{FILE_NAME, Source};
+use crate::load::words::{
+    BLOCKED, CANCELLED, DONE, ENTERED, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, STARTED, Said,
+    Told,
+};
 use crate::system::interrupt;
 use crate::system::memory::read_memory_into;
 use crate::system::permission;
@@ -66,9 +67,9 @@ pub fn closed(alive: &Alive, error: &io::Error) -> Trouble {
 }
 
 /// What loading has done to the threads of a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stops {
-    /// The thread that was sent.
+    /// The thread that was sent; 0: none was.
     pub thread: i32,
     /// Whether it waited; else it ran.
     pub waited: bool,
@@ -88,8 +89,7 @@ pub struct Sender {
     pub stops: Stops,
     /// Filters of system calls that let it load.
     harmless: Harmless,
-    /// How often threads had waited at the last look.
-    waits: HashMap<i32, u64>,
+    candidates: Candidates,
 }
 
 /// How a try has ended.
@@ -118,14 +118,9 @@ impl Sender {
             memory: memory.map_err(|error| closed(alive, &error))?,
             source,
             places,
-            stops: Stops {
-                thread: 0,
-                waited: false,
-                count: 0,
-                longest: Duration::ZERO,
-            },
+            stops: Stops::default(),
             harmless: Harmless::default(),
-            waits: HashMap::new(),
+            candidates: Candidates::default(),
         })
     }
 
@@ -173,7 +168,7 @@ impl Sender {
         let mut last = None;
         let mut filtered = None;
         loop {
-            for (thread, wait) in self.candidates() {
+            for (thread, wait) in self.candidates.find(self.alive.process) {
                 if !may_go(thread) {
                     continue;
                 }
@@ -224,41 +219,6 @@ impl Sender {
                 "try again, or with a longer --timeout",
             ),
         })
-    }
-
-    /// The threads to try, best first: those that wait, the first thread last, as the program's signals come to it; then
-    /// those that run.
-    fn candidates(&mut self) -> Vec<(i32, Option<Wait>)> {
-        let process = self.process();
-        let mut waiting = Vec::new();
-        let mut running = Vec::new();
-        for thread in process.threads().unwrap_or_default() {
-            match doing(process, thread) {
-                Some(Doing::Waits(wait)) => match wait.safe(process) {
-                    Safe::Yes => waiting.push((thread, Some(wait))),
-                    Safe::IfFresh if self.has_waited_anew(thread) => {
-                        waiting.push((thread, Some(wait)));
-                    }
-                    Safe::IfFresh | Safe::No => {}
-                },
-                Some(Doing::Runs) => running.push((thread, None)),
-                None => {}
-            }
-        }
-        waiting.sort_by_key(|(thread, _)| *thread == process.pid);
-        waiting.truncate(8);
-        running.truncate(8);
-        waiting.extend(running);
-        waiting
-    }
-
-    /// Whether a thread has begun to wait since the last look, some 2 ms ago.
-    fn has_waited_anew(&mut self, thread: i32) -> bool {
-        let Some(now) = waits_so_far(self.process(), thread) else {
-            return false;
-        };
-        let before = self.waits.insert(thread, now);
-        before.is_some_and(|before| before != now)
     }
 
     /// Stops one thread, and sends it on the detour if it is where it may be sent away. What attaches is a thread of

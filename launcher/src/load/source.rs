@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::load::copy::{Copy, FOLDERS};
-use crate::load::detour::LONGEST_PATH;
+use crate::load::words::LONGEST_PATH;
 use crate::system::memory_file;
 use crate::system::named_file;
 use crate::system::process::Process;

@@ -108,7 +108,7 @@ impl Report {
         }
         let greenlets = state.greenlets.found();
         let mut shown = 0;
-        for thread in &state.threads {
+        for thread in state.shown() {
             if text.is_full() {
                 break;
             }
@@ -118,13 +118,6 @@ impl Report {
                 let its = greenlets.suspended_of(Some(thread.ident));
                 suspended::write_greenlets(text, &mut frames, its);
             }
-            shown += usize::from(!text.is_full());
-        }
-        for thread in &state.others {
-            if text.is_full() {
-                break;
-            }
-            self.write_thread(text, &mut frames, (&graph, thread), None);
             shown += usize::from(!text.is_full());
         }
         if let Some(greenlets) = greenlets.filter(|_| !text.is_full()) {
@@ -138,7 +131,7 @@ impl Report {
             suspended::write_coroutines(text, &mut frames, coroutines);
         }
         if text.is_full() {
-            let count = state.threads.len() + state.others.len();
+            let count = state.shown().count();
             let missing = match count - shown {
                 0 => "all threads are shown, and not all of what is suspended".to_owned(),
                 missing => format!("{missing} of {count} threads are not shown"),
@@ -164,7 +157,7 @@ impl Report {
         if let Some(version) = state.version() {
             let _ = write!(line, "Python {version}, ");
         }
-        let count = state.threads.len() + state.others.len();
+        let count = state.shown().count();
         let plural = if count == 1 { "" } else { "s" };
         let _ = write!(line, "{count} thread{plural}");
         let (greenlets, coroutines) = (state.greenlets.found(), state.coroutines.found());

@@ -87,14 +87,13 @@ impl Report {
             }
             Answer::Reason(reason) => return Err(Trouble::plain(reason)),
         };
-        let threads = state.threads.iter_mut().chain(&mut state.others);
-        let tasks = threads.filter_map(|one| one.task.as_mut());
+        let mut shown: Vec<&mut Thread> =
+            state.threads.iter_mut().chain(&mut state.others).collect();
+        let tasks = shown.iter_mut().filter_map(|one| one.task.as_mut());
         for task in tasks.filter(|task| !task.runs) {
             task.seconds = times.get(&task.number).copied();
         }
-        for threads in [&mut state.threads, &mut state.others] {
-            resolve::look_up(process, threads, secrets, until);
-        }
+        resolve::look_up(process, shown, secrets, until);
         if note.is_none() && has_no_source(&state) && no_agent::is_filtered(process) {
             state.left_out.push(FILTERED.to_owned());
         }

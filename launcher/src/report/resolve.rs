@@ -114,8 +114,8 @@ impl Room {
 }
 
 /// Completes what the threads of a process wait for, as far as that is done by `until`.
-pub fn look_up(process: Process, threads: &mut [Thread], secrets: &Secrets, until: Instant) {
-    let waits = threads.iter_mut().filter_map(|one| one.wait.as_mut());
+pub fn look_up(process: Process, threads: Vec<&mut Thread>, secrets: &Secrets, until: Instant) {
+    let waits = threads.into_iter().filter_map(|one| one.wait.as_mut());
     let mut waits: Vec<&mut Wait> = waits.collect();
     let epolls = waits.iter().filter_map(|wait| wait.epoll).collect();
     let children = waits.iter().filter_map(|wait| wait.child).collect();

@@ -79,6 +79,11 @@ impl State {
         }
     }
 
+    /// All threads that are shown.
+    pub fn shown(&self) -> impl Iterator<Item = &Thread> {
+        self.threads.iter().chain(&self.others)
+    }
+
     /// Python's version, such as 2.7.18, if it is known.
     pub fn version(&self) -> Option<&str> {
         self.python.split_whitespace().next()

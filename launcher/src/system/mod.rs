@@ -25,6 +25,7 @@ pub mod peer;
 pub mod permission;
 pub mod proc_file;
 pub mod process;
+pub mod random;
 pub mod scheduling;
 pub mod signal;
 pub mod sockets;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 use tests::ask::{
-    WALK_HEADING, activate, answer, loader, manual_gdb, preloaded, state, threads_told,
+    WALK_HEADING, WAYS, activate, answer, loader, manual_gdb, preloaded, state, threads_told,
 };
 use tests::case;
 use tests::compile::compile;
@@ -341,6 +341,17 @@ fn load(pid: i32) -> Ended {
     ended
 }
 
+/// The agent answers in full by both ways in, and there is one.
+#[track_caller]
+fn answers_in_full(pid: i32) {
+    for via in WAYS {
+        let text = answer(pid, &["--format", "full", "--via", via]);
+        assert!(text.contains(", in waiting\n"), "{via}: {text}");
+        assert!(!text.contains("Read from memory"), "{via}: {text}");
+    }
+    assert_eq!(agents(pid), 1);
+}
+
 case!(idle_and_loaded, SharedLibrary);
 /// The same in programs that were started without the library.
 fn idle_and_loaded(python: &Interpreter) {
@@ -357,11 +368,7 @@ fn idle_and_loaded(python: &Interpreter) {
         is_shown_idle(program.pid());
         program.say("");
         program.wait_lines("ready", 2);
-        for via in ["wake", "gdb"] {
-            let text = answer(program.pid(), &["--format", "full", "--via", via]);
-            assert!(text.contains(", in waiting\n"), "{via}: {text}");
-        }
-        assert_eq!(agents(program.pid()), 1);
+        answers_in_full(program.pid());
         ends_well(&program.end());
     }
 }
@@ -381,12 +388,7 @@ fn loaded_too_late(python: &Interpreter) {
             "{text}"
         );
         assert_eq!(load(program.pid()).err(), "");
-        for via in ["wake", "gdb"] {
-            let text = answer(program.pid(), &["--format", "full", "--via", via]);
-            assert!(text.contains(", in waiting\n"), "{via}: {text}");
-            assert!(!text.contains("Read from memory"), "{via}: {text}");
-        }
-        assert_eq!(agents(program.pid()), 1);
+        answers_in_full(program.pid());
         ends_well(&program.end());
     }
 }

@@ -7,13 +7,12 @@ use std::time::Duration;
 use tests::interpreters::Interpreter;
 use tests::measured::{median, verdict};
 use tests::process::command;
-use tests::product::product;
 use tests::scratch::Scratch;
 
 use crate::asking::{Asked, ask};
+use crate::report::seconds;
 use crate::subject::Subject;
-use crate::ways::{PY_SPY, WAKE, Way};
-use protocol::names::THREAD_HEADING;
+use crate::ways::{PY_SPY, WAKE, Way, activate};
 
 /// How many programs are started for each way.
 const PROGRAMS: usize = 15;
@@ -33,11 +32,6 @@ struct Costs {
     answers: Vec<f64>,
     held_up: Vec<f64>,
     nobody: Vec<f64>,
-    later: Vec<f64>,
-}
-
-fn milliseconds(time: f64) -> String {
-    format!("{:.1} ms", time * 1e3)
 }
 
 fn worst(times: &[f64]) -> f64 {
@@ -47,16 +41,7 @@ fn worst(times: &[f64]) -> f64 {
 /// Measures it on idle programs and on busy ones, beside the other ways among these, and prints it.
 pub fn measure(python: &Interpreter, ways: &[Way]) {
     let way = |name: &str| ways.iter().find(|way| way.name == name);
-    let load = Way {
-        name: LOAD,
-        command: Box::new(|pid| {
-            let mut ask = command(&product().activate);
-            ask.args(["--load", &pid.to_string()]);
-            ask
-        }),
-        heading: Some(THREAD_HEADING),
-        once_from: usize::MAX,
-    };
+    let load = activate(LOAD, &["--load"]);
     let gdb = Way {
         name: BARE_GDB,
         command: Box::new(|pid| {
@@ -83,12 +68,12 @@ pub fn measure(python: &Interpreter, ways: &[Way]) {
             println!(
                 "  {:20} answer {:>9}, at worst {:>9}; held up {:>9}, at worst {:>9}; nobody {:>8}, at worst {:>8}",
                 way.name,
-                milliseconds(median(costs.answers.iter().copied())),
-                milliseconds(worst(&costs.answers)),
-                milliseconds(median(costs.held_up.iter().copied())),
-                milliseconds(worst(&costs.held_up)),
-                milliseconds(median(costs.nobody.iter().copied())),
-                milliseconds(worst(&costs.nobody)),
+                seconds(median(costs.answers.iter().copied())),
+                seconds(worst(&costs.answers)),
+                seconds(median(costs.held_up.iter().copied())),
+                seconds(worst(&costs.held_up)),
+                seconds(median(costs.nobody.iter().copied())),
+                seconds(worst(&costs.nobody)),
             );
             if way.name == LOAD {
                 check(&costs, busy);
@@ -124,20 +109,17 @@ fn check(costs: &Costs, busy: bool) {
     let answer = median(costs.answers.iter().copied());
     let most = if busy { 0.1 } else { 0.03 };
     let met = verdict(answer <= most);
-    println!("    goal: answer within {}: {met}", milliseconds(most));
+    println!("    goal: answer within {}: {met}", seconds(most));
     let nobody = median(costs.nobody.iter().copied());
     let more = median(costs.held_up.iter().copied()) - nobody;
     let met = verdict(more <= 0.001);
     println!(
         "    goal: held up 1 ms more than when nobody asks: {}, {met}",
-        milliseconds(more)
+        seconds(more)
     );
     let more = worst(&costs.held_up) - worst(&costs.nobody);
     let met = verdict(more <= 0.01);
-    println!(
-        "    goal: at worst 10 ms more: {}, {met}",
-        milliseconds(more)
-    );
+    println!("    goal: at worst 10 ms more: {}, {met}", seconds(more));
 }
 
 /// Compares later questions with those to a program that was started with the agent, turn by turn.
@@ -145,20 +127,20 @@ fn check_later(python: &Interpreter, (load, wake): (&Way, &Way), busy: bool, fol
     let loaded = Subject::start_bare(python, THREADS, busy);
     ask(load, loaded.pid(), THREADS, folder).expect("an answer in time");
     let preloaded = Subject::start(python, THREADS, busy);
-    let mut times = [Costs::default(), Costs::default()];
+    let mut times = [Vec::new(), Vec::new()];
     for turn in 0..=2 * PROGRAMS {
-        for (subject, costs) in [&loaded, &preloaded].into_iter().zip(&mut times) {
+        for (subject, times) in [&loaded, &preloaded].into_iter().zip(&mut times) {
             let asked = ask(wake, subject.pid(), THREADS, folder).expect("an answer in time");
             if turn > 0 {
-                costs.later.push(asked.took);
+                times.push(asked.took);
             }
         }
     }
-    let [after, before] = times.map(|costs| median(costs.later));
+    let [after, before] = times.map(median);
     let met = verdict(after <= 1.1 * before);
     println!(
         "    goal: later questions as fast as with sa-run: {} and {}, {met}",
-        milliseconds(after),
-        milliseconds(before)
+        seconds(after),
+        seconds(before)
     );
 }

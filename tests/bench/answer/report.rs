@@ -12,7 +12,8 @@ fn line(name: &str, cells: [&str; 4]) {
     println!("  {name:<26}{answer:>12}{held_up:>12}{program:>14}{command:>14}");
 }
 
-fn seconds(value: f64) -> String {
+/// A time in seconds, as it is shown.
+pub fn seconds(value: f64) -> String {
     let milliseconds = value * 1e3;
     let digits = if milliseconds < 100.0 { 1 } else { 0 };
     format!("{milliseconds:.digits$} ms")

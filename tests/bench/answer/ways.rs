@@ -36,7 +36,7 @@ pub struct Way {
 }
 
 /// `sleeper_agent_activate` with options.
-fn activate(name: &'static str, options: &'static [&'static str]) -> Way {
+pub fn activate(name: &'static str, options: &'static [&'static str]) -> Way {
     Way {
         name,
         command: Box::new(move |pid| {

@@ -130,6 +130,10 @@ def ready(work, counted=ALL):
     say('ready')
 
 
+def is_told_to_stop():
+    return os.path.exists(os.path.join(FOLDER, 'stop'))
+
+
 def goes_on():
     """Whether to do another round.
 
@@ -151,7 +155,7 @@ def goes_on():
             for name in 'objects', 'references':
                 check(name not in _counted or before[name] < once[name] + FIRST_ANSWER,
                       'the first answer left %d %s' % (before[name] - once[name], name))
-    return not os.path.exists(os.path.join(FOLDER, 'stop'))
+    return not is_told_to_stop()
 
 
 def intact(into_file=False):
@@ -173,3 +177,22 @@ def steady(work, counted=ALL):
     while goes_on():
         work()
     intact()
+
+
+def waits():
+    """The life of tests/targets/waiting.py, until told to stop."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../targets'))
+    import waiting
+
+    def fail(what):
+        raise Broken(what)
+
+    def leave():
+        # Threads of this program still wait.
+        say('intact')
+        os._exit(0)
+
+    waiting.is_over = is_told_to_stop
+    waiting.fail = fail
+    waiting.leave = leave
+    waiting.main()

@@ -2,30 +2,6 @@
 # A stop ends this call with EINTR. The command mends that, unless it is killed before (MANUAL.md).
 # variants: epoll endless_epoll
 # loaders: not killed
-import os
-import sys
-
 import torment
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../targets'))
-import waiting
-
-
-def is_over():
-    return os.path.exists(os.path.join(torment.FOLDER, 'stop'))
-
-
-def fail(what):
-    raise torment.Broken(what)
-
-
-def leave():
-    # Threads of this program still wait.
-    torment.say('intact')
-    os._exit(0)
-
-
-waiting.is_over = is_over
-waiting.fail = fail
-waiting.leave = leave
-waiting.main()
+torment.waits()

@@ -2,7 +2,7 @@
 //! name that nobody can guess.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
@@ -15,7 +15,7 @@ use rustix::process::Uid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_thread_res_uid};
 
 use crate::system::process::Process;
-use crate::system::{child, namespace, peer};
+use crate::system::{child, namespace, peer, random};
 use protocol::message::socket_address;
 
 /// Listens for one agent.
@@ -33,7 +33,7 @@ impl Listener {
     /// in its own user namespace. A process that has joined other namespaces cannot come back, so a
     /// child opens the socket there.
     pub fn open(process: Process, thread: i32) -> io::Result<Listener> {
-        let token = random()?;
+        let token = random::number()?;
         let address = address_of(token)?;
         let user = Namespace::of(process, thread, "user")?;
         let network = Namespace::of(process, thread, "net")?;
@@ -82,13 +82,6 @@ fn bind(address: &SocketAddr) -> io::Result<UnixListener> {
     let socket = UnixListener::bind_addr(address)?;
     listen(&socket, i32::MAX)?;
     Ok(socket)
-}
-
-/// A number that nobody can guess.
-fn random() -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(u64::from_ne_bytes(bytes))
 }
 
 /// The abstract name with this number in it.
