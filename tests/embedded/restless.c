@@ -1,4 +1,4 @@
-/* A program that is no Python and has no thread to spare, and notices whatever is done to it: its
+/* A program that is no Python, where the agent has no thread, and that notices whatever is done to it: its
  * registers, its flags, what lies below its stack pointer, its system calls. Built with -mno-red-zone.
  *
  * usage: restless KIND   Says "ready", works until SIGTERM, says "intact" and ends with status 7.
@@ -6,13 +6,18 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/ipc.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -162,6 +167,52 @@ static void calls(void)
     expect("poll", poll(NULL, 0, 15), 0, 0.014, began, before);
 }
 
+/* Calls that the kernel never makes again by itself when a stop has ended them (signal(7)). */
+static void unrepeated_calls(void)
+{
+    struct epoll_event event;
+    struct timeval limit = {0, 20000};
+    struct sembuf take = {0, -1, 0};
+    struct timespec pause = {0, 20000000};
+    char byte;
+    int ends[2], events = epoll_create(1), set = semget(IPC_PRIVATE, 1, 0600);
+    if (events < 0 || set < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+        damaged("opening", 0);
+    setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    double began = now();
+    int before = alarms;
+    expect("epoll_wait", epoll_wait(events, &event, 1, 20), 0, 0.019, began, before);
+    began = now(), before = alarms;
+    long result = recv(ends[0], &byte, 1, 0);
+    expect("recv", result == -1 && errno == EAGAIN ? 0 : result, 0, 0.019, began, before);
+    began = now(), before = alarms;
+    result = semtimedop(set, &take, 1, &pause);
+    expect("semtimedop", result == -1 && errno == EAGAIN ? 0 : result, 0, 0.019, began, before);
+    semctl(set, 0, IPC_RMID);
+    close(ends[0]), close(ends[1]), close(events);
+}
+
+/* The same on another thread, which no signal of the program reaches. */
+static void *endless(void *unused)
+{
+    struct epoll_event event;
+    (void)unused;
+    epoll_wait(epoll_create(1), &event, 1, -1);
+    damaged("endless epoll_wait", 0);
+    return NULL;
+}
+
+static void start_endless(void)
+{
+    pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (pthread_create(&thread, NULL, endless, NULL))
+        damaged("thread", 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 /* A signal that only sigsuspend unblocks always ends it. */
 static void suspended(void)
 {
@@ -194,11 +245,15 @@ int main(int count, char **arguments)
         struct itimerval often = {{0, 1000}, {0, 1000}};
         setitimer(ITIMER_REAL, &often, NULL);
     }
+    if (strstr(kind, "unrepeated"))
+        start_endless();
     puts("ready");
     fflush(stdout);
     while (!ending)
         if (strstr(kind, "registers"))
             registers();
+        else if (strstr(kind, "unrepeated"))
+            unrepeated_calls();
         else if (strstr(kind, "calls"))
             calls();
         else

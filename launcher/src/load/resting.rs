@@ -182,9 +182,14 @@ pub struct GoesOn {
 // include/linux/errno.h: what a system call returns to the kernel itself if a stop or a signal has ended it.
 const RESTART_SYS: i64 = -512;
 const RESTART_NO_INTERRUPT: i64 = -513;
-const RESTART_NO_HANDLER: i64 = -514;
+/// The kernel makes the call again, unless a signal with a handler waits: then it ends with [`EINTR`].
+pub const RESTART_NO_HANDLER: i64 = -514;
 const RESTART_BLOCK: i64 = -516;
-const EINTR: i64 = -4;
+/// A stop or a signal has ended the call.
+pub const EINTR: i64 = -4;
+
+/// System calls that have let go of a descriptor when they return EINTR. Its number may be another file's by now.
+pub const LETS_GO: [i64; 3] = [libc::SYS_close, libc::SYS_dup2, libc::SYS_dup3];
 
 /// The length of the instruction `syscall`. The kernel goes back by it too when it makes a call again.
 const SYSCALL_LENGTH: u64 = 2;
@@ -192,31 +197,15 @@ const SYSCALL_LENGTH: u64 = 2;
 /// Whether the stop has ended a system call with EINTR that is made again by nobody.
 pub fn was_cut_short(registers: &user_regs_struct) -> bool {
     let number = registers.orig_rax as i64;
-    // These have let go of a descriptor, whose number may be another file's by now.
-    let lets_go = [libc::SYS_close, libc::SYS_dup2, libc::SYS_dup3].contains(&number);
-    number >= 0 && registers.rax as i64 == EINTR && !lets_go
+    number >= 0 && registers.rax as i64 == EINTR && !LETS_GO.contains(&number)
 }
 
-/// The registers with which a thread makes its system call again.
+/// The registers with which the kernel makes such a system call again, unless a signal with a handler waits: then it ends
+/// with EINTR, as it would have without the stop (`arch_do_signal_or_restart`, arch/x86/kernel/signal.c).
 pub fn made_again(registers: user_regs_struct) -> user_regs_struct {
     user_regs_struct {
-        rip: registers.rip - SYSCALL_LENGTH,
-        rax: registers.orig_rax,
-        // It is in no system call any more.
-        orig_rax: u64::MAX,
+        rax: RESTART_NO_HANDLER as u64,
         ..registers
-    }
-}
-
-/// Whether a signal waits that the thread does not block; true if that cannot be told. Then EINTR may be the signal's.
-pub fn has_signal(process: Process, thread: i32) -> bool {
-    let Some(status) = whole_status(process, thread) else {
-        return true;
-    };
-    let set = |name: &str| u64::from_str_radix(value(&status, name)?, 16).ok();
-    match ["SigPnd:", "ShdPnd:", "SigBlk:"].map(set) {
-        [Some(own), Some(shared), Some(blocked)] => (own | shared) & !blocked != 0,
-        _ => true,
     }
 }
 
@@ -256,7 +245,6 @@ pub fn goes_on(
         RESTART_NO_INTERRUPT => again(Interrupts::None, call),
         RESTART_NO_HANDLER => again(Interrupts::All, call),
         RESTART_BLOCK => again(Interrupts::All, libc::SYS_restart_syscall as u64),
-        EINTR => again(Interrupts::All, call),
         // What it waited for has come at this moment.
         _ => as_it_is,
     })

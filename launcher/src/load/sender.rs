@@ -11,9 +11,7 @@ use crate::load::candidates::Candidates;
 use crate::load::detour;
 use crate::load::filters::{Filters, Harmless};
 use crate::load::places::Places;
-use crate::load::resting::{
-    Doing, GoesOn, Safe, Wait, doing, goes_on, has_signal, made_again, was_cut_short,
-};
+use crate::load::resting::{Doing, GoesOn, Safe, Wait, doing, goes_on, made_again, was_cut_short};
 use crate::load::source::{FILE_NAME, Source};
 use crate::load::words::{
     BLOCKED, CANCELLED, DONE, ENTERED, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, STARTED, Said,
@@ -252,8 +250,9 @@ impl Sender {
     fn send_stopped(&self, thread: i32, tracee: Tracee, wait: Option<Wait>) -> io::Result<Sent> {
         let mut registers = tracee.registers()?;
         // First of all: if we are killed before that, the program sees the error.
-        if was_cut_short(&registers) && !has_signal(self.process(), thread) {
-            tracee.set_registers(&made_again(registers))?;
+        if was_cut_short(&registers) {
+            registers = made_again(registers);
+            tracee.set_registers(&registers)?;
         }
         // A thread may have put a filter on itself alone, which ends it for what the detour calls.
         let status = Process { pid: thread }.status()?;

@@ -55,6 +55,13 @@ fn calls() {
     goes_round("calls, in a storm of signals");
 }
 
+plain_case!(unrepeated_calls, Compiler);
+/// `epoll_wait` and others, on the first thread and on another: gdb stops both.
+fn unrepeated_calls() {
+    goes_round("unrepeated");
+    goes_round("unrepeated, in a storm of signals");
+}
+
 plain_case!(suspended, Compiler);
 fn suspended() {
     goes_round("suspended");

@@ -126,12 +126,12 @@ impl Gdb {
         }
     }
 
-    /// Sends settings. Some may not exist in this gdb, so its complaints are ignored.
-    pub fn settings(&mut self, settings: &[&str], patience: Patience) -> Result<(), Failure> {
+    /// Sends commands as people type them. Some may not exist in this gdb, so its complaints are ignored.
+    pub fn type_in(&mut self, commands: &[&str], patience: Patience) -> Result<(), Failure> {
         let chatter = std::mem::replace(&mut self.chatter, false);
         let mut last = None;
-        for setting in settings {
-            last = Some(self.send(&format!("-interpreter-exec console \"{setting}\""))?);
+        for command in commands {
+            last = Some(self.send(&format!("-interpreter-exec console \"{command}\""))?);
         }
         let result = match last {
             Some(token) => self.result_of(token, patience),

@@ -25,6 +25,7 @@ use crate::ask::gdb::mi;
 use crate::find::agent::Agent;
 use crate::find::bell::{self, Seen};
 use crate::find::target::{self, Target};
+use crate::load::resting::{EINTR, LETS_GO, RESTART_NO_HANDLER};
 use crate::state::budget::AnswerBytes;
 use crate::system::turn::Turn;
 use crate::system::{interrupt, permission};
@@ -157,7 +158,7 @@ impl ThroughGdb<'_> {
             .map_err(|error| explain::not_started(&self.gdb, &error))?;
         let prepared = gdb
             .ready(before)
-            .and_then(|()| gdb.settings(SETTINGS, before));
+            .and_then(|()| gdb.type_in(SETTINGS, before));
         if let Err(failure) = prepared {
             gdb.end(false, before.until);
             return Err(self.not_ready(failure));
@@ -223,6 +224,10 @@ impl ThroughGdb<'_> {
                 .of_the_debugger(),
                 failure => self.not_ready(failure),
             });
+        }
+        if target.agent.parked_thread.is_none() {
+            // First of all: if gdb is killed before that, the program sees the error.
+            let _ = gdb.type_in(&[&make_calls_again()], self.soon());
         }
         let rung = self.while_held(&mut gdb, target, may_start);
         let detached = gdb.command("-target-detach", self.soon());
@@ -367,6 +372,17 @@ impl ThroughGdb<'_> {
             );
         }
     }
+}
+
+/// The command by which gdb has threads go on in system calls that its stop has ended with EINTR: `epoll_wait` and a few
+/// others, which the kernel does not make again by itself (signal(7)). In the one register is what the kernel then goes by,
+/// so that each thread is changed by a single write.
+fn make_calls_again() -> String {
+    let lets_go = LETS_GO.map(|number| format!(" && $orig_rax != {number}"));
+    format!(
+        "thread apply all print $orig_rax >= 0 && $rax == {EINTR}{} ? ($rax = {RESTART_NO_HANDLER}) : 0",
+        lets_go.concat()
+    )
 }
 
 fn since(start: Instant) -> String {
