@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod begun;
 pub mod bell;
+pub mod layout;
 pub mod marshal;
 pub mod message;
 pub mod names;

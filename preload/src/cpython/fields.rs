@@ -7,11 +7,12 @@ use std::ops::Deref;
 use crate::agent::hold;
 use crate::cpython::api::PyObject;
 use crate::cpython::gil::Gil;
-use crate::cpython::layout::{
-    self, CODE_FILENAME, CODE_FIRST_LINE, CODE_NAME, FRAME_BACK, FRAME_CODE, FRAME_GLOBALS,
-    FRAME_LAST_INSTRUCTION, FRAME_TRACE, WORD,
-};
+use crate::cpython::layout;
 use crate::cpython::object::{Code, Dict, Frame, Object, Type, Unicode};
+use protocol::layout::{
+    CODE_FILENAME, CODE_FIRST_LINE, CODE_NAME, FRAME_BACK, FRAME_CODE, FRAME_GLOBALS,
+    FRAME_LAST_INSTRUCTION, FRAME_TRACE, Line, WORD,
+};
 
 /// Reads fields, where the boot has found objects to be laid out as `layout` has it. What it returns is
 /// borrowed from objects that keep it for `'g`, as nothing of the program's runs meanwhile.
@@ -198,31 +199,25 @@ impl<'g> Fields<'g> {
         unsafe { self.int(*frame, WORD, FRAME_LAST_INSTRUCTION) }
     }
 
-    /// The line of a position in a frame of this code, as `PyCode_Addr2Line` finds it (Objects/codeobject.c,
-    /// 2.6 and 2.7; Objects/lnotab_notes.txt describes the table). 0, where the time for the answer is used up
-    /// ([`hold`]): a table that was made by hand may be of any length.
+    /// The line of a position in a frame of this code. 0, where the time for the answer is used up ([`hold`]): a table
+    /// that was made by hand may be of any length.
     pub fn line(self, code: Code<'g>, position: i64) -> i64 {
         const AT_ONCE: usize = 512;
         if position < -1 {
             return -2 - position;
         }
         // SAFETY: code has this field.
-        let mut line = i64::from(unsafe { self.int(*code, 0, CODE_FIRST_LINE) });
+        let mut line = Line::of(position, unsafe { self.int(*code, 0, CODE_FIRST_LINE) });
         let table = self.bytes(self.line_table(code)).unwrap_or_default();
-        let mut address = 0;
         for pairs in table.chunks(2 * AT_ONCE) {
-            for pair in pairs.chunks_exact(2) {
-                address += i64::from(pair[0]);
-                if address > position {
-                    return line;
-                }
-                line += i64::from(pair[1]);
+            if let Some(line) = line.after(pairs) {
+                return line;
             }
             if pairs.len() == 2 * AT_ONCE && !hold::spend(AT_ONCE / 4) {
                 return 0;
             }
         }
-        line
+        line.at_end()
     }
 
     /// The names of a code object's file and function.

@@ -5,12 +5,12 @@ use std::ffi::c_int;
 use crate::agent::hold;
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
-use crate::cpython::layout::{
+use crate::cpython::object::{Code, Dict, Frame, Object};
+use protocol::layout::{
     CODE_CELLS, CODE_CONSTANTS, CODE_COUNT, CODE_FLAGS, CODE_FREE, CODE_LINE_TABLE, CODE_NAMES,
     CODE_TEXT, CODE_VARIABLES, FRAME_BLOCKS, FRAME_BUILT_INS, FRAME_LOCALS, FRAME_NAMES,
     FRAME_VALUE_STACK, MOST_BLOCKS, WORD,
 };
-use crate::cpython::object::{Code, Dict, Frame, Object};
 
 /// The parts of code.
 impl<'g> Fields<'g> {

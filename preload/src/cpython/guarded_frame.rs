@@ -1,11 +1,11 @@
 //! Reads a frame from memory without the GIL: every read is checked, and none can fault.
 
 use crate::cpython::api::Python;
-use crate::cpython::layout::{
-    CODE_FILENAME, CODE_FIRST_LINE, CODE_LINE_TABLE, CODE_NAME, FRAME_BACK, FRAME_CODE,
-    FRAME_LAST_INSTRUCTION, LONGEST_LINE_TABLE, STRING_BYTES, WORD,
-};
 use crate::system::memory::{read, read_bytes};
+use protocol::layout::{
+    CODE_FILENAME, CODE_FIRST_LINE, CODE_LINE_TABLE, CODE_NAME, FRAME_BACK, FRAME_CODE,
+    FRAME_LAST_INSTRUCTION, LONGEST_LINE_TABLE, Line, STRING_BYTES, WORD,
+};
 
 /// The address of the frame that called the frame at this address, 0 if none did; `None` if this is not a
 /// frame.
@@ -80,12 +80,10 @@ pub fn string(python: &Python, pointer: usize) -> Option<(usize, usize)> {
     Some((body + STRING_BYTES, length))
 }
 
-/// The line of an instruction, as `PyCode_Addr2Line` finds it (Objects/codeobject.c, 2.6 and 2.7;
-/// Objects/lnotab_notes.txt describes the table).
+/// The line of an instruction.
 fn line(python: &Python, code: usize, last_instruction: i32) -> Option<i64> {
-    let mut line = i64::from(read::<i32>(code + CODE_FIRST_LINE)?);
+    let mut line = Line::of(i64::from(last_instruction), read(code + CODE_FIRST_LINE)?);
     let (table, length) = string(python, code + CODE_LINE_TABLE)?;
-    let mut address = 0;
     let mut chunk = [0; 1024];
     let mut at = 0;
     while at + 1 < length.min(LONGEST_LINE_TABLE) {
@@ -93,14 +91,10 @@ fn line(python: &Python, code: usize, last_instruction: i32) -> Option<i64> {
         if !read_bytes(table.checked_add(at)?, &mut chunk[..count]) {
             return None;
         }
-        for pair in chunk[..count].chunks_exact(2) {
-            address += i64::from(pair[0]);
-            if address > i64::from(last_instruction) {
-                return Some(line);
-            }
-            line += i64::from(pair[1]);
+        if let Some(line) = line.after(&chunk[..count]) {
+            return Some(line);
         }
         at += count;
     }
-    (length <= LONGEST_LINE_TABLE).then_some(line)
+    (length <= LONGEST_LINE_TABLE).then_some(line.at_end())
 }

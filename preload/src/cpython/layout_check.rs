@@ -8,14 +8,15 @@ use crate::cpython::dict::{MASK, USED, value};
 use crate::cpython::fields::Fields;
 use crate::cpython::gil::Gil;
 use crate::cpython::guarded_frame::{Frame, back, body, is_frame, string};
-use crate::cpython::layout::{
-    CODE_CONSTANTS, CODE_FILENAME, CODE_FIRST_LINE, CODE_LINE_TABLE, CODE_NAME, CODE_NAMES,
-    CODE_TEXT, FRAME_BUILT_INS, FRAME_GLOBALS, FRAME_LOCALS, FRAME_TRACE, HEAD, OTHER, TYPE_BASE,
-    TYPE_DICT, TYPE_MRO, TYPE_SIZE, WORD,
-};
+use crate::cpython::layout::{HEAD, OTHER};
 use crate::cpython::object::Object;
 use crate::cpython::thread_states;
 use crate::system::memory::read;
+use protocol::layout::{
+    CODE_CONSTANTS, CODE_FILENAME, CODE_FIRST_LINE, CODE_LINE_TABLE, CODE_NAME, CODE_NAMES,
+    CODE_TEXT, FRAME_BUILT_INS, FRAME_GLOBALS, FRAME_LOCALS, FRAME_TRACE, TYPE_BASE, TYPE_DICT,
+    TYPE_MRO, TYPE_SIZE, WORD,
+};
 
 /// Compares the table with the running frame. At the boot: on a thread that runs Python, with no exception
 /// set.

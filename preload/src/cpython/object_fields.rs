@@ -5,10 +5,10 @@ use std::ffi::{c_char, c_int, c_long, c_void};
 use crate::agent::hold;
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
-use crate::cpython::layout::{
+use crate::cpython::object::{CFunction, Code, Object, Owned, Type};
+use protocol::layout::{
     TYPE_BASE, TYPE_DICT, TYPE_FLAGS, TYPE_MRO, TYPE_NAME, TYPE_REPR, TYPE_TRAVERSE, WORD,
 };
-use crate::cpython::object::{CFunction, Code, Object, Owned, Type};
 
 /// PyFunctionObject (Include/funcobject.h), counted from the end of PyObject_HEAD: func_code, func_name.
 const FUNCTION_CODE: usize = 0;

@@ -4,8 +4,6 @@
 //! `PyEval_ReInitThreads`, 2.6 and 2.7, makes new locks and no more). They stand for threads that do not
 //! exist; and since a new thread often gets a dead one's identifier, `sys._current_frames()` may show a
 //! dead thread's frames in place of a live one's.
-//!
-//! Layouts: Include/pystate.h of CPython 2.6 and 2.7, the same in both and in debug builds.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,26 +13,13 @@ use crate::cpython::gil::Gil;
 use crate::cpython::guarded_frame;
 use crate::cpython::object::{Frame, Object};
 use crate::system::memory::{Lap, read, read_words};
-
-const WORD: usize = size_of::<usize>();
+use protocol::layout::{
+    INTERPRETER_NEXT, INTERPRETER_THREADS, THREAD_DEPTH, THREAD_DICTIONARY, THREAD_FRAME,
+    THREAD_IDENT, THREAD_NEXT, WORD,
+};
 
 /// No more threads are read, so that a list which changes as fast as it is read has an end.
 const MOST_THREADS: usize = 100_000;
-
-/// PyInterpreterState: next, tstate_head.
-const INTERPRETER_NEXT: usize = 0;
-const INTERPRETER_THREADS: usize = WORD;
-
-/// PyThreadState: next, interp, frame; thread_id comes after three ints, two function pointers
-/// and nine object pointers, two ints and one more object pointer.
-const THREAD_NEXT: usize = 0;
-const THREAD_FRAME: usize = 2 * WORD;
-const THREAD_IDENT: usize = 18 * WORD;
-/// Before the last two ints and that object pointer: dict.
-const THREAD_DICTIONARY: usize = 15 * WORD;
-
-/// recursion_depth, an int, comes after the frame.
-const THREAD_DEPTH: usize = 3 * WORD;
 
 /// Lets this thread go on as if it had made all but so many of the calls within each other that it is
 /// allowed; returns how many it has made.
