@@ -51,6 +51,8 @@ pub enum Need {
     Compiler,
     /// A C compiler, and an interpreter with a shared libpython.
     SharedLibrary,
+    /// A C compiler, and an interpreter whose libpython can be linked statically.
+    StaticLibrary,
     /// An interpreter that is not a debug build.
     NoDebug,
     /// greenlet, gevent, eventlet, Tornado and Twisted (tests/interpreters/packages.sh).
@@ -129,8 +131,13 @@ fn lacking(need: Need, python: Option<&Interpreter>) -> Option<&'static str> {
         Need::ForAnyone if python.is_some_and(|one| !one.is_for_anyone()) => {
             Some("other users may not run it")
         }
-        Need::Compiler | Need::SharedLibrary | Need::RootAndCompiler if !have_compiler() => {
+        Need::Compiler | Need::SharedLibrary | Need::StaticLibrary | Need::RootAndCompiler
+            if !have_compiler() =>
+        {
             Some("no C compiler cc")
+        }
+        Need::StaticLibrary if python.is_some_and(|one| one.archive.is_none()) => {
+            Some("no libpython.a")
         }
         Need::SharedLibrary if python.is_some_and(|one| one.embeddable.is_none()) => {
             Some("no shared libpython")

@@ -25,6 +25,8 @@ pub struct Interpreter {
     /// The libpython that a program embedding this version would use: the interpreter's own, or the
     /// library that comes with a static build.
     pub embeddable: Option<PathBuf>,
+    /// Its libpython to be linked statically.
+    pub archive: Option<PathBuf>,
     /// `sys.prefix`.
     pub prefix: PathBuf,
     /// The ending of an extension module's file name: `.so`, in debug builds often `_d.so`.
@@ -158,18 +160,34 @@ fn ask(path: &Path) -> Result<Interpreter, String> {
         "static"
     };
     let tail = if debug { "-debug" } else { "" };
+    let prefix = PathBuf::from(get("prefix").unwrap_or_default());
     Ok(Interpreter {
+        archive: archive(&prefix, version, debug),
         path: get("executable").map_or(path.to_owned(), PathBuf::from),
         version,
         full_version: get("full").unwrap_or_default().to_owned(),
         debug,
         libpython,
         embeddable,
-        prefix: get("prefix").unwrap_or_default().into(),
+        prefix,
         extension_suffix: get("suffix").unwrap_or(".so").to_owned(),
         libraries,
         label: format!("py{}.{}-{kind}{tail}", version.0, version.1),
     })
+}
+
+/// The archive of an interpreter's objects below its prefix. Debian has both builds' in one folder.
+fn archive(prefix: &Path, (major, minor): (u32, u32), debug: bool) -> Option<PathBuf> {
+    let names: &[&str] = if debug { &["_d.a", ".a"] } else { &[".a"] };
+    let below = fs::read_dir(prefix.join(format!("lib/python{major}.{minor}"))).ok()?;
+    let folders: Vec<PathBuf> = below.flatten().map(|entry| entry.path()).collect();
+    let found = |ending: &&str| {
+        let archives = folders
+            .iter()
+            .map(|folder| folder.join(format!("libpython{major}.{minor}{ending}")));
+        archives.into_iter().find(|path| path.exists())
+    };
+    names.iter().find_map(found)
 }
 
 /// The folder into which tests/interpreters/debian.sh unpacks Debian's own 2.7.

@@ -6,6 +6,7 @@ has a handler. Prints what was wrong, if anything. Ends with status 7 once it ha
 import errno
 import mmap
 import os
+import resource
 import select
 import signal
 import socket
@@ -171,6 +172,15 @@ def mapped_twice():
     if len(kept) < 2:
         fail('too few are mapped')
     sleep()
+
+
+def without_memory():
+    # No thread can be started: its stack is larger than what is left.
+    former = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(open('/proc/self/statm').read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (1 << 20), former[1]))
+    sleep()
+    resource.setrlimit(resource.RLIMIT_AS, former)
 
 
 def computing():

@@ -3,13 +3,14 @@
 //! Enters: a process and the options of the question. Leaves: its answer, or the trouble that prevented
 //! one. Whichever way is taken, the process is left as it was found, also when this command is killed in
 //! the middle: that is what [`gdb::guardian`] and [`crate::system::turn`] are for. It never takes longer than its
-//! [`allowance`]. The two ways know nothing of each other, and only this file chooses between them.
+//! [`allowance`]. The two ways know nothing of each other, and only this file chooses between them. Where there is no
+//! agent and none can be loaded, the stacks are read from [`outside`].
 
 pub mod allowance;
 pub mod checks;
 pub mod gdb;
+pub mod outside;
 pub mod side_by_side;
-
 pub mod wake;
 
 use std::io::{self, Write};
@@ -72,8 +73,11 @@ pub fn ask(
         // The process chooses its deadline, but no deadline is longer than a minute.
         allowance.lengthen(process.agent_deadline() + SLACK);
     }
-    if let Some(library) = &options.load {
-        bring_in(process, library, allowance, options.verbose)?;
+    if let Some(library) = &options.load
+        && let Err(trouble) = bring_in(process, library, allowance, options.verbose)
+    {
+        let text = outside::read(process, &trouble).ok_or(trouble)?;
+        return Answer::parse(text, &options.question);
     }
     let text = match options.via {
         Some(Via::Gdb) => by_gdb(process, options, allowance, true),
@@ -117,7 +121,9 @@ fn bring_in(
             let _ = writeln!(io::stderr(), "sleeper_agent_activate: {process}: {account}");
         }
     };
-    load::bring_in(process, library, allowance.until(), tell).map(drop)
+    // If nothing can be loaded, there is time left to read its memory.
+    let until = allowance.until() - allowance.left() / 8;
+    load::bring_in(process, library, until, tell).map(drop)
 }
 
 fn by_gdb(

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod bell;
 pub mod carriers;
 pub mod chosen;
+pub mod interpreter;
 pub mod library;
 pub mod no_agent;
 pub mod order;

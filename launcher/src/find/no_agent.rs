@@ -4,6 +4,7 @@ use std::io;
 
 use crate::find::agent::{Agent, MOST_OF_FILES};
 use crate::find::bell;
+use crate::find::interpreter;
 use crate::find::target::{absent, exited, just_started, name_of};
 use crate::system::bounded_file::Budget;
 use crate::system::elf;
@@ -76,15 +77,37 @@ fn none_in(process: Process) -> Trouble {
         return exited();
     }
     if defines_python(process) == Some(false) {
-        return Trouble::new(
-            format!(
-                "there is no sleeper agent in it ({}), and no Python either",
-                name_of(process)
+        return match is_in_memory(process) {
+            true => static_program(process),
+            false => Trouble::new(
+                format!(
+                    "there is no sleeper agent in it ({}), and no Python either",
+                    name_of(process)
+                ),
+                below_it(process),
             ),
-            below_it(process),
-        );
+        };
     }
     without_agent(process, "")
+}
+
+/// Whether there is an interpreter, whatever its file shows: a static program has no symbols that others could use.
+pub fn is_in_memory(process: Process) -> bool {
+    interpreter::find(process).is_ok_and(|found| found.is_some())
+}
+
+/// Why nothing can be loaded into a static program, and what can be known of it all the same.
+pub fn static_program(process: Process) -> Trouble {
+    Trouble::new(
+        format!(
+            "it is a static program ({}), and nothing can be loaded into it",
+            name_of(process)
+        ),
+        format!(
+            "run `sleeper_agent_activate --load {}`, which then reads its stacks from outside",
+            process.pid
+        ),
+    )
 }
 
 /// What to do with a process that runs no Python: a starter, such as PyInstaller's, may have a child that does.

@@ -3,7 +3,8 @@
 //! The last page of a segment of code is mapped whole, and what is behind the segment's end belongs to nobody: zeros,
 //! mostly 500 to 4,000 bytes. The same holds behind the last variable of a segment of data. So nothing has to be mapped,
 //! and no page is both writable and executable. The loader's own data and the program's are left alone: the first
-//! continues behind its end (`rtld_malloc`, elf/dl-minimal.c, glibc), and behind the second the heap may begin.
+//! continues behind its end (`rtld_malloc`, elf/dl-minimal.c, glibc), and behind the second the heap may begin. (musl has
+//! malloc use what is behind both: `reclaim_gaps`, ldso/dynlink.c.)
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -66,8 +67,10 @@ impl Mapped {
             .any(|beginning| name.starts_with(beginning))
     }
 
+    /// musl's C library is its loader too: under that name on Debian, as ld-musl-x86_64.so.1 on Alpine.
     fn is_loader(&self) -> bool {
-        self.name().starts_with("ld-")
+        let name = self.name();
+        name.starts_with("ld-") || name == "libc.so"
     }
 
     /// Whether it stays loaded for as long as the process lives, unlike a plug-in.
@@ -122,6 +125,15 @@ impl Places {
         let (files, _) = maps::of(process, maps::MOST_TEXT, |_| false).map_err(unreadable)?;
         let budget = Budget::new(MOST_OF_FILES);
         if Versions::default().of(process, &files, &budget).is_none() {
+            if no_agent::is_in_memory(process) {
+                return Err(Trouble::new(
+                    "it is a static program, and has no loader for libraries",
+                    format!(
+                        "read its stacks with `sleeper_agent_activate --load {}`",
+                        process.pid
+                    ),
+                ));
+            }
             return Err(Trouble::new(
                 format!("there is no Python 2.6 or 2.7 in it ({})", name_of(process)),
                 no_agent::below_it(process),
