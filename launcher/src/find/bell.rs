@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::system::memory;
 use crate::system::process::Process;
-use protocol::bell::Bell;
+use protocol::bell::{Bell, HAS_LEFT};
 use protocol::names::{BELL_MAGIC, DETOUR_ENTRY, DETOUR_SIZE, DETOURS};
 
 /// A bell at one moment.
@@ -14,6 +14,8 @@ use protocol::names::{BELL_MAGIC, DETOUR_ENTRY, DETOUR_SIZE, DETOURS};
 pub struct Seen {
     /// Whether a thread waits for the next ring.
     pub listens: bool,
+    /// Whether the agent has left the process.
+    pub has_left: bool,
     /// The number of rings so far.
     pub rung: u32,
     /// The ring that the last answer is for.
@@ -44,6 +46,7 @@ pub fn parse(bytes: &[u8]) -> Option<Seen> {
     (whole(offset_of!(Bell, magic))? == u64::from_ne_bytes(BELL_MAGIC)).then_some(())?;
     Some(Seen {
         listens: half(offset_of!(Bell, listens))? == 1,
+        has_left: half(offset_of!(Bell, listens))? == HAS_LEFT,
         rung: half(offset_of!(Bell, rung))?,
         answered: half(offset_of!(Bell, answered))?,
         asked: half(offset_of!(Bell, asked))?,
@@ -111,6 +114,7 @@ mod tests {
         bell.magic.store(magic, Ordering::SeqCst);
         let seen = Seen {
             listens: true,
+            has_left: false,
             rung: 3,
             answered: 2,
             text: 4,

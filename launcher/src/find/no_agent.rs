@@ -21,6 +21,13 @@ const PYTHON_FUNCTION: &str = "Py_GetVersion";
 /// The agent in a process, whether it has started or not; or why there is none.
 pub fn agent_of(process: Process) -> Result<Agent, Trouble> {
     match Agent::find(process) {
+        Ok(Some(agent)) if has_left(process, &agent) => Err(Trouble::new(
+            "its agent has left it (`sa-load --unload`)",
+            format!(
+                "run `sleeper_agent_activate --load {}`, which brings the agent in again",
+                process.pid
+            ),
+        )),
         Ok(Some(agent)) => Ok(agent),
         Ok(None) => Err(none_in(process)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(closed(process)),
@@ -34,6 +41,19 @@ pub fn agent_of(process: Process) -> Result<Agent, Trouble> {
         .of_the_debugger()),
         Err(error) => Err(absent(process, &error)),
     }
+}
+
+/// Whether this agent has left its process, as far as we may see.
+pub fn has_left(process: Process, agent: &Agent) -> bool {
+    let seen = agent.bell.map(|address| bell::look(process, address));
+    agent.parked_thread.is_none() && matches!(seen, Some(Ok(Some(seen))) if seen.has_left)
+}
+
+/// Whether a thread of the agent's is there. Every user may see the names of threads.
+pub fn has_agent_thread(process: Process) -> bool {
+    process
+        .threads_named(&AGENT_THREADS, MOST_THREADS)
+        .is_ok_and(|count| count > 0)
 }
 
 /// Why no thread of the process's waits for a wake-up signal; `None` if its agent has started, and only
@@ -149,13 +169,6 @@ fn without_agent(process: Process, how_known: &str) -> Trouble {
             process.pid
         ),
     )
-}
-
-/// Whether the agent has started. Every user may see the names of threads.
-fn has_agent_thread(process: Process) -> bool {
-    process
-        .threads_named(&AGENT_THREADS, MOST_THREADS)
-        .is_ok_and(|count| count > 0)
 }
 
 /// Whether an interpreter is mapped into the process; `None` if not all that is mapped can be read.

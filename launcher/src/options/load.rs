@@ -8,7 +8,7 @@ use crate::options::seconds;
 /// The first argument by which the script `sa-load` starts `sleeper_agent_activate`.
 pub const AS_SA_LOAD: &str = "--as-sa-load";
 
-/// Bring the sleeper agent into running Python programs that were started without it.
+/// Bring the sleeper agent into running Python programs that were started without it, or take it out.
 ///
 /// Afterwards `sleeper_agent_activate PID` shows what a program is doing, as if it had been started with `sa-run`. The
 /// program carries on: one of its threads is stopped for a fraction of a millisecond, at a place where it holds no
@@ -22,17 +22,22 @@ Examples:
   sa-load 4711             bring the agent into process 4711
   sa-load 4711 4712        into both
   sudo sa-load 4711        into another user's program, or where the kernel lets only root attach
+  sa-load --unload 4711    take it out: its threads end, and nothing of it runs any more
 
 Loading takes the right to trace the program, as gdb does. Questions by a signal (--via wake) need no such
-right afterwards.
+right afterwards; nor does --unload, where they work.
 
-Exit status: 0 if every program has an agent; 1 if one has not; 2 for a usage error; 128 plus the signal's
-number if a signal ended the command."
+Exit status: 0 if every program has an agent, or with --unload none has; 1 if that failed for one; 2 for a
+usage error; 128 plus the signal's number if a signal ended the command."
 )]
 pub struct Arguments {
     /// The longest time for each program
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10")]
     pub timeout: Duration,
+
+    /// Take the agent out instead. The library stays mapped, and does nothing
+    #[arg(long)]
+    pub unload: bool,
 
     /// Say how the agent came in, and how long threads of the program were stopped
     #[arg(long)]

@@ -7,6 +7,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::names::DETOURS;
 
+/// [`Bell::listens`] of an agent that has left its process: it gives no answer until it is brought in again.
+pub const HAS_LEFT: u32 = 2;
+
 /// What a command sees of an agent in the memory of its process, and how a debugger wakes it.
 ///
 /// To ring: stop the parked thread, and no other; add one to `rung`; let the thread go. Its wait ends,
@@ -23,7 +26,7 @@ pub struct Bell {
     /// Before that, [`STATE_FUNCTION`](crate::names::STATE_FUNCTION) must not be called.
     pub magic: AtomicU64,
     /// How many threads of this process listen, or will in a moment: 1, or 0 in a library that has no
-    /// thread yet, or that passes questions on to another copy of itself.
+    /// thread yet, or that passes questions on to another copy of itself. [`HAS_LEFT`]: none, and no thread will.
     pub listens: AtomicU32,
     /// How often the bell has been rung.
     pub rung: AtomicU32,

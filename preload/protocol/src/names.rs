@@ -32,6 +32,13 @@ pub const NOBODY_RUNS_PYTHON: &str = "no thread is running Python code at the mo
 /// Begins the reason why there are no stacks, where they were to be read from memory and it had none.
 pub const NO_FRAMES: &str = "no Python frames were found in memory; ";
 
+/// The answer of an agent that leaves, as it was told to.
+pub const LEAVES: &str = "the agent leaves this program";
+
+/// The answer of an agent that has left.
+pub const HAS_LEFT: &str =
+    "the agent has left this program (sa-load --unload); sa-load brings it in again";
+
 /// The names of all threads of the agent.
 pub const AGENT_THREADS: [&str; 4] = [PARKED_THREAD, ANSWERER_THREAD, WORKER_THREAD, READER_THREAD];
 

@@ -101,6 +101,8 @@ impl<const ROOM: usize> Write for Text<ROOM> {
 /// What is asked for. The empty question asks for the plain format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
+    /// That the agent leaves the process, and nothing else.
+    pub leave: bool,
     /// The state ([`crate::state`]), which the commands make the other formats of, in place of the plain
     /// format. All that follows is a part of it.
     pub state: bool,
@@ -144,6 +146,7 @@ pub const LONGEST_HOLD: u32 = 2000;
 
 impl Question {
     const NOTHING: Question = Question {
+        leave: false,
         state: false,
         greenlets: false,
         locals: false,
@@ -169,6 +172,7 @@ impl Question {
 
     fn write(&self, out: &mut Words) -> fmt::Result {
         for (word, is_asked) in [
+            ("leave", self.leave),
             ("facts", self.state),
             ("greenlets", self.greenlets),
             ("locals", self.locals),
@@ -233,6 +237,7 @@ impl Question {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             let number = || rest.parse().ok().filter(|&number| number <= MOST);
             match word {
+                "leave" => question.leave = true,
                 "facts" => question.state = true,
                 "greenlets" => question.greenlets = true,
                 "locals" => question.locals = true,
@@ -266,6 +271,10 @@ mod tests {
             state: true,
             ..Question::default()
         };
+        let leave = Question {
+            leave: true,
+            ..Question::default()
+        };
         let much = Question {
             locals: true,
             repr: true,
@@ -273,7 +282,7 @@ mod tests {
             hidden: Text::of("").expect("there is room"),
             ..state
         };
-        for question in [state, much, Question::default()] {
+        for question in [state, much, leave, Question::default()] {
             assert_eq!(Question::parse(question.words().as_bytes()), Some(question));
         }
         assert_eq!(Question::default().words().as_bytes(), b"");
@@ -319,6 +328,7 @@ mod tests {
         let hidden =
             Text::of(core::str::from_utf8(&longest).expect("text")).expect("there is room");
         let question = Question {
+            leave: true,
             state: true,
             greenlets: true,
             locals: true,

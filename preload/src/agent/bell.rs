@@ -7,7 +7,7 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::system::futex;
-use protocol::bell::Bell;
+use protocol::bell::{Bell, HAS_LEFT};
 use protocol::names::{BELL_MAGIC, DETOURS, VERSION_TEXT};
 use protocol::question::{LONGEST_QUESTION, Words};
 
@@ -68,6 +68,11 @@ pub fn question(rung: u32) -> Words {
     let buffer = unsafe { QUESTION.0.get().read_volatile() };
     let words = buffer.words.get(..buffer.length as usize);
     words.and_then(Words::from_bytes).unwrap_or_default()
+}
+
+/// Shows that the agent has left. On the thread that has been parked, or where there is none.
+pub fn show_that_it_has_left() {
+    BELL.listens.store(HAS_LEFT, Ordering::SeqCst);
 }
 
 /// Counts rings that ask nothing: see [`ring_for_ourselves`].

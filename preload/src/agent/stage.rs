@@ -19,6 +19,24 @@ pub static ENDED: AtomicBool = AtomicBool::new(false);
 /// The errno with which starting the agent's threads failed; 0: it did not fail.
 pub static THREAD_ERROR: AtomicI32 = AtomicI32::new(0);
 
+/// Whether the agent has left this process, as it was told to (`sa-load --unload`).
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Whether the agent has left, and neither starts threads nor answers. A forked child's has left too. Any thread.
+pub fn has_left() -> bool {
+    LEFT.load(Ordering::SeqCst)
+}
+
+/// Notes that the agent leaves. Any thread, interrupted or not.
+pub fn leave() {
+    LEFT.store(true, Ordering::SeqCst);
+}
+
+/// Notes that somebody has asked for the agent again. Any thread.
+pub fn come_back() {
+    LEFT.store(false, Ordering::SeqCst);
+}
+
 /// Where the agent is in its life.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -50,6 +68,12 @@ pub fn has_ended() -> bool {
 /// Notes that the parked thread is there. That thread calls this before a command can find it.
 pub fn set_parked() {
     BOOTED_IN.store(process_id(), Ordering::Release);
+}
+
+/// Notes that the agent's threads are gone: it has to begin anew. On the thread that has been parked.
+pub fn forget_boot() {
+    BOOTED_IN.store(0, Ordering::SeqCst);
+    BOOTING_IN.store(0, Ordering::SeqCst);
 }
 
 /// `sleeper_agent_state` as a C function.

@@ -299,6 +299,17 @@ pub fn ident_of(role: Role) -> usize {
     IDENTS[role as usize].load(Ordering::SeqCst)
 }
 
+/// The `pthread_t`s and IDs of the parked thread and the worker; zeros: there is no such thread. Any thread.
+pub fn two() -> [(usize, i32); 2] {
+    [Role::Parked, Role::Worker].map(|role| (ident_of(role), id_of(role)))
+}
+
+/// Whether a `pthread_t` is that of a thread of the agent's. Any thread, interrupted or not.
+pub fn is_ours(ident: usize) -> bool {
+    let mut idents = IDENTS.iter();
+    ident != 0 && idents.any(|one| one.load(Ordering::SeqCst) == ident)
+}
+
 /// Whether a `pthread_t` is the worker's. Any thread, interrupted or not.
 pub fn is_worker(ident: usize) -> bool {
     ident != 0 && ident_of(Role::Worker) == ident

@@ -13,7 +13,8 @@ use crate::agent::failure::Failure;
 use crate::agent::page::{self, Constant, Page};
 use crate::agent::progress::{self, Progress};
 use crate::agent::stage::{self, Stage};
-use crate::agent::{panics, threads};
+use crate::agent::threads::{self, Role};
+use crate::agent::{bell, panics};
 use crate::ask::walk;
 use crate::cpython::api::Python;
 use crate::cpython::find::{self, Interpreter};
@@ -21,9 +22,10 @@ use crate::cpython::{layout, thread_states};
 use crate::system::environment;
 use crate::system::futex::Instant;
 use protocol::names::{
-    DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE, NO_FRAMES, NOBODY_RUNS_PYTHON,
+    DEADLINE_LONGEST_SECONDS, DEADLINE_SECONDS, DEADLINE_VARIABLE, HAS_LEFT, LEAVES, NO_FRAMES,
+    NOBODY_RUNS_PYTHON,
 };
-use protocol::question::Words;
+use protocol::question::{Question, Words};
 
 /// Answers a question, and lets `with` use the answer while this thread holds the desk, so that no other
 /// thread can replace it. Leaves errno as it was. A panic becomes the answer.
@@ -92,6 +94,12 @@ fn claim_and_answer<R>(words: &Words, asker: Asker, with: impl Fn(*const c_char)
 
 fn answer(claim: &Claim, words: &Words, asker: Asker) -> *const c_char {
     panics::may_come("asking");
+    if Question::parse(words.as_bytes()).is_some_and(|question| question.leave) {
+        return leave();
+    }
+    if stage::has_left() {
+        return refuse(format_args!("{HAS_LEFT}"));
+    }
     let python = match find::found() {
         Some(python) => python,
         None => match find::find_late() {
@@ -147,6 +155,17 @@ fn answer(claim: &Claim, words: &Words, asker: Asker) -> *const c_char {
             ),
         ),
     }
+}
+
+/// Has the agent leave. The parked thread ends, and no thread of the agent's starts any more; the others end when they have
+/// answered. This touches nothing of the interpreter's, and waits for nobody.
+fn leave() -> *const c_char {
+    stage::leave();
+    match threads::has(Role::Parked) {
+        true => progress::nudge(),
+        false => bell::show_that_it_has_left(),
+    }
+    refuse(format_args!("{LEAVES}"))
 }
 
 fn ask_worker(

@@ -180,29 +180,106 @@ fn for_each_state(python: &Python, each: &mut dyn FnMut(State) -> bool) -> bool 
 /// of the parent's threads. Only reads memory.
 pub fn note_fork(python: &Python) {
     let this_thread = Python::this_thread_ident() as usize;
-    let mut first_dead = [0; MOST_REMEMBERED];
-    let mut survivors = [0; MOST_REMEMBERED];
-    let (mut dead, mut alive, mut seen) = (0, 0, 0);
+    let (mut dead, mut alive) = (Remembered::new(), Remembered::new());
+    let mut seen = 0;
     for_each_state(python, &mut |state| {
         if state.live && state.thread.ident == this_thread {
-            if let Some(place) = survivors.get_mut(alive) {
-                *place = state.thread.address;
-                alive += 1;
-            }
-        } else if state.interpreter != seen
-            && let Some(place) = first_dead.get_mut(dead)
-        {
-            *place = state.thread.address;
-            dead += 1;
+            alive.add(state.thread.address);
+        } else if state.interpreter != seen {
+            dead.add(state.thread.address);
             seen = state.interpreter;
         }
         true
     });
-    for (place, address) in FIRST_DEAD.iter().zip(first_dead) {
-        place.store(address, Ordering::Relaxed);
+    dead.store(&FIRST_DEAD);
+    alive.store(&SURVIVORS);
+}
+
+/// In a process that may have been forked before the agent came: notes the same by which threads are there. `is_there`
+/// says that of an identifier. Where that is not what a fork leaves, nothing is noted. False if there is no memory.
+///
+/// On a thread of the agent's, which holds the GIL: meanwhile no thread state comes or goes.
+pub fn note_late(gil: &Gil, is_there: &dyn Fn(usize) -> bool) -> bool {
+    let own = gil.thread_state();
+    let mut states: Vec<(State, bool)> = Vec::new();
+    let has_room = for_each_state(gil, &mut |state| {
+        let lives = state.thread.address == own || is_there(state.thread.ident);
+        let has_room = states.try_reserve(1).is_ok();
+        if has_room {
+            states.push((state, lives));
+        }
+        has_room
+    });
+    let mut newest = Vec::new();
+    if !has_room || newest.try_reserve_exact(states.len()).is_err() {
+        return false;
     }
-    for (place, address) in SURVIVORS.iter().zip(survivors) {
-        place.store(address, Ordering::Relaxed);
+    // A new thread may have got the identifier of a dead one, whose state stands behind its own.
+    let running = states
+        .iter()
+        .enumerate()
+        .filter(|(_, (state, _))| state.thread.frame != 0);
+    newest.extend(running.map(|(at, (state, _))| (state.interpreter, state.thread.ident, at)));
+    newest.sort_unstable();
+    for pair in newest.windows(2) {
+        let [before, (interpreter, ident, at)] = [pair[0], pair[1]];
+        if (before.0, before.1) == (interpreter, ident) {
+            states[at].1 = false;
+        }
+    }
+    let (mut dead, mut alive) = (Remembered::new(), Remembered::new());
+    let (mut seen, mut is_behind) = (0, false);
+    for (state, lives) in &states {
+        if seen != state.interpreter {
+            (seen, is_behind) = (state.interpreter, false);
+        }
+        match (is_behind, lives) {
+            (false, true) | (true, false) => {}
+            (false, false) => {
+                is_behind = true;
+                dead.add(state.thread.address);
+            }
+            (true, true) => alive.add(state.thread.address),
+        }
+    }
+    if dead.are_all && alive.are_all {
+        dead.store(&FIRST_DEAD);
+        alive.store(&SURVIVORS);
+    }
+    true
+}
+
+/// Addresses to be remembered.
+struct Remembered {
+    all: [usize; MOST_REMEMBERED],
+    count: usize,
+    /// Whether there was room for all.
+    are_all: bool,
+}
+
+impl Remembered {
+    fn new() -> Remembered {
+        Remembered {
+            all: [0; MOST_REMEMBERED],
+            count: 0,
+            are_all: true,
+        }
+    }
+
+    fn add(&mut self, address: usize) {
+        match self.all.get_mut(self.count) {
+            Some(place) => {
+                *place = address;
+                self.count += 1;
+            }
+            None => self.are_all = false,
+        }
+    }
+
+    fn store(&self, places: &[AtomicUsize; MOST_REMEMBERED]) {
+        for (place, address) in places.iter().zip(self.all) {
+            place.store(address, Ordering::Relaxed);
+        }
     }
 }
 

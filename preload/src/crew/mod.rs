@@ -15,6 +15,7 @@
 
 pub mod answerer;
 pub mod last_thread;
+pub mod late;
 pub mod nap;
 pub mod new_user;
 pub mod parked;
@@ -58,6 +59,9 @@ pub fn start_or_note_error(young: bool) {
 /// A pending call could not do this: in a child that was forked inside a Python signal handler, the
 /// interpreter runs none before the handler returns, and it may never return.
 pub unsafe extern "C" fn after_fork() {
+    if stage::has_left() {
+        return;
+    }
     filter::learn_in_child();
     BOOTED_IN.store(0, Ordering::Release);
     // True also if the parent could not start its threads: the child tries again.
@@ -111,6 +115,7 @@ fn start(young: bool) -> Result<(), c_int> {
 fn forget() {
     BELL.listens.store(0, Ordering::SeqCst);
     threads::forget_all();
+    late::forget();
     new_user::forget();
     CALLS.store(0, Ordering::SeqCst);
     worker::forget();

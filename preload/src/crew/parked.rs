@@ -9,6 +9,7 @@
 //! looks around on short-lived tasks (`system/aside.rs`).
 
 use std::ffi::c_void;
+use std::ptr;
 use std::sync::atomic::Ordering;
 
 use crate::agent::bell::{self, BELL};
@@ -38,7 +39,9 @@ pub extern "C-unwind" fn park(young: *mut c_void) -> *mut c_void {
     if !young.is_null() {
         grow_up();
     }
-    listen()
+    listen();
+    leave();
+    ptr::null_mut()
 }
 
 /// In a child that was just forked. Each page that a thread is the first to write to costs a copy, and an interrupt of
@@ -52,8 +55,9 @@ fn grow_up() {
     }
 }
 
+/// Until the agent leaves.
 #[inline(never)]
-fn listen() -> ! {
+fn listen() {
     let mut heard = BELL.rung.load(Ordering::SeqCst);
     // A call may have come before this thread began.
     let mut called = 0;
@@ -62,12 +66,13 @@ fn listen() -> ! {
     // Commands find the thread by its name, so this comes last.
     threads::begin(Role::Parked, PARKED_THREAD);
     let mut has_ended = false;
-    loop {
+    while !stage::has_left() {
         let signal = woken::signal();
         let is_due = || {
             CALLS.load(Ordering::SeqCst) != called
                 || last_thread::has_ended() != has_ended
                 || woken::signal() != signal
+                || stage::has_left()
         };
         let received = sleep(&Nap {
             word: (&BELL.rung, heard),
@@ -102,6 +107,15 @@ fn listen() -> ! {
             unless_it_panics(worker::start_early);
         }
     }
+}
+
+/// Ends the parked thread's part for good: from here on the agent is as if it had never begun, but that it says so.
+///
+/// A process that has its first thread ended behaves from here on as it would without the agent.
+fn leave() {
+    stage::forget_boot();
+    bell::show_that_it_has_left();
+    threads::forget(Role::Parked);
 }
 
 fn unless_it_panics(start_worker: fn()) {

@@ -18,7 +18,7 @@ use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, layout_check, thread_states};
 use crate::crew::with_gil::{self, holding_gil};
-use crate::crew::{nap, reader};
+use crate::crew::{late, nap, reader};
 use crate::script::undisturbed;
 use crate::system::futex::Instant;
 use crate::system::identity::this_thread_id;
@@ -174,6 +174,7 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
             served.0.set(request);
             place.0.set(request);
             layout_check::learn_late(gil);
+            late::look(gil);
             // Words that this version does not know get the plain state. It bears the plain question's
             // number, so the command sees that it is no answer to its question.
             let question = Question::parse(words.as_bytes()).unwrap_or_default();

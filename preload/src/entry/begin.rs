@@ -7,7 +7,7 @@ use crate::agent::panics;
 use crate::agent::stage::{self, BOOTING_IN, Stage};
 use crate::ask::request;
 use crate::cpython::find::{self, Interpreter};
-use crate::crew::{start_or_note_error, woken};
+use crate::crew::{late, start_or_note_error, woken};
 use crate::entry::{boot, elder};
 use crate::system::identity::process_id;
 use crate::system::{environment, filter, unwinder};
@@ -64,6 +64,8 @@ fn begin() -> Begun {
     if stage::is_left_alone() {
         return Begun::NoInterpreter;
     }
+    stage::come_back();
+    late::begin();
     if !python.has_gil() {
         // As the constructor did, if it has found the interpreter.
         boot::arm(python);

@@ -54,7 +54,10 @@ pub fn program_asks() -> Asker {
 /// signal handlers and only tries its lock, which does not exist before `Py_Initialize`. If it fails
 /// (its queue is full, its lock is taken), the next question tries again.
 pub fn arm(python: &Python) {
-    if python.has_gil() || ARMED_IN.swap(process_id(), Ordering::AcqRel) == process_id() {
+    if python.has_gil()
+        || stage::has_left()
+        || ARMED_IN.swap(process_id(), Ordering::AcqRel) == process_id()
+    {
         return;
     }
     // SAFETY: any thread may make this call (see above), and `boot` stays mapped (-z nodelete). A child
@@ -86,7 +89,10 @@ pub unsafe extern "C-unwind" fn boot(_: *mut c_void) -> c_int {
 /// # Safety
 /// As for [`boot`].
 unsafe fn boot_holding_gil(python: &'static Python) {
-    if stage::is_left_alone() || BOOTED_IN.load(Ordering::Acquire) == process_id() {
+    if stage::is_left_alone()
+        || stage::has_left()
+        || BOOTED_IN.load(Ordering::Acquire) == process_id()
+    {
         return;
     }
     filter::learn();

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::io::Write;
 
-use crate::agent::threads::{self, Role};
+use crate::agent::threads;
 use crate::cpython::{find, gil_semaphore};
 use crate::files::system_calls::{self, Buffer, SystemCall};
 use crate::system::memory::{AT_ONCE, read_each};
@@ -23,9 +23,7 @@ pub fn describe(idents: &[usize]) -> Vec<u8> {
     {
         let _ = writeln!(text, "{GIL} {gil:#x}");
     }
-    let threads =
-        [Role::Parked, Role::Worker].map(|it| (threads::ident_of(it), threads::id_of(it)));
-    let Some(tid_offset) = thread_struct::id_offset(threads) else {
+    let Some(tid_offset) = thread_struct::id_offset(threads::two()) else {
         return text;
     };
     let folder = Folder::open(c"/proc/self/task");

@@ -144,6 +144,8 @@ def in_the_child():
     signal.pause()
 child = posix.fork()
 if child == 0:
+    # It gets the identifier of one that was the parent's.
+    thread.start_new_thread(worker, (7,))
     in_the_child()
 posix.write(1, 'child %d\\n' % child)
 signal.pause()
@@ -151,9 +153,10 @@ signal.pause()
     let code = [THREADS, code].concat();
     let program = static_python(python, &folder, &code);
     let child = program.wait_number("child");
-    program.wait_lines("ready", 1);
+    program.wait_lines("started", 4);
     let text = read(child, &[]);
-    assert_eq!(threads_told(&text), 1, "{text}");
+    assert_eq!(threads_told(&text), 2, "{text}");
+    assert_eq!(text.matches(", in deep\n").count(), 8, "{text}");
     assert!(text.contains(", in in_the_child\n"), "{text}");
     // SAFETY: a plain system call; the child has not been waited for.
     unsafe { libc::kill(child, libc::SIGKILL) };

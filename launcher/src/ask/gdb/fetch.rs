@@ -214,6 +214,7 @@ mod tests {
         let memory = in_memory(&ANSWER_MAGIC, 5, b"hello\0");
         let seen = |number| Seen {
             listens: true,
+            has_left: false,
             rung: 1,
             answered: 1,
             text: memory.as_ptr() as u64 + 32,
@@ -248,6 +249,7 @@ mod tests {
             let memory = in_memory(&ANSWER_MAGIC, length, text);
             let seen = Seen {
                 listens: true,
+                has_left: false,
                 rung: 1,
                 answered: 1,
                 text: memory.as_ptr() as u64 + 32,

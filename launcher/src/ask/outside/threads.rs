@@ -29,6 +29,8 @@ pub struct Thread {
     pub ident: u64,
     /// The address of its innermost frame; 0: it runs no Python.
     pub frame: u64,
+    /// The address of its interpreter's state.
+    interpreter: u64,
     /// The thread's ID, if it is known.
     pub number: Option<i32>,
 }
@@ -52,7 +54,7 @@ impl Threads {
             let mut next = word(process, first).unwrap_or(0);
             while next != 0 {
                 let thread = match seen.insert(next) && all.len() < MOST_THREADS {
-                    true => read_state(process, next),
+                    true => read_state(process, *interpreter, next),
                     false => None,
                 };
                 let Some((thread, behind)) = thread else {
@@ -77,13 +79,14 @@ fn word(process: Process, address: u64) -> Option<u64> {
 }
 
 /// A thread state, and the address of the next.
-fn read_state(process: Process, address: u64) -> Option<(Thread, u64)> {
+fn read_state(process: Process, interpreter: u64, address: u64) -> Option<(Thread, u64)> {
     let bytes = read_memory(process.pid, address, THREAD_IDENT + WORD).ok()?;
     let word = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
     let thread = Thread {
         state: address,
         ident: word(THREAD_IDENT)?,
         frame: word(THREAD_FRAME)?,
+        interpreter,
         number: None,
     };
     Some((thread, word(THREAD_NEXT)?))
@@ -132,7 +135,11 @@ fn alive(process: Process, all: Vec<Thread>) -> Vec<Thread> {
             number: number_at(structure, best),
             ..thread
         });
-    with_numbers
-        .filter(|thread| thread.number.is_some())
-        .collect()
+    // A new thread may have got the identifier of a dead one, whose state stands behind its own.
+    let mut seen = HashSet::new();
+    let is_newest = |thread: &Thread| {
+        thread.number.is_some()
+            && (thread.frame == 0 || seen.insert((thread.interpreter, thread.ident)))
+    };
+    with_numbers.filter(is_newest).collect()
 }
