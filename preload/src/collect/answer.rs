@@ -36,12 +36,16 @@ pub fn forget() {
 /// Compiles what the question needs of our Python text, once in an interpreter's life. Returns whether it has now:
 /// that takes milliseconds, so the GIL should be let go of before [`collect`]. On the worker.
 pub fn prepare(gil: &mut Gil, question: &Question) -> Result<bool, Failure> {
-    // In any case: linecache may have to find some of the lines.
-    let has_compiled = snippet::prepare(gil)?;
-    match question.state && question.greenlets && Objects::known(gil).is_some() {
-        true => Ok(greenlets::prepare(gil)? || has_compiled),
-        false => Ok(has_compiled),
+    undisturbed::find_collector(gil);
+    match Objects::known(gil).is_some() {
+        true => Ok(question.state && question.greenlets && greenlets::prepare(gil)?),
+        false => snippet::prepare(gil),
     }
+}
+
+/// Compiles what [`compose`] needs to find lines of source; returns whether anything has been compiled now.
+pub fn prepare_to_compose(gil: &mut Gil) -> Result<bool, Failure> {
+    snippet::prepare(gil)
 }
 
 /// Takes down where every thread is, on the worker, once that is prepared. `is_wanted` says whether somebody still
@@ -70,7 +74,7 @@ pub fn collect(
     Ok(collected)
 }
 
-/// Makes the answer where [`Collected::needs_interpreter`], on the heap. `holder` is the identifier of the
+/// Makes the answer where [`Collected::needs_interpreter`], once that is prepared ([`prepare_to_compose`]), on the heap. `holder` is the identifier of the
 /// thread that held the GIL when it was asked for, or 0. No exception is set, before and after.
 pub fn compose(
     gil: &mut Gil,

@@ -216,7 +216,13 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
                         }
                         answer::compose(gil, collected, &found, holder, &is_wanted)
                     };
-                    holding_gil(python, compose).and_then(|result| result)
+                    let prepared = holding_gil(python, answer::prepare_to_compose);
+                    prepared.and_then(|result| result).and_then(|has_compiled| {
+                        if has_compiled {
+                            undisturbed::give_a_moment();
+                        }
+                        holding_gil(python, compose).and_then(|result| result)
+                    })
                 },
                 false => answer::compose_natively(collected, &found, holder),
             }
