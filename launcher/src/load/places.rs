@@ -9,6 +9,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use memchr::memmem;
+
 use crate::find::agent::MOST_OF_FILES;
 use crate::find::no_agent;
 use crate::find::python_version::Versions;
@@ -330,33 +332,38 @@ impl Tail {
 
 /// Where the kernel has a signal handler return to: the C library's call of rt_sigreturn(2).
 fn signal_returns(c_library: &[&Mapped], regions: &[Region], budget: &Budget) -> Vec<u64> {
-    // mov $15, %rax; syscall
-    const CALL: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
-    // mov $15, %eax; syscall, as musl has it.
-    const SHORT_CALL: [u8; 7] = [0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05];
+    // mov $15, %rax or, in musl, mov $15, %eax; and what both end with: the number, and syscall.
+    const BEGINNINGS: [&[u8]; 2] = [&[0x48, 0xc7, 0xc0], &[0xb8]];
+    const END: [u8; 6] = [0x0f, 0, 0, 0, 0x0f, 0x05];
     const MOST: u64 = 4 << 20;
     // glibc has one in each of its libraries.
     const MOST_OF_ONE: usize = 8;
     const MOST_OF_ALL: usize = 64;
     let mut found = Vec::new();
     for object in c_library {
-        let length = object
-            .opened
-            .metadata()
-            .map_or(0, |data| data.len().min(MOST));
-        if found.len() > MOST_OF_ALL || budget.take(length).is_err() {
-            return Vec::new();
+        for segment in object.segments.iter().filter(|one| one.execute) {
+            let length = segment.file_end.saturating_sub(segment.start).min(MOST);
+            if found.len() > MOST_OF_ALL || budget.take(length).is_err() {
+                return Vec::new();
+            }
+            let mut bytes = vec![0; length as usize];
+            if object
+                .opened
+                .read_exact_at(&mut bytes, segment.offset)
+                .is_err()
+            {
+                continue;
+            }
+            let begin = memmem::find_iter(&bytes, &END).filter_map(|end| {
+                let mut beginnings = BEGINNINGS.iter();
+                let beginning = beginnings.find(|one| bytes[..end].ends_with(one))?;
+                Some(end - beginning.len())
+            });
+            let start = object.file.start.wrapping_add(segment.start);
+            let places = begin.map(|at| start.wrapping_add(at as u64));
+            let is_code = |place: &u64| region_at(regions, *place).is_some_and(|one| one.execute);
+            found.extend(places.filter(is_code).take(MOST_OF_ONE));
         }
-        let mut bytes = vec![0; length as usize];
-        if object.opened.read_exact_at(&mut bytes, 0).is_err() {
-            continue;
-        }
-        let places = bytes.windows(CALL.len()).enumerate();
-        let places =
-            places.filter(|(_, window)| *window == CALL || window.starts_with(&SHORT_CALL));
-        let places = places.map(|(at, _)| object.file.start.wrapping_add(at as u64));
-        let is_code = |place: &u64| region_at(regions, *place).is_some_and(|one| one.execute);
-        found.extend(places.filter(is_code).take(MOST_OF_ONE));
     }
     found
 }

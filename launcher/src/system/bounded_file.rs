@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 
 use object::read::ReadRef;
 
+use crate::system::scheduling;
+
 /// What a file costs at least, in bytes, as to open it takes time too.
 const FEE: u64 = 16 << 10;
 
@@ -37,6 +39,7 @@ impl Budget {
 
     /// Takes so many bytes, unless so many are not left: then nothing is left any more.
     pub fn take(&self, bytes: u64) -> io::Result<()> {
+        scheduling::give_way();
         match self.0.get().checked_sub(bytes) {
             Some(left) => {
                 self.0.set(left);

@@ -112,6 +112,10 @@ pub struct Segment {
     pub execute: bool,
     /// Whether it may be written to.
     pub write: bool,
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// Where it begins.
+    pub start: u64,
     /// Where what it takes from the file ends.
     pub file_end: u64,
     /// Where it ends, with the zeros behind that.
@@ -263,6 +267,8 @@ where
             Segment {
                 execute: flags.0 & elf::PF_X.0 != 0,
                 write: flags.0 & elf::PF_W.0 != 0,
+                offset: one.p_offset(endian).into(),
+                start,
                 file_end: start.wrapping_add(one.p_filesz(endian).into()),
                 end: start.wrapping_add(one.p_memsz(endian).into()),
             }
