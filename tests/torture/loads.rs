@@ -1,4 +1,5 @@
-//! How programs that were started without the agent get it: by `sa-load`, which is also killed at times.
+//! How programs that were started without the agent get it: by `sa-load`, which is also killed at times. At times they are
+//! rid of it again.
 
 use crate::cores::Core;
 use crate::dice::Dice;
@@ -8,11 +9,18 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 use tests::ask::loader;
+use tests::ended::Ended;
 use tests::process::Program;
 use tests::product::product;
 
 /// One load in so many is begun by a command that is killed.
 const KILLED: usize = 5;
+
+/// After one load in so many the agent is taken out again, when it has been asked.
+const TAKEN_OUT: usize = 3;
+
+/// What the command says of an agent that has been told to leave, while one of its threads waits for the GIL.
+const STILL_WAITS: &str = "its agent leaves, but has a thread that still waits";
 
 /// A killed command has lived for so long at most. Mostly it has loaded by then.
 const LONGEST_LIFE: Duration = Duration::from_millis(12);
@@ -28,6 +36,30 @@ const ALLOCATORS: [(&str, &str); 4] = [
     ("LD_PRELOAD", "libtcmalloc_minimal.so.4"),
 ];
 
+/// Whether a command has done what it was told, and what it has said of the process.
+fn outcome(ended: &Ended, pid: i32) -> Result<(bool, String), String> {
+    let err = ended.err();
+    let beginning = format!("sa-load: {pid}: ");
+    let said: Option<Vec<&str>> = err
+        .lines()
+        .map(|line| line.strip_prefix(&beginning))
+        .collect();
+    match (ended.status.code(), said.as_deref()) {
+        (Some(0), Some([first, ..])) if ended.out().is_empty() => Ok((true, (*first).to_owned())),
+        (Some(1), Some([.., last])) if ended.out().is_empty() => Ok((false, (*last).to_owned())),
+        _ => Err(strange(ended)),
+    }
+}
+
+fn strange(ended: &Ended) -> String {
+    format!(
+        "sa-load: {}\n--- stdout\n{}\n--- stderr\n{}",
+        ended.status,
+        ended.out(),
+        ended.err()
+    )
+}
+
 /// The loads of a program.
 #[derive(Clone, Debug, Default)]
 pub struct Loads {
@@ -39,6 +71,8 @@ pub struct Loads {
     pub taken_over: u64,
     /// There was an agent already: a killed command had come so far, or an earlier one.
     pub before: u64,
+    /// How often the agent was taken out again.
+    pub taken_out: u64,
     /// Commands that were killed.
     pub killed: u64,
     /// The stops of threads: the longest of each load.
@@ -61,6 +95,7 @@ impl Loads {
         self.by_running += other.by_running;
         self.taken_over += other.taken_over;
         self.before += other.before;
+        self.taken_out += other.taken_out;
         self.killed += other.killed;
         self.held.extend(&other.held);
         self.took.extend(&other.took);
@@ -88,31 +123,36 @@ impl Loads {
             killed.end_within(PATIENCE);
             self.killed += 1;
         }
-        let command = loader(["--verbose".to_owned(), pid.to_string()]);
-        let ended = ended_within(PATIENCE, command, core)?;
-        let (out, err) = (ended.out(), ended.err());
-        let strange = || {
-            format!(
-                "sa-load: {}\n--- stdout\n{out}\n--- stderr\n{err}",
-                ended.status
-            )
-        };
-        if !out.is_empty() {
-            return Err(strange());
-        }
-        let beginning = format!("sa-load: {pid}: ");
-        let mut lines = err.lines().map(|line| line.strip_prefix(&beginning));
-        match (ended.status.code(), lines.next().flatten()) {
-            (Some(0), Some(account)) => {
-                self.note(account).ok_or_else(strange)?;
+        let ended = ended_within(PATIENCE, loader(["--verbose", &pid.to_string()]), core)?;
+        match outcome(&ended, pid)? {
+            (true, account) => {
+                self.note(&account).ok_or_else(|| strange(&ended))?;
                 Ok(None)
             }
-            (Some(1), Some(first)) => {
-                let reason = lines.next().flatten().unwrap_or(first);
-                Ok(Some(Said::refused(reason)))
-            }
-            _ => Err(strange()),
+            (false, reason) => Ok(Some(Said::refused(&reason))),
         }
+    }
+
+    /// Takes the agent out of a process again, at times. Returns why it was not, if so.
+    ///
+    /// # Errors
+    /// As [`Loads::load`].
+    pub fn take_out(
+        &mut self,
+        pid: i32,
+        dice: &mut Dice,
+        core: Option<Core>,
+    ) -> Result<Option<Said>, String> {
+        if dice.below(TAKEN_OUT) > 0 {
+            return Ok(None);
+        }
+        let ended = ended_within(PATIENCE, loader(["--unload", &pid.to_string()]), core)?;
+        let (done, said) = outcome(&ended, pid)?;
+        if done || said.starts_with(STILL_WAITS) {
+            self.taken_out += 1;
+            return Ok(None);
+        }
+        Ok(Some(Said::refused(&said)))
     }
 
     /// Notes what the command says of a load; `None` if it should not say that.

@@ -196,8 +196,8 @@ fn of_loads(sums: &[Summed]) -> String {
          *Killed* commands had begun to load, or were about to. *Stop* is the longest stop of a thread in a load; *time* \
          is what the command needed until the agent had begun.\n\n\
          | program | loads | by a thread that waited | that ran | begun by a killed command | there already \
-         | killed commands | stop: median | worst | time: median | worst |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n{text}\n\
+         | taken out again | killed commands | stop: median | worst | time: median | worst |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n{text}\n\
          Starts with another allocator: {}.\n",
         match all.allocators.is_empty() {
             true => "none".to_owned(),
@@ -226,12 +226,13 @@ fn load_cells(text: &mut String, title: &str, loads: &Loads) {
     };
     let _ = writeln!(
         text,
-        "| {title} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        "| {title} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         loads.count(),
         loads.by_waiting,
         loads.by_running,
         loads.taken_over,
         loads.before,
+        loads.taken_out,
         loads.killed,
         spread(&loads.held),
         spread(&loads.took),

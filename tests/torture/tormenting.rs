@@ -235,7 +235,16 @@ impl<'a> Torment<'a> {
             None => self.way.ask(pid, deadline, core),
         };
         let said = said.map_err(|what| start.lost(&what))?;
-        self.took(start, pid, said, took)
+        self.took(start, pid, said, took)?;
+        if self.way.loads {
+            let begun = Instant::now();
+            let loads = &mut self.tally.loads;
+            let refused = loads.take_out(pid, &mut self.dice, core);
+            if let Some(said) = refused.map_err(|what| start.lost(&what))? {
+                return self.took(start, pid, said, begun.elapsed());
+            }
+        }
+        Ok(())
     }
 
     /// Records an outcome, which must be right.
