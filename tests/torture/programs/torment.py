@@ -121,6 +121,8 @@ def ready(work, counted=ALL):
     """Do a few rounds of work, measure how the counts fluctuate by themselves, and say `ready`."""
     global _counted
     _counted = counted
+    # 2.6 makes these types' attributes at their first use, be it the agent's.
+    sys._getframe().f_code.co_name
     samples = []
     for _ in range(2 + SAMPLES):
         work()
