@@ -8,6 +8,11 @@
 //!    let go. That takes some 0.1 ms. There it calls `pthread_create` and goes on where it was.
 //! 4. The new thread has another load the library, and the agent begins.
 //!
+//! Two other ways were tried and are not used. To write a call into the interpreter's own list of pending calls stops
+//! nobody, but a signal that comes just then may lose its place in the list to ours. To have the kernel start a thread
+//! without the C library (`clone`) works anywhere, but such a thread has no place in malloc, which then counts one thread
+//! too few: it killed programs with a single arena. Where these ways would be needed, the stacks are read from outside.
+//!
 //! This command may be killed at any moment: a thread that is stopped goes on, on the detour or where it was.
 
 pub mod candidates;

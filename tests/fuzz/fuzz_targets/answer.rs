@@ -54,6 +54,7 @@ fn from_a_process(data: &[u8]) {
         let number = word(offset_of!(AnswerHeader, number));
         let seen = Seen {
             listens: true,
+            has_left: false,
             rung: 0,
             answered: 0,
             text,
@@ -85,6 +86,7 @@ fn whole(data: &[u8]) {
     for number in [5, 6] {
         let seen = Seen {
             listens: true,
+            has_left: false,
             rung: 1,
             answered: 1,
             text: start + HEADER as u64,
