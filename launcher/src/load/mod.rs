@@ -22,6 +22,7 @@ pub mod filters;
 pub mod places;
 pub mod resting;
 pub mod sender;
+mod signal_frames;
 pub mod source;
 pub mod words;
 

@@ -11,6 +11,7 @@
 use libc::user_regs_struct;
 
 use crate::load::places::Places;
+use crate::load::signal_frames;
 use crate::load::words::Interrupts;
 use crate::system::maps::region_at;
 use crate::system::memory::{read_memory, read_memory_into};
@@ -262,15 +263,25 @@ fn has_room(process: Process, places: &Places, stack: u64) -> bool {
     }
     let mut at = stack & !7;
     while at < region.end {
+        // A frame may reach into the next piece.
         let length = (region.end - at).min(64 << 10);
-        let Ok(bytes) = read_memory(process.pid, at, length as usize) else {
+        let more = (region.end - at).min(length + signal_frames::LENGTH as u64);
+        let Ok(bytes) = read_memory(process.pid, at, more as usize) else {
             return false;
         };
-        let words = bytes
-            .chunks_exact(8)
-            .filter_map(|word| word.try_into().ok());
-        let mut words = words.map(u64::from_ne_bytes);
-        if words.any(|word| places.signal_returns.contains(&word)) {
+        let words = bytes.chunks_exact(8).take(length as usize / 8);
+        let words = words.filter_map(|word| word.try_into().ok());
+        let mut words = words.map(u64::from_ne_bytes).enumerate();
+        let is_in_handler = words.any(|(index, word)| {
+            places.signal_returns.contains(&word)
+                && signal_frames::may_be_live(
+                    &bytes[8 * index..],
+                    at + 8 * index as u64,
+                    |place| region_at(&places.regions, place).is_some_and(|one| one.execute),
+                    |place| region_at(&places.regions, place).is_some_and(|one| one.write),
+                )
+        });
+        if is_in_handler {
             return false;
         }
         at += length;
