@@ -97,7 +97,7 @@ fn unload_one(
 ) -> Result<Option<&'static str>, Trouble> {
     let process = parse_pid(pid)?;
     if let Ok(Some(agent)) = Agent::find(process)
-        && no_agent::has_left(process, &agent)
+        && agent.has_left(process)
     {
         return Ok(Some("its agent had left it before"));
     }

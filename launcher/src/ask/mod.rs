@@ -26,6 +26,7 @@ use crate::load;
 use crate::options::Via;
 use crate::state::answer::Answer;
 use crate::state::budget::AnswerBytes;
+use crate::system::interrupt;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
 use protocol::question::Question;
@@ -76,6 +77,9 @@ pub fn ask(
     if let Some(library) = &options.load
         && let Err(trouble) = bring_in(process, library, allowance, options.verbose)
     {
+        if interrupt::asked_to_stop().is_some() {
+            return Err(trouble);
+        }
         let text = outside::read(process, &trouble).ok_or(trouble)?;
         return Answer::parse(text, &options.question);
     }

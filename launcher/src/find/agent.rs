@@ -2,7 +2,6 @@
 //! are.
 
 use std::io;
-use std::path::PathBuf;
 
 use crate::find::bell;
 use crate::system::bounded_file::{self, Budget};
@@ -19,8 +18,8 @@ pub const MOST_OF_FILES: u64 = 64 << 20;
 /// An agent found in a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
-    /// The library, as the process names it.
-    pub library: PathBuf,
+    /// The library.
+    pub library: MappedFile,
     /// The address of its function [`STATE_FUNCTION`] in the process.
     pub state_function: u64,
     /// The address of its bell; `None` in a library of another version.
@@ -53,7 +52,7 @@ impl Agent {
                     let agent = Agent {
                         state_function: file.start.wrapping_add(function),
                         bell: bell.map(|offset| file.start.wrapping_add(offset)),
-                        library: file.path,
+                        library: file,
                         parked_thread,
                         text_of_maps,
                     };
@@ -71,6 +70,22 @@ impl Agent {
             return Err(unreadable(bounded_file::too_much()));
         }
         Ok(first)
+    }
+
+    /// The address of one of the library's functions in the process; `None` if it has no such function.
+    ///
+    /// # Errors
+    /// That its file cannot be read: only root sees one that has been removed.
+    pub fn address_of(&self, process: Process, function: &str) -> io::Result<Option<u64>> {
+        let file = open_mapped(process, &self.library)?;
+        let offset = elf::symbol_offset(&file, function, &Budget::new(MOST_OF_FILES))?;
+        Ok(offset.map(|offset| self.library.start.wrapping_add(offset)))
+    }
+
+    /// Whether it has left its process (`sa-load --unload`), as far as we may see.
+    pub fn has_left(&self, process: Process) -> bool {
+        let seen = self.bell.map(|address| bell::look(process, address));
+        self.parked_thread.is_none() && matches!(seen, Some(Ok(Some(seen))) if seen.has_left)
     }
 
     /// Whether this copy of the library listens; true if we may not look.

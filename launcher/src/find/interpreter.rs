@@ -6,20 +6,30 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::time::{Duration, Instant};
 
 use crate::system::maps::{self, Region};
 use crate::system::memory::{read_memory, read_memory_into};
 use crate::system::process::Process;
 use protocol::layout::{
     INTERPRETER_MODULES, INTERPRETER_NEXT, INTERPRETER_THREADS, THREAD_FRAME, THREAD_IDENT,
-    THREAD_INTERPRETER, TYPE_NAME, WORD,
+    THREAD_INTERPRETER, TYPE_FLAGS, TYPE_NAME, WORD,
 };
 
 /// The most data that is searched, in bytes. CPython's own has some 400 kB.
 const MOST_DATA: u64 = 16 << 20;
 
+/// The longest time for the search. Each word that may be an address costs system calls.
+const LONGEST: Duration = Duration::from_millis(500);
+
+/// How many words are looked at between two looks at the clock.
+const AT_A_TIME: usize = 1024;
+
 /// The most interpreters of a process.
 const MOST_INTERPRETERS: usize = 1000;
+
+/// Py_TPFLAGS_HAVE_RICHCOMPARE (Include/object.h, 2.6 and 2.7).
+const HAS_RICH_COMPARISON: u64 = 1 << 5;
 
 /// The sizes of PyObject_HEAD, in bytes: of usual builds and of debug builds.
 const HEADS: [u64; 2] = [2 * WORD as u64, 4 * WORD as u64];
@@ -42,6 +52,7 @@ pub fn find(process: Process) -> io::Result<Option<Interpreters>> {
     let mut states = BTreeSet::new();
     let mut head = None;
     let mut left = MOST_DATA;
+    let until = Instant::now() + LONGEST;
     for (at, region) in memory.regions.iter().enumerate() {
         if !memory.may_hold_variables(at) {
             continue;
@@ -56,7 +67,11 @@ pub fn find(process: Process) -> io::Result<Option<Interpreters>> {
         let words = bytes
             .chunks_exact(WORD)
             .filter_map(|word| word.try_into().ok());
-        for word in words.map(u64::from_ne_bytes) {
+        for (number, word) in words.map(u64::from_ne_bytes).enumerate() {
+            let is_late = number % AT_A_TIME == 0 && Instant::now() > until;
+            if is_late || states.len() == MOST_INTERPRETERS {
+                break;
+            }
             if memory.may_point(word)
                 && !states.contains(&word)
                 && let Some(size) = memory.interpreter(word)
@@ -151,15 +166,25 @@ impl Memory {
 
     /// The size of PyObject_HEAD, if there is a dictionary at this address.
     fn head_of_dictionary(&self, object: u64) -> Option<u64> {
-        HEADS
-            .into_iter()
-            .find(|&head| type_name_is(self.process, object, head, b"dict\0"))
+        HEADS.into_iter().find(|&head| {
+            type_name_is(self.process, object, head, b"dict\0") && self.is_of_python_2(object, head)
+        })
+    }
+
+    /// Whether the type of this object has a flag that no type of Python 3 has, whose first versions had the same lists.
+    fn is_of_python_2(&self, object: u64, head: u64) -> bool {
+        let word = |address: u64| self.words::<1>(address).map(|[word]| word);
+        let kind = object.checked_add(head - WORD as u64).and_then(word);
+        let flags = kind.and_then(|kind| kind.checked_add(head + (WORD + TYPE_FLAGS) as u64));
+        flags
+            .and_then(word)
+            .is_some_and(|flags| flags & HAS_RICH_COMPARISON != 0)
     }
 
     /// Adds an interpreter, and those behind it in the list.
     fn follow(&self, first: u64, states: &mut BTreeSet<u64>) {
         let mut state = first;
-        while state != 0 && states.len() < MOST_INTERPRETERS && states.insert(state) {
+        while self.may_point(state) && states.len() < MOST_INTERPRETERS && states.insert(state) {
             let next = state.checked_add(INTERPRETER_NEXT as u64);
             state = next
                 .and_then(|at| self.words::<1>(at))

@@ -5,7 +5,7 @@ use std::io;
 use crate::find::agent::{Agent, MOST_OF_FILES};
 use crate::find::bell;
 use crate::find::interpreter;
-use crate::find::target::{absent, exited, just_started, name_of};
+use crate::find::target::{absent, exited, has_left, just_started, name_of};
 use crate::system::bounded_file::Budget;
 use crate::system::elf;
 use crate::system::mapped_file::open_mapped;
@@ -21,13 +21,7 @@ const PYTHON_FUNCTION: &str = "Py_GetVersion";
 /// The agent in a process, whether it has started or not; or why there is none.
 pub fn agent_of(process: Process) -> Result<Agent, Trouble> {
     match Agent::find(process) {
-        Ok(Some(agent)) if has_left(process, &agent) => Err(Trouble::new(
-            "its agent has left it (`sa-load --unload`)",
-            format!(
-                "run `sleeper_agent_activate --load {}`, which brings the agent in again",
-                process.pid
-            ),
-        )),
+        Ok(Some(agent)) if agent.has_left(process) => Err(has_left(process)),
         Ok(Some(agent)) => Ok(agent),
         Ok(None) => Err(none_in(process)),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(closed(process)),
@@ -41,12 +35,6 @@ pub fn agent_of(process: Process) -> Result<Agent, Trouble> {
         .of_the_debugger()),
         Err(error) => Err(absent(process, &error)),
     }
-}
-
-/// Whether this agent has left its process, as far as we may see.
-pub fn has_left(process: Process, agent: &Agent) -> bool {
-    let seen = agent.bell.map(|address| bell::look(process, address));
-    agent.parked_thread.is_none() && matches!(seen, Some(Ok(Some(seen))) if seen.has_left)
 }
 
 /// Whether a thread of the agent's is there. Every user may see the names of threads.

@@ -33,6 +33,7 @@ pub fn vanished(target: &Target) -> Option<Trouble> {
             None
         }
         Ok(_) if maps::is_empty(process) => Some(exited()),
+        Ok(Some(agent)) if agent.has_left(process) => Some(has_left(process)),
         Ok(_) => Some(replaced()),
         Err(_) => Some(exited()),
     }
@@ -176,6 +177,25 @@ pub fn just_started() -> Trouble {
          (or is of another version than this command)",
         "ask again",
     )
+}
+
+/// The agent has been taken out of the process.
+pub fn has_left(process: Process) -> Trouble {
+    Trouble::new(
+        "its agent has left it (`sa-load --unload`)",
+        format!(
+            "run `sleeper_agent_activate --load {}`, which brings the agent in again",
+            process.pid
+        ),
+    )
+}
+
+/// The thread that we asked is gone: why?
+pub fn without_its_thread(process: Process) -> Trouble {
+    match Agent::find(process) {
+        Ok(Some(agent)) if agent.has_left(process) => has_left(process),
+        _ => replaced(),
+    }
 }
 
 /// The process has become another program while we asked it.

@@ -235,6 +235,10 @@ global_asm!(
     "dec r12d",
     "jns 21b",
     "22:",
+    // The library is there already.
+    "mov rax, [rbx + {known}]",
+    "test rax, rax",
+    "jnz 29f",
     // A file in memory, if the program does not see the library.
     "cmp qword ptr [rbx + {in_memory}], 0",
     "je 25f",
@@ -280,6 +284,7 @@ global_asm!(
     "call [rbx + {dlsym}]",
     "test rax, rax",
     "jz 27f",
+    "29:",
     "mov r13, rax",
     "xor edi, edi", // It prepares.
     "call rax",
@@ -308,6 +313,7 @@ global_asm!(
     mask = const offset_of!(Told, mask),
     all = const offset_of!(Told, all),
     said = const offset_of!(Told, said),
+    known = const offset_of!(Told, known),
     path = const offset_of!(Told, path),
     begin = const offset_of!(Told, begin),
     in_memory = const offset_of!(Told, in_memory),

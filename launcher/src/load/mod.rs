@@ -98,7 +98,7 @@ fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, Trou
     let source = match found {
         _ if is_there(process) => None,
         None => Some(Source::of(process, &library.file)),
-        Some(agent) => Source::of_agent(process, &agent.library),
+        Some(agent) => Some(Source::of_agent(process, &agent)?),
     };
     let Some(source) = source else {
         return Ok(Loaded::Before);

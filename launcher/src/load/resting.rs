@@ -17,6 +17,7 @@ use crate::system::maps::region_at;
 use crate::system::memory::{read_memory, read_memory_into};
 use crate::system::proc_file::{self, SHORT};
 use crate::system::process::Process;
+use crate::system::tracee::RESTART_NO_HANDLER;
 
 /// The least stack that the detour needs, in bytes: registers, and `pthread_create`.
 const STACK: u64 = 32 << 10;
@@ -183,32 +184,9 @@ pub struct GoesOn {
 // include/linux/errno.h: what a system call returns to the kernel itself if a stop or a signal has ended it.
 const RESTART_SYS: i64 = -512;
 const RESTART_NO_INTERRUPT: i64 = -513;
-/// The kernel makes the call again, unless a signal with a handler waits: then it ends with [`EINTR`].
-pub const RESTART_NO_HANDLER: i64 = -514;
 const RESTART_BLOCK: i64 = -516;
-/// A stop or a signal has ended the call.
-pub const EINTR: i64 = -4;
-
-/// System calls that have let go of a descriptor when they return EINTR. Its number may be another file's by now.
-pub const LETS_GO: [i64; 3] = [libc::SYS_close, libc::SYS_dup2, libc::SYS_dup3];
-
 /// The length of the instruction `syscall`. The kernel goes back by it too when it makes a call again.
 const SYSCALL_LENGTH: u64 = 2;
-
-/// Whether the stop has ended a system call with EINTR that is made again by nobody.
-pub fn was_cut_short(registers: &user_regs_struct) -> bool {
-    let number = registers.orig_rax as i64;
-    number >= 0 && registers.rax as i64 == EINTR && !LETS_GO.contains(&number)
-}
-
-/// The registers with which the kernel makes such a system call again, unless a signal with a handler waits: then it ends
-/// with EINTR, as it would have without the stop (`arch_do_signal_or_restart`, arch/x86/kernel/signal.c).
-pub fn made_again(registers: user_regs_struct) -> user_regs_struct {
-    user_regs_struct {
-        rax: RESTART_NO_HANDLER as u64,
-        ..registers
-    }
-}
 
 /// How a thread that is stopped with these registers goes on after the detour; `None` if it may not be sent there.
 /// `wait` is what it did just before.
@@ -274,12 +252,7 @@ fn has_room(process: Process, places: &Places, stack: u64) -> bool {
         let mut words = words.map(u64::from_ne_bytes).enumerate();
         let is_in_handler = words.any(|(index, word)| {
             places.signal_returns.contains(&word)
-                && signal_frames::may_be_live(
-                    &bytes[8 * index..],
-                    at + 8 * index as u64,
-                    |place| region_at(&places.regions, place).is_some_and(|one| one.execute),
-                    |place| region_at(&places.regions, place).is_some_and(|one| one.write),
-                )
+                && signal_frames::may_be_live(&bytes[8 * index..], at + 8 * index as u64)
         });
         if is_in_handler {
             return false;

@@ -11,7 +11,7 @@ use crate::load::candidates::Candidates;
 use crate::load::detour;
 use crate::load::filters::{Filters, Harmless};
 use crate::load::places::Places;
-use crate::load::resting::{Doing, GoesOn, Safe, Wait, doing, goes_on, made_again, was_cut_short};
+use crate::load::resting::{Doing, GoesOn, Safe, Wait, doing, goes_on};
 use crate::load::source::{FILE_NAME, Source};
 use crate::load::words::{
     BLOCKED, CANCELLED, DONE, ENTERED, LEFT, LOADING, LONGEST_PATH, REFUSED, SENT, STARTED, Said,
@@ -249,11 +249,6 @@ impl Sender {
     /// Sends a stopped thread, which is let go at the end.
     fn send_stopped(&self, thread: i32, tracee: Tracee, wait: Option<Wait>) -> io::Result<Sent> {
         let mut registers = tracee.registers()?;
-        // First of all: if we are killed before that, the program sees the error.
-        if was_cut_short(&registers) {
-            registers = made_again(registers);
-            tracee.set_registers(&registers)?;
-        }
         // A thread may have put a filter on itself alone, which ends it for what the detour calls.
         let status = Process { pid: thread }.status()?;
         // Another command, which sees the process in another namespace, may have been quicker.
@@ -317,6 +312,7 @@ impl Sender {
             interrupts: on.interrupts as u64,
             mask,
             all: BLOCKED,
+            known: self.source.known(),
             path: [0; LONGEST_PATH],
             in_memory: 0,
             name: [0; 32],
@@ -329,7 +325,7 @@ impl Sender {
         };
         match self.source.path() {
             Some(path) => put(&mut told.path, path),
-            None => told.in_memory = 1,
+            None => told.in_memory = u64::from(told.known == 0),
         }
         put(&mut told.name, FILE_NAME.as_bytes());
         put(&mut told.begin, BEGIN_FUNCTION.as_bytes());

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::find::agent::Agent;
 use crate::load::copy::{Copy, FOLDERS};
 use crate::load::words::LONGEST_PATH;
 use crate::system::memory_file;
@@ -13,6 +14,7 @@ use crate::system::named_file;
 use crate::system::process::Process;
 use crate::system::within_root;
 use crate::trouble::{Trouble, of_another_version};
+use protocol::names::BEGIN_FUNCTION;
 
 /// The name of a file in memory.
 pub const FILE_NAME: &str = "libsleeper.so";
@@ -20,13 +22,15 @@ pub const FILE_NAME: &str = "libsleeper.so";
 /// A library for a process.
 pub struct Source {
     process: Process,
-    /// The file, as we see it; `None`: the process has it already, at a path that is not ours to choose.
+    /// The file, as we see it; `None`: the process has it already.
     library: Option<PathBuf>,
     place: Place,
 }
 
 /// Where the process finds it.
 enum Place {
+    /// It has it already, with the function that begins at this address.
+    Mapped(u64),
     /// At this path, as the process sees it.
     There(CString),
     /// In a file in memory, which we fill.
@@ -45,18 +49,42 @@ impl Source {
         }
     }
 
-    /// The library that the process has at this path; `None` if that leads it elsewhere than us, or nowhere any more.
-    pub fn of_agent(process: Process, path: &Path) -> Option<Source> {
-        Some(Source {
+    /// The library that the process has already.
+    ///
+    /// # Errors
+    /// Its file has been removed or replaced, and only root sees the one in use.
+    pub fn of_agent(process: Process, agent: &Agent) -> Result<Source, Trouble> {
+        let mapped = agent
+            .address_of(process, BEGIN_FUNCTION)
+            .map(|address| address.map(Place::Mapped));
+        let place = match mapped {
+            Ok(place) => place.ok_or_else(of_another_version)?,
+            Err(_) => path_within(process, &agent.library.path).map(Place::There).ok_or_else(|| {
+                Trouble::new(
+                    "its libsleeper.so has been replaced or removed, or is closed to us, and only root sees the one in use",
+                    format!("run `sudo sa-load {}`", process.pid),
+                )
+            })?,
+        };
+        Ok(Source {
             process,
             library: None,
-            place: Place::There(path_within(process, path)?),
+            place,
         })
     }
 
-    /// Its path, as the process sees it; `None`: it comes in a file in memory.
+    /// The address of the function that begins, if the process has the library already; else 0.
+    pub fn known(&self) -> u64 {
+        match self.place {
+            Place::Mapped(address) => address,
+            _ => 0,
+        }
+    }
+
+    /// Its path, as the process sees it; `None`: it comes in a file in memory, or is there already.
     pub fn path(&self) -> Option<&[u8]> {
         match &self.place {
+            Place::Mapped(_) => None,
             Place::There(path) => Some(path.to_bytes()),
             Place::InMemory => None,
             Place::Copied(copy, _) => Some(copy.path.to_bytes()),
@@ -70,7 +98,7 @@ impl Source {
     pub fn try_next(&mut self) -> Result<(), Trouble> {
         let library = self.library.as_deref().ok_or_else(of_another_version)?;
         let first = match &self.place {
-            Place::There(_) => {
+            Place::There(_) | Place::Mapped(_) => {
                 self.place = Place::InMemory;
                 return Ok(());
             }

@@ -25,6 +25,8 @@ pub struct Told {
     pub mask: u64,
     /// The signals that it blocks on the detour: [`BLOCKED`].
     pub all: u64,
+    /// Where the function that begins is, if the library is there already; else 0.
+    pub known: u64,
     /// The library's path; or where the number of a descriptor is to be put in, if it comes in a file in memory.
     pub path: [u8; LONGEST_PATH],
     /// Not zero: the library comes in a file in memory.
@@ -136,6 +138,7 @@ impl Told {
             self.interrupts,
             self.mask,
             self.all,
+            self.known,
         ];
         let words = [self.said].into_iter().chain(self.functions);
         let words = words.chain(self.interpreter).chain(resumption);
@@ -150,7 +153,7 @@ impl Told {
 }
 
 const _: () = assert!(
-    size_of::<Told>() == 8 * (1 + FUNCTIONS.len() + INTERPRETER.len() + 7) + LONGEST_PATH + 64
+    size_of::<Told>() == 8 * (1 + FUNCTIONS.len() + INTERPRETER.len() + 8) + LONGEST_PATH + 64
         && size_of::<Said>() == 48,
     "there is no padding"
 );

@@ -30,6 +30,16 @@ pub enum Halt {
 
 const EVENT_STOP: c_int = 128;
 
+/// What a system call returns to the kernel itself if a stop or a signal has ended it (include/linux/errno.h): the kernel
+/// makes the call again, unless a signal with a handler waits: then it ends with [`EINTR`].
+pub const RESTART_NO_HANDLER: i64 = -514;
+
+/// A stop or a signal has ended the call.
+pub const EINTR: i64 = -4;
+
+/// System calls that have let go of a descriptor when they return EINTR. Its number may be another file's by now.
+pub const LETS_GO: [i64; 3] = [libc::SYS_close, libc::SYS_dup2, libc::SYS_dup3];
+
 /// PTRACE_SECCOMP_GET_FILTER.
 const GET_FILTER: c_uint = 0x420c;
 
@@ -77,6 +87,8 @@ impl Tracee {
                         thread,
                         signal: if event == 0 { signal } else { 0 },
                     };
+                    // First of all: if we are killed before that, the program sees the error.
+                    tracee.make_call_again()?;
                     return Ok(match is_ours {
                         true => Halt::Stopped(tracee),
                         false => Halt::Busy,
@@ -85,6 +97,19 @@ impl Tracee {
                 _ => return Ok(Halt::Gone),
             }
         }
+    }
+
+    /// Has the kernel make the system call again that the stop has ended, where it would not do so by itself, as of
+    /// `epoll_wait` and a few others (signal(7)). If a signal with a handler waits, the call ends with EINTR, as it would
+    /// have without the stop (`arch_do_signal_or_restart`, arch/x86/kernel/signal.c).
+    fn make_call_again(&self) -> io::Result<()> {
+        let mut registers = self.registers()?;
+        let number = registers.orig_rax as i64;
+        if number >= 0 && registers.rax as i64 == EINTR && !LETS_GO.contains(&number) {
+            registers.rax = RESTART_NO_HANDLER as u64;
+            self.set_registers(&registers)?;
+        }
+        Ok(())
     }
 
     /// Its registers.

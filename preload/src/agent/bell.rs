@@ -6,6 +6,7 @@
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::agent::stage;
 use crate::system::futex;
 use protocol::bell::{Bell, HAS_LEFT};
 use protocol::names::{BELL_MAGIC, DETOURS, VERSION_TEXT};
@@ -73,6 +74,14 @@ pub fn question(rung: u32) -> Words {
 /// Shows that the agent has left. On the thread that has been parked, or where there is none.
 pub fn show_that_it_has_left() {
     BELL.listens.store(HAS_LEFT, Ordering::SeqCst);
+}
+
+/// Somebody has asked for the agent again. Any thread.
+pub fn come_back() {
+    stage::come_back();
+    let _ = BELL
+        .listens
+        .compare_exchange(HAS_LEFT, 0, Ordering::SeqCst, Ordering::SeqCst);
 }
 
 /// Counts rings that ask nothing: see [`ring_for_ourselves`].

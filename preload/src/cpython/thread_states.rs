@@ -195,51 +195,84 @@ pub fn note_fork(python: &Python) {
     alive.store(&SURVIVORS);
 }
 
-/// In a process that may have been forked before the agent came: notes the same by which threads are there. `is_there`
-/// says that of an identifier. Where that is not what a fork leaves, nothing is noted. False if there is no memory.
+/// What is found of a thread by its identifier.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// The process's first thread.
+    First,
+    /// Another thread of the program's.
+    Other,
+    /// There is no such thread of the program's.
+    None,
+}
+
+/// More thread states than this are not looked at, as that would hold the program up.
+const MOST_LOOKED_AT: usize = 10_000;
+
+/// In a process that may have been forked before the agent came: notes the same by which threads are there. `find` says
+/// what an identifier is of, and `threads` how many threads the program has.
+///
+/// A state that no thread is there for is not always a dead thread's: a program may have made it on another thread than
+/// the one that runs with it. So something is noted only where it is what a fork leaves: each of the threads has a state,
+/// and of those that are listed behind a dead one, only the first thread, which has forked, is there. Returns false if it
+/// should be looked at again.
 ///
 /// On a thread of the agent's, which holds the GIL: meanwhile no thread state comes or goes.
-pub fn note_late(gil: &Gil, is_there: &dyn Fn(usize) -> bool) -> bool {
+pub fn note_late(gil: &Gil, find: &dyn Fn(usize) -> Found, threads: usize) -> bool {
     let own = gil.thread_state();
-    let mut states: Vec<(State, bool)> = Vec::new();
-    let has_room = for_each_state(gil, &mut |state| {
-        let lives = state.thread.address == own || is_there(state.thread.ident);
-        let has_room = states.try_reserve(1).is_ok();
-        if has_room {
-            states.push((state, lives));
+    let mut states: Vec<(State, Found)> = Vec::new();
+    let mut has_room = true;
+    let is_whole = for_each_state(gil, &mut |state| {
+        has_room = states.len() < MOST_LOOKED_AT && states.try_reserve(1).is_ok();
+        if has_room && state.thread.address != own {
+            let found = find(state.thread.ident);
+            states.push((state, found));
         }
         has_room
     });
-    let mut newest = Vec::new();
-    if !has_room || newest.try_reserve_exact(states.len()).is_err() {
+    let mut newest: Vec<(usize, usize, usize)> = Vec::new();
+    if !has_room || !is_whole || newest.try_reserve_exact(states.len()).is_err() {
+        return states.len() >= MOST_LOOKED_AT;
+    }
+    newest.extend(
+        states
+            .iter()
+            .filter(|(_, found)| *found != Found::None)
+            .map(|(state, _)| (0, state.thread.ident, 0)),
+    );
+    newest.sort_unstable();
+    newest.dedup();
+    if newest.len() != threads {
         return false;
     }
-    // A new thread may have got the identifier of a dead one, whose state stands behind its own.
-    let running = states
-        .iter()
-        .enumerate()
-        .filter(|(_, (state, _))| state.thread.frame != 0);
+    // A new thread may have got the identifier of a dead one, whose state stands behind its own. The first thread has not.
+    newest.clear();
+    let running = states.iter().enumerate();
+    let running =
+        running.filter(|(_, (state, found))| state.thread.frame != 0 && *found == Found::Other);
     newest.extend(running.map(|(at, (state, _))| (state.interpreter, state.thread.ident, at)));
     newest.sort_unstable();
     for pair in newest.windows(2) {
         let [before, (interpreter, ident, at)] = [pair[0], pair[1]];
         if (before.0, before.1) == (interpreter, ident) {
-            states[at].1 = false;
+            states[at].1 = Found::None;
         }
     }
     let (mut dead, mut alive) = (Remembered::new(), Remembered::new());
     let (mut seen, mut is_behind) = (0, false);
-    for (state, lives) in &states {
+    for (state, found) in &states {
         if seen != state.interpreter {
             (seen, is_behind) = (state.interpreter, false);
         }
-        match (is_behind, lives) {
-            (false, true) | (true, false) => {}
-            (false, false) => {
+        match (is_behind, found) {
+            // One without a frame shows nothing, and may belong to whoever next gets its identifier.
+            (false, Found::None) if state.thread.frame != 0 => {
                 is_behind = true;
                 dead.add(state.thread.address);
             }
-            (true, true) => alive.add(state.thread.address),
+            (true, Found::First) => alive.add(state.thread.address),
+            (true, Found::Other) => return true,
+            _ => {}
         }
     }
     if dead.are_all && alive.are_all {

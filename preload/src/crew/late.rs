@@ -1,41 +1,76 @@
 //! What an agent that has come into a running program makes up for: it has seen no fork, so it looks which threads are
 //! there.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::agent::threads;
 use crate::cpython::gil::Gil;
-use crate::cpython::thread_states;
+use crate::cpython::thread_states::{self, Found};
 use crate::system::filter::{self, Call};
 use crate::system::identity::process_id;
 use crate::system::memory::read;
 use crate::system::{signals, thread_struct};
 
-/// Whether nobody has looked yet.
-static IS_DUE: AtomicBool = AtomicBool::new(false);
+/// How often the worker still looks. The threads that it counts may just be starting or ending.
+static LOOKS: AtomicU32 = AtomicU32::new(0);
+
+/// The most looks: one for each question, until what is found is clear.
+const MOST_LOOKS: u32 = 10;
 
 /// The agent begins in a running program: the worker has to look. Any thread.
 pub fn begin() {
-    IS_DUE.store(true, Ordering::SeqCst);
+    LOOKS.store(MOST_LOOKS, Ordering::SeqCst);
 }
 
 /// In a forked child, where the fork handler has seen to it.
 pub fn forget() {
-    IS_DUE.store(false, Ordering::SeqCst);
+    LOOKS.store(0, Ordering::SeqCst);
 }
 
 /// Looks, if that is due. On the worker.
 pub fn look(gil: &Gil) {
-    if !IS_DUE.load(Ordering::SeqCst) || !filter::may(Call::SignalThread) {
+    let left = LOOKS.load(Ordering::SeqCst);
+    if left == 0 || !filter::may(Call::SignalThread) {
         return;
     }
-    if let Some(offset) = thread_struct::id_offset(threads::two()) {
-        let has_looked = thread_states::note_late(gil, &|ident| {
-            // A thread of the agent's may have got the memory of a dead thread, and so its identifier.
-            !threads::is_ours(ident)
-                && read::<i32>(ident.wrapping_add(offset))
-                    .is_some_and(|id| id > 0 && signals::send(process_id(), id, 0))
-        });
-        IS_DUE.store(!has_looked, Ordering::SeqCst);
+    let own = threads::thread_ids().count();
+    let (Some(offset), Some(threads)) = (thread_struct::id_offset(threads::two()), count()) else {
+        return;
+    };
+    let find = |ident: usize| match read::<i32>(ident.wrapping_add(offset)) {
+        // A thread of the agent's may have got the memory of a dead thread, and so its identifier.
+        Some(id) if id > 0 && !threads::is_ours(ident) && is_there(id) => {
+            match id == process_id() {
+                true => Found::First,
+                false => Found::Other,
+            }
+        }
+        _ => Found::None,
+    };
+    let has_looked = thread_states::note_late(gil, &find, threads.saturating_sub(own));
+    LOOKS.store(if has_looked { 0 } else { left - 1 }, Ordering::SeqCst);
+}
+
+/// Whether this is a thread of the process's.
+fn is_there(thread: i32) -> bool {
+    signals::send(process_id(), thread, 0)
+        || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
+/// How many threads the process has, the agent's among them: a folder has two links more than folders in it
+/// (`proc_task_getattr`, fs/proc/base.c). Nothing is opened. `None` where that cannot be told.
+fn count() -> Option<usize> {
+    if !filter::may(Call::Stat) {
+        return None;
     }
+    let mut status = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel writes to a local only, which is plain data; the path ends in NUL.
+    let status = unsafe {
+        if libc::stat(c"/proc/self/task".as_ptr(), status.as_mut_ptr()) != 0 {
+            return None;
+        }
+        status.assume_init()
+    };
+    usize::try_from(status.st_nlink).ok()?.checked_sub(2)
 }

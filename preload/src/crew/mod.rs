@@ -29,9 +29,9 @@ use std::ffi::c_int;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use crate::agent::bell::BELL;
+use crate::agent::bell::{self, BELL};
 use crate::agent::progress::{CALLS, NAPS_BY_SIGNAL};
-use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, THREAD_ERROR, set_parked};
+use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, Stage, THREAD_ERROR, set_parked};
 use crate::agent::threads::{self, Begins, Role, spawn_with};
 use crate::agent::{desk, panics};
 use crate::cpython::gil::Gil;
@@ -47,9 +47,8 @@ use crate::system::unwinder;
 ///
 /// As for [`start`].
 pub fn start_or_note_error(young: bool) {
-    match start(young) {
-        Ok(()) => set_parked(),
-        Err(error) => THREAD_ERROR.store(error, Ordering::Relaxed),
+    if let Err(error) = start(young) {
+        THREAD_ERROR.store(error, Ordering::Relaxed);
     }
 }
 
@@ -59,16 +58,17 @@ pub fn start_or_note_error(young: bool) {
 /// A pending call could not do this: in a child that was forked inside a Python signal handler, the
 /// interpreter runs none before the handler returns, and it may never return.
 pub unsafe extern "C" fn after_fork() {
-    if stage::has_left() {
-        return;
-    }
     filter::learn_in_child();
     BOOTED_IN.store(0, Ordering::Release);
     // True also if the parent could not start its threads: the child tries again.
-    let booted = BOOTING_IN.load(Ordering::Acquire) != 0;
+    let booted = BOOTING_IN.load(Ordering::Acquire) != 0 && !stage::has_left();
     THREAD_ERROR.store(0, Ordering::Relaxed);
     desk::forget();
     forget();
+    if stage::has_left() {
+        stage::forget_boot();
+        bell::show_that_it_has_left();
+    }
     let Some(python) = find::found() else {
         return;
     };
@@ -101,18 +101,24 @@ fn start(young: bool) -> Result<(), c_int> {
         let argument = ptr::without_provenance_mut(usize::from(young));
         // Before it starts: a command may see the thread before this one goes on.
         BELL.listens.store(1, Ordering::SeqCst);
+        set_parked();
         let started = spawn_with(park, argument, Begins::Asleep, &STACK_SIZES);
         if started.is_err() {
+            BOOTED_IN.store(0, Ordering::SeqCst);
             BELL.listens.store(0, Ordering::SeqCst);
             threads::forget(Role::Parked);
         }
-        started?;
+        return started;
     }
-    Ok(())
+    // Another thread starts it just now, or it has not quite left.
+    match stage::stage() {
+        Stage::Parked => Ok(()),
+        _ => Err(libc::EAGAIN),
+    }
 }
 
-/// In a forked child: the threads were the parent's.
-fn forget() {
+/// In a process whose memory is a copy of its parent's, in a forked child for one: the threads were the parent's.
+pub fn forget() {
     BELL.listens.store(0, Ordering::SeqCst);
     threads::forget_all();
     late::forget();

@@ -58,6 +58,8 @@ fn grow_up() {
 /// Until the agent leaves.
 #[inline(never)]
 fn listen() {
+    // Those of an earlier life of the agent's.
+    bell::take_own_rings();
     let mut heard = BELL.rung.load(Ordering::SeqCst);
     // A call may have come before this thread began.
     let mut called = 0;
@@ -113,6 +115,7 @@ fn listen() {
 ///
 /// A process that has its first thread ended behaves from here on as it would without the agent.
 fn leave() {
+    CALLS.store(0, Ordering::SeqCst);
     stage::forget_boot();
     bell::show_that_it_has_left();
     threads::forget(Role::Parked);

@@ -1,14 +1,16 @@
 //! Begins in a program that was running already, where a command has had the library loaded (`sa-load`).
 
 use std::ffi::c_int;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::agent::panics;
 use crate::agent::stage::{self, BOOTING_IN, Stage};
+use crate::agent::threads::{self, Role};
+use crate::agent::{bell, panics};
 use crate::ask::request;
 use crate::cpython::find::{self, Interpreter};
-use crate::crew::{late, start_or_note_error, woken};
+use crate::crew::{forget, late, start_or_note_error, woken};
 use crate::entry::{boot, elder};
+use crate::system::futex::{self, Instant};
 use crate::system::identity::process_id;
 use crate::system::{environment, filter, unwinder};
 use protocol::begun::Begun;
@@ -51,6 +53,19 @@ fn prepare() {
     unwinder::load();
 }
 
+/// Waits until an agent that leaves has done so, if it does.
+fn await_leaving() {
+    let word = AtomicU32::new(0);
+    let until = Instant::now().after(LONGEST_LEAVING);
+    while stage::has_left() && threads::has(Role::Parked) && until.left().is_some() {
+        futex::wait_while(&word, 0, Some(Instant::now().after(PAUSE)));
+    }
+}
+
+/// How long an agent's thread takes to leave at most, and how often to look, in nanoseconds.
+const LONGEST_LEAVING: u64 = 1_000_000_000;
+const PAUSE: u64 = 1_000_000;
+
 fn begin() -> Begun {
     if elder::look() {
         return Begun::Elder;
@@ -58,13 +73,18 @@ fn begin() -> Begun {
     let Some(python) = find::found() else {
         return Begun::NoInterpreter;
     };
+    await_leaving();
     if stage::stage() == Stage::Parked {
         return Begun::Parked;
     }
     if stage::is_left_alone() {
         return Begun::NoInterpreter;
     }
-    stage::come_back();
+    if ![0, process_id()].contains(&BOOTING_IN.load(Ordering::Acquire)) {
+        // A bare `fork` system call, which runs no handler, has made this process.
+        forget();
+    }
+    bell::come_back();
     late::begin();
     if !python.has_gil() {
         // As the constructor did, if it has found the interpreter.

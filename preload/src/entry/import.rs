@@ -2,7 +2,7 @@
 
 use std::ptr;
 
-use crate::agent::{page, stage};
+use crate::agent::{bell, page};
 use crate::ask::request::answer_with;
 use crate::cpython::api::{API_VERSION, METH_NOARGS, MethodDefinition, Methods, PyObject};
 use crate::cpython::find::{self, Interpreter};
@@ -51,7 +51,7 @@ pub extern "C-unwind" fn init_sleeper_agent_activation() {
             API_VERSION,
         );
         if !elder::look() {
-            stage::come_back();
+            bell::come_back();
             boot::boot(ptr::null_mut());
         }
     }

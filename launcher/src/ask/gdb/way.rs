@@ -25,8 +25,8 @@ use crate::ask::gdb::mi;
 use crate::find::agent::Agent;
 use crate::find::bell::{self, Seen};
 use crate::find::target::{self, Target};
-use crate::load::resting::{EINTR, LETS_GO, RESTART_NO_HANDLER};
 use crate::state::budget::AnswerBytes;
+use crate::system::tracee::{EINTR, LETS_GO, RESTART_NO_HANDLER};
 use crate::system::turn::Turn;
 use crate::system::{interrupt, permission};
 use crate::trouble::{self, Trouble};
@@ -227,7 +227,11 @@ impl ThroughGdb<'_> {
         }
         if target.agent.parked_thread.is_none() {
             // First of all: if gdb is killed before that, the program sees the error.
-            let _ = gdb.type_in(&[&make_calls_again()], self.soon());
+            let again = make_calls_again();
+            // A thread that just ends is an error, at which the first command stops; older gdbs have no other.
+            let commands =
+                ["", " -s"].map(|silently| format!("thread apply all{silently} {again}"));
+            let _ = gdb.type_in(&commands.each_ref().map(String::as_str), self.soon());
         }
         let rung = self.while_held(&mut gdb, target, may_start);
         let detached = gdb.command("-target-detach", self.soon());
@@ -374,13 +378,13 @@ impl ThroughGdb<'_> {
     }
 }
 
-/// The command by which gdb has threads go on in system calls that its stop has ended with EINTR: `epoll_wait` and a few
+/// The command by which gdb has a thread go on in a system call that its stop has ended with EINTR: `epoll_wait` and a few
 /// others, which the kernel does not make again by itself (signal(7)). In the one register is what the kernel then goes by,
 /// so that each thread is changed by a single write.
 fn make_calls_again() -> String {
     let lets_go = LETS_GO.map(|number| format!(" && $orig_rax != {number}"));
     format!(
-        "thread apply all print $orig_rax >= 0 && $rax == {EINTR}{} ? ($rax = {RESTART_NO_HANDLER}) : 0",
+        "print $orig_rax >= 0 && $rax == {EINTR}{} ? ($rax = {RESTART_NO_HANDLER}) : 0",
         lets_go.concat()
     )
 }

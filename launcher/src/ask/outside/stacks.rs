@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use crate::ask::outside::threads::Thread;
 use crate::find::interpreter::type_name_is;
-use crate::load::resting::{made_again, was_cut_short};
 use crate::system::memory::{read_memory, read_memory_into};
 use crate::system::process::Process;
 use crate::system::scheduling;
@@ -33,8 +32,13 @@ const TRIES: usize = 10;
 /// The longest time that a thread is held: what else of its stack there is, is left out.
 const LONGEST_HOLD: Duration = Duration::from_millis(20);
 
-/// The longest time for a thread to stop.
-const LONGEST_STOP: Duration = Duration::from_millis(50);
+/// The longest time for a thread to stop. Until then it runs. If we gave up sooner, nobody would have the kernel make the
+/// system call again that the stop ends a moment later.
+const LONGEST_STOP: Duration = Duration::from_secs(3);
+
+/// How much of code objects is kept for the next frame at the same place, in bytes; and what each takes at least.
+const MOST_KEPT: usize = 4 << 20;
+const FEE: usize = 2 * LONGEST_NAME;
 
 /// Longer names of functions and files are cut, in bytes.
 const LONGEST_NAME: usize = 1024;
@@ -63,6 +67,8 @@ pub struct Stacks {
     head: u64,
     /// By address; `None` of what is no code object.
     codes: HashMap<u64, Option<Code>>,
+    /// How many bytes these take.
+    kept: usize,
     /// The addresses of types, by their names.
     types: HashMap<&'static [u8], u64>,
 }
@@ -74,6 +80,7 @@ impl Stacks {
             process,
             head,
             codes: HashMap::new(),
+            kept: 0,
             types: HashMap::new(),
         }
     }
@@ -81,6 +88,7 @@ impl Stacks {
     /// Writes a thread's stack as `traceback.format_stack` does, outermost frame first, without lines of source.
     pub fn write(&mut self, thread: &Thread, text: &mut String, until: Instant) {
         let (frames, mark) = self.settled(thread, until);
+        let mark = mark.or(frames.is_empty().then_some("no Python code any more"));
         if let Some(mark) = mark {
             let _ = writeln!(text, "  ... {mark} ...");
         }
@@ -126,11 +134,11 @@ impl Stacks {
             else {
                 return None;
             };
-            let registers = tracee.registers().ok()?;
-            if was_cut_short(&registers) {
-                tracee.set_registers(&made_again(registers)).ok()?;
-            }
-            Some(self.frames(thread, Instant::now() + LONGEST_HOLD))
+            // The number may be another process's by now.
+            let is_its_own = self.process.path(&format!("task/{number}")).exists();
+            let frames = is_its_own.then(|| self.frames(thread, Instant::now() + LONGEST_HOLD));
+            drop(tracee);
+            frames
         };
         std::thread::scope(|scope| {
             let held = std::thread::Builder::new().spawn_scoped(scope, read).ok()?;
@@ -142,7 +150,9 @@ impl Stacks {
     fn frames(&mut self, thread: &Thread, until: Instant) -> (Vec<Frame>, Option<&'static str>) {
         let mut frames = Vec::new();
         let mut seen = HashSet::new();
-        let mut next = self.word(thread.state + THREAD_FRAME as u64).unwrap_or(0);
+        let mut next = self
+            .word(thread.state.wrapping_add(THREAD_FRAME as u64))
+            .unwrap_or(0);
         while next != 0 {
             if frames.len() == MOST_FRAMES {
                 return (frames, Some("too many frames to be a stack"));
@@ -178,6 +188,12 @@ impl Stacks {
     fn write_frame(&mut self, frame: Frame, text: &mut String) {
         if !self.codes.contains_key(&frame.code) {
             let code = self.code(frame.code);
+            let table = code.as_ref().and_then(|code| code.table.as_ref());
+            self.kept += FEE + table.map_or(0, Vec::len);
+            if self.kept > MOST_KEPT {
+                self.codes.clear();
+                self.kept = 0;
+            }
             self.codes.insert(frame.code, code);
         }
         let _ = match self.codes.get(&frame.code) {
@@ -196,16 +212,19 @@ impl Stacks {
 
     fn code(&mut self, address: u64) -> Option<Code> {
         let body = self.body(address, b"code\0", false)?;
-        let first_line = self.word(body + CODE_FIRST_LINE as u64)? as i32;
+        let first_line = self.word(body.wrapping_add(CODE_FIRST_LINE as u64))? as i32;
         let mut name = |at: usize| {
-            let read = self.string(body + at as u64, LONGEST_NAME);
+            let read = self.string(body.wrapping_add(at as u64), LONGEST_NAME);
             read.map_or("?".to_owned(), |(bytes, is_whole)| {
                 let name = printable(&bytes);
                 if is_whole { name } else { name + "..." }
             })
         };
         let (file, name) = (name(CODE_FILENAME), name(CODE_NAME));
-        let table = self.string(body + CODE_LINE_TABLE as u64, LONGEST_LINE_TABLE);
+        let table = self.string(
+            body.wrapping_add(CODE_LINE_TABLE as u64),
+            LONGEST_LINE_TABLE,
+        );
         Some(Code {
             file,
             name,
@@ -220,7 +239,11 @@ impl Stacks {
         let body = self.body(object, b"str\0", true)?;
         let length = self.word(body - WORD as u64)?;
         let shown = length.min(most as u64);
-        let bytes = read_memory(self.process.pid, body + STRING_BYTES as u64, shown as usize);
+        let bytes = read_memory(
+            self.process.pid,
+            body.wrapping_add(STRING_BYTES as u64),
+            shown as usize,
+        );
         Some((bytes.ok()?, shown == length))
     }
 

@@ -12,7 +12,7 @@ use crate::system::process::Process;
 use protocol::layout::{INTERPRETER_THREADS, THREAD_FRAME, THREAD_IDENT, THREAD_NEXT, WORD};
 
 /// No more threads are read, so that a list which changes as fast as it is read has an end.
-const MOST_THREADS: usize = 100_000;
+const MOST_THREADS: usize = 20_000;
 
 /// How much of a thread's structure is searched for its ID, in bytes.
 const STRUCTURE: usize = 0x400;
@@ -50,7 +50,7 @@ impl Threads {
         let mut seen = HashSet::new();
         let mut are_all = true;
         for interpreter in interpreters {
-            let first = interpreter + INTERPRETER_THREADS as u64;
+            let first = interpreter.wrapping_add(INTERPRETER_THREADS as u64);
             let mut next = word(process, first).unwrap_or(0);
             while next != 0 {
                 let thread = match seen.insert(next) && all.len() < MOST_THREADS {

@@ -143,7 +143,7 @@ fn connected(target: &Alive, thread: i32, until: Instant) -> Result<Option<UnixS
             return Ok(line);
         }
         match sleeper.look() {
-            Posture::Gone => return Err(target::replaced()),
+            Posture::Gone => return Err(target::without_its_thread(process)),
             // Meanwhile the program waits for that signal itself, or a filter keeps the agent from answering.
             Posture::Deaf => return Err(no_waker(process)),
             Posture::Awaits(_) | Posture::Busy | Posture::Held => {}
@@ -242,7 +242,7 @@ fn broken_off(target: &Alive, thread: i32, error: &io::Error) -> Trouble {
             return trouble;
         }
         if !target.process.path(&format!("task/{thread}")).exists() {
-            return target::replaced();
+            return target::without_its_thread(target.process);
         }
         std::thread::sleep(Duration::from_millis(1));
     }
