@@ -6,6 +6,7 @@
  *   run:CODE                  PyRun_SimpleString
  *   let-go                    make a GIL if there is none, and let go of it, as embedders do
  *   thread:CODE               run it on another thread, under PyGILState_Ensure
+ *   borrowed:CODE             run it on another thread, with a thread state that a third one made, which has ended
  *   ask                       call sleeper_agent_state() and print "[" TEXT "]"
  *   ask-thread                the same on another thread, which knows nothing of Python
  *   pause                     print "ready", read a line
@@ -62,6 +63,25 @@ static void *call_back(void *code)
     return failed ? code : NULL;
 }
 
+static void *make_state(void *unused)
+{
+    (void)unused;
+    void *head = ((void *(*)(void))symbol("PyInterpreterState_Head"))();
+    return ((void *(*)(void *))symbol("PyThreadState_New"))(head);
+}
+
+static void *state;
+
+static void *run_borrowed(void *code)
+{
+    ((void (*)(void *))symbol("PyEval_AcquireThread"))(state);
+    int failed = ((int (*)(const char *))symbol("PyRun_SimpleString"))(code);
+    ((void (*)(void *))symbol("PyThreadState_Clear"))(state);
+    ((void (*)(void *))symbol("PyEval_ReleaseThread"))(state);
+    ((void (*)(void *))symbol("PyThreadState_Delete"))(state);
+    return failed ? "failed" : NULL;
+}
+
 static void step(const char *what)
 {
     pthread_t thread;
@@ -90,6 +110,18 @@ static void step(const char *what)
     } else if (!strncmp(what, "thread:", 7)) {
         void *failed;
         pthread_create(&thread, NULL, call_back, (void *)(what + 7));
+        pthread_join(thread, &failed);
+        if (failed)
+            exit(95);
+    } else if (!strncmp(what, "borrowed:", 9)) {
+        void *failed;
+        pthread_attr_t large;
+        pthread_create(&thread, NULL, make_state, NULL);
+        pthread_join(thread, &state);
+        /* Not in the memory of the thread that has ended: that would give it the same identifier. */
+        pthread_attr_init(&large);
+        pthread_attr_setstacksize(&large, 64 << 20);
+        pthread_create(&thread, &large, run_borrowed, (void *)(what + 9));
         pthread_join(thread, &failed);
         if (failed)
             exit(95);

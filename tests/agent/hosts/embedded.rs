@@ -374,6 +374,23 @@ fn idle_and_loaded(python: &Interpreter) {
     }
 }
 
+case!(borrowed_and_loaded, SharedLibrary);
+/// A thread state that belongs to no thread by its identifier is not taken for a dead thread's.
+fn borrowed_and_loaded(python: &Interpreter) {
+    let embedder = Embedder::linked(python);
+    let wait = WAIT.replace("run:", "borrowed:");
+    let mut program = embedder
+        .start_bare(python, &["init", "let-go", &wait])
+        .ready();
+    assert_eq!(load(program.pid()).err(), "");
+    for via in WAYS {
+        let text = answer(program.pid(), &["--via", via]);
+        assert!(text.contains(", in waiting\n"), "{via}: {text}");
+    }
+    program.say("");
+    ends_well(&program.end());
+}
+
 case!(loaded_too_late, SharedLibrary);
 /// The library was there before libpython, and nobody has asked before there were threads: `sa-load` has the agent begin.
 fn loaded_too_late(python: &Interpreter) {

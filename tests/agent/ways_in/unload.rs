@@ -6,6 +6,8 @@ use tests::interpreters::Interpreter;
 use tests::plain_case;
 use tests::process::{PATIENCE, Program, command, run, wait_until};
 use tests::procfs::{self, agents, wait_agent};
+use tests::product::product;
+use tests::scratch::Scratch;
 
 #[track_caller]
 fn load(pid: i32) {
@@ -87,6 +89,69 @@ fn and_back(python: &Interpreter) {
             ended.expect_code(7);
         }
     }
+}
+
+case!(and_its_file_is_gone);
+/// The library that is mapped begins again, whatever has become of its file.
+fn and_its_file_is_gone(python: &Interpreter) {
+    let folder = Scratch::new();
+    let copy = folder.join("libsleeper.so");
+    std::fs::copy(&product().library, &copy).expect("a copy");
+    let program = Program::start(bare_target(python, "waiting.py").arg("sleep")).ready();
+    run(loader([program.pid()]).env("SLEEPER_AGENT_LIB", &copy)).expect_code(0);
+    wait_agent(program.pid());
+    unload(program.pid());
+    std::fs::remove_file(&copy).expect("the copy");
+    let again = run(&mut loader([program.pid()]));
+    // SAFETY: geteuid has no conditions.
+    if unsafe { libc::geteuid() } == 0 {
+        again.expect_code(0);
+        let text = answer(program.pid(), &["--via", "wake"]);
+        assert!(text.contains("waiting.py\", line "), "{text}");
+    } else {
+        again.expect_refusal(1, &["only root sees the one in use"]);
+    }
+}
+
+case!(while_it_forks);
+/// Children that are forked just then can be given an agent.
+fn while_it_forks(python: &Interpreter) {
+    let code = "
+import os, sys, time
+sys.stdout.write('ready\\n')
+sys.stdout.flush()
+children = []
+sys.stdin.readline()
+end = time.time() + 0.4
+while time.time() < end and len(children) < 60:
+    child = os.fork()
+    if child == 0:
+        time.sleep(1000)
+    children.append(child)
+sys.stdout.write('children %s.\\n' % ','.join(map(str, children)))
+sys.stdout.flush()
+sys.stdin.readline()
+for child in children:
+    os.kill(child, 9)
+sys.exit(7)
+";
+    let mut program = Program::start(python.command().args(["-c", code])).ready();
+    load(program.pid());
+    program.say("fork");
+    unload(program.pid());
+    let children = program.wait_lines("children ", 1);
+    let children = children[0].trim_end_matches('.').split(',');
+    let children: Vec<i32> = children.map(|one| one.parse().expect("a PID")).collect();
+    for &child in children.iter().rev().step_by(4) {
+        load(child);
+        for via in ["wake", "gdb"] {
+            let text = answer(child, &["--via", via]);
+            assert!(text.contains("line 11, in <module>"), "{via}: {text}");
+            assert!(!text.contains("Read from memory"), "{via}: {text}");
+        }
+    }
+    program.say("end");
+    program.end_within(PATIENCE).expect_code(7);
 }
 
 case!(by_gdb);
