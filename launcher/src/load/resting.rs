@@ -189,14 +189,15 @@ const RESTART_BLOCK: i64 = -516;
 const SYSCALL_LENGTH: u64 = 2;
 
 /// How a thread that is stopped with these registers goes on after the detour; `None` if it may not be sent there.
-/// `wait` is what it did just before.
+/// `wait` is what it did just before, `blocked` the signals that it blocks.
 pub fn goes_on(
     process: Process,
     places: &Places,
     wait: Option<Wait>,
     registers: &user_regs_struct,
+    blocked: u64,
 ) -> Option<GoesOn> {
-    if !has_room(process, places, registers.rsp) {
+    if !has_room(process, places, registers.rsp, blocked) {
         return None;
     }
     let (number, result) = (registers.orig_rax as i64, registers.rax as i64);
@@ -230,7 +231,7 @@ pub fn goes_on(
 }
 
 /// Whether there is stack enough below this address, and no signal handler's frame above it.
-fn has_room(process: Process, places: &Places, stack: u64) -> bool {
+fn has_room(process: Process, places: &Places, stack: u64, blocked: u64) -> bool {
     let Some(region) = region_at(&places.regions, stack) else {
         return false;
     };
@@ -252,7 +253,7 @@ fn has_room(process: Process, places: &Places, stack: u64) -> bool {
         let mut words = words.map(u64::from_ne_bytes).enumerate();
         let is_in_handler = words.any(|(index, word)| {
             places.signal_returns.contains(&word)
-                && signal_frames::may_be_live(&bytes[8 * index..], at + 8 * index as u64)
+                && signal_frames::may_be_live(&bytes[8 * index..], at + 8 * index as u64, blocked)
         });
         if is_in_handler {
             return false;

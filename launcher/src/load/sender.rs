@@ -265,12 +265,11 @@ impl Sender {
                 return Ok(Sent::Filtered(filters));
             }
         }
-        let Some(on) = goes_on(self.process(), &self.places, wait, &registers) else {
+        let Ok(mask) = tracee.mask() else {
             return Ok(Sent::NotThere);
         };
-        let mask = match tracee.mask() {
-            Ok(mask) => mask,
-            Err(_) => return Ok(Sent::NotThere),
+        let Some(on) = goes_on(self.process(), &self.places, wait, &registers, mask) else {
+            return Ok(Sent::NotThere);
         };
         // Only the first thread may make the GIL, and a thread that runs may just be letting go of one.
         let makes_gil = thread == self.process().pid && wait.is_some();

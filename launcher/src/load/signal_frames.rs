@@ -2,17 +2,19 @@
 //!
 //! A handler returns to a place of the C library's that is known, so its frame begins with that address. The same word
 //! stays behind when the handler has returned, in a part of the stack that later functions have not written to: for as
-//! long as these functions run, as in a server's main loop. So a frame has to be whole to count: whatever is on the stack
-//! below it has overwritten some of it otherwise.
+//! long as these functions run, as in a server's main loop. (The arrays of Python's `select` have 74 kB, and are mostly
+//! left as they are: a whole frame has room there.) So a frame has to be whole to count, and its signal to be blocked.
 
-/// How many bytes of a frame are looked at: `struct rt_sigframe` up to its `sigcontext` (arch/x86/include/asm/sigframe.h
-/// and arch/x86/include/uapi/asm/sigcontext.h, Linux 2.6.32 to 6.18).
-pub const LENGTH: usize = 240;
+/// How many bytes of a frame are looked at: `struct rt_sigframe` up to its `ucontext` (arch/x86/include/asm/sigframe.h and
+/// arch/x86/include/uapi/asm/sigcontext.h, Linux 2.6.32 to 6.18).
+pub const LENGTH: usize = 312;
 
 // Offsets in it, in bytes.
 const LINK: usize = 16;
 const SEGMENTS: usize = 192;
 const FLOATING: usize = 232;
+/// The signals that were blocked before.
+const MASK: usize = 304;
 
 /// How far behind a frame's beginning what the kernel keeps of floating-point registers may begin, in bytes.
 const LONGEST: u64 = 4096;
@@ -20,9 +22,10 @@ const LONGEST: u64 = 4096;
 /// The code segment of 64-bit programs (`__USER_CS`).
 const USER_CODE: u16 = 0x33;
 
-/// Whether a handler's frame that has not returned may stand at this address of a stack, whose bytes these are. Nothing is
-/// asked of the place that the handler has interrupted: that may be anything, as in a fault.
-pub fn may_be_live(frame: &[u8], at: u64) -> bool {
+/// Whether a handler's frame that has not returned may stand at this address of a stack, whose bytes these are, of a thread
+/// that blocks these signals. While a handler runs its own signal is blocked, unless it was set up with SA_NODEFER or has
+/// opened it: such a handler should not wait. Nothing is asked of the place that it has interrupted: that may be anything.
+pub fn may_be_live(frame: &[u8], at: u64, blocked: u64) -> bool {
     let word = |offset: usize| {
         let bytes = frame.get(offset..)?.first_chunk()?;
         Some(u64::from_ne_bytes(*bytes))
@@ -35,6 +38,7 @@ pub fn may_be_live(frame: &[u8], at: u64) -> bool {
             is_placed
                 && word(LINK)? == 0
                 && word(SEGMENTS)? as u16 == USER_CODE
+                && blocked & !word(MASK)? != 0
                 // Behind the frame, where there is one.
                 && (floating == 0 || (at..at.saturating_add(LONGEST)).contains(&floating)),
         )
@@ -57,12 +61,23 @@ mod tests {
         // SAFETY: the kernel has put the frame there, and it stays until this function returns.
         let frame = unsafe { std::slice::from_raw_parts(at as *const u8, LENGTH) };
         FRAMES.fetch_add(1, Ordering::SeqCst);
-        LIVE.fetch_add(usize::from(may_be_live(frame, at as u64)), Ordering::SeqCst);
+        let blocked = 1 << (libc::SIGUSR2 - 1);
+        LIVE.fetch_add(
+            usize::from(may_be_live(frame, at as u64, blocked)),
+            Ordering::SeqCst,
+        );
+        LIVE.fetch_add(
+            usize::from(may_be_live(frame, at as u64, 0)),
+            Ordering::SeqCst,
+        );
         for overwritten in [LINK, SEGMENTS, FLOATING] {
             let mut torn = [0; LENGTH];
             torn.copy_from_slice(frame);
             torn[overwritten..overwritten + 8].copy_from_slice(&3_u64.to_ne_bytes());
-            LIVE.fetch_add(usize::from(may_be_live(&torn, at as u64)), Ordering::SeqCst);
+            LIVE.fetch_add(
+                usize::from(may_be_live(&torn, at as u64, blocked)),
+                Ordering::SeqCst,
+            );
         }
     }
 
@@ -82,6 +97,6 @@ mod tests {
         }
         assert_eq!(FRAMES.load(Ordering::SeqCst), 1);
         assert_eq!(LIVE.load(Ordering::SeqCst), 1, "the whole one alone");
-        assert!(may_be_live(&[0; 8], 8), "what cannot be read");
+        assert!(may_be_live(&[0; 8], 8, 0), "what cannot be read");
     }
 }

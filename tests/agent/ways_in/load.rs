@@ -91,6 +91,36 @@ fn with_threads(python: &Interpreter) {
     each_answers(python, &WITH_THREADS);
 }
 
+case!(signals_handled_before);
+/// What the kernel puts on a stack for a handler stays there, in the arrays of `select`, which are mostly not written to:
+/// the thread is not taken for one that is in a handler.
+fn signals_handled_before(python: &Interpreter) {
+    let code = "
+import os, select, signal, sys, time
+hits = []
+signal.signal(signal.SIGUSR1, lambda *_: hits.append(1))
+def deep(left):
+    if left:
+        return deep(left - 1)
+    end = time.time() + 0.02
+    while time.time() < end:
+        os.kill(os.getpid(), signal.SIGUSR1)
+for depth in range(0, 120, 3):
+    deep(depth)
+def main():
+    sys.stdout.write('ready\\n')
+    sys.stdout.flush()
+    select.select([0], [], [], 1000)
+main()
+sys.exit(7)
+";
+    let mut program = Program::start(python.command().args(["-c", code])).ready();
+    load(program.pid());
+    assert!(answer_by_wake(program.pid()).contains(", in main\n"));
+    program.say("end");
+    program.end_within(PATIENCE).expect_code(7);
+}
+
 case!(loader_is_killed);
 /// At any moment, also while it holds a thread: the program goes on, and the next command loads.
 ///
