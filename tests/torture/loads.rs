@@ -22,6 +22,9 @@ const TAKEN_OUT: usize = 3;
 /// What the command says of an agent that has been told to leave, while one of its threads waits for the GIL.
 const STILL_WAITS: &str = "its agent leaves, but has a thread that still waits";
 
+/// What the command says where there is no place for its code.
+const NO_ROOM: &str = "there is no room in it";
+
 /// A killed command has lived for so long at most. Mostly it has loaded by then.
 const LONGEST_LIFE: Duration = Duration::from_millis(12);
 
@@ -71,6 +74,8 @@ pub struct Loads {
     pub taken_over: u64,
     /// There was an agent already: a killed command had come so far, or an earlier one.
     pub before: u64,
+    /// How often a killed command has made it impossible.
+    pub blocked: u64,
     /// How often the agent was taken out again.
     pub taken_out: u64,
     /// Commands that were killed.
@@ -95,6 +100,7 @@ impl Loads {
         self.by_running += other.by_running;
         self.taken_over += other.taken_over;
         self.before += other.before;
+        self.blocked += other.blocked;
         self.taken_out += other.taken_out;
         self.killed += other.killed;
         self.held.extend(&other.held);
@@ -116,7 +122,8 @@ impl Loads {
         dice: &mut Dice,
         core: Option<Core>,
     ) -> Result<Option<Said>, String> {
-        if kills && dice.below(KILLED) == 0 {
+        let kills = kills && dice.below(KILLED) == 0;
+        if kills {
             let mut killed = Program::start_without_input(&mut loader([pid]));
             thread::sleep(dice.moment(LONGEST_LIFE));
             killed.signal(libc::SIGKILL);
@@ -127,6 +134,12 @@ impl Loads {
         match outcome(&ended, pid)? {
             (true, account) => {
                 self.note(&account).ok_or_else(|| strange(&ended))?;
+                Ok(None)
+            }
+            // A command that was killed between its last two writes leaves code that a thread may be about to enter, for
+            // all that is known. Where there is no other room, nothing can be loaded any more.
+            (false, reason) if kills && reason.starts_with(NO_ROOM) => {
+                self.blocked += 1;
                 Ok(None)
             }
             (false, reason) => Ok(Some(Said::refused(&reason))),

@@ -198,7 +198,8 @@ fn of_loads(sums: &[Summed]) -> String {
          | program | loads | by a thread that waited | that ran | begun by a killed command | there already \
          | taken out again | killed commands | stop: median | worst | time: median | worst |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n{text}\n\
-         Starts with another allocator: {}.\n",
+         Loads that a killed command had made impossible: {}. Starts with another allocator: {}.\n",
+        all.blocked,
         match all.allocators.is_empty() {
             true => "none".to_owned(),
             false => {

@@ -2,6 +2,7 @@
 # allocator: its own
 # may say: no thread could be started in it (Resource temporarily unavailable
 # may say: its loader does not load
+# may say: the library is there, but its agent could not start a thread
 # may say: there was no memory for the answer
 # may say: there was no memory to send the answer
 # may say: the agent could not start its worker (EAGAIN
