@@ -9,7 +9,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::system::maps::{self, Region};
-use crate::system::memory::{read_memory, read_memory_into};
+use crate::system::memory::{read_memory, read_memory_into, read_word};
 use crate::system::process::Process;
 use protocol::layout::{
     INTERPRETER_MODULES, INTERPRETER_NEXT, INTERPRETER_THREADS, THREAD_FRAME, THREAD_IDENT,
@@ -173,7 +173,7 @@ impl Memory {
 
     /// Whether the type of this object has a flag that no type of Python 3 has, whose first versions had the same lists.
     fn is_of_python_2(&self, object: u64, head: u64) -> bool {
-        let word = |address: u64| self.words::<1>(address).map(|[word]| word);
+        let word = |address| read_word(self.process.pid, address);
         let kind = object.checked_add(head - WORD as u64).and_then(word);
         let flags = kind.and_then(|kind| kind.checked_add(head + (WORD + TYPE_FLAGS) as u64));
         flags
@@ -187,19 +187,15 @@ impl Memory {
         while self.may_point(state) && states.len() < MOST_INTERPRETERS && states.insert(state) {
             let next = state.checked_add(INTERPRETER_NEXT as u64);
             state = next
-                .and_then(|at| self.words::<1>(at))
-                .map_or(0, |[next]| next);
+                .and_then(|at| read_word(self.process.pid, at))
+                .unwrap_or(0);
         }
     }
 }
 
 /// Whether the type of the object at this address has this name, which ends in NUL. `head` is the size of PyObject_HEAD.
 pub fn type_name_is(process: Process, object: u64, head: u64, name: &[u8]) -> bool {
-    let word = |address: u64| {
-        let mut bytes = [0; WORD];
-        read_memory_into(process.pid, address, &mut bytes).ok()?;
-        Some(u64::from_ne_bytes(bytes))
-    };
+    let word = |address| read_word(process.pid, address);
     let name_at = || {
         let kind = word(object.checked_add(head - WORD as u64)?)?;
         // PyObject_VAR_HEAD comes first.

@@ -27,6 +27,13 @@ pub fn read_memory_into(pid: i32, address: u64, bytes: &mut [u8]) -> io::Result<
     memory.read_exact_at(bytes, address)
 }
 
+/// The word at an address of another process; `None` if it cannot be read.
+pub fn read_word(pid: i32, address: u64) -> Option<u64> {
+    let mut bytes = [0; 8];
+    read_memory_into(pid, address, &mut bytes).ok()?;
+    Some(u64::from_ne_bytes(bytes))
+}
+
 fn copy_memory(pid: i32, address: u64, bytes: &mut [u8]) -> io::Result<()> {
     let mut done = 0;
     while done < bytes.len() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::ask::outside::threads::Thread;
 use crate::find::interpreter::type_name_is;
-use crate::system::memory::{read_memory, read_memory_into};
+use crate::system::memory::{read_memory, read_word};
 use crate::system::process::Process;
 use crate::system::scheduling;
 use crate::system::tracee::{Halt, Tracee};
@@ -268,9 +268,7 @@ impl Stacks {
     }
 
     fn word(&self, address: u64) -> Option<u64> {
-        let mut bytes = [0; WORD];
-        read_memory_into(self.process.pid, address, &mut bytes).ok()?;
-        Some(u64::from_ne_bytes(bytes))
+        read_word(self.process.pid, address)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use crate::system::memory::{read_memory, read_memory_into};
+use crate::system::memory::{read_memory, read_word};
 use crate::system::process::Process;
 use protocol::layout::{INTERPRETER_THREADS, THREAD_FRAME, THREAD_IDENT, THREAD_NEXT, WORD};
 
@@ -51,7 +51,7 @@ impl Threads {
         let mut are_all = true;
         for interpreter in interpreters {
             let first = interpreter.wrapping_add(INTERPRETER_THREADS as u64);
-            let mut next = word(process, first).unwrap_or(0);
+            let mut next = read_word(process.pid, first).unwrap_or(0);
             while next != 0 {
                 let thread = match seen.insert(next) && all.len() < MOST_THREADS {
                     true => read_state(process, *interpreter, next),
@@ -70,12 +70,6 @@ impl Threads {
             are_all,
         }
     }
-}
-
-fn word(process: Process, address: u64) -> Option<u64> {
-    let mut bytes = [0; WORD];
-    read_memory_into(process.pid, address, &mut bytes).ok()?;
-    Some(u64::from_ne_bytes(bytes))
 }
 
 /// A thread state, and the address of the next.
