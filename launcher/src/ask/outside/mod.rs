@@ -1,8 +1,8 @@
 //! The way without an agent: where none can be loaded, this command reads the stacks from the process's memory itself.
 //!
 //! Enters: a process, and why nothing was loaded. Leaves: the bytes of an answer, in the form in which an agent gives one
-//! that it has read from memory. Nobody is stopped: what changes meanwhile is read again, or marked. It takes the right to
-//! trace the process, as loading does.
+//! that it has read from memory. What changes meanwhile is read again; a thread whose stack changes all the time is held while
+//! its frames are read. It takes the right to trace the process, as loading does.
 
 mod stacks;
 mod threads;
