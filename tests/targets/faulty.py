@@ -173,6 +173,9 @@ def no_copy():
     one = threading.Thread(target=wait, args=(gate,))
     one.setDaemon(True)
     one.start()
+    # Once it is there, the agent has compiled what asks.
+    while '<nowhere>' not in usual():
+        time.sleep(0.01)
     assert len(usual()) > 100000
     before = len(gc.get_objects())
     # There is no memory to begin, for so many threads, to continue after the files have been read,
