@@ -167,17 +167,17 @@ impl Memory {
     /// The size of PyObject_HEAD, if there is a dictionary at this address.
     fn head_of_dictionary(&self, object: u64) -> Option<u64> {
         HEADS.into_iter().find(|&head| {
-            type_name_is(self.process, object, head, b"dict\0") && self.is_of_python_2(object, head)
+            kind_of(self.process, object, head).is_some_and(|kind| {
+                type_name_is(self.process, kind, head, b"dict\0") && self.is_of_python_2(kind, head)
+            })
         })
     }
 
-    /// Whether the type of this object has a flag that no type of Python 3 has, whose first versions had the same lists.
-    fn is_of_python_2(&self, object: u64, head: u64) -> bool {
-        let word = |address| read_word(self.process.pid, address);
-        let kind = object.checked_add(head - WORD as u64).and_then(word);
-        let flags = kind.and_then(|kind| kind.checked_add(head + (WORD + TYPE_FLAGS) as u64));
+    /// Whether this type has a flag that no type of Python 3 has, whose first versions had the same lists.
+    fn is_of_python_2(&self, kind: u64, head: u64) -> bool {
+        let flags = kind.checked_add(head + (WORD + TYPE_FLAGS) as u64);
         flags
-            .and_then(word)
+            .and_then(|at| read_word(self.process.pid, at))
             .is_some_and(|flags| flags & HAS_RICH_COMPARISON != 0)
     }
 
@@ -193,15 +193,17 @@ impl Memory {
     }
 }
 
-/// Whether the type of the object at this address has this name, which ends in NUL. `head` is the size of PyObject_HEAD.
-pub fn type_name_is(process: Process, object: u64, head: u64, name: &[u8]) -> bool {
-    let word = |address| read_word(process.pid, address);
-    let name_at = || {
-        let kind = word(object.checked_add(head - WORD as u64)?)?;
-        // PyObject_VAR_HEAD comes first.
-        word(kind.checked_add(head + (WORD + TYPE_NAME) as u64)?)
-    };
-    let read = name_at().and_then(|at| read_memory(process.pid, at, name.len()).ok());
+/// The address of the type of the object at this address. `head` is the size of PyObject_HEAD.
+pub fn kind_of(process: Process, object: u64, head: u64) -> Option<u64> {
+    read_word(process.pid, object.checked_add(head - WORD as u64)?)
+}
+
+/// Whether the type at this address has this name, which ends in NUL.
+pub fn type_name_is(process: Process, kind: u64, head: u64, name: &[u8]) -> bool {
+    // PyObject_VAR_HEAD comes first.
+    let name_at = kind.checked_add(head + (WORD + TYPE_NAME) as u64);
+    let name_at = name_at.and_then(|at| read_word(process.pid, at));
+    let read = name_at.and_then(|at| read_memory(process.pid, at, name.len()).ok());
     read.is_some_and(|read| read == name)
 }
 

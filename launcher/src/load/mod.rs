@@ -15,6 +15,7 @@
 //!
 //! This command may be killed at any moment: a thread that is stopped goes on, on the detour or where it was.
 
+mod access;
 pub mod candidates;
 pub mod copy;
 pub mod detour;
@@ -31,7 +32,8 @@ use std::time::{Duration, Instant};
 
 use crate::find::agent::Agent;
 use crate::find::library::Library;
-use crate::find::target::{Alive, just_started};
+use crate::find::no_agent;
+use crate::find::target::{Alive, just_started, name_of};
 use crate::load::places::Places;
 use crate::load::sender::{Sender, Stops};
 use crate::load::source::Source;
@@ -92,18 +94,17 @@ fn load(alive: &Alive, library: &Library, until: Instant) -> Result<Loaded, Trou
                 process.pid
             ),
         ),
-        _ => sender::closed(alive, &error),
+        _ => access::closed(alive, &error),
     })?;
+    if is_there(process) {
+        return Ok(Loaded::Before);
+    }
     // One that has not begun does so by this: it may have come before its interpreter, and found no moment since.
     let source = match found {
-        _ if is_there(process) => None,
-        None => Some(Source::of(process, &library.file)),
-        Some(agent) => Some(Source::of_agent(process, &agent)?),
+        None => Source::of(process, &library.file),
+        Some(agent) => Source::of_agent(process, &agent)?,
     };
-    let Some(source) = source else {
-        return Ok(Loaded::Before);
-    };
-    sender::is_loadable(alive)?;
+    access::is_loadable(alive)?;
     let mut sender = Sender::new(alive, settled(alive, until)?, source)?;
     // Two at once would write over each other's code.
     if !turn.is_ours() {
@@ -134,10 +135,23 @@ fn settled(alive: &Alive, until: Instant) -> Result<Places, Trouble> {
     let soon = until.min(Instant::now() + SETTLING);
     loop {
         match Places::find(alive.process) {
-            Err(_) if Instant::now() < soon => alive.still_runs()?,
-            result => return result,
+            Ok(Some(places)) => return Ok(places),
+            Ok(None) | Err(_) if Instant::now() < soon => alive.still_runs()?,
+            Ok(None) => return Err(without_python(alive.process)),
+            Err(trouble) => return Err(trouble),
         }
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Why nothing is loaded into a process none of whose files is Python.
+fn without_python(process: Process) -> Trouble {
+    match no_agent::is_in_memory(process) {
+        true => no_agent::static_program(process),
+        false => Trouble::new(
+            format!("there is no Python 2.6 or 2.7 in it ({})", name_of(process)),
+            no_agent::below_it(process),
+        ),
     }
 }
 

@@ -12,9 +12,7 @@ use std::os::unix::fs::FileExt;
 use memchr::memmem;
 
 use crate::find::agent::MOST_OF_FILES;
-use crate::find::no_agent;
 use crate::find::python_version::Versions;
-use crate::find::target::name_of;
 use crate::load::detour;
 use crate::load::words::{CURRENT, FUNCTIONS, INTERPRETER, Said, Told};
 use crate::system::bounded_file::Budget;
@@ -112,11 +110,11 @@ fn start_of_code(file: &MappedFile, segments: &[Segment], regions: &[Region]) ->
 }
 
 impl Places {
-    /// Looks for them.
+    /// Looks for them; `None` if no file of the process is a Python 2.6 or 2.7 that shows itself.
     ///
     /// # Errors
     /// What the process lacks.
-    pub fn find(process: Process) -> Result<Places, Trouble> {
+    pub fn find(process: Process) -> Result<Option<Places>, Trouble> {
         let unreadable = |error: std::io::Error| {
             Trouble::new(
                 format!("what is mapped into it cannot be read ({error})"),
@@ -127,19 +125,7 @@ impl Places {
         let (files, _) = maps::of(process, maps::MOST_TEXT, |_| false).map_err(unreadable)?;
         let budget = Budget::new(MOST_OF_FILES);
         if Versions::default().of(process, &files, &budget).is_none() {
-            if no_agent::is_in_memory(process) {
-                return Err(Trouble::new(
-                    "it is a static program, and has no loader for libraries",
-                    format!(
-                        "read its stacks with `sleeper_agent_activate --load {}`",
-                        process.pid
-                    ),
-                ));
-            }
-            return Err(Trouble::new(
-                format!("there is no Python 2.6 or 2.7 in it ({})", name_of(process)),
-                no_agent::below_it(process),
-            ));
+            return Ok(None);
         }
         let program = std::fs::read_link(process.path("exe")).ok();
         let mut mapped = Vec::new();
@@ -189,16 +175,18 @@ impl Places {
             .flat_map(|object| tails(object, &regions, true))
             .filter(|tail| tail.room() >= size)
             .collect();
-        let places = |code, said, is_under_way| Places {
-            code,
-            said,
-            functions,
-            interpreter,
-            number,
-            is_under_way,
-            signal_returns: signal_returns.clone(),
-            allocators: allocators.clone(),
-            regions: regions.clone(),
+        let places = |code, said, is_under_way| {
+            Some(Places {
+                code,
+                said,
+                functions,
+                interpreter,
+                number,
+                is_under_way,
+                signal_returns: signal_returns.clone(),
+                allocators: allocators.clone(),
+                regions: regions.clone(),
+            })
         };
         let apart =
             |object: &Mapped| !object.is_loader() && Some(&object.file.path) != program.as_ref();

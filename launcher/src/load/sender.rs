@@ -6,7 +6,8 @@ use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use crate::find::target::{Alive, exited, replaced, traced};
+use crate::find::target::{Alive, exited};
+use crate::load::access::{closed, is_loadable};
 use crate::load::candidates::Candidates;
 use crate::load::detour;
 use crate::load::filters::{Filters, Harmless};
@@ -31,38 +32,11 @@ use protocol::names::BEGIN_FUNCTION;
 /// command gave up, nobody would make the system call again that the stop has ended.
 const LONGEST_STOP: Duration = Duration::from_secs(3);
 
-/// How long a process takes from the loss of its memory to its end.
-const ENDING: Duration = Duration::from_millis(20);
-
 /// How long a thread without a harmful filter is looked for.
 const LONGEST_SEARCH: Duration = Duration::from_millis(100);
 
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
-
-/// Fails if the process is stopped, traced or ended.
-pub fn is_loadable(alive: &Alive) -> Result<(), Trouble> {
-    alive.still_runs()?;
-    let status = alive.status().ok_or_else(exited)?;
-    if status.tracer != 0 {
-        return Err(traced(status.tracer));
-    }
-    Ok(())
-}
-
-/// Why the memory of a process cannot be opened or written to.
-pub fn closed(alive: &Alive, error: &io::Error) -> Trouble {
-    // A process that is ending is closed to all a moment before that shows.
-    std::thread::sleep(ENDING);
-    if let Err(trouble) = alive.still_runs() {
-        return trouble;
-    }
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => permission::explain(alive.process),
-        // The memory that was opened is that of the program before (`mem_rw`, fs/proc/base.c).
-        _ => replaced(),
-    }
-}
 
 /// What loading has done to the threads of a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

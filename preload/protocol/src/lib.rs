@@ -18,3 +18,4 @@ pub mod question;
 pub mod registers;
 pub mod secrets;
 pub mod state;
+pub mod walk;

@@ -289,9 +289,7 @@ pub fn worker_is_alive() -> bool {
     if worker == 0 || !filter::may(Call::SignalThread) {
         return has(Role::Worker);
     }
-    // Any other error says nothing about the thread.
-    signals::send(process_id(), worker, 0)
-        || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+    signals::is_there(process_id(), worker)
 }
 
 /// A thread's `pthread_t`; 0: there is none. Any thread, interrupted or not.

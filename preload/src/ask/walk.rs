@@ -16,14 +16,10 @@ use crate::cpython::thread_states;
 use crate::system::futex::Instant;
 use crate::system::memory::{Lap, read_bytes};
 use protocol::names::{THREAD_HEADING, WALK_HEADING};
+use protocol::walk::{self, INNERMOST_SHOWN, LONGEST_NAME, MOST_FRAMES, OUTERMOST_SHOWN};
 
-/// The walk of a stack stops at this depth, so that a torn stack ends.
-const MOST_FRAMES: usize = 200_000;
 /// A walk stops where it is after this time, in nanoseconds.
 const LONGEST: u64 = 2_000_000_000;
-/// How many frames of a stack are shown: its innermost ones, and, if it is deeper, its outermost ones.
-const INNERMOST_SHOWN: usize = 512;
-const OUTERMOST_SHOWN: usize = 256;
 
 /// The addresses of one stack's frames. A static, as the asking thread may have little stack left.
 struct Frames(UnsafeCell<([usize; INNERMOST_SHOWN], [usize; OUTERMOST_SHOWN])>);
@@ -33,9 +29,6 @@ static FRAMES: Frames = Frames(UnsafeCell::new((
     [0; INNERMOST_SHOWN],
     [0; OUTERMOST_SHOWN],
 )));
-
-/// Longer names of functions and files are cut, in bytes.
-const LONGEST_NAME: usize = 1024;
 
 /// Writes all threads' stacks to `page`, under a heading that gives the reason.
 ///
@@ -58,13 +51,13 @@ pub unsafe fn write_state(
             written += 1;
         }
         if Instant::now() > end {
-            page.push(b"\n\n... cut here: reading memory takes too long ...\n");
+            page.push(walk::CUT.as_bytes());
             return false;
         }
         !page.is_cut()
     });
     if !whole {
-        page.push(b"\n\n... the list of threads could not be followed to its end ...\n");
+        page.push(walk::TORN_LIST.as_bytes());
     }
     (written, whole)
 }
@@ -82,15 +75,15 @@ fn write_stack(python: &Python, page: &mut Page, innermost: usize, end: Instant)
     let mut lap = Lap::default();
     while frame != 0 {
         if depth == MOST_FRAMES {
-            torn = Some("too many frames to be a stack");
+            torn = Some(walk::TOO_MANY);
             break;
         }
         if lap.is_closed_by(frame) {
-            torn = Some("frames that go in a circle");
+            torn = Some(walk::CIRCLE);
             break;
         }
         let Some(back) = guarded_frame::back(python, frame) else {
-            torn = Some("frames that could not be read");
+            torn = Some(walk::UNREADABLE);
             break;
         };
         if depth < INNERMOST_SHOWN {
@@ -127,7 +120,7 @@ fn write_frame(python: &Python, page: &mut Page, frame: usize, end: Instant) {
         return;
     }
     let Some(frame) = Frame::read(python, frame) else {
-        page.push(b"  ... a frame that could not be read ...\n");
+        page.push(walk::UNREADABLE_FRAME.as_bytes());
         return;
     };
     page.push(b"  File \"");

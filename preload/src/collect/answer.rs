@@ -43,9 +43,14 @@ pub fn prepare(gil: &mut Gil, question: &Question) -> Result<bool, Failure> {
     }
 }
 
-/// Compiles what [`compose`] needs to find lines of source; returns whether anything has been compiled now.
+/// Compiles what [`compose`] needs to find lines of source; returns whether anything has been compiled now. Where that
+/// fails, nothing is kept for the answer any more.
 pub fn prepare_to_compose(gil: &mut Gil) -> Result<bool, Failure> {
-    snippet::prepare(gil)
+    let prepared = snippet::prepare(gil);
+    if prepared.is_err() {
+        discard(gil);
+    }
+    prepared
 }
 
 /// Takes down where every thread is, on the worker, once that is prepared. `is_wanted` says whether somebody still
@@ -74,8 +79,9 @@ pub fn collect(
     Ok(collected)
 }
 
-/// Makes the answer where [`Collected::needs_interpreter`], once that is prepared ([`prepare_to_compose`]), on the heap. `holder` is the identifier of the
-/// thread that held the GIL when it was asked for, or 0. No exception is set, before and after.
+/// Makes the answer where [`Collected::needs_interpreter`], once that is prepared ([`prepare_to_compose`]), on the heap.
+/// `holder` is the identifier of the thread that held the GIL when it was asked for, or 0. No exception is set, before
+/// and after.
 pub fn compose(
     gil: &mut Gil,
     collected: Collected,

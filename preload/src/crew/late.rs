@@ -40,7 +40,7 @@ pub fn look(gil: &Gil) {
     };
     let find = |ident: usize| match read::<i32>(ident.wrapping_add(offset)) {
         // A thread of the agent's may have got the memory of a dead thread, and so its identifier.
-        Some(id) if id > 0 && !threads::is_ours(ident) && is_there(id) => {
+        Some(id) if id > 0 && !threads::is_ours(ident) && signals::is_there(process_id(), id) => {
             match id == process_id() {
                 true => Found::First,
                 false => Found::Other,
@@ -50,12 +50,6 @@ pub fn look(gil: &Gil) {
     };
     let has_looked = thread_states::note_late(gil, &find, threads.saturating_sub(own));
     LOOKS.store(if has_looked { 0 } else { left - 1 }, Ordering::SeqCst);
-}
-
-/// Whether this is a thread of the process's.
-fn is_there(thread: i32) -> bool {
-    signals::send(process_id(), thread, 0)
-        || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
 /// How many threads the process has, the agent's among them: a folder has two links more than folders in it

@@ -216,14 +216,7 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
                         }
                         answer::compose(gil, collected, &found, holder, &is_wanted)
                     };
-                    let prepare = |gil: &mut Gil| {
-                        let prepared = answer::prepare_to_compose(gil);
-                        if prepared.is_err() {
-                            answer::discard(gil);
-                        }
-                        prepared
-                    };
-                    let prepared = holding_gil(python, prepare);
+                    let prepared = holding_gil(python, answer::prepare_to_compose);
                     prepared.and_then(|result| result).and_then(|has_compiled| {
                         if has_compiled {
                             undisturbed::give_a_moment();

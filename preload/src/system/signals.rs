@@ -109,3 +109,9 @@ pub fn send(process: i32, thread: i32, signal: c_int) -> bool {
     // SAFETY: a system call that touches no memory. The callers send only signals that the thread waits for.
     unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) == 0 }
 }
+
+/// Whether a process has such a thread, as far as the kernel says: any error but ESRCH says nothing about the thread.
+/// Where the call is allowed ([`Call::SignalThread`](crate::system::filter::Call)). Any thread, interrupted or not.
+pub fn is_there(process: i32, thread: i32) -> bool {
+    send(process, thread, 0) || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}

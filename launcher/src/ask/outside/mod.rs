@@ -1,8 +1,8 @@
 //! The way without an agent: where none can be loaded, this command reads the stacks from the process's memory itself.
 //!
 //! Enters: a process, and why nothing was loaded. Leaves: the bytes of an answer, in the form in which an agent gives one
-//! that it has read from memory. What changes meanwhile is read again; a thread whose stack changes all the time is held while
-//! its frames are read. It takes the right to trace the process, as loading does.
+//! that it has read from memory. What changes meanwhile is read again; a thread whose stack changes all the time is held
+//! while its frames are read. It takes the right to trace the process, as loading does.
 
 mod stacks;
 mod threads;
@@ -19,6 +19,7 @@ use crate::state::budget::AnswerBytes;
 use crate::system::process::Process;
 use crate::trouble::Trouble;
 use protocol::names::{NOBODY_RUNS_PYTHON, THREAD_HEADING, WALK_HEADING};
+use protocol::walk;
 
 /// The longest time for all stacks.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -48,7 +49,7 @@ fn read_text(process: Process, why: &Trouble) -> io::Result<Option<String>> {
             continue;
         }
         if Instant::now() > until || text.len() > MOST_TEXT {
-            text.push_str("\n\n... cut here: reading memory takes too long ...\n");
+            text.push_str(walk::CUT);
             break;
         }
         let _ = write!(text, "\n\n{THREAD_HEADING}{}:\n", thread.ident);
@@ -56,7 +57,7 @@ fn read_text(process: Process, why: &Trouble) -> io::Result<Option<String>> {
         count += 1;
     }
     if !threads.are_all {
-        text.push_str("\n\n... the list of threads could not be followed to its end ...\n");
+        text.push_str(walk::TORN_LIST);
     }
     Ok(Some(match count {
         0 => NOBODY_RUNS_PYTHON.to_owned(),

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use crate::ask::outside::threads::Thread;
-use crate::find::interpreter::type_name_is;
+use crate::find::interpreter::{kind_of, type_name_is};
 use crate::system::memory::{read_memory, read_word};
 use crate::system::process::Process;
 use crate::system::scheduling;
@@ -18,13 +18,7 @@ use protocol::layout::{
     CODE_FILENAME, CODE_FIRST_LINE, CODE_LINE_TABLE, CODE_NAME, FRAME_BACK, FRAME_CODE,
     FRAME_LAST_INSTRUCTION, LONGEST_LINE_TABLE, Line, STRING_BYTES, THREAD_FRAME, WORD,
 };
-
-/// A stack ends at this depth, so that a torn one ends.
-const MOST_FRAMES: usize = 200_000;
-
-/// How many frames of a stack are shown: its innermost ones, and, if it is deeper, its outermost ones.
-const INNERMOST_SHOWN: usize = 512;
-const OUTERMOST_SHOWN: usize = 256;
+use protocol::walk::{self, INNERMOST_SHOWN, LONGEST_NAME, MOST_FRAMES, OUTERMOST_SHOWN};
 
 /// How often a stack is read until it is the same twice, before its thread is held.
 const TRIES: usize = 10;
@@ -39,9 +33,6 @@ const LONGEST_STOP: Duration = Duration::from_secs(3);
 /// How much of code objects is kept for the next frame at the same place, in bytes; and what each takes at least.
 const MOST_KEPT: usize = 4 << 20;
 const FEE: usize = 2 * LONGEST_NAME;
-
-/// Longer names of functions and files are cut, in bytes.
-const LONGEST_NAME: usize = 1024;
 
 /// A frame of a stack.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,16 +146,16 @@ impl Stacks {
             .unwrap_or(0);
         while next != 0 {
             if frames.len() == MOST_FRAMES {
-                return (frames, Some("too many frames to be a stack"));
+                return (frames, Some(walk::TOO_MANY));
             }
             if frames.len().is_multiple_of(64) && Instant::now() > until {
                 return (frames, Some("frames for which there was no time"));
             }
             if !seen.insert(next) {
-                return (frames, Some("frames that go in a circle"));
+                return (frames, Some(walk::CIRCLE));
             }
             let Some((frame, back)) = self.frame(next) else {
-                return (frames, Some("frames that could not be read"));
+                return (frames, Some(walk::UNREADABLE));
             };
             frames.push(frame);
             next = back;
@@ -206,7 +197,7 @@ impl Stacks {
                     code.file, code.name
                 )
             }
-            _ => writeln!(text, "  ... a frame that could not be read ..."),
+            _ => text.write_str(walk::UNREADABLE_FRAME),
         };
     }
 
@@ -253,12 +244,12 @@ impl Stacks {
         if !object.is_multiple_of(WORD as u64) {
             return None;
         }
-        let kind = self.word(object.checked_add(self.head - WORD as u64)?)?;
+        let kind = kind_of(self.process, object, self.head)?;
         match self.types.get(name) {
             Some(known) if *known != kind => return None,
             Some(_) => {}
             None => {
-                if !type_name_is(self.process, object, self.head, name) {
+                if !type_name_is(self.process, kind, self.head, name) {
                     return None;
                 }
                 self.types.insert(name, kind);
