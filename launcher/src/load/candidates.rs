@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::load::resting::{Doing, Safe, Wait, doing, waits_so_far};
+use crate::load::resting::{Doing, Safe, Wait, doing};
 use crate::system::process::Process;
+use crate::system::thread_status::ThreadStatus;
 
 /// The most threads that are tried in one round: that wait, and that run.
 const MOST: usize = 8;
@@ -43,7 +44,8 @@ impl Candidates {
 
     /// Whether a thread has begun to wait since the last look, some 2 ms ago.
     fn has_waited_anew(&mut self, process: Process, thread: i32) -> bool {
-        let Some(now) = waits_so_far(process, thread) else {
+        let status = ThreadStatus::read(process, thread);
+        let Some(now) = status.and_then(|status| status.waits()) else {
             return false;
         };
         let before = self.waits.insert(thread, now);

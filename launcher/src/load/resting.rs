@@ -22,9 +22,6 @@ use crate::system::tracee::RESTART_NO_HANDLER;
 /// The least stack that the detour needs, in bytes: registers, and `pthread_create`.
 const STACK: u64 = 32 << 10;
 
-/// The most bytes of a status: what we need of it stands behind its groups.
-const WHOLE_STATUS: usize = 1 << 20;
-
 /// The most stack that is searched for signal handlers, in bytes.
 const MOST_STACK: u64 = 16 << 20;
 
@@ -149,23 +146,6 @@ fn is_stream(process: Process, descriptor: u64) -> bool {
             .iter()
             .any(|beginning| link.starts_with(beginning))
     })
-}
-
-/// How often a thread has given up the processor by itself: it changes with each wait. `None` if it has ended.
-pub fn waits_so_far(process: Process, thread: i32) -> Option<u64> {
-    let status = whole_status(process, thread)?;
-    value(&status, "voluntary_ctxt_switches:")?.parse().ok()
-}
-
-fn whole_status(process: Process, thread: i32) -> Option<String> {
-    let path = process.path(&format!("task/{thread}/status"));
-    let status = proc_file::read(path, WHOLE_STATUS).ok()?;
-    Some(String::from_utf8_lossy(&status.bytes).into_owned())
-}
-
-fn value<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    let mut lines = status.lines();
-    Some(lines.find_map(|line| line.strip_prefix(name))?.trim())
 }
 
 /// How a thread goes on after the detour.

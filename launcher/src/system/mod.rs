@@ -31,6 +31,7 @@ pub mod signal;
 pub mod sockets;
 pub mod standard_output;
 pub mod supervisor;
+pub mod thread_status;
 pub mod tracee;
 pub mod turn;
 pub mod users;

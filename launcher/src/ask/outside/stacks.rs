@@ -1,8 +1,9 @@
 //! Frames, read from the memory of a process that runs on meanwhile.
 //!
-//! An object is believed only if its type's name says what it is, and a stack only if it is the same twice in a row. A
-//! thread whose stack changes all the time is held while it is read, mostly for less than a millisecond. So no stack is made
-//! of two moments without a mark.
+//! An object is believed only if its type's name says what it is, and a stack only if it is the same twice in a row while
+//! its thread did not run. That it is the same twice is not enough: frames are used again at once, at the same addresses,
+//! and one that is being taken away has no caller any more. A thread that runs is held while it is read, mostly for less
+//! than a millisecond. So no stack is made of two moments without a mark.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -13,6 +14,7 @@ use crate::find::interpreter::{kind_of, type_name_is};
 use crate::system::memory::{read_memory, read_word};
 use crate::system::process::Process;
 use crate::system::scheduling;
+use crate::system::thread_status::ThreadStatus;
 use crate::system::tracee::{Halt, Tracee};
 use protocol::layout::{
     CODE_FILENAME, CODE_FIRST_LINE, CODE_LINE_TABLE, CODE_NAME, FRAME_BACK, FRAME_CODE,
@@ -20,7 +22,7 @@ use protocol::layout::{
 };
 use protocol::walk::{self, INNERMOST_SHOWN, LONGEST_NAME, MOST_FRAMES, OUTERMOST_SHOWN};
 
-/// How often a stack is read until it is the same twice, before its thread is held.
+/// How often a stack is read until its thread did not run meanwhile, before the thread is held.
 const TRIES: usize = 10;
 
 /// The longest time that a thread is held: what else of its stack there is, is left out.
@@ -100,19 +102,27 @@ impl Stacks {
         let places = |frames: &[Frame]| -> Vec<(u64, u64)> {
             frames.iter().map(|one| (one.address, one.code)).collect()
         };
-        let mut before = self.frames(thread, until);
         for _ in 0..TRIES {
-            let now = self.frames(thread, until);
-            if now.1.is_none() && places(&now.0) == places(&before.0) {
+            let Some(rest) = self.rest(thread) else {
+                break;
+            };
+            let (before, now) = (self.frames(thread, until), self.frames(thread, until));
+            let is_same = now.1.is_none() && places(&now.0) == places(&before.0);
+            if is_same && self.rest(thread) == Some(rest) {
                 return now;
             }
-            before = now;
         }
         if let Some(held) = self.held(thread) {
             return held;
         }
-        let mark = before.1.unwrap_or("the stack changed while it was read");
-        (before.0, Some(mark))
+        let (frames, mark) = self.frames(thread, until);
+        let mark = mark.unwrap_or("the stack may have changed while it was read");
+        (frames, Some(mark))
+    }
+
+    /// As [`ThreadStatus::rest`]; `None` too if the thread's number is not known.
+    fn rest(&self, thread: &Thread) -> Option<u64> {
+        ThreadStatus::read(self.process, thread.number?)?.rest()
     }
 
     /// The frames of a thread, which is held meanwhile; `None` if it cannot be held. What attaches is a thread of ours

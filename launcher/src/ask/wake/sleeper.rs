@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::ask::wake::awaited;
 use crate::find::no_agent;
 use crate::system::process::Process;
+use crate::system::thread_status::ThreadStatus;
 use protocol::names::{AGENT_THREADS, NUDGE};
 
 /// The sleeping thread of an agent.
@@ -68,8 +69,10 @@ impl Sleeper {
     }
 
     fn look_once(&self) -> Option<Look> {
-        let path = self.process.path(&format!("task/{}/status", self.thread));
-        Look::parse(&std::fs::read_to_string(path).ok()?, self.process)
+        Look::of(
+            &ThreadStatus::read(self.process, self.thread)?,
+            self.process,
+        )
     }
 
     /// Whether the thread sleeps, waits for no signal, and has nobody to wait for. It nudges itself awake before
@@ -116,21 +119,13 @@ struct Look {
 }
 
 impl Look {
-    fn parse(status: &str, process: Process) -> Option<Look> {
-        let value = |name: &str| {
-            let mut lines = status.lines();
-            lines
-                .find_map(|line| line.strip_prefix(name))
-                .map(str::trim)
-        };
-        let blocked = u64::from_str_radix(value("SigBlk:")?, 16).ok()?;
+    fn of(status: &ThreadStatus, process: Process) -> Option<Look> {
+        let blocked = u64::from_str_radix(status.value("SigBlk")?, 16).ok()?;
         Some(Look {
             signal: awaited::signal_in(blocked, process),
             naps: blocked & 1 << (NUDGE - 1) == 0,
-            state: value("State:")?.chars().next()?,
-            sleeps: value("voluntary_ctxt_switches:")
-                .and_then(|count| count.parse().ok())
-                .unwrap_or(0),
+            state: status.state()?,
+            sleeps: status.waits().unwrap_or(0),
         })
     }
 }
@@ -139,11 +134,11 @@ impl Look {
 mod tests {
     use super::*;
 
-    fn with(blocked: u64) -> String {
-        format!(
+    fn with(blocked: u64) -> ThreadStatus {
+        ThreadStatus::of(&format!(
             "Name:\tx\nState:\tS (sleeping)\nSigBlk:\t{blocked:016x}\nSigIgn:\t0\n\
              voluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t9\n"
-        )
+        ))
     }
 
     #[test]
@@ -153,13 +148,13 @@ mod tests {
         };
         let faults = 0b1_0000_1101_1000_u64;
         let nudge_and_user = 3 << 31;
-        let look = |blocked: u64| Look::parse(&with(blocked), us).expect("a whole status");
+        let look = |blocked: u64| Look::of(&with(blocked), us).expect("a whole status");
         assert_eq!(look(!faults & !(1 << 57 | nudge_and_user)).signal, Some(58));
         assert_eq!(look(!faults & !nudge_and_user).signal, None);
         let asleep = look(!nudge_and_user);
         assert!(asleep.naps && (asleep.state, asleep.sleeps) == ('S', 7));
         assert!(!look(!0).naps);
-        assert_eq!(Look::parse("Name:\tx\n", us), None);
+        assert_eq!(Look::of(&ThreadStatus::of("Name:\tx\n"), us), None);
     }
 
     /// This thread waits as an agent's does that no signal wakes, and has another with the agent's name.
