@@ -10,75 +10,15 @@ use crate::report::idle;
 use crate::report::movement::{Movement, Movements};
 use crate::report::page::{CUT, Page};
 use crate::report::suspended;
+use crate::report::waits;
 use crate::state::NO_TIME;
-use crate::state::frame::Frame;
 use crate::state::thread::Thread;
-use crate::state::wait::Wait;
 use crate::state::wait_graph::WaitGraph;
 use protocol::names::{OTHER_HEADING, THREAD_HEADING};
-use protocol::state::{CutPart, WaitKind};
+use protocol::state::CutPart;
 
 /// Off-CPU time is shown from here on, in seconds: the agent itself may have caused less.
 const SHORTEST_SHOWN: f64 = 0.1;
-
-/// Files of the standard library that say nothing about a deadlock that the wait does not say.
-const WAITING_FILES: [&str; 2] = ["threading.py", "Queue.py"];
-
-/// They are the innermost ones, and never more than this.
-const MOST_WAITING_FRAMES: usize = 20;
-
-/// Writes what the threads of a deadlock wait for, and where.
-fn write_deadlock(text: &mut Page, frames: &mut Frames, graph: &WaitGraph, circle: &[u64]) {
-    text.push_str("\nDeadlock: ");
-    let _ = match circle.len() {
-        1 => writeln!(text, "a thread waits for itself:"),
-        count => writeln!(text, "{count} threads wait for each other:"),
-    };
-    for &ident in circle {
-        let thread = graph.thread(ident);
-        let Some((thread, wait)) = thread.and_then(|one| Some((one, one.wait.as_ref()?))) else {
-            continue;
-        };
-        let (name, what) = (graph.name(ident), waits_for(graph, thread, wait));
-        let line = format!("thread {name} waits for {what}");
-        let _ = writeln!(text, "  {}", Printable(&line));
-        let is_the_programs = |frame: &&Frame| match frame {
-            Frame::At(place) => !WAITING_FILES.iter().any(|file| place.file.ends_with(file)),
-            Frame::Mark(_) => false,
-        };
-        let mut innermost = thread.frames.iter().rev().take(MOST_WAITING_FRAMES);
-        if let Some(frame) = innermost.find(is_the_programs) {
-            frames.write(text, ' ', frame);
-        }
-    }
-}
-
-/// What a thread waits for, and who keeps it waiting, in words.
-fn waits_for(graph: &WaitGraph, thread: &Thread, wait: &Wait) -> String {
-    let mut words = wait.words();
-    let waited = thread.task.as_ref().and_then(|task| task.seconds);
-    if let Some((seconds, waited)) = wait.seconds.zip(waited) {
-        let left = duration((seconds - waited).max(0.0));
-        let _ = write!(words, " ({} in all, {left} to go)", duration(seconds));
-    }
-    let names = |idents: &[u64]| {
-        let names = idents.iter().map(|&ident| graph.name(ident));
-        names.collect::<Vec<_>>().join(", ")
-    };
-    let holders = graph.holders(wait);
-    let candidates = graph.candidates(wait);
-    let _ = match (wait.kind, &holders[..], &candidates[..]) {
-        (WaitKind::Thread, [ident], _) => write!(words, " ({ident})"),
-        (WaitKind::Thread, ..) | (_, [], []) => Ok(()),
-        (_, [], candidates) => write!(
-            words,
-            ", whose holder is not known; in a variable of thread {}",
-            names(candidates)
-        ),
-        (_, holders, _) => write!(words, ", held by thread {}", names(holders)),
-    };
-    words
-}
 
 /// Stands above the threads where there was no room for all variables.
 const MISSING_VARIABLES: &str =
@@ -102,9 +42,9 @@ impl Report {
         let state = &self.state;
         self.write_summary(text, movements);
         let mut frames = Frames::new(&self.secrets);
-        let graph = WaitGraph::of(&state.threads);
+        let graph = WaitGraph::of(state);
         for circle in graph.deadlocks() {
-            write_deadlock(text, &mut frames, &graph, &circle);
+            waits::write_deadlock(text, &mut frames, &graph, &circle);
         }
         let greenlets = state.greenlets.found();
         let mut shown = 0;
@@ -116,7 +56,7 @@ impl Report {
             self.write_thread(text, &mut frames, (&graph, thread), moved);
             if let Some(greenlets) = greenlets {
                 let its = greenlets.suspended_of(Some(thread.ident));
-                suspended::write_greenlets(text, &mut frames, its);
+                suspended::write_greenlets(text, &mut frames, &graph, its);
             }
             shown += usize::from(!text.is_full());
         }
@@ -124,7 +64,7 @@ impl Report {
             let of_others = greenlets.suspended.iter();
             let of_others = of_others
                 .filter(|one| one.thread.is_none_or(|ident| graph.thread(ident).is_none()));
-            suspended::write_greenlets(text, &mut frames, of_others);
+            suspended::write_greenlets(text, &mut frames, &graph, of_others);
             suspended::write_of_unknown(text, greenlets);
         }
         if let Some(coroutines) = state.coroutines.found().filter(|_| !text.is_full()) {
@@ -214,7 +154,7 @@ impl Report {
         }
         if let Some(wait) = &thread.wait {
             let mark = moved.map_or(' ', Movement::mark_of_wait);
-            let what = waits_for(graph, thread, wait);
+            let what = waits::of_thread(graph, thread, wait);
             let _ = writeln!(text, "{mark} - waits for {}", Printable(&what));
         }
         if let Some(greenlets) = self.state.greenlets.found() {

@@ -12,7 +12,7 @@ use crate::report::json_suspended::{CoroutinesEntry, GreenletsEntry};
 use crate::state::descriptor::Descriptor;
 use crate::state::thread::Thread;
 use crate::state::wait::{Hold, Wait};
-use crate::state::wait_graph::WaitGraph;
+use crate::state::wait_graph::{Node, WaitGraph};
 
 /// Changes whenever the meaning of anything in the document does.
 pub const VERSION: u32 = 1;
@@ -26,7 +26,8 @@ impl Report {
     pub fn write_json(&self, out: &mut dyn Write, most: u64) -> io::Result<()> {
         let state = &self.state;
         let written = Cell::new(0);
-        let graph = WaitGraph::of(&state.threads);
+        let graph = WaitGraph::of(state);
+        let circles = graph.deadlocks();
         let context = Context {
             report: self,
             graph: &graph,
@@ -42,7 +43,11 @@ impl Report {
             command: &self.command,
             python: state.version(),
             note: self.note.as_deref(),
-            deadlocks: graph.deadlocks(),
+            deadlocks: of_threads(&circles),
+            circles: circles
+                .iter()
+                .map(|circle| circle.iter().map(Member::of).collect())
+                .collect(),
             greenlets: (state.greenlets.found()).map(|found| GreenletsEntry(found, context)),
             coroutines: (state.coroutines.found()).map(|found| CoroutinesEntry(found, context)),
             threads: Threads(context),
@@ -119,6 +124,7 @@ struct Document<'a> {
     python: Option<&'a str>,
     note: Option<&'a str>,
     deadlocks: Vec<Vec<u64>>,
+    circles: Vec<Vec<Member>>,
     greenlets: Option<GreenletsEntry<'a>>,
     coroutines: Option<CoroutinesEntry<'a>>,
     threads: Threads<'a>,
@@ -127,6 +133,34 @@ struct Document<'a> {
     cut: Vec<&'static str>,
     // The last: only then it is known.
     left_out: LeftOut<'a>,
+}
+
+/// One of those in a deadlock.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Member {
+    Thread(u64),
+    Greenlet(u64),
+}
+
+impl Member {
+    fn of(node: &Node) -> Member {
+        match *node {
+            Node::Thread(ident) => Member::Thread(ident),
+            Node::Greenlet(id) => Member::Greenlet(id),
+        }
+    }
+}
+
+/// The identifiers of the threads among these.
+fn threads_of(nodes: &[Node]) -> Vec<u64> {
+    nodes.iter().filter_map(|node| node.thread()).collect()
+}
+
+/// The threads of each circle that has any.
+fn of_threads(circles: &[Vec<Node>]) -> Vec<Vec<u64>> {
+    let threads = circles.iter().map(|circle| threads_of(circle));
+    threads.filter(|circle| !circle.is_empty()).collect()
 }
 
 /// What is left out of the document, in words.
@@ -242,7 +276,7 @@ impl<'a> WaitEntry<'a> {
         WaitEntry {
             kind: wait.kind.name().into(),
             id: wait.id,
-            holders: graph.holders(wait),
+            holders: threads_of(&graph.holders(wait)),
             candidates: graph.candidates(wait),
             count: wait.count,
             limited: wait.limited,

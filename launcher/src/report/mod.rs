@@ -27,6 +27,7 @@ mod snapshot_text;
 mod snapshot_threads;
 pub mod suspended;
 pub mod terminal;
+mod waits;
 
 use std::collections::HashMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -59,7 +59,7 @@ impl Movements {
         let seconds = old.time.zip(new.time).map(|(old, new)| new - old);
         // The clock may have been set back meanwhile.
         let seconds = seconds.filter(|&seconds| seconds >= 0.0);
-        let graph = WaitGraph::of(&old.state.threads);
+        let graph = WaitGraph::of(&old.state);
         let now: HashMap<u64, &Thread> = by_ident(&new.state.threads);
         let then: HashMap<u64, &Thread> = by_ident(&old.state.threads);
         let mut comparison = Comparison::default();

@@ -171,7 +171,7 @@ mod tests {
     fn document(version: u32, threads: &str) -> String {
         format!(
             r#"{{"version": {version}, "pid": 4711, "time": 1.5, "command": ["python"],
-                "python": "2.7.18", "note": null, "deadlocks": [], "greenlets": null,
+                "python": "2.7.18", "note": null, "deadlocks": [], "circles": [], "greenlets": null,
                 "coroutines": null, "variables_cut": false, "cut": [], "threads": [{threads}],
                 "other_threads": [], "left_out": ["a frame"]}}"#
         )

@@ -5,10 +5,12 @@ use std::fmt::Write;
 use crate::printable::Printable;
 use crate::report::frames::Frames;
 use crate::report::page::Page;
+use crate::report::waits;
 use crate::state::coroutines::Coroutines;
 use crate::state::greenlets::{Greenlet, Greenlets};
 use crate::state::search::Search;
 use crate::state::suspended::SuspendedChain;
+use crate::state::wait_graph::WaitGraph;
 
 /// Writes what stands above the threads: that the search has failed, or how many are left out.
 pub(crate) fn write_notes(
@@ -59,7 +61,7 @@ const MOST_LINES: usize = 10;
 pub(crate) fn lines_of_thread(greenlets: &Greenlets, thread: Option<u64>) -> Vec<String> {
     let current = greenlets.current_of(thread).iter().take(MOST_LINES);
     let mut lines: Vec<String> = current
-        .map(|greenlet| format!("its current greenlet is {}", name(greenlet)))
+        .map(|greenlet| format!("its current greenlet is {}", greenlet.label()))
         .collect();
     let not_started = greenlets.not_started_of(thread).iter().take(MOST_LINES);
     lines.extend(not_started.map(|one| match one.count {
@@ -73,6 +75,7 @@ pub(crate) fn lines_of_thread(greenlets: &Greenlets, thread: Option<u64>) -> Vec
 pub(crate) fn write_greenlets<'a>(
     text: &mut Page,
     frames: &mut Frames,
+    graph: &WaitGraph,
     greenlets: impl IntoIterator<Item = &'a Greenlet>,
 ) {
     for greenlet in greenlets {
@@ -80,8 +83,8 @@ pub(crate) fn write_greenlets<'a>(
             break;
         }
         let _ = writeln!(text, "\n{}", Printable(&heading(greenlet)));
-        if let Some(wait) = &greenlet.waits_for {
-            let _ = writeln!(text, "  - waits for {}", wait.words());
+        if let Some(what) = waits::of_greenlet(graph, greenlet) {
+            let _ = writeln!(text, "  - waits for {}", Printable(&what));
         }
         write_stack(text, frames, &greenlet.frames);
     }
@@ -106,28 +109,7 @@ fn heading(greenlet: &Greenlet) -> String {
         // It has no Python frames to tell by.
         false => "suspended, or the thread's current one",
     };
-    format!("### Greenlet {} of {thread}: {what}", name(greenlet))
-}
-
-/// A greenlet's address, and what else it is known by.
-fn name(greenlet: &Greenlet) -> String {
-    let mut words = format!("{:#x}", greenlet.id);
-    if let Some(name) = &greenlet.name {
-        let _ = write!(words, " {name:?}");
-    }
-    let mut more = Vec::new();
-    if greenlet.parent.is_none() {
-        more.push("the thread's first".to_owned());
-    } else if let Some(class) = greenlet.class.as_ref().filter(|&class| class != "greenlet") {
-        more.push(class.clone());
-    }
-    if let Some(function) = &greenlet.function {
-        more.push(format!("runs {function}"));
-    }
-    if !more.is_empty() {
-        let _ = write!(words, " ({})", more.join(", "));
-    }
-    words
+    format!("### Greenlet {} of {thread}: {what}", greenlet.label())
 }
 
 /// Writes all chains of generators.

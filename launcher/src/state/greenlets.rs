@@ -99,6 +99,21 @@ fn noun(kind: GreenletWaitKind) -> &'static str {
 }
 
 impl GreenletWait {
+    /// A wait of which nothing is known but its kind.
+    pub fn of_kind(kind: GreenletWaitKind) -> GreenletWait {
+        GreenletWait {
+            kind,
+            id: None,
+            fd: None,
+            read: None,
+            write: None,
+            value: None,
+            size: None,
+            most: None,
+            seconds: None,
+        }
+    }
+
     /// Reads a dictionary of [`greenlet_wait`]; `None` if its kind is not known here.
     fn parse(value: Value) -> Option<GreenletWait> {
         use greenlet_wait::{FD, FOR, ID, MILLISECONDS, MOST, READ, SIZE, VALUE, WRITE};
@@ -106,7 +121,6 @@ impl GreenletWait {
         let [kind, id, fd, read, write, value, size, most, time] = values;
         let number = |value: Option<Value>| value?.number::<i64>();
         Some(GreenletWait {
-            kind: GreenletWaitKind::from_name(&kind?.text()?)?,
             id: id.and_then(|id| id.number()),
             fd: number(fd),
             read: read.map(|value| value.is_true()),
@@ -115,6 +129,7 @@ impl GreenletWait {
             size: number(size),
             most: number(most),
             seconds: time.and_then(wait::seconds),
+            ..GreenletWait::of_kind(GreenletWaitKind::from_name(&kind?.text()?)?)
         })
     }
 
@@ -173,6 +188,27 @@ impl Greenlet {
             waits_for: wait.and_then(GreenletWait::parse),
             frames,
         })
+    }
+
+    /// Its address, and what else it is known by.
+    pub fn label(&self) -> String {
+        let mut words = format!("{:#x}", self.id);
+        if let Some(name) = &self.name {
+            let _ = write!(words, " {name:?}");
+        }
+        let mut more = Vec::new();
+        if self.parent.is_none() {
+            more.push("the thread's first".to_owned());
+        } else if let Some(class) = self.class.as_ref().filter(|&class| class != "greenlet") {
+            more.push(class.clone());
+        }
+        if let Some(function) = &self.function {
+            more.push(format!("runs {function}"));
+        }
+        if !more.is_empty() {
+            let _ = write!(words, " ({})", more.join(", "));
+        }
+        words
     }
 
     /// The memory that it takes, in bytes.
@@ -273,9 +309,27 @@ impl Greenlets {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use protocol::marshal::{self, MarshalWriter};
+
+    /// A suspended greenlet of this thread that waits for the object at this address.
+    pub(crate) fn greenlet(id: u64, thread: u64, kind: GreenletWaitKind, of: u64) -> Greenlet {
+        Greenlet {
+            id,
+            thread: Some(thread),
+            parent: Some(1),
+            suspended: true,
+            class: None,
+            name: None,
+            function: None,
+            waits_for: Some(GreenletWait {
+                id: Some(of),
+                ..GreenletWait::of_kind(kind)
+            }),
+            frames: SuspendedChain::default(),
+        }
+    }
 
     #[test]
     fn says_what_is_waited_for() {

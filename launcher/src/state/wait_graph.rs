@@ -1,54 +1,91 @@
-//! Which threads wait for which, and the deadlocks among them.
+//! Who waits for whom, and the deadlocks among them.
 
 use std::collections::{HashMap, HashSet};
 
+use crate::state::State;
+use crate::state::greenlets::{Greenlet, GreenletWait};
 use crate::state::thread::Thread;
 use crate::state::wait::Wait;
-use protocol::state::WaitKind;
+use protocol::state::{GreenletWaitKind, WaitKind};
 
-/// How many threads are named that hold a lock, or may hold it: more would not help anybody.
+/// How many are named that hold a lock, or may hold it: more would not help anybody.
 const MOST_CANDIDATES: usize = 20;
 
-/// Which threads wait for which.
+/// One that waits, or keeps others waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Node {
+    /// The thread with this identifier.
+    Thread(u64),
+    /// The suspended greenlet at this address.
+    Greenlet(u64),
+}
+
+impl Node {
+    /// The identifier, if it is a thread.
+    pub fn thread(self) -> Option<u64> {
+        match self {
+            Node::Thread(ident) => Some(ident),
+            Node::Greenlet(_) => None,
+        }
+    }
+}
+
+/// Who waits for whom.
+#[derive(Default)]
 pub struct WaitGraph<'a> {
     threads: HashMap<u64, &'a Thread>,
-    /// By address of a lock, the threads that hold it for a `with` block.
-    holders: HashMap<u64, Vec<u64>>,
+    /// The suspended greenlets, by address.
+    greenlets: HashMap<u64, &'a Greenlet>,
+    /// By address of a lock, those who hold it for a `with` block.
+    holders: HashMap<u64, Vec<Node>>,
     /// By address of a lock, the threads that have it in a variable, and may hold it.
     candidates: HashMap<u64, Vec<u64>>,
 }
 
 impl<'a> WaitGraph<'a> {
-    /// The graph of all threads of a process.
-    pub fn of(threads: &'a [Thread]) -> WaitGraph<'a> {
-        let mut graph = WaitGraph {
-            threads: threads.iter().map(|one| (one.ident, one)).collect(),
-            holders: HashMap::new(),
-            candidates: HashMap::new(),
-        };
-        for thread in threads {
-            for hold in &thread.holds {
-                let holders = graph.holders.entry(hold.id).or_default();
-                if holders.len() < MOST_CANDIDATES && holders.last() != Some(&thread.ident) {
-                    holders.push(thread.ident);
-                }
-            }
-            // By lock and not by waiting thread: thousands may wait for one lock, and each has it in
-            // a variable.
-            for &id in &thread.may_hold {
-                let candidates = graph.candidates.entry(id).or_default();
-                let waits_too = || thread.wait.as_ref().is_some_and(|wait| wait.id == Some(id));
-                if candidates.len() < MOST_CANDIDATES && !waits_too() {
-                    candidates.push(thread.ident);
-                }
-            }
+    /// The graph of a process.
+    pub fn of(state: &'a State) -> WaitGraph<'a> {
+        let mut graph = WaitGraph::default();
+        state.threads.iter().for_each(|one| graph.add_thread(one));
+        let greenlets = state.greenlets.found();
+        let suspended = greenlets.into_iter().flat_map(|found| &found.suspended);
+        for greenlet in suspended.filter(|one| one.suspended) {
+            graph.greenlets.insert(greenlet.id, greenlet);
         }
         graph
+    }
+
+    fn add_thread(&mut self, thread: &'a Thread) {
+        self.threads.insert(thread.ident, thread);
+        for hold in &thread.holds {
+            self.add_holder(hold.id, Node::Thread(thread.ident));
+        }
+        // By lock and not by waiting thread: thousands may wait for one lock, and each has it in
+        // a variable.
+        for &id in &thread.may_hold {
+            let candidates = self.candidates.entry(id).or_default();
+            let waits_too = || thread.wait.as_ref().is_some_and(|wait| wait.id == Some(id));
+            if candidates.len() < MOST_CANDIDATES && !waits_too() {
+                candidates.push(thread.ident);
+            }
+        }
+    }
+
+    fn add_holder(&mut self, lock: u64, holder: Node) {
+        let holders = self.holders.entry(lock).or_default();
+        if holders.len() < MOST_CANDIDATES && holders.last() != Some(&holder) {
+            holders.push(holder);
+        }
     }
 
     /// The thread with this identifier.
     pub fn thread(&self, ident: u64) -> Option<&'a Thread> {
         self.threads.get(&ident).copied()
+    }
+
+    /// The suspended greenlet at this address.
+    pub fn greenlet(&self, id: u64) -> Option<&'a Greenlet> {
+        self.greenlets.get(&id).copied()
     }
 
     /// A thread's identifier, and its name if it has one.
@@ -59,17 +96,34 @@ impl<'a> WaitGraph<'a> {
         }
     }
 
-    /// The identifiers of the threads that are known to keep a thread in this wait.
-    pub fn holders(&self, wait: &Wait) -> Vec<u64> {
-        let exists = |ident: &u64| self.threads.contains_key(ident);
+    /// Those who are known to keep a thread in this wait.
+    pub fn holders(&self, wait: &Wait) -> Vec<Node> {
+        let thread = |ident: Option<u64>| {
+            let ident = ident.filter(|ident| self.threads.contains_key(ident));
+            ident.map(Node::Thread).into_iter().collect()
+        };
         match (wait.kind, wait.id) {
-            (WaitKind::RLock | WaitKind::Import, _) => {
-                wait.owner.filter(exists).into_iter().collect()
-            }
-            (WaitKind::Thread, _) => wait.joined.filter(exists).into_iter().collect(),
-            (WaitKind::Lock, Some(id)) => self.holders.get(&id).cloned().unwrap_or_default(),
+            (WaitKind::RLock | WaitKind::Import, _) => thread(wait.owner),
+            (WaitKind::Thread, _) => thread(wait.joined),
+            (WaitKind::Lock, Some(id)) => self.holders_of(id),
             _ => Vec::new(),
         }
+    }
+
+    /// Those who are known to keep a greenlet in this wait.
+    pub fn holders_of_greenlet(&self, wait: &GreenletWait) -> Vec<Node> {
+        match (wait.kind, wait.id) {
+            (GreenletWaitKind::Greenlet, Some(id)) => {
+                let ends = self.greenlet(id).map(|_| Node::Greenlet(id));
+                ends.into_iter().collect()
+            }
+            (GreenletWaitKind::Semaphore, Some(id)) => self.holders_of(id),
+            _ => Vec::new(),
+        }
+    }
+
+    fn holders_of(&self, lock: u64) -> Vec<Node> {
+        self.holders.get(&lock).cloned().unwrap_or_default()
     }
 
     /// The identifiers of threads that have the lock in a variable, where its holder is not known:
@@ -85,31 +139,53 @@ impl<'a> WaitGraph<'a> {
         self.candidates.get(&id).cloned().unwrap_or_default()
     }
 
-    /// The thread that this one waits for, if it is the only one and the wait has no timeout.
-    fn next(&self, ident: u64) -> Option<u64> {
-        let wait = self.thread(ident)?.wait.as_ref()?;
-        match self.holders(wait)[..] {
-            [holder] if wait.limited != Some(true) => Some(holder),
+    /// The one that this one waits for, if it is the only one and the wait has no timeout.
+    fn next(&self, node: Node) -> Option<Node> {
+        let holders = match node {
+            Node::Thread(ident) => {
+                let wait = self.thread(ident)?.wait.as_ref()?;
+                let goes_on = wait.limited == Some(true);
+                self.holders(wait)
+                    .into_iter()
+                    .filter(|_| !goes_on)
+                    .collect()
+            }
+            Node::Greenlet(id) => {
+                let greenlet = self.greenlet(id)?;
+                // No greenlet of a thread runs while the thread itself waits for somebody.
+                let thread = greenlet.thread.map(Node::Thread);
+                let stuck = thread.filter(|&thread| self.next(thread).is_some());
+                match (stuck, &greenlet.waits_for) {
+                    (Some(thread), _) => vec![thread],
+                    (None, Some(wait)) => self.holders_of_greenlet(wait),
+                    (None, None) => Vec::new(),
+                }
+            }
+        };
+        match holders[..] {
+            [holder] => Some(holder),
             _ => None,
         }
     }
 
-    /// The deadlocks: circles of threads, by identifier, each of which waits for the next. A circle
-    /// begins with its lowest identifier, and is listed once.
-    pub fn deadlocks(&self) -> Vec<Vec<u64>> {
-        let mut idents: Vec<u64> = self.threads.keys().copied().collect();
-        idents.sort_unstable();
+    /// The deadlocks: circles of those of whom each waits for the next. A circle begins with its lowest
+    /// thread or, if it has none, its lowest greenlet, and is listed once.
+    pub fn deadlocks(&self) -> Vec<Vec<Node>> {
+        let threads = self.threads.keys().map(|&ident| Node::Thread(ident));
+        let greenlets = self.greenlets.keys().map(|&id| Node::Greenlet(id));
+        let mut nodes: Vec<Node> = threads.chain(greenlets).collect();
+        nodes.sort_unstable();
         let mut seen = HashSet::new();
         let mut circles = Vec::new();
-        for first in idents {
+        for first in nodes {
             let mut path = Vec::new();
-            let mut ident = Some(first);
-            while let Some(one) = ident.filter(|one| seen.insert(*one)) {
+            let mut node = Some(first);
+            while let Some(one) = node.filter(|one| seen.insert(*one)) {
                 path.push(one);
-                ident = self.next(one);
+                node = self.next(one);
             }
             // The path has come back to itself: what stands before only leads into the circle.
-            let begin = path.iter().position(|&one| Some(one) == ident);
+            let begin = path.iter().position(|&one| Some(one) == node);
             if let Some(begin) = begin {
                 let mut circle = path.split_off(begin);
                 let lowest = (0..circle.len()).min_by_key(|&at| circle[at]).unwrap_or(0);
@@ -125,6 +201,8 @@ impl<'a> WaitGraph<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::greenlets::{Greenlets, tests::greenlet};
+    use crate::state::search::Search;
     use crate::state::wait::{Hold, tests::wait};
 
     fn thread(ident: u64, wait: Wait, holds: &[u64]) -> Thread {
@@ -141,8 +219,12 @@ mod tests {
         }
     }
 
-    fn circles(threads: Vec<Thread>) -> Vec<Vec<u64>> {
-        WaitGraph::of(&threads).deadlocks()
+    fn circles(threads: Vec<Thread>) -> Vec<Vec<Node>> {
+        WaitGraph::of(&State::of_threads(threads)).deadlocks()
+    }
+
+    fn of_threads(idents: &[u64]) -> Vec<Node> {
+        idents.iter().map(|&ident| Node::Thread(ident)).collect()
     }
 
     #[test]
@@ -154,9 +236,9 @@ mod tests {
             // It waits for one of them, and is in no circle itself.
             thread(4, wait(WaitKind::Lock, 1), &[]),
         ];
-        assert_eq!(circles(of_three), [[5, 6, 7]]);
+        assert_eq!(circles(of_three), [of_threads(&[5, 6, 7])]);
         let own = vec![thread(5, wait(WaitKind::Lock, 1), &[1])];
-        assert_eq!(circles(own), [[5]]);
+        assert_eq!(circles(own), [of_threads(&[5])]);
         let mut by_owner = wait(WaitKind::RLock, 9);
         by_owner.owner = Some(6);
         let mut joins = wait(WaitKind::Thread, 8);
@@ -165,10 +247,32 @@ mod tests {
             thread(5, by_owner.clone(), &[]),
             thread(6, joins.clone(), &[]),
         ];
-        assert_eq!(circles(mixed), [[5, 6]]);
+        assert_eq!(circles(mixed), [of_threads(&[5, 6])]);
         // It will go on by itself.
         joins.limited = Some(true);
         let limited = vec![thread(5, by_owner, &[]), thread(6, joins, &[])];
         assert!(circles(limited).is_empty());
+    }
+
+    #[test]
+    fn finds_circles_of_greenlets() {
+        use GreenletWaitKind::{Greenlet, Sleep};
+        let found = |suspended: Vec<_>| {
+            let mut state = State::of_threads(vec![thread(5, wait(WaitKind::Sleep, 1), &[])]);
+            state.greenlets = Search::Found(Greenlets {
+                suspended,
+                ..Greenlets::default()
+            });
+            WaitGraph::of(&state).deadlocks()
+        };
+        let circle = vec![
+            greenlet(16, 5, Greenlet, 32),
+            greenlet(32, 5, Greenlet, 16),
+            greenlet(48, 5, Greenlet, 16),
+        ];
+        let nodes = vec![Node::Greenlet(16), Node::Greenlet(32)];
+        assert_eq!(found(circle), [nodes]);
+        let ends = vec![greenlet(16, 5, Greenlet, 32), greenlet(32, 5, Sleep, 16)];
+        assert!(found(ends).is_empty());
     }
 }
