@@ -26,6 +26,8 @@ pub const FRAME_VALUE_STACK: usize = 5 * WORD;
 pub const FRAME_TRACE: usize = 7 * WORD;
 /// f_lasti, an int.
 pub const FRAME_LAST_INSTRUCTION: usize = 12 * WORD;
+/// f_lineno, an int: the line that a tracer has set, where there is one.
+pub const FRAME_LINE: usize = 12 * WORD + 4;
 /// f_iblock, after f_lasti and f_lineno: how many blocks the frame is in. The blocks follow, each with its
 /// kind, its handler and the depth of the value stack at its beginning, all of them ints.
 pub const FRAME_BLOCKS: usize = 12 * WORD + 8;
@@ -67,8 +69,8 @@ pub const CODE_LINE_TABLE: usize = 11 * WORD;
 pub const TYPE_NAME: usize = 0;
 /// tp_basicsize.
 pub const TYPE_SIZE: usize = WORD;
-/// tp_repr.
-pub const TYPE_REPR: usize = 8 * WORD;
+/// tp_itemsize.
+pub const TYPE_ITEM_SIZE: usize = 2 * WORD;
 /// tp_flags.
 pub const TYPE_FLAGS: usize = 18 * WORD;
 /// tp_traverse.
@@ -77,6 +79,8 @@ pub const TYPE_TRAVERSE: usize = 20 * WORD;
 pub const TYPE_BASE: usize = 29 * WORD;
 /// tp_dict.
 pub const TYPE_DICT: usize = 30 * WORD;
+/// tp_dictoffset.
+pub const TYPE_DICT_OFFSET: usize = 33 * WORD;
 /// tp_mro.
 pub const TYPE_MRO: usize = 40 * WORD;
 
@@ -91,6 +95,8 @@ pub const INTERPRETER_NEXT: usize = 0;
 pub const INTERPRETER_THREADS: usize = WORD;
 /// modules, a dictionary.
 pub const INTERPRETER_MODULES: usize = 2 * WORD;
+/// sysdict, a dictionary.
+pub const INTERPRETER_SYS: usize = 3 * WORD;
 
 // PyThreadState.
 

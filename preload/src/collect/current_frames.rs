@@ -53,15 +53,21 @@ pub fn for_each<'g>(
     each: &mut dyn FnMut(Object<'g>, Frame<'g>) -> bool,
 ) -> bool {
     let Some(frames) = fields.as_dict(frames) else {
-        return fields.bad_argument::<()>().is_some();
+        return bad_argument(fields);
     };
     for (ident, frame) in dict::entries(fields, *frames) {
         let Some(frame) = fields.as_frame(frame) else {
-            return fields.bad_argument::<()>().is_some();
+            return bad_argument(fields);
         };
         if !each(ident, frame) {
             return false;
         }
     }
     true
+}
+
+/// Sets `TypeError`; returns false.
+fn bad_argument(fields: Fields) -> bool {
+    let set = fields.gil().and_then(|gil| gil.bad_argument::<()>());
+    set.is_some()
 }

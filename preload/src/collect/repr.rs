@@ -9,7 +9,6 @@ use std::ops::Range;
 
 use crate::agent::hold;
 use crate::collect::secrets::Hiding;
-use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
 use crate::cpython::object::{Dict, Object, Type, Unicode};
 use crate::cpython::{dict, set};
@@ -18,9 +17,6 @@ use crate::system::bounded_bytes::Bytes;
 use crate::system::hash::Table;
 use protocol::question::Question;
 use protocol::secrets::HIDDEN;
-
-/// Larger numbers, in bits, are shown by their size: the time to write one out grows with its square.
-const LARGEST_NUMBER: usize = 2048;
 
 /// Makes text of values.
 pub struct SafeRepr<'a, 'g> {
@@ -118,6 +114,10 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
             return out.push(b"<nothing>");
         };
         let fields = self.fields;
+        if !fields.is_object(object) {
+            let _ = write!(out, "<unreadable at {:#x}>", object.address());
+            return;
+        }
         let (kind, exact) = self.types.of(object);
         match kind {
             BuiltinType::None => out.push(b"None"),
@@ -177,10 +177,6 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
     /// What a built-in type stores, in an object of that type or of a derived one.
     fn built_in(&mut self, kind: BuiltinType, object: Object<'g>, depth: usize, out: &mut Bytes) {
         let fields = self.fields;
-        let bits = |object: Object| {
-            // SAFETY: only ever asked of a `long`: it is computed, and no more.
-            unsafe { (fields._PyLong_NumBits)(object.as_ptr()) }
-        };
         match kind {
             BuiltinType::Bool | BuiltinType::Int => {
                 // SAFETY: an `int` has this field first (Include/intobject.h), as a `bool` has.
@@ -191,39 +187,37 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
                     _ => write!(out, "False"),
                 };
             }
-            BuiltinType::Long if bits(object) > LARGEST_NUMBER => {
-                let _ = write!(out, "<long of {} bits>", bits(object));
-            }
-            BuiltinType::Long => self.own_repr(fields.PyLong_Type, object, out),
-            BuiltinType::Float => self.own_repr(fields.PyFloat_Type, object, out),
+            // SAFETY: its type has been looked at.
+            BuiltinType::Long => unsafe { fields.write_long(object, out) },
+            // SAFETY: as above.
+            BuiltinType::Float => unsafe { fields.write_float(object, out) },
             BuiltinType::Str => {
                 let text = fields.bytes(object).unwrap_or_default();
-                self.quoted("", text.len(), |index| u32::from(text[index]), out);
+                let count = fields.str_length(object);
+                let one = |index| u32::from(text[index]);
+                self.quoted("", (text.len(), count), one, out);
             }
             BuiltinType::Unicode => {
                 // SAFETY: its type has been looked at.
                 let characters = fields.characters(unsafe { Unicode::assume(object) });
-                self.quoted("u", characters.count(), |index| characters.at(index), out);
+                let count = fields.character_count(object);
+                let one = |index| characters.at(index);
+                self.quoted("u", (characters.count(), count), one, out);
             }
             _ => self.container(kind, object, depth, out),
         }
     }
 
-    /// The text that the `repr` of a built-in type makes of an object; `?` if there is no memory for it.
-    fn own_repr(&mut self, class: *mut PyObject, object: Object<'g>, out: &mut Bytes) {
-        let fields = self.fields;
-        // SAFETY: the class is `long` or `float`, and the object is one; their `repr` runs no other code
-        // (Objects/longobject.c, floatobject.c).
-        let text = unsafe { fields.repr_of_type(Type::assume(Object::existing(class)), object) };
-        let text = text.as_ref().and_then(|text| fields.bytes(text.object()));
-        out.push(text.unwrap_or(b"?"));
-        fields.clear_exception();
-    }
-
-    /// Text in quotes, as Python writes it; as much as there is room for.
-    fn quoted(&self, prefix: &str, count: usize, one: impl Fn(usize) -> u32, out: &mut Bytes) {
+    /// Text in quotes, as Python writes it; as much as there is room for. `known` of its `count` characters are known.
+    fn quoted(
+        &self,
+        prefix: &str,
+        (known, count): (usize, usize),
+        one: impl Fn(usize) -> u32,
+        out: &mut Bytes,
+    ) {
         const AT_ONCE: usize = 256;
-        let shown = count.min(self.end.saturating_sub(out.len()));
+        let shown = known.min(self.end.saturating_sub(out.len()));
         let has = |quote: char| (0..shown).any(|index| one(index) == u32::from(quote));
         let quote = if has('\'') && !has('"') { '"' } else { '\'' };
         let _ = write!(out, "{prefix}{quote}");
@@ -255,9 +249,11 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         let (start, end, count) = match kind {
             BuiltinType::Tuple => ("(", ")", fields.tuple_size(object)),
             BuiltinType::List => ("[", "]", fields.list_size(object)),
-            BuiltinType::Dict => ("{", "}", fields.dict_size(object)),
-            BuiltinType::Set => ("set([", "])", fields.set_size(object)),
-            _ => ("frozenset([", "])", fields.set_size(object)),
+            BuiltinType::Dict => ("{", "}", dict::size(fields, object)),
+            // SAFETY: its type has been looked at.
+            BuiltinType::Set => ("set([", "])", unsafe { set::size(fields, object) }),
+            // SAFETY: as above.
+            _ => ("frozenset([", "])", unsafe { set::size(fields, object) }),
         };
         out.push(start.as_bytes());
         if count == 0 {
@@ -269,7 +265,6 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
             return out.push(end.as_bytes());
         }
         self.path[depth] = Some(object);
-        let gil = fields.gil();
         let mut entries = match kind {
             BuiltinType::Tuple | BuiltinType::List => None,
             _ => Some(self.entries(kind, object)),
@@ -282,8 +277,8 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         };
         let names = names.filter(|&names| fields.tuple_size(names) == count);
         let item_at = |index| match kind {
-            BuiltinType::Tuple => gil.tuple_item(object, index),
-            BuiltinType::List => gil.list_item(object, index),
+            BuiltinType::Tuple => fields.tuple_item(object, index),
+            BuiltinType::List => fields.list_item(object, index),
             _ => None,
         };
         let is_pair = matches!(kind, BuiltinType::Tuple | BuiltinType::List)
@@ -315,7 +310,7 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
                 out.push(b": ");
             }
             let name = match names {
-                Some(names) => gil.tuple_item(names, index),
+                Some(names) => fields.tuple_item(names, index),
                 None => key,
             };
             let is_argument = before

@@ -4,6 +4,7 @@
 //! On the worker, under the GIL, nobody else let run, where the boot has found frames laid out as
 //! `cpython/layout` has them.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use crate::agent::hold;
@@ -55,20 +56,73 @@ pub struct Limit {
     pub until: Instant,
 }
 
-/// Names that are looked for among global names.
-pub struct Names<'gil> {
-    mark: Owned<'gil>,
-    loader: Owned<'gil>,
-    name: Owned<'gil>,
+/// What the agent's own global names have among them.
+const MARK: &[u8] = b"_SLEEPER_AGENT";
+
+/// Names that are looked for among global names, as objects; without the GIL there are no such objects.
+pub enum Names<'gil> {
+    Objects {
+        mark: Owned<'gil>,
+        loader: Owned<'gil>,
+        name: Owned<'gil>,
+    },
+    /// Which dictionaries of global names are the agent's own, by address.
+    Text(RefCell<Table<usize, bool>>),
 }
 
 impl<'gil> Names<'gil> {
     /// `None`, with an exception set, if there is no memory.
     pub fn new(gil: &Gil<'gil>) -> Option<Self> {
-        Some(Names {
-            mark: gil.new_str(b"_SLEEPER_AGENT")?,
+        Some(Names::Objects {
+            mark: gil.new_str(MARK)?,
             loader: gil.new_str(b"__loader__")?,
             name: gil.new_str(b"__name__")?,
+        })
+    }
+
+    /// The same with the GIL or without.
+    pub fn of(fields: Fields<'gil>) -> Option<Self> {
+        match fields.gil() {
+            Some(gil) => Names::new(gil),
+            None => Some(Names::Text(RefCell::default())),
+        }
+    }
+
+    /// Whether these global names are the agent's own.
+    pub fn are_own<'g>(&self, fields: Fields<'g>, globals: Object<'g>) -> bool {
+        let known = match self {
+            Names::Objects { mark, .. } => {
+                return dict::value(fields, globals, mark.object()).is_some();
+            }
+            Names::Text(known) => known,
+        };
+        let address = globals.address();
+        if let Some(&are_own) = known.borrow().get(&address) {
+            return are_own;
+        }
+        let found = fields.as_dict(globals);
+        let are_own = found.is_some_and(|found| dict::named(fields, found, MARK).is_some());
+        let mut known = known.borrow_mut();
+        if known.try_reserve(1).is_ok() {
+            known.insert(address, are_own);
+        }
+        are_own
+    }
+
+    /// What linecache looks at in the globals of a module that has a loader.
+    fn origin_of<'g>(
+        &self,
+        gil: &Gil<'gil>,
+        fields: Fields<'g>,
+        globals: Object<'g>,
+    ) -> Option<Origin<'gil>> {
+        let Names::Objects { loader, name, .. } = self else {
+            return None;
+        };
+        let named = |name: &Owned| dict::value(fields, globals, name.object());
+        Some(Origin {
+            loader: gil.own(named(loader)?),
+            name: named(name).map(|name| gil.own(name)),
         })
     }
 
@@ -76,9 +130,12 @@ impl<'gil> Names<'gil> {
     /// snippet. `None`, with an exception set, if there is no memory.
     pub fn origin(&self, gil: &Gil<'gil>, of: &Origin) -> Option<Owned<'gil>> {
         let origin = gil.new_dict()?;
-        gil.set_item(origin.object(), self.loader.object(), of.loader.object())?;
-        if let Some(name) = &of.name {
-            gil.set_item(origin.object(), self.name.object(), name.object())?;
+        let Names::Objects { loader, name, .. } = self else {
+            return Some(origin);
+        };
+        gil.set_item(origin.object(), loader.object(), of.loader.object())?;
+        if let Some(of_name) = &of.name {
+            gil.set_item(origin.object(), name.object(), of_name.object())?;
         }
         Some(origin)
     }
@@ -92,7 +149,8 @@ pub struct Origin<'gil> {
 
 /// Stacks, each once, and the places in them, each once.
 pub struct Stacks<'a, 'gil> {
-    gil: &'a Gil<'gil>,
+    /// `None` without it.
+    gil: Option<&'a Gil<'gil>>,
     fields: Fields<'a>,
     names: &'a Names<'gil>,
     /// Copies of the places, in the order in which they were met.
@@ -114,7 +172,7 @@ pub struct Stacks<'a, 'gil> {
 /// Functions here that return an `Option` return `None`, with an exception set, if there is no memory.
 impl<'a, 'gil> Stacks<'a, 'gil> {
     /// No stacks yet.
-    pub fn new(gil: &'a Gil<'gil>, fields: Fields<'a>, names: &'a Names<'gil>) -> Self {
+    pub fn new(gil: Option<&'a Gil<'gil>>, fields: Fields<'a>, names: &'a Names<'gil>) -> Self {
         Stacks {
             gil,
             fields,
@@ -183,14 +241,14 @@ impl<'a, 'gil> Stacks<'a, 'gil> {
 
     fn is_own(&self, frame: Frame<'a>) -> bool {
         let globals = self.fields.globals(frame);
-        dict::value(self.fields, globals, self.names.mark.object()).is_some()
+        self.names.are_own(self.fields, globals)
     }
 
     /// The index of a frame's place.
     fn place(&mut self, frame: Frame<'a>) -> Option<u32> {
         let fields = self.fields;
         let code = fields.code(frame);
-        let key = (code.address(), fields.position(frame)?);
+        let key = (code.address(), fields.position(frame));
         match self.indices.get(&key) {
             Some(&index) => Some(index),
             None => self.new_place(frame, code, key),
@@ -205,15 +263,11 @@ impl<'a, 'gil> Stacks<'a, 'gil> {
         {
             return fields.no_memory();
         }
-        let own = |object: Object<'a>| self.gil.own(object);
-        let globals = fields.globals(frame);
-        let named = |name: &'a Owned| dict::value(fields, globals, name.object());
-        let origin = named(&self.names.loader).map(|loader| Origin {
-            loader: own(loader),
-            name: named(&self.names.name).map(own),
-        });
+        let origin = self
+            .gil
+            .and_then(|gil| self.names.origin_of(gil, fields, fields.globals(frame)));
         let of_code: [Name; 2] = fields.names(code).map(|name| {
-            let text = fields.bytes(name).unwrap_or_default();
+            let text = fields.bytes(name).unwrap_or(b"?");
             (name.address(), &text[..text.len().min(LONGEST_NAME)])
         });
         let index = self.places.len() as u32;

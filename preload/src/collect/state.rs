@@ -109,7 +109,7 @@ fn take<'gil>(
     }
     panics::may_come("working");
     let names = Names::new(gil).ok_or(Failure::Raised)?;
-    let mut stacks = Stacks::new(gil, objects.fields(), &names);
+    let mut stacks = Stacks::new(Some(gil), objects.fields(), &names);
     let threads = take_stacks(&mut stacks, &innermost)?;
     if threads.iter().any(|thread| thread.stack.is_cut) {
         add(&mut cut, CutPart::Stacks)?;
@@ -175,7 +175,7 @@ fn take_suspended<'gil>(
     hold::part(1000);
     let innermost = list(objects, suspended.frames.object())?;
     let names = Names::new(gil).ok_or(Failure::Raised)?;
-    let mut stacks = Stacks::new(gil, objects.fields(), &names);
+    let mut stacks = Stacks::new(Some(gil), objects.fields(), &names);
     let threads = take_stacks(&mut stacks, &innermost)?;
     is_cut |= threads.iter().any(|one| one.stack.is_cut) || threads.len() < innermost.len();
     if question.locals || question.globals {
@@ -267,10 +267,7 @@ fn add(cut: &mut Vec<CutPart>, part: CutPart) -> Result<(), Failure> {
 /// `sys.version`, as it stands in the document; `None` if there is no memory.
 fn version(objects: Objects) -> Option<Vec<u8>> {
     let mut words = MarshalWriter::default();
-    let version = objects.gil().of_sys(c"version");
-    // There may have been no memory for the name.
-    objects.clear_exception();
-    objects.write_text(version, &mut words);
+    objects.write_text(objects.of_sys(c"version"), &mut words);
     words.finish()
 }
 
@@ -306,11 +303,11 @@ fn list_of<'gil>(gil: &Gil<'gil>, origins: Vec<Origin<'gil>>) -> Option<Option<O
 /// Where files are looked for: a copy of what is text in `sys.path`.
 fn search_path(objects: Objects) -> SearchPath {
     let mut path = SearchPath::new(objects.is_2_6);
-    let folders = objects.gil().of_sys(c"path");
+    let folders = objects.of_sys(c"path");
     let folders = folders.filter(|&folders| objects.is(folders, objects.PyList_Type));
     for folder in folders
         .into_iter()
-        .flat_map(|list| objects.gil().list_items(list))
+        .flat_map(|list| objects.list_items(list))
         .take_while(|_| hold::spend(20))
     {
         let folder = objects.text(folder);
@@ -318,8 +315,6 @@ fn search_path(objects: Objects) -> SearchPath {
             path.add(folder);
         }
     }
-    // There may have been no memory for the name.
-    objects.clear_exception();
     path
 }
 
@@ -352,7 +347,7 @@ pub fn missing<'gil>(
         let described = described.ok_or_else(|| raised(gil))?;
         let list = snippet::read(gil, described)?;
         let objects = Objects::known(gil).ok_or(Failure::NoModules)?;
-        for (place, line) in wanted.iter().zip(objects.gil().list_items(list.object())) {
+        for (place, line) in wanted.iter().zip(objects.list_items(list.object())) {
             let line = objects.utf_8(line, longest).ok_or(Failure::NoMemory)?;
             sources.insert(place.index, line);
         }

@@ -132,12 +132,10 @@ impl<'a, 'g> Details<'a, 'g> {
                 }
                 enough &= holds.try_reserve(1).is_ok();
                 if enough {
-                    let position = objects.position(frame);
-                    objects.clear_exception();
                     holds.push(Hold {
                         lock,
                         file: objects.names(code)[0],
-                        line: position.map_or(0, |at| objects.line(code, at)),
+                        line: objects.line(code, objects.position(frame)),
                     });
                 }
             });

@@ -7,7 +7,7 @@
 
 use crate::agent::hold;
 use crate::collect::repr::{LONGEST_NAME, SafeRepr};
-use crate::collect::stacks::Thread;
+use crate::collect::stacks::{Names, Thread};
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
 use crate::cpython::gil::Gil;
@@ -43,12 +43,12 @@ pub fn take<'g>(
     variables: &mut Variables,
 ) -> Option<()> {
     let fields = objects.fields();
-    let mark = fields.gil().new_str(b"_SLEEPER_AGENT")?;
+    let names = Names::of(fields)?;
     let mut taking = Taking {
         fields,
         question,
         repr: SafeRepr::new(fields, question),
-        mark: mark.object(),
+        names: &names,
         variables,
         numbers: Table::default(),
     };
@@ -73,7 +73,7 @@ struct Taking<'a, 'g> {
     fields: Fields<'g>,
     question: &'a Question,
     repr: SafeRepr<'a, 'g>,
-    mark: Object<'g>,
+    names: &'a Names<'g>,
     variables: &'a mut Variables,
     /// The number of each object among [`Variables::objects`], by its address.
     numbers: Table<usize, usize>,
@@ -83,9 +83,9 @@ impl<'g> Taking<'_, 'g> {
     fn stack(&mut self, thread: &Thread<'g>) {
         self.variables.number(Record::Thread, thread.ident as u64);
         let fields = self.fields;
-        let mark = self.mark;
+        let names = self.names;
         let is_own = move |frame: &Frame<'g>| {
-            hold::spend(5) && dict::value(fields, fields.globals(*frame), mark).is_some()
+            hold::spend(5) && names.are_own(fields, fields.globals(*frame))
         };
         let frames = fields.frames(Some(thread.innermost)).skip_while(is_own);
         for frame in frames.take(MOST_FRAMES) {
@@ -176,7 +176,7 @@ impl<'g> Taking<'_, 'g> {
         each: &mut dyn FnMut(&mut Self, Object<'g>, Object<'g>),
     ) {
         let fields = self.fields;
-        for name in fields.gil().tuple_items(names) {
+        for name in fields.tuple_items(names) {
             if !hold::spend(5) {
                 break;
             }
@@ -206,7 +206,7 @@ impl<'g> Taking<'_, 'g> {
             let hidden = names_one && self.repr.is_named(name);
             self.hidden_entry(Record::Attribute, name, value, hidden);
         }
-        let all = self.fields.gil().dict_size(*attributes);
+        let all = dict::size(self.fields, *attributes);
         let left_out = all - count.min(all);
         if left_out > 0 {
             self.variables
@@ -250,10 +250,11 @@ impl<'g> Taking<'_, 'g> {
     fn ask_later(&mut self, object: Object<'g>) -> Option<()> {
         self.numbers.try_reserve(1).ok()?;
         self.variables.objects.try_reserve(1).ok()?;
+        let gil = self.fields.gil()?;
         let objects = &mut self.variables.objects;
         let number = *self.numbers.entry(object.address()).or_insert_with(|| {
             // Given back in `ask_objects`.
-            objects.push(self.fields.own(object).into_ptr());
+            objects.push(gil.own(object).into_ptr());
             objects.len() - 1
         });
         self.variables.number(Record::ReprFollows, number as u64);

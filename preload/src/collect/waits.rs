@@ -291,6 +291,9 @@ impl<'g> Known<'g> {
     /// `imp`.)
     fn import_lock_is_held(&self) -> bool {
         let objects = self.objects;
+        let Some(gil) = objects.gil() else {
+            return true;
+        };
         let held = objects.attribute(objects.module(b"imp"), b"lock_held");
         let Some(held) = held.filter(|_| objects.is_in_c(held, b"imp", b"lock_held")) else {
             return true;
@@ -299,7 +302,7 @@ impl<'g> Known<'g> {
         // `bool` (Python/import.c, `imp_lock_held`); the reference is new.
         let held = unsafe {
             let held = (objects.PyObject_CallObject)(held.as_ptr(), ptr::null_mut());
-            Owned::new(objects.gil(), held)
+            Owned::new(gil, held)
         };
         match held {
             Some(held) => objects.is_true(held.object()),

@@ -215,12 +215,10 @@ python_api! {
         PySet_New: fn(*mut PyObject) -> *mut PyObject;
         PySet_Add: fn(*mut PyObject, *mut PyObject) -> c_int;
         PySet_Discard: fn(*mut PyObject, *mut PyObject) -> c_int;
-        PySet_Size: fn(*mut PyObject) -> Py_ssize_t;
         _PyLong_NumBits: fn(*mut PyObject) -> usize;
         PyInt_FromLong: fn(c_long) -> *mut PyObject;
         PyInt_AsLong: fn(*mut PyObject) -> c_long;
         PyTuple_New: fn(Py_ssize_t) -> *mut PyObject;
-        PyTuple_Size: fn(*mut PyObject) -> Py_ssize_t;
         PyTuple_GetItem: fn(*mut PyObject, Py_ssize_t) -> *mut PyObject;
         PyTuple_SetItem: fn(*mut PyObject, Py_ssize_t, *mut PyObject) -> c_int;
         PyString_FromStringAndSize: fn(*const c_char, Py_ssize_t) -> *mut PyObject;

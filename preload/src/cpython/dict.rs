@@ -4,8 +4,6 @@
 //! (Objects/dictobject.c, `lookdict`). Here only keys that are `str` count, as all names in code are.
 //! A key that is `unicode` is not found: to compare it may take a codec, and that may be Python code.
 
-use std::ffi::c_long;
-use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::agent::hold;
@@ -20,13 +18,33 @@ pub const MASK: usize = 2 * size_of::<usize>();
 const TABLE: usize = 3 * size_of::<usize>();
 const LOOKUP: usize = 4 * size_of::<usize>();
 
-/// PyDictEntry: the key's hash, the key and the value.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Entry {
-    hash: c_long,
-    key: *mut PyObject,
-    value: *mut PyObject,
+/// PyDictEntry: the key's hash, the key and the value, all of them words.
+const ENTRY: usize = 3 * size_of::<usize>();
+
+/// PyStringObject (Include/stringobject.h): the hash, behind the size; -1: it has not been computed yet.
+const STRING_HASH: usize = size_of::<usize>();
+
+struct Entry<'g> {
+    hash: usize,
+    key: Option<Object<'g>>,
+    value: Option<Object<'g>>,
+}
+
+/// The entry at this address.
+///
+/// # Safety
+/// Under the GIL there is one, and the dictionary keeps what is in it for `'g`.
+#[inline]
+unsafe fn entry_at<'g>(fields: Fields<'g>, address: usize) -> Entry<'g> {
+    const WORD: usize = size_of::<usize>();
+    // SAFETY: the caller promises it.
+    unsafe {
+        Entry {
+            hash: fields.word_at(address),
+            key: fields.object_at(address.wrapping_add(WORD)),
+            value: fields.object_at(address.wrapping_add(2 * WORD)),
+        }
+    }
 }
 
 /// PERTURB_SHIFT (Objects/dictobject.c).
@@ -35,8 +53,10 @@ const PERTURB_SHIFT: u32 = 5;
 /// Longer names are not looked up: to compare them, or to compute their hashes, takes long.
 const LONGEST_NAME: usize = 1 << 16;
 
-/// A dictionary with more slots is not searched from end to end for a name.
+/// A dictionary with more slots is not searched from end to end for a name; without the GIL, where no object can be
+/// made of the name, one with more than that.
 const MOST_SEARCHED: usize = 64;
+const MOST_SEARCHED_IN_COPIES: usize = 1 << 16;
 
 /// Whether this is a dictionary, or an object of a derived class.
 fn is_dictionary(fields: Fields, object: Object) -> bool {
@@ -48,11 +68,7 @@ fn is_dictionary(fields: Fields, object: Object) -> bool {
 
 /// What a dictionary, or an object of a derived class, has under this name, a `str`. `None`, with no
 /// exception set, if there is nothing, or the objects are something else.
-pub fn value<'g>(
-    fields: Fields<'g>,
-    dictionary: Object<'g>,
-    name: Object<'g>,
-) -> Option<Object<'g>> {
+pub fn value<'g>(fields: Fields<'g>, dictionary: Object<'g>, name: Object) -> Option<Object<'g>> {
     if !is_dictionary(fields, dictionary) {
         return None;
     }
@@ -64,17 +80,26 @@ pub fn value<'g>(
     // has at least one empty entry, and this way every entry is met. Nobody changes it meanwhile: nothing
     // runs but this.
     unsafe {
-        let hash = (fields.PyObject_Hash)(name.as_ptr());
+        let hash = match fields.word(name, 0, STRING_HASH) as usize {
+            usize::MAX => match fields.gil() {
+                Some(gil) => (gil.PyObject_Hash)(name.as_ptr()) as usize,
+                None => return search(fields, dictionary, wanted),
+            },
+            hash => hash,
+        };
         let mask = fields.word(dictionary, 0, MASK) as usize;
-        let table = fields.word(dictionary, 0, TABLE).cast::<Entry>();
-        let mut place = hash as usize;
-        let mut perturb = hash as usize;
+        let table = fields.word(dictionary, 0, TABLE) as usize;
+        let mut place = hash;
+        let mut perturb = hash;
         loop {
-            let entry = table.add(place & mask).read();
-            let key = Object::borrowed(entry.key)?;
+            let entry = entry_at(
+                fields,
+                table.wrapping_add((place & mask).wrapping_mul(ENTRY)),
+            );
+            let key = entry.key?;
             // An entry that was taken out has left a key behind, with no value.
             if key == name || entry.hash == hash && fields.str_bytes(key) == Some(wanted) {
-                return Object::borrowed(entry.value);
+                return entry.value;
             }
             // Where the program has chosen the hashes, all of its keys may be in the way.
             if !hold::spend(1) {
@@ -89,29 +114,41 @@ pub fn value<'g>(
 /// The same for a name that is not an object: a small dictionary is searched from one end to the other. For a
 /// large one a `str` is made, which the garbage collector does not see.
 pub fn named<'g>(fields: Fields<'g>, dictionary: Dict<'g>, name: &[u8]) -> Option<Object<'g>> {
+    if slots(fields, *dictionary) > MOST_SEARCHED
+        && let Some(gil) = fields.gil()
+    {
+        let found = gil.new_str(name).map(|name| {
+            let found = value(fields, *dictionary, name.object());
+            // It lives as long as the dictionary does, and not as the name.
+            found.map(Object::as_ptr)
+        });
+        if found.is_none() {
+            gil.clear_exception();
+        }
+        // SAFETY: as long as the dictionary does it lives.
+        return found
+            .flatten()
+            .map(|found| unsafe { Object::existing(found) });
+    }
+    search(fields, *dictionary, name)
+}
+
+/// Searches a dictionary from one end to the other.
+fn search<'g>(fields: Fields<'g>, dictionary: Object<'g>, name: &[u8]) -> Option<Object<'g>> {
+    let slots = slots(fields, dictionary).min(MOST_SEARCHED_IN_COPIES);
     // SAFETY: the table is as large as its mask says, and nobody changes it meanwhile: nothing runs but
     // this. In a `str` the size comes first behind PyObject_HEAD (PyObject_VAR_HEAD).
     unsafe {
-        let mask = fields.word(*dictionary, 0, MASK) as usize;
-        if mask >= MOST_SEARCHED {
-            let found = fields.new_str(name).map(|name| {
-                let found = value(fields, *dictionary, name.object());
-                // It lives as long as the dictionary does, and not as the name.
-                found.map(Object::as_ptr)
-            });
-            if found.is_none() {
-                fields.clear_exception();
-            }
-            return found.flatten().map(|found| Object::existing(found));
-        }
-        let table = fields.word(*dictionary, 0, TABLE).cast::<Entry>();
-        for place in 0..=mask {
-            let entry = table.add(place).read();
-            let Some(value) = Object::borrowed(entry.value) else {
+        let table = fields.word(dictionary, 0, TABLE) as usize;
+        for place in 0..slots {
+            let entry = entry_at(fields, table.wrapping_add(place * ENTRY));
+            // An entry that has a value has a key.
+            let (Some(value), Some(key)) = (entry.value, entry.key) else {
+                if slots > MOST_SEARCHED && !hold::spend(1) {
+                    return None;
+                }
                 continue;
             };
-            // An entry that has a value has a key.
-            let key = Object::existing(entry.key);
             if fields.is_str(key)
                 && fields.word(key, 0, 0) as usize == name.len()
                 && fields.bytes(key) == Some(name)
@@ -127,7 +164,16 @@ pub fn named<'g>(fields: Fields<'g>, dictionary: Dict<'g>, name: &[u8]) -> Optio
 pub fn slots(fields: Fields, dictionary: Object) -> usize {
     match is_dictionary(fields, dictionary) {
         // SAFETY: a dictionary has this field.
-        true => unsafe { fields.word(dictionary, 0, MASK) as usize + 1 },
+        true => unsafe { (fields.word(dictionary, 0, MASK) as usize).saturating_add(1) },
+        false => 0,
+    }
+}
+
+/// How many entries a dictionary has, or an object of a derived class; 0 of anything else.
+pub fn size(fields: Fields, dictionary: Object) -> usize {
+    match is_dictionary(fields, dictionary) {
+        // SAFETY: a dictionary has this field.
+        true => unsafe { fields.word(dictionary, 0, USED) as usize },
         false => 0,
     }
 }
@@ -141,19 +187,19 @@ pub fn entries<'g>(fields: Fields<'g>, dictionary: Object<'g>) -> Entries<'g> {
         false => [std::ptr::null_mut(); 2],
     };
     Entries {
-        next: table.cast(),
+        fields,
+        next: table as usize,
         left: used as usize,
-        alive: PhantomData,
     }
 }
 
 /// See [`entries`].
 pub struct Entries<'g> {
-    /// The next slot.
-    next: *const Entry,
+    fields: Fields<'g>,
+    /// The address of the next slot.
+    next: usize,
     /// How many entries there are from here on.
     left: usize,
-    alive: PhantomData<Object<'g>>,
 }
 
 impl<'g> Iterator for Entries<'g> {
@@ -166,11 +212,11 @@ impl<'g> Iterator for Entries<'g> {
             // SAFETY: the table has as many entries as the dictionary says, so this slot is within it. Nobody
             // changes it: nothing runs but this. An entry that has a value has a key.
             unsafe {
-                let entry = self.next.read();
-                self.next = self.next.add(1);
-                if let Some(value) = Object::borrowed(entry.value) {
+                let entry = entry_at(self.fields, self.next);
+                self.next = self.next.wrapping_add(ENTRY);
+                if let (Some(value), Some(key)) = (entry.value, entry.key) {
                     self.left -= 1;
-                    return Some((Object::existing(entry.key), value));
+                    return Some((key, value));
                 }
             }
         }
@@ -191,8 +237,11 @@ pub fn has_names_only<'g>(fields: Fields<'g>, dictionary: Dict<'g>) -> bool {
     /// (Objects/dictobject.c, `lookdict_string`), as new ones do; 0: not known yet.
     static BY_NAME: AtomicUsize = AtomicUsize::new(0);
     if BY_NAME.load(Ordering::Relaxed) == 0 {
-        let Some(new) = fields.new_dict() else {
-            fields.clear_exception();
+        let Some(gil) = fields.gil() else {
+            return false;
+        };
+        let Some(new) = gil.new_dict() else {
+            gil.clear_exception();
             return false;
         };
         // SAFETY: it is a dictionary.

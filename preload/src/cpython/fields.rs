@@ -1,39 +1,56 @@
-//! The fields of objects, frames and code, read as they stand: without a call, and without a system call
-//! for each word (as `guarded_frame` needs).
+//! The fields of objects, frames and code: read as they stand, under the GIL, without a call, and without a system
+//! call for each word (as `guarded_frame` needs); or from copies ([`Copies`]), without the GIL.
+//!
+//! From copies an object may be anything, also what is none. There a field that cannot be read is 0, a field that is
+//! never null is `None` where it is null all the same, and text is cut.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::c_int;
 use std::ops::Deref;
 
 use crate::agent::hold;
-use crate::cpython::api::PyObject;
-use crate::cpython::gil::Gil;
+use crate::cpython::api::{PyObject, Python};
+use crate::cpython::copies::Copies;
+use crate::cpython::gil::{Access, Gil};
 use crate::cpython::layout;
 use crate::cpython::object::{Code, Dict, Frame, Object, Type, Unicode};
 use protocol::layout::{
     CODE_FILENAME, CODE_FIRST_LINE, CODE_NAME, FRAME_BACK, FRAME_CODE, FRAME_GLOBALS,
-    FRAME_LAST_INSTRUCTION, FRAME_TRACE, Line, WORD,
+    FRAME_LAST_INSTRUCTION, FRAME_LINE, FRAME_TRACE, Line, STRING_BYTES, WORD,
 };
 
+/// Py_TPFLAGS_…_SUBCLASS (Include/object.h): which of these a type is, or derives from.
+const LIST: usize = 1 << 25;
+const TUPLE: usize = 1 << 26;
+const STRING: usize = 1 << 27;
+const UNICODE: usize = 1 << 28;
+
 /// Reads fields, where the boot has found objects to be laid out as `layout` has it. What it returns is
-/// borrowed from objects that keep it for `'g`, as nothing of the program's runs meanwhile.
+/// borrowed from objects that keep it for `'g`, as nothing of the program's runs meanwhile; or from copies that stay
+/// for `'g`.
 #[derive(Clone, Copy)]
 pub struct Fields<'g> {
-    gil: &'g Gil<'g>,
+    access: &'g Access<'g>,
     /// The size of PyObject_HEAD, in bytes.
     head: usize,
 }
 
 impl<'g> Deref for Fields<'g> {
-    type Target = Gil<'g>;
-    fn deref(&self) -> &Gil<'g> {
-        self.gil
+    type Target = Python;
+    #[inline]
+    fn deref(&self) -> &Python {
+        self.access.python()
     }
 }
 
 impl<'g> Fields<'g> {
     /// `None` where objects are laid out otherwise, or before the boot.
     pub fn known(gil: &'g Gil<'g>) -> Option<Self> {
-        layout::head().map(|head| Fields { gil, head })
+        Self::of(gil.access())
+    }
+
+    /// The same, with the GIL or without.
+    pub fn of(access: &'g Access<'g>) -> Option<Self> {
+        layout::head().map(|head| Fields { access, head })
     }
 
     /// For the boot, which has yet to find that out.
@@ -42,12 +59,73 @@ impl<'g> Fields<'g> {
     /// In this interpreter PyObject_HEAD has this size, in bytes, and objects are as `layout` has them, as
     /// far as fields are read by way of this.
     pub unsafe fn with_head(gil: &'g Gil<'g>, head: usize) -> Self {
-        Fields { gil, head }
+        let access = gil.access();
+        Fields { access, head }
     }
 
-    /// The token, for as long as this may be used.
-    pub fn gil(self) -> &'g Gil<'g> {
-        self.gil
+    /// The token, for as long as this may be used; `None` without the GIL.
+    pub fn gil(self) -> Option<&'g Gil<'g>> {
+        self.access.gil()
+    }
+
+    /// Where copies are made, without the GIL.
+    #[inline]
+    pub fn copies(self) -> Option<&'g Copies> {
+        self.access.copies()
+    }
+
+    /// Sets `MemoryError`, under the GIL.
+    pub fn no_memory<T>(self) -> Option<T> {
+        self.gil()?.no_memory()
+    }
+
+    /// Clears the exception that is set, if one is.
+    pub fn clear_exception(self) {
+        if let Some(gil) = self.gil() {
+            gil.clear_exception();
+        }
+    }
+
+    /// `None` itself, Python's.
+    #[inline]
+    pub fn none(self) -> Object<'g> {
+        // SAFETY: a variable of the interpreter's, which is never freed.
+        unsafe { Object::existing(self._Py_NoneStruct) }
+    }
+
+    /// The word at this address; without the GIL 0 where it cannot be read.
+    ///
+    /// # Safety
+    /// Under the GIL it is that of a word that stands there.
+    #[inline]
+    pub unsafe fn word_at(self, address: usize) -> usize {
+        match self.copies() {
+            // SAFETY: the caller promises it.
+            None => unsafe { (address as *const usize).read() },
+            Some(copies) => copies.word(address).unwrap_or(0),
+        }
+    }
+
+    /// The object that the word at this address points to.
+    ///
+    /// # Safety
+    /// As for [`Fields::word_at`]; and the word is null, or an object that lives for `'g`.
+    #[inline]
+    pub unsafe fn object_at(self, address: usize) -> Option<Object<'g>> {
+        // SAFETY: the caller promises it.
+        unsafe { Object::borrowed(self.word_at(address) as *mut PyObject) }
+    }
+
+    /// So many bytes at this address; without the GIL fewer, where they are many or cannot be read.
+    ///
+    /// # Safety
+    /// Under the GIL they stand there unchanged for `'g`.
+    pub unsafe fn bytes_at(self, address: usize, length: usize) -> &'g [u8] {
+        match self.copies() {
+            // SAFETY: the caller promises it.
+            None => unsafe { std::slice::from_raw_parts(address as *const u8, length) },
+            Some(copies) => copies.bytes(address, length),
+        }
     }
 
     /// The size of PyObject_HEAD, in bytes.
@@ -61,11 +139,9 @@ impl<'g> Fields<'g> {
     /// # Safety
     /// The object is of a type that has such a field.
     pub unsafe fn word(self, object: Object<'g>, tail: usize, at: usize) -> *mut PyObject {
+        let field = object.address().wrapping_add(self.head + tail + at);
         // SAFETY: the object is alive, and as large as that.
-        unsafe {
-            let field = object.as_ptr().byte_add(self.head + tail + at);
-            field.cast::<*mut PyObject>().read()
-        }
+        unsafe { self.word_at(field) as *mut PyObject }
     }
 
     /// The same of a field that points to an object, or is null.
@@ -82,8 +158,15 @@ impl<'g> Fields<'g> {
     /// # Safety
     /// As for [`Fields::object`]; and it is not null.
     pub unsafe fn existing(self, object: Object<'g>, tail: usize, at: usize) -> Object<'g> {
-        // SAFETY: what is pointed to lives as long as nobody runs who could change the field.
-        unsafe { Object::existing(self.word(object, tail, at)) }
+        // SAFETY: what is pointed to lives as long as nobody runs who could change the field. Without the GIL it may be
+        // null.
+        unsafe {
+            let field = self.word(object, tail, at);
+            match self.copies() {
+                None => Object::existing(field),
+                Some(_) => Object::borrowed(field).unwrap_or(self.none()),
+            }
+        }
     }
 
     /// The same of a field that is an int.
@@ -91,20 +174,47 @@ impl<'g> Fields<'g> {
     /// # Safety
     /// As for [`Fields::word`].
     pub unsafe fn int(self, object: Object<'g>, tail: usize, at: usize) -> c_int {
-        // SAFETY: the object is alive, and as large as that.
-        unsafe {
-            let field = object.as_ptr().byte_add(self.head + tail + at);
-            field.cast::<c_int>().read()
+        let field = object.address().wrapping_add(self.head + tail + at);
+        match self.copies() {
+            // SAFETY: the object is alive, and as large as that.
+            None => unsafe { (field as *const c_int).read() },
+            Some(copies) => copies.int(field).unwrap_or(0),
         }
     }
 
     /// The type of an object: the last word of every object's head.
     pub fn type_of(self, object: Object<'g>) -> Type<'g> {
-        // SAFETY: every object has one, and keeps it.
+        // SAFETY: every object has one, and keeps it. Without the GIL it may be none.
         unsafe {
-            let field = object.as_ptr().byte_add(self.head - WORD);
-            Type::assume(Object::existing(field.cast::<*mut PyObject>().read()))
+            let class = self.word_at(object.address().wrapping_add(self.head - WORD));
+            Type::assume(match self.copies() {
+                None => Object::existing(class as *mut PyObject),
+                Some(_) => Object::borrowed(class as *mut PyObject).unwrap_or(self.none()),
+            })
         }
+    }
+
+    /// Whether this is an object: without the GIL it may be none. (A type is of a type that is one of `type`'s.)
+    pub fn is_object(self, object: Object<'g>) -> bool {
+        self.copies().is_none() || {
+            let class = self.type_of(object);
+            class.is(self.PyType_Type) || self.is_type(*class)
+        }
+    }
+
+    /// The same of a type, of whatever metaclass.
+    fn is_type(self, class: Object<'g>) -> bool {
+        /// Py_TPFLAGS_TYPE_SUBCLASS (Include/object.h).
+        const TYPE: usize = 1 << 31;
+        let meta = self.type_of(class);
+        meta.is(self.PyType_Type)
+            || self.is_exactly(*meta, self.PyType_Type) && self.type_flags(meta) & TYPE != 0
+    }
+
+    /// Whether an object is of this very type, or of a derived one, that has this flag.
+    fn has_flag(self, object: Object<'g>, class: *mut PyObject, flag: usize) -> bool {
+        let own = self.type_of(object);
+        own.is(class) || self.type_flags(own) & flag != 0
     }
 
     /// Whether an object is of this very type, and of no derived one.
@@ -120,9 +230,89 @@ impl<'g> Fields<'g> {
     /// The bytes of a `str`; `None`, with no exception set, of anything else.
     pub fn str_bytes(self, object: Object<'g>) -> Option<&'g [u8]> {
         match self.is_str(object) {
-            true => self.bytes(object),
+            true => Some(self.bytes_of_str(object)),
             false => None,
         }
+    }
+
+    /// The bytes of a `str`, or of an object of a derived class; `None`, with no exception set, of anything else.
+    pub fn bytes(self, object: Object<'g>) -> Option<&'g [u8]> {
+        let is_str = self.has_flag(object, self.string_type as *mut PyObject, STRING);
+        is_str.then(|| self.bytes_of_str(object))
+    }
+
+    /// How many bytes a `str` has: without the GIL [`Fields::bytes`] may give fewer.
+    pub fn str_length(self, object: Object<'g>) -> usize {
+        match self.has_flag(object, self.string_type as *mut PyObject, STRING) {
+            // SAFETY: its type has just been looked at; the size comes first behind PyObject_HEAD.
+            true => unsafe { self.word(object, 0, 0) as usize },
+            false => 0,
+        }
+    }
+
+    /// The same of one that is known to be one.
+    #[inline]
+    fn bytes_of_str(self, object: Object<'g>) -> &'g [u8] {
+        let start = object
+            .address()
+            .wrapping_add(self.head + WORD + STRING_BYTES);
+        // SAFETY: its type has been looked at. The size comes first behind PyObject_HEAD (PyObject_VAR_HEAD), and so
+        // many bytes stand in the object, which never change.
+        unsafe { self.bytes_at(start, self.word(object, 0, 0) as usize) }
+    }
+
+    /// How many items a tuple has, or an object of a derived class; 0 of anything else.
+    pub fn tuple_size(self, tuple: Object<'g>) -> usize {
+        match self.has_flag(tuple, self.PyTuple_Type, TUPLE) {
+            // SAFETY: a tuple has its size there (PyObject_VAR_HEAD).
+            true => unsafe { self.word(tuple, 0, 0) as usize },
+            false => 0,
+        }
+    }
+
+    /// An item of a tuple; `None` if it has not so many, or if this is none.
+    pub fn tuple_item(self, tuple: Object<'g>, index: usize) -> Option<Object<'g>> {
+        let start = tuple.address().wrapping_add(self.head + WORD);
+        match index < self.tuple_size(tuple) {
+            // SAFETY: a tuple has its items behind its size, and keeps them (Include/tupleobject.h).
+            true => unsafe { self.object_at(start.wrapping_add(index.wrapping_mul(WORD))) },
+            false => None,
+        }
+    }
+
+    /// The items of a tuple; none of anything else.
+    pub fn tuple_items(self, tuple: Object<'g>) -> impl Iterator<Item = Object<'g>> + use<'g> {
+        let start = tuple.address().wrapping_add(self.head + WORD);
+        // SAFETY: as for `tuple_item`.
+        (0..self.tuple_size(tuple))
+            .map_while(move |index| unsafe { self.object_at(start.wrapping_add(index * WORD)) })
+    }
+
+    /// How many items a list has, or an object of a derived class; 0 of anything else.
+    pub fn list_size(self, list: Object<'g>) -> usize {
+        match self.has_flag(list, self.PyList_Type, LIST) {
+            // SAFETY: a list has its size there (PyObject_VAR_HEAD).
+            true => unsafe { self.word(list, 0, 0) as usize },
+            false => 0,
+        }
+    }
+
+    /// An item of a list; `None` if it has not so many, or if this is none.
+    pub fn list_item(self, list: Object<'g>, index: usize) -> Option<Object<'g>> {
+        if index >= self.list_size(list) {
+            return None;
+        }
+        // SAFETY: a list has the address of its items behind its size (Include/listobject.h). It keeps them for as long
+        // as nobody changes it, and nobody runs who could.
+        unsafe {
+            let start = self.word(list, 0, WORD) as usize;
+            self.object_at(start.wrapping_add(index.wrapping_mul(WORD)))
+        }
+    }
+
+    /// The items of a list; none of anything else.
+    pub fn list_items(self, list: Object<'g>) -> impl Iterator<Item = Object<'g>> + use<'g> {
+        (0..self.list_size(list)).map_while(move |index| self.list_item(list, index))
     }
 
     /// This object as a frame, if it is one.
@@ -150,8 +340,11 @@ impl<'g> Fields<'g> {
     pub fn back(self, frame: Frame<'g>) -> Option<Frame<'g>> {
         // SAFETY: f_back is a frame or null, and the frame keeps it.
         unsafe {
-            self.object(*frame, WORD, FRAME_BACK)
-                .map(|back| Frame::assume(back))
+            let back = self.object(*frame, WORD, FRAME_BACK)?;
+            match self.copies() {
+                None => Some(Frame::assume(back)),
+                Some(_) => self.as_frame(back),
+            }
         }
     }
 
@@ -172,24 +365,15 @@ impl<'g> Fields<'g> {
         unsafe { self.existing(*frame, WORD, FRAME_GLOBALS) }
     }
 
-    /// Where a frame is in its code: what [`Fields::line`] makes a line of. `None`, with an exception set,
-    /// if there is no memory.
-    pub fn position(self, frame: Frame<'g>) -> Option<i64> {
-        // SAFETY: a frame has this field, whatever is in it.
-        if unsafe { self.word(*frame, WORD, FRAME_TRACE) }.is_null() {
-            return Some(i64::from(self.last_instruction(frame)));
-        }
-        const NAME: &CStr = c"f_lineno";
-        // SAFETY: the frame is alive, and the new reference is given back. Its tracer may have set the
-        // line; to ask for it runs no Python code (`frame_getlineno`, Objects/frameobject.c).
+    /// Where a frame is in its code: what [`Fields::line`] makes a line of.
+    pub fn position(self, frame: Frame<'g>) -> i64 {
+        // SAFETY: a frame has both fields, whatever is in them. Where it is traced, its tracer may have set the line
+        // (`frame_getlineno`, Objects/frameobject.c, 2.6 and 2.7).
         unsafe {
-            let line = (self.PyObject_GetAttrString)(frame.as_ptr(), NAME.as_ptr());
-            if line.is_null() {
-                return None;
+            match self.word(*frame, WORD, FRAME_TRACE).is_null() {
+                true => i64::from(self.last_instruction(frame)),
+                false => -2 - i64::from(self.int(*frame, WORD, FRAME_LINE)),
             }
-            let number = (self.PyInt_AsLong)(line);
-            (self.Py_DecRef)(line);
-            Some(-2 - number)
         }
     }
 
@@ -226,6 +410,15 @@ impl<'g> Fields<'g> {
         [CODE_FILENAME, CODE_NAME].map(|at| unsafe { self.existing(*code, 0, at) })
     }
 
+    /// How many characters a `unicode` has: without the GIL [`Fields::characters`] may give fewer.
+    pub fn character_count(self, text: Object<'g>) -> usize {
+        match self.has_flag(text, self.PyUnicode_Type, UNICODE) {
+            // SAFETY: its type has just been looked at.
+            true => unsafe { self.word(text, 0, 0) as usize },
+            false => 0,
+        }
+    }
+
     /// The characters of a `unicode`.
     pub fn characters(self, text: Unicode<'g>) -> Characters<'g> {
         // SAFETY: PyUnicodeObject (Include/unicodeobject.h): how many characters there are, and where.
@@ -236,9 +429,11 @@ impl<'g> Fields<'g> {
             if count == 0 {
                 return Characters::Narrow(&[]);
             }
+            let size = if self.has_wide_unicode { 4 } else { 2 };
+            let bytes = self.bytes_at(start as usize, count.saturating_mul(size));
             match self.has_wide_unicode {
-                true => Characters::Wide(std::slice::from_raw_parts(start.cast(), count)),
-                false => Characters::Narrow(std::slice::from_raw_parts(start.cast(), count)),
+                true => Characters::Wide(bytes.as_chunks().0),
+                false => Characters::Narrow(bytes.as_chunks().0),
             }
         }
     }
@@ -248,8 +443,8 @@ impl<'g> Fields<'g> {
 /// 65,536 are two.
 #[derive(Clone, Copy)]
 pub enum Characters<'g> {
-    Wide(&'g [u32]),
-    Narrow(&'g [u16]),
+    Wide(&'g [[u8; 4]]),
+    Narrow(&'g [[u8; 2]]),
 }
 
 impl Characters<'_> {
@@ -264,8 +459,10 @@ impl Characters<'_> {
     /// One of them; 0 beyond the last.
     pub fn at(self, index: usize) -> u32 {
         match self {
-            Characters::Wide(all) => all.get(index).copied().unwrap_or(0),
-            Characters::Narrow(all) => all.get(index).copied().unwrap_or(0).into(),
+            Characters::Wide(all) => all.get(index).map_or(0, |&one| u32::from_ne_bytes(one)),
+            Characters::Narrow(all) => all
+                .get(index)
+                .map_or(0, |&one| u16::from_ne_bytes(one).into()),
         }
     }
 }

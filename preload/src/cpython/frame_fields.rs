@@ -3,7 +3,6 @@
 use std::ffi::c_int;
 
 use crate::agent::hold;
-use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
 use crate::cpython::object::{Code, Dict, Frame, Object};
 use protocol::layout::{
@@ -213,9 +212,8 @@ impl<'g> Fields<'g> {
             // SAFETY: below the level of a block that has not ended all values are in place, and the
             // frame keeps them.
             let exit = unsafe {
-                let stack = self.word(*frame, WORD, FRAME_VALUE_STACK);
-                let values = stack.cast::<*mut PyObject>();
-                Object::borrowed(values.add(level as usize - 1).read())
+                let stack = self.word(*frame, WORD, FRAME_VALUE_STACK) as usize;
+                self.object_at(stack.wrapping_add((level as usize - 1) * WORD))
             };
             if let Some(exit) = exit {
                 each(exit);

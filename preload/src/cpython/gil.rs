@@ -14,17 +14,57 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use crate::cpython::api::Python;
+use crate::cpython::copies::Copies;
 
-/// The GIL, held by this thread for `'gil`, with a thread state in place.
-pub struct Gil<'gil> {
+/// The right to look at objects: as they stand, with the GIL, or at copies of them, without.
+pub struct Access<'a> {
     python: &'static Python,
-    /// The thread state, as an address.
+    /// The thread state that holds the GIL, as an address.
     thread: usize,
-    /// Held for `'gil`, by this thread and no other (`*mut ()` is not `Send`).
-    held: PhantomData<(&'gil (), *mut ())>,
+    /// Without the GIL: where copies are made.
+    copies: Option<&'a Copies>,
+    /// Of this thread and no other (`*mut ()` is not `Send`).
+    of_thread: PhantomData<*mut ()>,
 }
 
-impl Gil<'_> {
+impl<'a> Access<'a> {
+    /// Looks at copies, without the GIL. Nothing of the C API can be called so.
+    #[expect(dead_code, reason = "answers from memory are made by it next")]
+    pub fn to_copies(python: &'static Python, copies: &'a Copies) -> Self {
+        Access {
+            python,
+            thread: python.current_thread_state(),
+            copies: Some(copies),
+            of_thread: PhantomData,
+        }
+    }
+
+    /// The addresses of the interpreter's variables and functions.
+    pub fn python(&self) -> &'static Python {
+        self.python
+    }
+
+    /// Where copies are made, without the GIL.
+    #[inline]
+    pub fn copies(&self) -> Option<&'a Copies> {
+        self.copies
+    }
+
+    /// The GIL, if that is held.
+    pub fn gil(&self) -> Option<&Gil<'a>> {
+        match self.copies {
+            // SAFETY: without copies it was made by `Gil::assume`, and a `Gil` is laid out as what it is made of.
+            None => Some(unsafe { &*(&raw const *self).cast::<Gil<'a>>() }),
+            Some(_) => None,
+        }
+    }
+}
+
+/// The GIL, held by this thread for `'gil`, with a thread state in place.
+#[repr(transparent)]
+pub struct Gil<'gil>(Access<'gil>);
+
+impl<'gil> Gil<'gil> {
     /// Says that this thread holds the GIL.
     ///
     /// # Safety
@@ -32,27 +72,33 @@ impl Gil<'_> {
     /// meanwhile. (Within a function that the interpreter calls on behalf of somebody who has a
     /// `&mut Gil`, that one is not in use.)
     pub unsafe fn assume(python: &'static Python) -> Self {
-        Gil {
+        Gil(Access {
             python,
             thread: python.current_thread_state(),
-            held: PhantomData,
-        }
+            copies: None,
+            of_thread: PhantomData,
+        })
+    }
+
+    /// The right to look at objects.
+    pub fn access(&self) -> &Access<'gil> {
+        &self.0
     }
 
     /// The C API, also for when the GIL is not held any more.
     pub fn python(&self) -> &'static Python {
-        self.python
+        self.0.python
     }
 
     /// The thread state that was in place when this was made, as an address.
     pub fn thread_state(&self) -> usize {
-        self.thread
+        self.0.thread
     }
 }
 
 impl Deref for Gil<'_> {
     type Target = Python;
     fn deref(&self) -> &Python {
-        self.python
+        self.0.python
     }
 }

@@ -120,21 +120,10 @@ impl<'gil> Gil<'gil> {
         }
     }
 
-    /// How many items a tuple has; 0 of anything else, and then an exception is set.
-    pub fn tuple_size(&self, tuple: Object) -> usize {
-        // SAFETY: it says itself if this is no tuple.
-        unsafe { (self.PyTuple_Size)(tuple.as_ptr()) }.max(0) as usize
-    }
-
     /// An item of a tuple; `None` if it has not so many, or if this is none.
     pub fn tuple_item<'a>(&self, tuple: Object<'a>, index: usize) -> Option<Object<'a>> {
         // SAFETY: it says itself if this is no tuple, or not so long. A tuple keeps its items.
         unsafe { Object::borrowed((self.PyTuple_GetItem)(tuple.as_ptr(), index as isize)) }
-    }
-
-    /// The items of a tuple; none of anything else, and then an exception is set.
-    pub fn tuple_items<'a>(&self, tuple: Object<'a>) -> impl Iterator<Item = Object<'a>> {
-        (0..self.tuple_size(tuple)).map_while(move |index| self.tuple_item(tuple, index))
     }
 
     /// How many items a list has; 0 of anything else, and then an exception is set.
@@ -179,12 +168,6 @@ impl<'gil> Gil<'gil> {
     pub fn dict_size(&self, dictionary: Object) -> usize {
         // SAFETY: it says itself if this is no dictionary.
         unsafe { (self.PyDict_Size)(dictionary.as_ptr()) }.max(0) as usize
-    }
-
-    /// How many members a set or a `frozenset` has; 0 of anything else, and then an exception is set.
-    pub fn set_size(&self, set: Object) -> usize {
-        // SAFETY: it says itself if this is no set.
-        unsafe { (self.PySet_Size)(set.as_ptr()) }.max(0) as usize
     }
 
     /// A new, empty set.

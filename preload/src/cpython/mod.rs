@@ -13,6 +13,7 @@
 pub mod api;
 pub mod callback;
 pub mod collector;
+pub mod copies;
 pub mod dict;
 pub mod fields;
 pub mod find;
@@ -23,6 +24,7 @@ pub mod glue;
 pub mod guarded_frame;
 pub mod layout;
 pub mod layout_check;
+pub mod numbers;
 pub mod object;
 pub mod object_fields;
 pub mod set;

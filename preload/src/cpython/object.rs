@@ -185,6 +185,12 @@ impl Kept {
         unsafe { Object::borrowed(self.0.load(Ordering::Relaxed)) }
     }
 
+    /// The same without the GIL: an object to be looked at in copies.
+    pub fn get_copied<'g>(&self) -> Option<Object<'g>> {
+        // SAFETY: without the GIL nothing is read in place.
+        unsafe { Object::borrowed(self.0.load(Ordering::Relaxed)) }
+    }
+
     /// Puts a reference here, or nothing, and gives back the one that was here before.
     pub fn put<'gil>(&self, gil: &mut Gil<'gil>, object: Option<Owned<'gil>>) {
         let former = self.0.swap(into_ptr(object), Ordering::Relaxed);

@@ -1,13 +1,16 @@
 //! The fields of objects of built-in types: functions, methods, instances, classes and numbers.
 
-use std::ffi::{c_char, c_int, c_long, c_void};
+use std::ffi::{CStr, c_int, c_void};
 
 use crate::agent::hold;
 use crate::cpython::api::PyObject;
+use crate::cpython::dict;
 use crate::cpython::fields::Fields;
-use crate::cpython::object::{CFunction, Code, Object, Owned, Type};
+use crate::cpython::object::{CFunction, Code, Object, Type};
+use crate::cpython::thread_states;
 use protocol::layout::{
-    TYPE_BASE, TYPE_DICT, TYPE_FLAGS, TYPE_MRO, TYPE_NAME, TYPE_REPR, TYPE_TRAVERSE, WORD,
+    INTERPRETER_MODULES, INTERPRETER_SYS, TYPE_BASE, TYPE_DICT, TYPE_DICT_OFFSET, TYPE_FLAGS,
+    TYPE_ITEM_SIZE, TYPE_MRO, TYPE_NAME, TYPE_SIZE, TYPE_TRAVERSE, WORD,
 };
 
 /// PyFunctionObject (Include/funcobject.h), counted from the end of PyObject_HEAD: func_code, func_name.
@@ -38,18 +41,6 @@ const LONGEST_NAME: usize = 1000;
 /// The most old-style classes that are looked at to find out whether one derives from another.
 const MOST_CLASSES: usize = 1000;
 
-/// A C string, or the beginning of a long one.
-///
-/// # Safety
-/// It is null, or a C string that stays for `'g`.
-unsafe fn name<'g>(start: *const c_char) -> &'g [u8] {
-    if start.is_null() {
-        return b"";
-    }
-    // SAFETY: it is read to its end at most, and so many bytes of it are there.
-    unsafe { std::slice::from_raw_parts(start.cast(), libc::strnlen(start, LONGEST_NAME)) }
-}
-
 /// A method of a class that is written in Python.
 pub struct Method<'g> {
     /// What it calls: mostly a function.
@@ -64,6 +55,26 @@ pub struct OldClass<'g> {
     pub dict: Object<'g>,
     /// Its name.
     pub name: Option<Object<'g>>,
+}
+
+impl<'g> Fields<'g> {
+    /// A C string, or the beginning of a long one.
+    ///
+    /// # Safety
+    /// Under the GIL it is null, or a C string that stays for `'g`.
+    unsafe fn c_string(self, start: usize) -> &'g [u8] {
+        if start == 0 {
+            return b"";
+        }
+        match self.copies() {
+            // SAFETY: it is read to its end at most, and so many bytes of it are there.
+            None => unsafe {
+                let length = libc::strnlen(start as *const _, LONGEST_NAME);
+                std::slice::from_raw_parts(start as *const u8, length)
+            },
+            Some(copies) => copies.c_string(start, LONGEST_NAME),
+        }
+    }
 }
 
 /// Functions and methods. An object of another type has none of these fields.
@@ -97,8 +108,8 @@ impl<'g> Fields<'g> {
         // SAFETY: m_ml points to the function's definition, which begins with the name: a C string, or
         // null. The function keeps its library loaded, as CPython 2 never unloads one.
         unsafe {
-            let definition = self.word(*function, 0, C_FUNCTION_DEFINITION);
-            name(definition.cast::<*const c_char>().read())
+            let definition = self.word(*function, 0, C_FUNCTION_DEFINITION) as usize;
+            self.c_string(self.word_at(definition))
         }
     }
 
@@ -112,6 +123,20 @@ impl<'g> Fields<'g> {
     pub fn c_function_owner(self, function: CFunction<'g>) -> Option<Object<'g>> {
         // SAFETY: a function has this field, and keeps what is in it.
         unsafe { self.object(*function, 0, C_FUNCTION_OWNER) }
+    }
+
+    /// How many items a `deque` has, without the GIL; `None` where that cannot be. (Modules/_collectionsmodule.c: behind PyObject_HEAD two
+    /// pointers, two indices, and the length; in 2.6 the last three are ints.)
+    pub fn deque_size(self, deque: Object<'g>) -> Option<i64> {
+        self.copies()?;
+        // SAFETY: without the GIL it is read from a copy, whatever it is.
+        let size = unsafe {
+            match self.is_2_6 {
+                true => i64::from(self.int(deque, 0, 2 * WORD + 8)),
+                false => self.word(deque, 0, 4 * WORD) as i64,
+            }
+        };
+        (0..1 << 48).contains(&size).then_some(size)
     }
 
     /// The parts of a method of a class that is written in Python.
@@ -162,7 +187,7 @@ impl<'g> Fields<'g> {
     /// The name of a type, in C; one that is written in C mostly has its module's before it.
     pub fn type_name(self, class: Type<'g>) -> &'g [u8] {
         // SAFETY: tp_name is a C string, which lives as long as the type does and keeps that name.
-        unsafe { name(self.word(*class, WORD, TYPE_NAME).cast()) }
+        unsafe { self.c_string(self.word(*class, WORD, TYPE_NAME) as usize) }
     }
 
     /// The flags of a type (Py_TPFLAGS_…, Include/object.h).
@@ -207,11 +232,15 @@ impl<'g> Fields<'g> {
             let Some(bases) = self.object(*class, WORD, TYPE_MRO) else {
                 let next = |one: &Object<'g>| self.object(*one, WORD, TYPE_BASE);
                 let mut bases = std::iter::successors(next(&class), next);
-                return bases.any(|one| one == *base);
+                return bases.any(|one| one == *base || !hold::spend(1)) && !hold::is_over();
             };
             let count = self.word(bases, 0, 0) as usize;
-            let items = bases.as_ptr().byte_add(self.head() + WORD).cast();
-            let bases: &[*mut PyObject] = std::slice::from_raw_parts(items, count);
+            let items = bases.address() + self.head() + WORD;
+            if self.copies().is_some() {
+                let mut places = (0..count.min(MOST_CLASSES)).map(|index| items + index * WORD);
+                return places.any(|place| self.word_at(place) == base.address());
+            }
+            let bases: &[*mut PyObject] = std::slice::from_raw_parts(items as *const _, count);
             bases.chunks(AT_ONCE).any(|some| {
                 let large = some.len() == AT_ONCE;
                 (!large || hold::spend(AT_ONCE / 4)) && some.contains(&base.as_ptr())
@@ -265,6 +294,9 @@ impl<'g> Fields<'g> {
             // Whatever is not zero ends the traversal (Include/object.h, Py_VISIT).
             c_int::from(object.is_some_and(|object| !each(object)))
         }
+        if self.gil().is_none() {
+            return;
+        }
         let class = self.type_of(object);
         // SAFETY: tp_traverse of a type with this flag is such a function, or null, and may be called for an
         // object of it. A visited object lives as long as its holder, so for `'g`, which is what `each` takes.
@@ -286,60 +318,62 @@ impl<'g> Fields<'g> {
         is_type.then(|| unsafe { Type::assume(object) })
     }
 
-    /// What the `repr` of a built-in type makes of an object of it. `None`, with an exception set, if there
-    /// is no memory.
-    ///
-    /// # Safety
-    /// The type is one of the interpreter's own whose `repr` runs no other code, and the object is of that
-    /// type, or of a derived one.
-    pub unsafe fn repr_of_type(self, class: Type<'g>, object: Object<'g>) -> Option<Owned<'g>> {
-        type Repr = unsafe extern "C-unwind" fn(*mut PyObject) -> *mut PyObject;
-        // SAFETY: tp_repr of such a type is a function of this kind, and may be given the object.
-        unsafe {
-            let function = self.word(*class, WORD, TYPE_REPR);
-            let function = std::mem::transmute::<*mut PyObject, Repr>(function);
-            Owned::new(self.gil(), function(object.as_ptr()))
-        }
-    }
-}
-
-/// Numbers.
-impl<'g> Fields<'g> {
-    /// The value of an `int`, and of no derived class (Include/intobject.h).
-    pub fn int_value(self, object: Object<'g>) -> Option<c_long> {
-        let is_int = self.is_exactly(object, self.PyInt_Type);
-        // SAFETY: an `int` has this field.
-        is_int.then(|| unsafe { self.word(object, 0, 0) as c_long })
-    }
-
-    /// The value of a `bool`, which is an `int` too (Include/boolobject.h).
-    pub fn bool_value(self, object: Object<'g>) -> Option<bool> {
-        let is_bool = self.is_exactly(object, self.PyBool_Type);
-        // SAFETY: a `bool` has this field.
-        is_bool.then(|| unsafe { !self.word(object, 0, 0).is_null() })
-    }
-
-    /// The value of a `float`, and of no derived class (Include/floatobject.h).
-    pub fn float_value(self, object: Object<'g>) -> Option<f64> {
-        let is_float = self.is_exactly(object, self.PyFloat_Type);
-        // SAFETY: a `float` has this field.
-        is_float.then(|| f64::from_bits(unsafe { self.word(object, 0, 0) } as u64))
-    }
-
-    /// The value of a `long`, and of no derived class, that has no more than so many bits.
-    pub fn long_value(self, object: Object<'g>, bits: usize) -> Option<c_long> {
-        if !self.is_exactly(object, self.PyLong_Type) {
+    /// What an object has its own attributes in, if it has such a place: a dictionary, or an object of a derived class.
+    /// It is found as `_PyObject_GetDictPtr` does (Objects/object.c, 2.6 and 2.7), and no code is run.
+    pub fn attributes_of(self, object: Object<'g>) -> Option<Object<'g>> {
+        /// Py_TPFLAGS_HAVE_CLASS (Include/object.h).
+        const HAS_PLACE: usize = 1 << 8;
+        let class = self.type_of(object);
+        if self.type_flags(class) & HAS_PLACE == 0 {
             return None;
         }
-        // SAFETY: it is a `long`, of which both functions compute a number and no more; the second may
-        // find no memory to do so.
+        // SAFETY: a type has these fields; the object has its place where they say, and keeps what is in it. An object
+        // whose size varies has that behind PyObject_HEAD.
         unsafe {
-            if (self._PyLong_NumBits)(object.as_ptr()) > bits {
-                return None;
-            }
-            let number = (self.PyInt_AsLong)(object.as_ptr());
-            self.clear_exception();
-            Some(number)
+            let place = match self.word(*class, WORD, TYPE_DICT_OFFSET) as isize {
+                0 => return None,
+                from_end @ ..0 => {
+                    let [size, item] =
+                        [TYPE_SIZE, TYPE_ITEM_SIZE].map(|at| self.word(*class, WORD, at) as usize);
+                    let count = (self.word(object, 0, 0) as isize).unsigned_abs();
+                    let size = count.wrapping_mul(item).wrapping_add(size);
+                    let size = size.checked_next_multiple_of(WORD).unwrap_or(0);
+                    size.wrapping_add_signed(from_end)
+                }
+                from_start => from_start as usize,
+            };
+            self.object_at(object.address().wrapping_add(place))
         }
+    }
+
+    /// The modules that the program has imported, by name; `None` once the interpreter is being taken apart.
+    pub fn modules(self) -> Option<Object<'g>> {
+        match self.gil() {
+            Some(gil) => gil.modules(),
+            None => self.of_interpreter(INTERPRETER_MODULES),
+        }
+    }
+
+    /// Something of the module `sys`; `None`, with no exception set, if it is not there.
+    pub fn of_sys(self, name: &CStr) -> Option<Object<'g>> {
+        match self.gil() {
+            Some(gil) => {
+                let found = gil.of_sys(name);
+                // There may have been no memory for the name.
+                gil.clear_exception();
+                found
+            }
+            None => {
+                let sys = self.as_dict(self.of_interpreter(INTERPRETER_SYS)?)?;
+                dict::named(self, sys, name.to_bytes())
+            }
+        }
+    }
+
+    /// What the main interpreter has in this field.
+    fn of_interpreter(self, at: usize) -> Option<Object<'g>> {
+        let interpreter = thread_states::main_interpreter(&self)?;
+        // SAFETY: without the GIL it is read from a copy.
+        unsafe { self.object_at(interpreter.wrapping_add(at)) }
     }
 }

@@ -1,6 +1,7 @@
 //! Looks into sets without running any code of the program's.
 
-use std::marker::PhantomData;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::agent::hold;
 use crate::cpython::api::PyObject;
@@ -13,28 +14,39 @@ const USED: usize = size_of::<usize>();
 const MASK: usize = 2 * size_of::<usize>();
 const TABLE: usize = 3 * size_of::<usize>();
 
-/// setentry: the member's hash, and the member.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Entry {
-    hash: isize,
-    member: *mut PyObject,
-}
+/// setentry: the member's hash, and the member, both of them words.
+const ENTRY: usize = 2 * size_of::<usize>();
+const MEMBER: usize = size_of::<usize>();
 
 /// What stands in a slot whose member was taken out: an object that the interpreter tells nobody
 /// (Objects/setobject.c, `dummy`).
 #[derive(Clone, Copy)]
 pub struct Removed(*mut PyObject);
 
-/// Finds it in a set of our own; `None`, with an exception set, if there is no memory.
+/// Finds it in a set of our own; `None`, with an exception set, if there is no memory. Without the GIL it is known only if
+/// it was found before: the interpreter never frees it.
 pub fn removed(fields: Fields) -> Option<Removed> {
-    let (set, zero) = (fields.new_set()?, fields.new_int(0)?);
-    fields.add_and_discard(set.object(), zero.object())?;
+    static KNOWN: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+    let Some(gil) = fields.gil() else {
+        return Some(Removed(KNOWN.load(Ordering::Relaxed)));
+    };
+    let (set, zero) = (gil.new_set()?, gil.new_int(0)?);
+    gil.add_and_discard(set.object(), zero.object())?;
     // SAFETY: it is a set, whose table has at least one entry.
     unsafe {
-        let table = fields.word(set.object(), 0, TABLE).cast::<Entry>();
+        let table = fields.word(set.object(), 0, TABLE) as usize;
         // The hash of 0 is 0, so this is its slot.
-        Some(Removed(table.read().member))
+        let member = fields.word_at(table + MEMBER) as *mut PyObject;
+        KNOWN.store(member, Ordering::Relaxed);
+        Some(Removed(member))
+    }
+}
+
+/// Whether this stands in a slot whose member was taken out. Where it is not known, its text tells.
+fn is_removed(fields: Fields, removed: Removed, member: Object) -> bool {
+    match removed.0.is_null() {
+        true => fields.str_bytes(member) == Some(b"<dummy key>"),
+        false => member.is(removed.0),
     }
 }
 
@@ -44,7 +56,16 @@ pub fn removed(fields: Fields) -> Option<Removed> {
 /// It is a set or a `frozenset`, or of a derived class.
 pub unsafe fn slots(fields: Fields, set: Object) -> usize {
     // SAFETY: a set has this field.
-    unsafe { fields.word(set, 0, MASK) as usize + 1 }
+    unsafe { (fields.word(set, 0, MASK) as usize).saturating_add(1) }
+}
+
+/// How many members a set has.
+///
+/// # Safety
+/// As for [`slots`].
+pub unsafe fn size(fields: Fields, set: Object) -> usize {
+    // SAFETY: a set has this field.
+    unsafe { fields.word(set, 0, USED) as usize }
 }
 
 /// The same of an object of exactly one of these types; 0 of anything else.
@@ -66,23 +87,23 @@ pub unsafe fn members<'g>(fields: Fields<'g>, set: Object<'g>, removed: Removed)
     // SAFETY: a set has these fields.
     let [used, mask, table] = [USED, MASK, TABLE].map(|at| unsafe { fields.word(set, 0, at) });
     Members {
-        next: table.cast(),
-        slots: mask as usize + 1,
+        fields,
+        next: table as usize,
+        slots: (mask as usize).saturating_add(1),
         left: used as usize,
         removed,
-        alive: PhantomData,
     }
 }
 
 /// See [`members`].
 pub struct Members<'g> {
-    /// The next slot, and how many there are from here on.
-    next: *const Entry,
+    fields: Fields<'g>,
+    /// The address of the next slot, and how many there are from here on.
+    next: usize,
     slots: usize,
     /// How many members there are from here on.
     left: usize,
     removed: Removed,
-    alive: PhantomData<Object<'g>>,
 }
 
 impl<'g> Iterator for Members<'g> {
@@ -93,11 +114,11 @@ impl<'g> Iterator for Members<'g> {
             // SAFETY: the table is as large as its mask says, and nobody changes it: nothing runs but this.
             // What stands in it is null or an object, which the set keeps.
             unsafe {
-                let member = self.next.read().member;
-                self.next = self.next.add(1);
+                let member = self.fields.object_at(self.next.wrapping_add(MEMBER));
+                self.next = self.next.wrapping_add(ENTRY);
                 self.slots -= 1;
-                if member != self.removed.0
-                    && let Some(member) = Object::borrowed(member)
+                if let Some(member) = member
+                    && !is_removed(self.fields, self.removed, member)
                 {
                     self.left -= 1;
                     return Some(member);

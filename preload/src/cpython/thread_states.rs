@@ -79,6 +79,20 @@ pub fn dictionary(thread: Thread) -> usize {
     place.and_then(read).unwrap_or(0)
 }
 
+/// The address of the main interpreter, the last in the list; `None` if there is none. Any thread: it reads memory.
+pub fn main_interpreter(python: &Python) -> Option<usize> {
+    // SAFETY: the function returns a static variable (Python/pystate.c), and takes no lock.
+    let mut interpreter = unsafe { (python.PyInterpreterState_Head)() } as usize;
+    let mut interpreters = Lap::default();
+    while interpreter != 0 && !interpreters.is_closed_by(interpreter) {
+        match read::<usize>(interpreter.wrapping_add(INTERPRETER_NEXT))? {
+            0 => return Some(interpreter),
+            next => interpreter = next,
+        }
+    }
+    None
+}
+
 /// Whether this process is a forked child whose list of threads still has the parent's.
 pub fn has_dead() -> bool {
     FIRST_DEAD[0].load(Ordering::Relaxed) != 0

@@ -30,31 +30,38 @@ pub fn forget() {
 /// Whether this is a `threading.local`. Such an object has a dictionary for each thread, and in its own
 /// field that of the thread which used it last (2.6, Modules/threadmodule.c).
 fn is_local<'g>(fields: Fields<'g>, object: Object<'g>) -> bool {
-    let Some(local) = LOCAL.get(fields.gil()) else {
-        return false;
+    let local = match fields.gil() {
+        Some(gil) => LOCAL.get(gil),
+        None => LOCAL.get_copied(),
     };
     // SAFETY: only a type is kept.
-    let local = unsafe { Type::assume(local) };
-    fields.derives(fields.type_of(object), local)
+    let local = local.map(|local| unsafe { Type::assume(local) });
+    match (local, fields.gil()) {
+        (Some(local), _) => fields.derives(fields.type_of(object), local),
+        (None, Some(_)) => false,
+        (None, None) => is_named_local(fields, object),
+    }
+}
+
+/// The same without the GIL, where it has not been found before: by the names of its classes.
+fn is_named_local<'g>(fields: Fields<'g>, object: Object<'g>) -> bool {
+    const MOST_BASES: usize = 100;
+    let bases = std::iter::successors(Some(fields.type_of(object)), |&class| {
+        fields.type_base(class)
+    });
+    let mut bases = bases.take(MOST_BASES);
+    bases.any(|class| fields.type_name(class) == b"thread._local")
 }
 
 /// The dictionary that holds an object's own attributes; `None` if it has none, or one of a derived class.
 /// Neither the object nor its class is asked.
 pub fn own<'g>(fields: Fields<'g>, object: Object<'g>) -> Option<Dict<'g>> {
-    // SAFETY: it computes where the field stands from the sizes in the object's type, and runs no code
-    // (Objects/object.c, 2.6 and 2.7). The field is a pointer to an object, or null, and the object keeps
-    // what is in it.
-    let dictionary = unsafe {
-        let place = (fields._PyObject_GetDictPtr)(object.as_ptr());
-        if is_local(fields, object) {
-            None
-        } else if place.is_null() {
-            fields.old_attributes(object)
-        } else {
-            Object::borrowed(place.read())
-        }
+    let dictionary = match fields.old_attributes(object) {
+        Some(attributes) => attributes,
+        None => fields.attributes_of(object)?,
     };
-    fields.as_dict(dictionary?)
+    let dictionary = fields.as_dict(dictionary)?;
+    (!is_local(fields, object)).then_some(dictionary)
 }
 
 /// The same; and for a class of the old style what the class itself holds, as [`own`] gives it for a class

@@ -99,7 +99,7 @@ impl<'g> Objects<'g> {
     /// The module of a function that is written in C, if the program has imported that.
     pub fn module_of(self, function: CFunction<'g>) -> Option<Object<'g>> {
         let name = self.c_function_module(function)?;
-        let module = dict::value(self.fields, self.gil().modules()?, name);
+        let module = dict::value(self.fields, self.modules()?, name);
         module.filter(|&module| self.is(module, self.PyModule_Type))
     }
 
@@ -120,21 +120,25 @@ impl<'g> Objects<'g> {
     /// How many items a list has, or a `deque` (of this class).
     pub fn size(self, items: Option<Object<'g>>, deque: Option<Object<'g>>) -> Option<i64> {
         let items = items?;
-        if !self.is(items, self.PyList_Type) {
-            let is_deque = self.is_of(items, deque) && !self.has_class_of_python(items);
-            if !is_deque || self.type_name(self.type_of(items)) != b"collections.deque" {
-                return None;
-            }
+        if self.is(items, self.PyList_Type) {
+            return i64::try_from(self.list_size(items)).ok();
         }
-        // SAFETY: the object is alive. Of these two types C code of the interpreter's own counts.
-        let size = unsafe { (self.PyObject_Size)(items.as_ptr()) };
-        self.clear_exception();
+        let is_deque = self.is_of(items, deque) && !self.has_class_of_python(items);
+        if !is_deque || self.type_name(self.type_of(items)) != b"collections.deque" {
+            return None;
+        }
+        let Some(gil) = self.gil() else {
+            return self.deque_size(items);
+        };
+        // SAFETY: the object is alive. Of this type C code of the interpreter's own counts.
+        let size = unsafe { (gil.PyObject_Size)(items.as_ptr()) };
+        gil.clear_exception();
         Some(size as i64).filter(|&size| size >= 0)
     }
 
     /// A module that the program has imported.
     pub fn module(self, name: &[u8]) -> Option<Object<'g>> {
-        let modules = self.as_dict(self.gil().modules()?)?;
+        let modules = self.as_dict(self.modules()?)?;
         let module = dict::named(self.fields, modules, name);
         module.filter(|&module| self.is(module, self.PyModule_Type))
     }
