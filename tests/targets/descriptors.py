@@ -158,7 +158,7 @@ def main():
         epoll.register(number, select.EPOLLIN)
     say('number', 'epoll', epoll.fileno())
     go('epoll', epoll.poll)
-    child = subprocess.Popen(['sleep', '1000'])
+    child = subprocess.Popen(['sleep', '1000'], close_fds=True)
     say('number', 'child', child.pid)
     go('child', child.wait)
     time.sleep(0.5)

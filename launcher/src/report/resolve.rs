@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::report::other_ends;
+use crate::report::room::{MOST_SHOWN, Room};
 use crate::secrets::Secrets;
 use crate::state::descriptor::Descriptor;
 use crate::state::thread::Thread;
@@ -29,10 +31,6 @@ const LONGEST_COMMAND: usize = 4 << 10;
 /// The most time that is spent on the epolls of one process, and on the command lines of its children: each
 /// takes a fraction of a millisecond, unless the process makes it long.
 const MOST_TIME: Duration = Duration::from_millis(250);
-
-/// The most bytes of what is shown of epolls and children of one process: however many threads wait for the
-/// same, it is shown with each.
-const MOST_SHOWN: usize = 2 << 20;
 
 /// What an epoll watches: the first descriptors, and how many more there are.
 type Watched = (Vec<Descriptor>, Option<u64>);
@@ -101,18 +99,6 @@ fn find(
     }
 }
 
-/// How much more of it may be shown.
-struct Room(usize);
-
-impl Room {
-    /// Takes so many bytes, if there are as many.
-    fn take(&mut self, bytes: usize) -> bool {
-        let left = self.0.checked_sub(bytes);
-        self.0 = left.unwrap_or(0);
-        left.is_some()
-    }
-}
-
 /// Completes what the threads of a process wait for, as far as that is done by `until`.
 pub fn look_up(process: Process, threads: Vec<&mut Thread>, secrets: &Secrets, until: Instant) {
     let waits = threads.into_iter().filter_map(|one| one.wait.as_mut());
@@ -135,18 +121,20 @@ pub fn look_up(process: Process, threads: Vec<&mut Thread>, secrets: &Secrets, u
         }
     }
     let descriptors = waits.iter().flat_map(|wait| &wait.descriptors);
-    let inodes: HashSet<u64> = descriptors.filter_map(|one| one.inode).collect();
+    let sockets = descriptors.filter(|one| one.kind.as_deref() == Some("socket"));
+    let inodes: HashSet<u64> = sockets.filter_map(|one| one.inode).collect();
     let found = sockets::find(process, inodes, until);
     for wait in &mut waits {
         for descriptor in &mut wait.descriptors {
             let socket = descriptor.inode.and_then(|inode| found.get(&inode));
-            if let Some(socket) = socket {
+            if let Some(socket) = socket.filter(|_| descriptor.kind.as_deref() == Some("socket")) {
                 descriptor.set_socket(socket);
             }
             descriptor.hide(secrets);
         }
         wait.name_by_descriptor();
     }
+    other_ends::look_up(process, &mut waits, secrets, until);
 }
 
 fn size_of_watched(watched: &[Descriptor]) -> usize {

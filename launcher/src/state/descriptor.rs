@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::secrets::Secrets;
+use crate::state::other_end::{OtherEnd, stream};
 use crate::system::sockets::{Socket, State};
 use protocol::state::Way;
 
@@ -14,8 +15,8 @@ pub struct Descriptor {
     /// What the thread waits for on it: `read`, `write`, `urgent`, `accept`, `connect`.
     #[serde(deserialize_with = "known_ways")]
     pub ways: Vec<&'static str>,
-    /// What it is: `tcp`, `udp`, `unix`, `socket` (any other), `pipe`, `file`, or the kernel's name for
-    /// it; `None` if that is not known.
+    /// What it is: `tcp`, `udp`, `unix`, `socket` (any other), `pipe`, `fifo`, `file`, or the kernel's
+    /// name for it; `None` if that is not known.
     #[serde(rename = "type")]
     pub kind: Option<String>,
     /// The socket's own address.
@@ -24,7 +25,10 @@ pub struct Descriptor {
     pub peer: Option<String>,
     /// The file's path.
     pub path: Option<String>,
-    /// The socket's inode.
+    /// Of a pipe, a FIFO or a connected Unix socket: who has the other end, if that is known.
+    #[serde(default)]
+    pub other_end: Option<OtherEnd>,
+    /// The inode of a socket or a pipe.
     #[serde(skip)]
     pub(crate) inode: Option<u64>,
 }
@@ -71,11 +75,11 @@ impl Descriptor {
             let number = link.strip_prefix(what)?.strip_prefix(":[")?;
             number.strip_suffix(']')?.parse::<u64>().ok()
         };
-        self.inode = numbered("socket");
-        self.kind = if self.inode.is_some() {
-            Some("socket".to_owned())
-        } else if numbered("pipe").is_some() {
-            Some("pipe".to_owned())
+        let numbers = ["socket", "pipe"].map(|what| (what, numbered(what)));
+        let numbers = numbers.into_iter().find(|(_, number)| number.is_some());
+        self.kind = if let Some((what, number)) = numbers {
+            self.inode = number;
+            Some(what.to_owned())
         } else if let Some(name) = link.strip_prefix("anon_inode:") {
             Some(name.trim_matches(['[', ']']).to_owned())
         } else if link.starts_with('/') {
@@ -114,6 +118,7 @@ impl Descriptor {
     fn words(&self) -> String {
         let noun = match self.kind.as_deref() {
             Some("tcp" | "udp" | "unix" | "socket") => "socket",
+            Some("fifo") => "FIFO",
             Some(kind) => kind,
             None => "descriptor",
         };
@@ -126,6 +131,16 @@ impl Descriptor {
         }
         if let Some(peer) = &self.peer {
             words.push_str(&format!(" -> {peer}"));
+        }
+        if let (Some("pipe" | "fifo"), Some(stream)) = (self.kind.as_deref(), stream(self.number)) {
+            words.push_str(&format!(" ({stream})"));
+        }
+        if let Some(end) = &self.other_end {
+            words.push_str(&end.words(match (self.kind.as_deref(), &self.ways[..]) {
+                (Some("unix"), _) => None,
+                (_, ["write"]) => Some("reading"),
+                _ => Some("writing"),
+            }));
         }
         words
     }

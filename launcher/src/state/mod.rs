@@ -17,6 +17,7 @@ pub mod frame;
 pub mod greenlets;
 pub mod kernel;
 mod large;
+pub mod other_end;
 pub mod search;
 pub mod suspended;
 pub mod text;

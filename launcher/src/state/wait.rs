@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::secrets::Secrets;
 use crate::state::descriptor::Descriptor;
+use crate::state::other_end::OtherEnd;
 use protocol::marshal::Value;
 use protocol::state::{WaitKind, wait};
 
@@ -46,7 +47,7 @@ pub struct Wait {
 }
 
 /// How many descriptors of one wait are shown to people.
-const MOST_SHOWN: usize = 4;
+pub(crate) const MOST_SHOWN: usize = 4;
 
 impl Wait {
     /// A wait of which nothing is known but its kind.
@@ -121,7 +122,9 @@ impl Wait {
     pub(crate) fn size(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let descriptors = self.descriptors.iter();
-        let descriptors = descriptors.map(|one| 2 * size_of::<Descriptor>() + text(&one.path));
+        let end = |one: &Descriptor| one.other_end.as_ref().map_or(0, OtherEnd::size);
+        let descriptors =
+            descriptors.map(|one| 2 * size_of::<Descriptor>() + text(&one.path) + end(one));
         text(&self.name) + text(&self.command) + descriptors.sum::<usize>()
     }
 

@@ -134,7 +134,7 @@ impl Process {
 
     /// The TIDs of its first threads, in the order in which they were started, as far as they still run. The kernel
     /// lists them so. (TIDs are used again, so a later thread may have a lower one.)
-    fn first_threads(&self, most: usize) -> io::Result<Vec<i32>> {
+    pub fn first_threads(&self, most: usize) -> io::Result<Vec<i32>> {
         let mut threads = Vec::new();
         for entry in std::fs::read_dir(self.path("task"))?.take(most) {
             if let Some(thread) = entry?

@@ -46,7 +46,8 @@ fn descriptors(python: &Interpreter) {
             };
             let one = json!([{
                 "number": said.number(&format!("number {what}")), "ways": [kind], "type": "tcp",
-                "local": said.text(&format!("at {what}")), "peer": peer, "path": null
+                "local": said.text(&format!("at {what}")), "peer": peer, "path": null,
+                "other_end": null
             }]);
             assert_eq!(wait["descriptors"], one, "{what} by {via}: {wait}");
             assert_eq!(wait["kind"], kind, "{what} by {via}: {wait}");
@@ -55,16 +56,25 @@ fn descriptors(python: &Interpreter) {
         }
         let fifo = format!("{path}/a fifo\\012");
         let socket = format!("{path}/a socket");
-        for (what, kind, shape, local, path) in [
-            ("udp", "read", "udp", Some(said.text("at udp")), None),
-            ("unix", "accept", "unix", Some(&*socket), None),
-            ("pair", "read", "unix", None, None),
-            ("pipe", "read", "pipe", None, None),
-            ("fifo", "read", "file", None, Some(&*fifo)),
+        // Nobody but the program itself could write to it.
+        let own = json!({ "processes": [], "more": 0, "own": true, "complete": true });
+        for (what, kind, shape, local, path, other_end) in [
+            (
+                "udp",
+                "read",
+                "udp",
+                Some(said.text("at udp")),
+                None,
+                &unknown,
+            ),
+            ("unix", "accept", "unix", Some(&*socket), None, &unknown),
+            ("pair", "read", "unix", None, None, &own),
+            ("pipe", "read", "pipe", None, None, &own),
+            ("fifo", "read", "fifo", None, Some(&*fifo), &own),
         ] {
             let one = json!([{
                 "number": said.number(&format!("number {what}")), "ways": [kind], "type": shape,
-                "local": local, "peer": null, "path": path
+                "local": local, "peer": null, "path": path, "other_end": other_end
             }]);
             let wait = wait(what);
             assert_eq!(wait["descriptors"], one, "{what} by {via}: {wait}");
@@ -150,7 +160,7 @@ fn descriptors_in_words(python: &Interpreter) {
             (
                 "fifo",
                 format!(
-                    "data on file {} {path}/a fifo\\012",
+                    "data on FIFO {} {path}/a fifo\\012, which nobody else has open for writing",
                     said.number("number fifo")
                 ),
             ),

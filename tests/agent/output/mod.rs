@@ -8,6 +8,7 @@ mod format;
 mod full;
 mod generators;
 mod greenlets;
+mod other_ends;
 mod suspended_variables;
 mod variables;
 mod waits;
