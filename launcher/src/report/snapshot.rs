@@ -162,7 +162,9 @@ mod tests {
             "limited": false, "thread": null, "value": null, "size": null, "most": null,
             "seconds": null, "others": 2, "epoll": 4, "child": 12, "command": "sh", "descriptors": [
                 {"number": 3, "ways": ["read"], "type": "pipe", "local": null, "peer": null,
-                    "path": null}]},
+                    "path": null, "other_end": {"processes": [{"pid": 5, "command": "cat",
+                        "descriptors": [1], "waits_too": false}], "more": 0, "own": false,
+                        "complete": true}}]},
         "holds": [{"id": 5, "file": "a.py", "line": 3}], "variables_cut": false,
         "frames": [{"mark": "12 frames left out"},
             {"file": "a.py", "line": 3, "function": "f", "source": "x", "locals": null,
