@@ -19,6 +19,7 @@ pub mod idle;
 pub mod json;
 pub mod json_frames;
 pub mod json_suspended;
+mod lock_holders;
 pub mod movement;
 mod other_ends;
 pub mod page;

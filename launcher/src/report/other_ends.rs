@@ -1,10 +1,11 @@
-//! Looks up who has the other ends of pipes, FIFOs and Unix sockets that threads wait for.
+//! Looks up who has the other ends of pipes, FIFOs and Unix sockets that threads wait for, and who holds locks on files.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::report::lock_holders;
 use crate::report::room::{MOST_SHOWN, Room};
 use crate::secrets::Secrets;
 use crate::state::descriptor::Descriptor;
@@ -45,6 +46,8 @@ enum Shape {
     Path,
     /// A Unix socket with this inode.
     Unix(u64),
+    /// A file that the thread waits to lock: who holds it is looked for.
+    Lock,
 }
 
 impl End {
@@ -53,6 +56,13 @@ impl End {
         let writes = match descriptor.ways[..] {
             ["read"] => false,
             ["write"] => true,
+            ["lock"] => {
+                return Some(End {
+                    number: descriptor.number,
+                    shape: Shape::Lock,
+                    writes: true,
+                });
+            }
             _ => return None,
         };
         let shape = match (descriptor.kind.as_deref()?, descriptor.inode) {
@@ -103,8 +113,13 @@ pub fn look_up(process: Process, waits: &mut [&mut Wait], secrets: &Secrets, unt
         let Some(found) = found.get(end).filter(|found| room.take(found.size())) else {
             continue;
         };
-        if end.shape == Shape::Path {
-            descriptor.kind = Some("fifo".to_owned());
+        match end.shape {
+            Shape::Lock => {
+                descriptor.held_by = Some(found.clone());
+                continue;
+            }
+            Shape::Path => descriptor.kind = Some("fifo".to_owned()),
+            Shape::Pipe(_) | Shape::Unix(_) => {}
         }
         descriptor.other_end = Some(found.clone());
     }
@@ -134,6 +149,11 @@ fn find(
     let ends = ends.take_while(|_| Instant::now() < until);
     let found = ends.filter_map(|end| {
         let holders = match end.shape {
+            Shape::Lock => {
+                let holders = lock_holders::find(process, end.number, &look)?;
+                let found = processes(process, &holders, look.is_complete(), secrets);
+                return Some((end, found));
+            }
             Shape::Pipe(inode) => look.holders_of(&Identity::named(format!("pipe:[{inode}]"))),
             Shape::Path => look.holders_of(&Identity::of(process, end.number)?),
             Shape::Unix(inode) => {
@@ -160,33 +180,15 @@ fn other_end(
     secrets: &Secrets,
 ) -> Option<OtherEnd> {
     let is_other = |one: &&Holder| match (end.shape, end.writes) {
-        (Shape::Unix(_), _) => true,
+        (Shape::Unix(_) | Shape::Lock, _) => true,
         (_, true) => one.reads,
         (_, false) => one.writes,
     };
-    let mut found = OtherEnd {
-        complete,
-        ..OtherEnd::default()
-    };
-    let others: Vec<&Holder> = holders.iter().filter(is_other).collect();
-    // The holders are in the order of their PIDs.
-    for its in others.chunk_by(|one, next| one.pid == next.pid) {
-        if its[0].pid == process.pid {
-            found.own = true;
-        } else if found.processes.len() == MOST_PROCESSES {
-            found.more += 1;
-        } else {
-            found.processes.push(OtherProcess {
-                pid: its[0].pid,
-                descriptors: its.iter().map(|one| one.number).collect(),
-                ..OtherProcess::default()
-            });
-        }
-    }
+    let others = holders.iter().filter(is_other);
+    let others: Vec<_> = others.map(|one| (one.pid, Some(one.number))).collect();
+    let mut found = processes(process, &others, complete, secrets);
     for other in &mut found.processes {
         let process = Process { pid: other.pid };
-        let command = process.command_line_within(LONGEST_COMMAND).arguments();
-        other.command = Some(secrets.command_line(command).join(" "));
         let on_this_end =
             |one: &&Holder| one.pid == other.pid && if end.writes { one.writes } else { one.reads };
         let here = holders.iter().filter(on_this_end);
@@ -195,6 +197,36 @@ fn other_end(
     }
     let nobody = found.processes.is_empty() && !found.own;
     (!nobody || !complete).then_some(found)
+}
+
+/// Names the processes that have these descriptors, in the order of their PIDs; what `process` has is its own.
+fn processes(
+    process: Process,
+    descriptors: &[(i32, Option<i32>)],
+    complete: bool,
+    secrets: &Secrets,
+) -> OtherEnd {
+    let mut found = OtherEnd {
+        complete,
+        ..OtherEnd::default()
+    };
+    for its in descriptors.chunk_by(|one, next| one.0 == next.0) {
+        let pid = its[0].0;
+        if pid == process.pid {
+            found.own = true;
+        } else if found.processes.len() == MOST_PROCESSES {
+            found.more += 1;
+        } else {
+            let command = Process { pid }.command_line_within(LONGEST_COMMAND);
+            found.processes.push(OtherProcess {
+                pid,
+                command: Some(secrets.command_line(command.arguments()).join(" ")),
+                descriptors: its.iter().filter_map(|one| one.1).collect(),
+                waits_too: false,
+            });
+        }
+    }
+    found
 }
 
 /// Whether a thread of this process is known to read, or to write, one of these descriptors and to wait meanwhile: where

@@ -164,7 +164,7 @@ mod tests {
                 {"number": 3, "ways": ["read"], "type": "pipe", "local": null, "peer": null,
                     "path": null, "other_end": {"processes": [{"pid": 5, "command": "cat",
                         "descriptors": [1], "waits_too": false}], "more": 0, "own": false,
-                        "complete": true}}]},
+                        "complete": true}, "held_by": null}]},
         "holds": [{"id": 5, "file": "a.py", "line": 3}], "variables_cut": false,
         "frames": [{"mark": "12 frames left out"},
             {"file": "a.py", "line": 3, "function": "f", "source": "x", "locals": null,

@@ -12,7 +12,7 @@ use protocol::state::Way;
 pub struct Descriptor {
     /// Its number.
     pub number: i32,
-    /// What the thread waits for on it: `read`, `write`, `urgent`, `accept`, `connect`.
+    /// What the thread waits for on it: `read`, `write`, `urgent`, `accept`, `connect`, `lock`.
     #[serde(deserialize_with = "known_ways")]
     pub ways: Vec<&'static str>,
     /// What it is: `tcp`, `udp`, `unix`, `socket` (any other), `pipe`, `fifo`, `file`, or the kernel's
@@ -28,13 +28,16 @@ pub struct Descriptor {
     /// Of a pipe, a FIFO or a connected Unix socket: who has the other end, if that is known.
     #[serde(default)]
     pub other_end: Option<OtherEnd>,
+    /// Of a file that a thread waits to lock: who holds the lock, if that is known.
+    #[serde(default)]
+    pub held_by: Option<OtherEnd>,
     /// The inode of a socket or a pipe.
     #[serde(skip)]
     pub(crate) inode: Option<u64>,
 }
 
 /// All that a thread can wait for on a descriptor.
-const WAYS: [&str; 5] = ["read", "write", "urgent", "accept", "connect"];
+const WAYS: [&str; 6] = ["read", "write", "urgent", "accept", "connect", "lock"];
 
 /// Leaves out ways that are not known here: a later version may have more.
 fn known_ways<'de, D: Deserializer<'de>>(read: D) -> Result<Vec<&'static str>, D::Error> {
@@ -57,6 +60,7 @@ impl Descriptor {
                 Way::Urgent => Some("urgent"),
                 Way::Accept => Some("accept"),
                 Way::Connect => Some("connect"),
+                Way::Lock => Some("lock"),
                 // What is waited for is what the epoll watches, and not the epoll.
                 Way::Epoll => None,
             });
@@ -135,6 +139,9 @@ impl Descriptor {
         if let (Some("pipe" | "fifo"), Some(stream)) = (self.kind.as_deref(), stream(self.number)) {
             words.push_str(&format!(" ({stream})"));
         }
+        if let Some(holders) = &self.held_by {
+            words.push_str(&holders.words_of_holders());
+        }
         if let Some(end) = &self.other_end {
             words.push_str(&end.words(match (self.kind.as_deref(), &self.ways[..]) {
                 (Some("unix"), _) => None,
@@ -152,6 +159,7 @@ impl Descriptor {
             "write" => "room to write to",
             "urgent" => "urgent data on",
             "accept" => "a connection to",
+            "lock" => "a lock on",
             _ => "the connection of",
         });
         match ways.collect::<Vec<_>>().join(" or ") {

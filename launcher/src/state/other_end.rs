@@ -1,15 +1,16 @@
-//! Who has the other end of what a thread waits for: the pipe that it reads, the socket that it writes to.
+//! Who has the other end of what a thread waits for: the pipe that it reads, the socket that it writes to. And who holds
+//! the lock that it waits for.
 
 use serde::{Deserialize, Serialize};
 
-/// The processes that have the other end of a pipe or a socket.
+/// The processes that have the other end of a pipe or a socket, or hold the lock on a file.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct OtherEnd {
     /// Other processes than the one that waits, at most [`MOST_PROCESSES`].
     pub processes: Vec<OtherProcess>,
     /// How many more there are.
     pub more: u64,
-    /// Whether the process that waits has the other end too.
+    /// Whether the process that waits has it too.
     pub own: bool,
     /// Whether all processes could be looked at: if so, nobody else has it.
     pub complete: bool,
@@ -25,7 +26,7 @@ pub struct OtherProcess {
     pub pid: i32,
     /// Its command line, without secrets; `None` if it has ended meanwhile.
     pub command: Option<String>,
-    /// Its descriptors of the other end.
+    /// Its descriptors of the other end, or of the file.
     pub descriptors: Vec<i32>,
     /// Whether a thread of it is known to wait for the same, on this end.
     pub waits_too: bool,
@@ -73,6 +74,15 @@ impl OtherEnd {
         words
     }
 
+    /// The same of those who hold a lock, in words that follow what it is.
+    pub(crate) fn words_of_holders(&self) -> String {
+        match (&self.processes[..], self.own) {
+            ([], true) => ", which this process holds itself".to_owned(),
+            ([], false) => ", held by a process that is gone or not known".to_owned(),
+            (_, own) => format!(", held by {}", self.names(own)),
+        }
+    }
+
     /// The processes, and the one that waits if it belongs there.
     fn names(&self, own: bool) -> String {
         let mut names: Vec<String> = self.processes.iter().map(OtherProcess::name).collect();
@@ -80,7 +90,7 @@ impl OtherEnd {
             names.push(format!("{} more", self.more));
         }
         if own {
-            names.push("in this process itself".to_owned());
+            names.push("this process itself".to_owned());
         }
         let last = names.pop().unwrap_or_default();
         match &names[..] {
@@ -161,7 +171,7 @@ mod tests {
             ),
             (
                 &many,
-                "open for writing in PID 7 (sleep 900), as its standard output, PID 8 (sleep 900), 3 more and in this process itself",
+                "open for writing in PID 7 (sleep 900), as its standard output, PID 8 (sleep 900), 3 more and this process itself",
             ),
             (
                 &partly,

@@ -122,7 +122,10 @@ impl Wait {
     pub(crate) fn size(&self) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let descriptors = self.descriptors.iter();
-        let end = |one: &Descriptor| one.other_end.as_ref().map_or(0, OtherEnd::size);
+        let end = |one: &Descriptor| {
+            let ends = [&one.other_end, &one.held_by].into_iter().flatten();
+            ends.map(OtherEnd::size).sum::<usize>()
+        };
         let descriptors =
             descriptors.map(|one| 2 * size_of::<Descriptor>() + text(&one.path) + end(one));
         text(&self.name) + text(&self.command) + descriptors.sum::<usize>()
@@ -140,6 +143,7 @@ impl Wait {
                 "write" => WaitKind::Write,
                 "accept" => WaitKind::Accept,
                 "connect" => WaitKind::Connect,
+                "lock" => WaitKind::FileLock,
                 _ => return,
             };
         }
@@ -248,6 +252,7 @@ fn noun(kind: WaitKind) -> &'static str {
         WaitKind::Write => "room to write",
         WaitKind::Accept => "a connection",
         WaitKind::Connect => "to be connected",
+        WaitKind::FileLock => "a lock on a file",
         WaitKind::Poll | WaitKind::Epoll => "descriptors",
     }
 }

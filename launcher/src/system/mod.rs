@@ -10,6 +10,7 @@ pub mod child;
 pub mod elf;
 pub mod epoll;
 pub mod exec;
+pub mod file_locks;
 pub mod idle_times;
 pub mod interrupt;
 pub mod mapped_file;

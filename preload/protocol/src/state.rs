@@ -270,6 +270,8 @@ words! {
         Poll = "poll",
         /// Any descriptor that an epoll watches.
         Epoll = "epoll",
+        /// A lock on a file.
+        FileLock = "file_lock",
     }
 }
 
@@ -492,6 +494,8 @@ letters! {
         Connect = b'c',
         /// Until something happens that the epoll watches which this descriptor is.
         Epoll = b'e',
+        /// Until it may lock the file.
+        Lock = b'l',
     }
 }
 

@@ -95,6 +95,8 @@ impl SystemCall {
             | libc::SYS_sendfile => Way::Write,
             libc::SYS_accept | libc::SYS_accept4 => Way::Accept,
             libc::SYS_connect => Way::Connect,
+            libc::SYS_flock => Way::Lock,
+            libc::SYS_fcntl if waits_for_lock(second) => Way::Lock,
             libc::SYS_epoll_wait | libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => Way::Epoll,
             _ => return 0,
         };
@@ -126,6 +128,11 @@ impl SystemCall {
         }
         found.saturating_sub(MOST_DESCRIPTORS)
     }
+}
+
+/// Whether a call of `fcntl` with this operation waits until a file is locked.
+fn waits_for_lock(operation: usize) -> bool {
+    matches!(operation as i32, libc::F_SETLKW | libc::F_OFD_SETLKW)
 }
 
 /// [`SystemCall::descriptors`] of a `poll`, from its array of `struct pollfd` (poll.h).

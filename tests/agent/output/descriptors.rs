@@ -47,7 +47,7 @@ fn descriptors(python: &Interpreter) {
             let one = json!([{
                 "number": said.number(&format!("number {what}")), "ways": [kind], "type": "tcp",
                 "local": said.text(&format!("at {what}")), "peer": peer, "path": null,
-                "other_end": null
+                "other_end": null, "held_by": null
             }]);
             assert_eq!(wait["descriptors"], one, "{what} by {via}: {wait}");
             assert_eq!(wait["kind"], kind, "{what} by {via}: {wait}");
@@ -74,7 +74,8 @@ fn descriptors(python: &Interpreter) {
         ] {
             let one = json!([{
                 "number": said.number(&format!("number {what}")), "ways": [kind], "type": shape,
-                "local": local, "peer": null, "path": path, "other_end": other_end
+                "local": local, "peer": null, "path": path, "other_end": other_end,
+                "held_by": null
             }]);
             let wait = wait(what);
             assert_eq!(wait["descriptors"], one, "{what} by {via}: {wait}");

@@ -4,6 +4,7 @@
 mod colours;
 mod descriptors;
 mod diff;
+mod file_locks;
 mod format;
 mod full;
 mod generators;
