@@ -75,6 +75,8 @@ pub const TYPE_ITEM_SIZE: usize = 2 * WORD;
 pub const TYPE_FLAGS: usize = 18 * WORD;
 /// tp_traverse.
 pub const TYPE_TRAVERSE: usize = 20 * WORD;
+/// tp_members.
+pub const TYPE_MEMBERS: usize = 27 * WORD;
 /// tp_base.
 pub const TYPE_BASE: usize = 29 * WORD;
 /// tp_dict.

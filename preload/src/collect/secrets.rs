@@ -94,11 +94,38 @@ impl<'a, 'g> Hiding<'a, 'g> {
         value: Option<Object<'g>>,
     ) -> bool {
         let secrecy = self.secrecy(name);
-        let Some(value) = value.filter(|_| secrecy != Secrecy::Open) else {
-            return false;
+        value.is_some_and(|value| self.is_hidden_by(types, secrecy, value))
+    }
+
+    /// The same of a name in C, as fields of structures have.
+    pub fn hides_in_c(
+        &mut self,
+        types: &mut BuiltinTypes<'g>,
+        name: &[u8],
+        value: Object<'g>,
+    ) -> bool {
+        let secrecy = match self.any {
+            true => self.question.secrecy(name),
+            false => Secrecy::Open,
         };
+        hold::spend(name.len());
+        self.is_hidden_by(types, secrecy, value)
+    }
+
+    fn is_hidden_by(
+        &self,
+        types: &mut BuiltinTypes<'g>,
+        secrecy: Secrecy,
+        value: Object<'g>,
+    ) -> bool {
+        if secrecy == Secrecy::Open {
+            return false;
+        }
         match (secrecy, types.of(value).0) {
             (Secrecy::Hidden, _) => true,
+            (Secrecy::IfText, BuiltinType::Other) => types
+                .standard(value)
+                .is_some_and(|standard| standard.is_plain_value()),
             (Secrecy::IfText, kind) => is_text(kind),
             (Secrecy::IfRandom, BuiltinType::Str | BuiltinType::Unicode) => {
                 let mut narrow = [0; LONGEST_NAME];
@@ -144,12 +171,16 @@ impl<'a, 'g> Hiding<'a, 'g> {
             return false;
         }
         let mut entries = dict::entries(fields, dictionary);
-        entries.any(|(key, value)| {
-            hold::spend(10);
-            self.is_word(key, NAMING)
-                && self.is_name(value)
-                && self.secrecy(value) > Secrecy::IfRandom
-        })
+        entries.any(|(key, value)| self.is_name_of_secret(key, value))
+    }
+
+    /// Whether a key and a value say that there is a secret beside them, as `'name': 'password'` does.
+    pub fn is_name_of_secret(&mut self, key: Object<'g>, value: Object<'g>) -> bool {
+        hold::spend(10);
+        self.any
+            && self.is_word(key, NAMING)
+            && self.is_name(value)
+            && self.secrecy(value) > Secrecy::IfRandom
     }
 
     /// Whether this is text that may be a name.
@@ -171,9 +202,6 @@ impl<'a, 'g> Hiding<'a, 'g> {
 
     /// The names of the fields of a named tuple, itself a tuple. `class` is one that derives from `tuple`.
     pub fn fields_of(&mut self, class: Type<'g>) -> Option<Object<'g>> {
-        if !self.any {
-            return None;
-        }
         match self.fields_of {
             Some((known, names)) if known == class => names,
             _ => {

@@ -12,7 +12,7 @@ use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
 use crate::cpython::gil::Gil;
 use crate::cpython::object::{Code, Dict, Frame, Object, Owned};
-use crate::cpython::{dict, thread_states};
+use crate::cpython::{dict, slots, thread_states};
 use crate::inspect::attributes;
 use crate::inspect::objects::Objects;
 use crate::inspect::types::BuiltinType;
@@ -190,15 +190,48 @@ impl<'g> Taking<'_, 'g> {
         if !self.entry(what, name, value) || self.repr.types.of(value).0 != BuiltinType::Other {
             return;
         }
-        if self.question.repr && self.ask_later(value).is_some() {
+        let standard = self.repr.types.standard(value);
+        if standard.is_some_and(|standard| !standard.has_attributes()) {
             return;
         }
-        let Some(attributes) = attributes::own(self.fields, value) else {
+        let asks = self.question.repr && !standard.is_some_and(|standard| standard.exact);
+        if asks && self.ask_later(value).is_some() {
             return;
-        };
+        }
+        let is_in_slots = standard.is_some_and(|standard| standard.is_in_slots());
+        self.attributes(value, !is_in_slots);
+    }
+
+    /// Takes down the attributes of an object: those in its dictionary, then those in slots.
+    fn attributes(&mut self, object: Object<'g>, slots_too: bool) {
+        let fields = self.fields;
+        let own = attributes::own(fields, object);
+        let mut in_slots = Vec::new();
+        let mut left_out = 0;
+        slots::each(fields, object, &mut |name, value| {
+            if !slots_too {
+                return false;
+            }
+            let is_function = self.repr.types.of(value).0 == BuiltinType::CFunction;
+            if is_function
+                || in_slots.len() == self.question.items as usize
+                || in_slots.try_reserve(1).is_err()
+            {
+                left_out += usize::from(!is_function);
+            } else {
+                in_slots.push((name, value));
+            }
+            true
+        });
+        let mut names_one = own.is_some_and(|own| self.repr.names_a_secret(*own));
+        for &(name, value) in &in_slots {
+            names_one |= self.repr.is_name_of_secret(name, value);
+        }
+        let all = own.map_or(0, |own| dict::size(fields, *own)) + in_slots.len() + left_out;
+        let in_dictionary = own.map(|own| self.repr.attributes(own));
+        let shown = in_dictionary.into_iter().flatten().chain(in_slots);
         let mut count = 0;
-        let names_one = self.repr.names_a_secret(*attributes);
-        for (name, value) in self.repr.attributes(attributes) {
+        for (name, value) in shown.take(self.question.items as usize) {
             if hold::is_over() {
                 break;
             }
@@ -206,7 +239,6 @@ impl<'g> Taking<'_, 'g> {
             let hidden = names_one && self.repr.is_named(name);
             self.hidden_entry(Record::Attribute, name, value, hidden);
         }
-        let all = dict::size(self.fields, *attributes);
         let left_out = all - count.min(all);
         if left_out > 0 {
             self.variables

@@ -71,7 +71,7 @@ impl Long {
 
 /// Writes a `float` as its `repr` is: in 2.7 with as few digits as tell it from all others, in 2.6 with 17
 /// (Objects/floatobject.c, Python/pystrtod.c).
-fn write_float(number: f64, is_2_6: bool, out: &mut Bytes) {
+pub fn write_float(number: f64, is_2_6: bool, out: &mut Bytes) {
     if !number.is_finite() {
         let _ = match number.is_nan() {
             true => write!(out, "nan"),
@@ -161,6 +161,23 @@ impl<'g> Fields<'g> {
             number << long.bits | c_long::from(digit)
         });
         Some(if long.is_negative { -number } else { number })
+    }
+
+    /// The value of an `int` or a `long`, and of no derived class, that is not negative and has no more than 128 bits.
+    pub fn wide_value(self, object: Object<'g>) -> Option<u128> {
+        if let Some(number) = self.int_value(object) {
+            return u128::try_from(number).ok();
+        }
+        if !self.is_exactly(object, self.PyLong_Type) {
+            return None;
+        }
+        // SAFETY: its type has just been looked at.
+        let long = unsafe { self.long(object) };
+        if long.is_negative || long.length() > 128 || long.count > MOST_DIGITS {
+            return None;
+        }
+        let digits = long.digits.iter().take(long.count).rev();
+        Some(digits.fold(0, |number, &digit| number << long.bits | u128::from(digit)))
     }
 
     /// Takes a `long` apart.

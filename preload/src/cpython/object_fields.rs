@@ -62,7 +62,7 @@ impl<'g> Fields<'g> {
     ///
     /// # Safety
     /// Under the GIL it is null, or a C string that stays for `'g`.
-    unsafe fn c_string(self, start: usize) -> &'g [u8] {
+    pub(super) unsafe fn c_string(self, start: usize) -> &'g [u8] {
         if start == 0 {
             return b"";
         }
@@ -123,20 +123,6 @@ impl<'g> Fields<'g> {
     pub fn c_function_owner(self, function: CFunction<'g>) -> Option<Object<'g>> {
         // SAFETY: a function has this field, and keeps what is in it.
         unsafe { self.object(*function, 0, C_FUNCTION_OWNER) }
-    }
-
-    /// How many items a `deque` has, without the GIL; `None` where that cannot be. (Modules/_collectionsmodule.c: behind PyObject_HEAD two
-    /// pointers, two indices, and the length; in 2.6 the last three are ints.)
-    pub fn deque_size(self, deque: Object<'g>) -> Option<i64> {
-        self.copies()?;
-        // SAFETY: without the GIL it is read from a copy, whatever it is.
-        let size = unsafe {
-            match self.is_2_6 {
-                true => i64::from(self.int(deque, 0, 2 * WORD + 8)),
-                false => self.word(deque, 0, 4 * WORD) as i64,
-            }
-        };
-        (0..1 << 48).contains(&size).then_some(size)
     }
 
     /// The parts of a method of a class that is written in Python.

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use crate::cpython::api::PyObject;
+use crate::cpython::deque::{self, Deque};
 use crate::cpython::dict;
 use crate::cpython::fields::{Characters, Fields};
 use crate::cpython::gil::Gil;
@@ -124,16 +125,12 @@ impl<'g> Objects<'g> {
             return i64::try_from(self.list_size(items)).ok();
         }
         let is_deque = self.is_of(items, deque) && !self.has_class_of_python(items);
-        if !is_deque || self.type_name(self.type_of(items)) != b"collections.deque" {
+        if !is_deque || self.type_name(self.type_of(items)) != deque::NAME {
             return None;
         }
-        let Some(gil) = self.gil() else {
-            return self.deque_size(items);
-        };
-        // SAFETY: the object is alive. Of this type C code of the interpreter's own counts.
-        let size = unsafe { (gil.PyObject_Size)(items.as_ptr()) };
-        gil.clear_exception();
-        Some(size as i64).filter(|&size| size >= 0)
+        // SAFETY: its type has just been looked at.
+        let deque = unsafe { Deque::assume(items) };
+        i64::try_from(deque::size(self.fields, deque)).ok()
     }
 
     /// A module that the program has imported.

@@ -4,6 +4,7 @@ use crate::agent::hold;
 use crate::cpython::api::PyObject;
 use crate::cpython::fields::Fields;
 use crate::cpython::object::{Object, Type};
+use crate::cpython::standard_types::{Standard, StandardTypes};
 
 /// A built-in type, as far as it makes a difference here.
 #[derive(Clone, Copy, PartialEq)]
@@ -101,6 +102,7 @@ pub struct BuiltinTypes<'g> {
     /// The types of [`BUILTIN`].
     types: [Type<'g>; BUILTIN.len()],
     bases: Bases<'g>,
+    standard: StandardTypes,
 }
 
 impl<'g> BuiltinTypes<'g> {
@@ -130,7 +132,14 @@ impl<'g> BuiltinTypes<'g> {
             // SAFETY: variables of the interpreter's, which are types and never freed.
             types: types.map(|one| unsafe { Type::assume(Object::existing(one)) }),
             bases: Bases::default(),
+            standard: StandardTypes::default(),
         }
+    }
+
+    /// An object of one of the standard library's types, or of a built-in type that is seldom met: mostly one of
+    /// [`BuiltinType::Other`].
+    pub fn standard(&mut self, object: Object<'g>) -> Option<Standard<'g>> {
+        self.standard.of(self.fields, object)
     }
 
     /// The built-in type of an object, and whether it is of that very type, and not of a derived one.

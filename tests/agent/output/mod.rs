@@ -11,6 +11,7 @@ mod generators;
 mod greenlets;
 mod other_ends;
 mod suspended_variables;
+mod values;
 mod variables;
 mod waits;
 mod watch;

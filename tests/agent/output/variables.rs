@@ -48,7 +48,7 @@ fn kinds(python: &Interpreter) {
             "members = set([7])",
             "text = <__main__.Text at  'inner'>",
             "mapping = <__main__.Mapping at  {'a': 1}>",
-            "deque = <collections.deque at >",
+            "deque = deque([1])",
             "old = <__main__.Old instance at >",
             "  .inside = 'old'",
             "plain = <__main__.Plain at >",

@@ -1,6 +1,9 @@
 //! A value as text of bounded length, made without running any code of the program's: `repr` of built-in
 //! types; for all other objects their class and address.
 //!
+//! Enters: an object, and the question, which says how much of it is shown. Leaves: its text, and what of it is
+//! secret hidden. Containers are in `containers`, objects of the standard library's types in `standard`.
+//!
 //! On the worker, under the GIL, while nobody else can run: what is looked at stays as it is. Once the time for the
 //! answer is used up ([`hold`]), values are cut, and say so.
 
@@ -10,13 +13,18 @@ use std::ops::Range;
 use crate::agent::hold;
 use crate::collect::secrets::Hiding;
 use crate::cpython::fields::Fields;
-use crate::cpython::object::{Dict, Object, Type, Unicode};
+use crate::cpython::object::{Object, Type, Unicode};
 use crate::cpython::{dict, set};
 use crate::inspect::types::{BuiltinType, BuiltinTypes};
 use crate::system::bounded_bytes::Bytes;
 use crate::system::hash::Table;
 use protocol::question::Question;
-use protocol::secrets::HIDDEN;
+
+mod containers;
+mod numbers;
+mod standard;
+
+use containers::Entry;
 
 /// Makes text of values.
 pub struct SafeRepr<'a, 'g> {
@@ -40,15 +48,8 @@ pub struct SafeRepr<'a, 'g> {
     removed: Option<set::Removed>,
 }
 
-/// A key and a value of a dictionary, or no key and a member of a set.
-type Entry<'g> = (Option<Object<'g>>, Object<'g>);
-
 /// The text of a value is kept from this length on, in bytes.
 const LONG_TEXT: usize = 1000;
-
-/// What a dictionary or a set holds is kept from this many slots on, and if no more items of it are shown.
-const MANY_SLOTS: usize = 1024;
-const MOST_KEPT: u32 = 4096;
 
 /// The first bytes of a name.
 fn short(name: &[u8]) -> &[u8] {
@@ -87,6 +88,11 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         self.hiding.names_a_secret(dictionary)
     }
 
+    /// Whether an attribute says that the object has a secret.
+    pub fn is_name_of_secret(&mut self, name: Object<'g>, value: Object<'g>) -> bool {
+        self.hiding.is_name_of_secret(name, value)
+    }
+
     /// Whether this is the name under which such a dictionary has it.
     pub fn is_named(&self, name: Object<'g>) -> bool {
         self.hiding.is_named(name)
@@ -119,6 +125,9 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
             return;
         }
         let (kind, exact) = self.types.of(object);
+        if (kind == BuiltinType::Other || !exact) && self.standard(object, depth, out) {
+            return;
+        }
         match kind {
             BuiltinType::None => out.push(b"None"),
             BuiltinType::Other => self.named(b"<", object, b">", out),
@@ -244,153 +253,6 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         }
     }
 
-    fn container(&mut self, kind: BuiltinType, object: Object<'g>, depth: usize, out: &mut Bytes) {
-        let fields = self.fields;
-        let (start, end, count) = match kind {
-            BuiltinType::Tuple => ("(", ")", fields.tuple_size(object)),
-            BuiltinType::List => ("[", "]", fields.list_size(object)),
-            BuiltinType::Dict => ("{", "}", dict::size(fields, object)),
-            // SAFETY: its type has been looked at.
-            BuiltinType::Set => ("set([", "])", unsafe { set::size(fields, object) }),
-            // SAFETY: as above.
-            _ => ("frozenset([", "])", unsafe { set::size(fields, object) }),
-        };
-        out.push(start.as_bytes());
-        if count == 0 {
-            return out.push(end.as_bytes());
-        }
-        let deep = self.question.depth.min(DEEPEST as u32) as usize;
-        if depth >= deep || self.path[..depth].contains(&Some(object)) || out.is_full {
-            out.push(b"...");
-            return out.push(end.as_bytes());
-        }
-        self.path[depth] = Some(object);
-        let mut entries = match kind {
-            BuiltinType::Tuple | BuiltinType::List => None,
-            _ => Some(self.entries(kind, object)),
-        };
-        let names_one = kind == BuiltinType::Dict && self.names_a_secret(object);
-        let class = fields.type_of(object);
-        let names = match kind {
-            BuiltinType::Tuple if !class.is(fields.PyTuple_Type) => self.hiding.fields_of(class),
-            _ => None,
-        };
-        let names = names.filter(|&names| fields.tuple_size(names) == count);
-        let item_at = |index| match kind {
-            BuiltinType::Tuple => fields.tuple_item(object, index),
-            BuiltinType::List => fields.list_item(object, index),
-            _ => None,
-        };
-        let is_pair = matches!(kind, BuiltinType::Tuple | BuiltinType::List)
-            && count == 2
-            && self
-                .hiding
-                .is_pair(&mut self.types, [item_at(0), item_at(1)]);
-        let mut before = None;
-        for index in 0..count {
-            if self.items == 0 || out.len() >= self.end {
-                let _ = write!(out, "... {} more", count - index);
-                break;
-            }
-            self.items -= 1;
-            let entry = match &mut entries {
-                Some(entries) => entries.next(),
-                None => item_at(index).map(|item| (None, item)),
-            };
-            let entry = entry.filter(|_| hold::spend(2));
-            let Some((key, item)) = entry else {
-                if hold::is_over() {
-                    let _ = write!(out, "... {} more: no time", count - index);
-                }
-                break;
-            };
-            let item = Some(item);
-            if key.is_some() {
-                self.value(key, depth + 1, out);
-                out.push(b": ");
-            }
-            let name = match names {
-                Some(names) => fields.tuple_item(names, index),
-                None => key,
-            };
-            let is_argument = before
-                .replace(item)
-                .flatten()
-                .zip(item)
-                .is_some_and(|(before, item)| self.hiding.follows_option(before, item));
-            if (is_pair && index == 1)
-                || (is_argument && key.is_none())
-                || (names_one && key.is_some_and(|key| self.is_named(key)))
-                || name.is_some_and(|name| self.hiding.hides(&mut self.types, name, item))
-            {
-                out.push(HIDDEN.as_bytes());
-            } else {
-                self.value(item, depth + 1, out);
-            }
-            if index + 1 < count {
-                out.push(b", ");
-            } else if kind == BuiltinType::Tuple && count == 1 {
-                out.push(b",");
-            }
-        }
-        out.push(end.as_bytes());
-    }
-
-    /// The first attributes of an object, which are in this dictionary.
-    pub fn attributes(
-        &mut self,
-        dictionary: Dict<'g>,
-    ) -> impl Iterator<Item = (Object<'g>, Object<'g>)> + use<'g> {
-        let entries = self.entries(BuiltinType::Dict, *dictionary);
-        let entries = entries.filter_map(|(key, value)| Some((key?, value)));
-        entries.take(self.question.items as usize)
-    }
-
-    /// What is in a dictionary or in a set.
-    fn entries(&mut self, kind: BuiltinType, object: Object<'g>) -> Entries<'g> {
-        let fields = self.fields;
-        let slots = match kind {
-            BuiltinType::Dict => dict::slots(fields, object),
-            // SAFETY: its type has been looked at.
-            _ => unsafe { set::slots(fields, object) },
-        };
-        let keeps = slots >= MANY_SLOTS && self.question.items <= MOST_KEPT;
-        if keeps && let Some(kept) = self.contents.get(&object.address()) {
-            return Entries::Kept(copy(kept).into_iter());
-        }
-        let entries = match kind {
-            BuiltinType::Dict => Entries::OfDict(dict::entries(fields, object)),
-            _ => {
-                if self.removed.is_none() {
-                    self.removed = set::removed(fields);
-                    fields.clear_exception();
-                }
-                match self.removed {
-                    Some(removed) => {
-                        // SAFETY: as above.
-                        Entries::OfSet(unsafe { set::members(fields, object, removed) })
-                    }
-                    // There is no memory.
-                    None => Entries::Kept(Vec::new().into_iter()),
-                }
-            }
-        };
-        if !keeps {
-            return entries;
-        }
-        let mut contents = Vec::new();
-        for entry in entries.take(self.question.items as usize) {
-            if contents.try_reserve(1).is_err() {
-                break;
-            }
-            contents.push(entry);
-        }
-        if self.contents.try_reserve(1).is_ok() {
-            self.contents.insert(object.address(), copy(&contents));
-        }
-        Entries::Kept(contents.into_iter())
-    }
-
     /// Writes `module.Class at 0x…` between `start` and `end`.
     fn named(&mut self, start: &[u8], object: Object<'g>, end: &[u8], out: &mut Bytes) {
         out.push(start);
@@ -446,32 +308,4 @@ impl<'a, 'g> SafeRepr<'a, 'g> {
         }
         let _ = write!(out, " at {:#x}>", object.address());
     }
-}
-
-/// What is in a dictionary or a set.
-enum Entries<'g> {
-    OfDict(dict::Entries<'g>),
-    OfSet(set::Members<'g>),
-    Kept(std::vec::IntoIter<Entry<'g>>),
-}
-
-impl<'g> Iterator for Entries<'g> {
-    type Item = Entry<'g>;
-
-    fn next(&mut self) -> Option<Entry<'g>> {
-        match self {
-            Entries::OfDict(entries) => entries.next().map(|(key, value)| (Some(key), value)),
-            Entries::OfSet(members) => members.next().map(|member| (None, member)),
-            Entries::Kept(kept) => kept.next(),
-        }
-    }
-}
-
-/// A copy; empty, where there is no memory for it.
-fn copy<'g>(entries: &[Entry<'g>]) -> Vec<Entry<'g>> {
-    let mut copy = Vec::new();
-    if copy.try_reserve_exact(entries.len()).is_ok() {
-        copy.extend_from_slice(entries);
-    }
-    copy
 }
