@@ -83,7 +83,7 @@ def condition_taker(one):
         time.sleep(2000)
 
 
-# Too long to be searched for jumps; and a jump leads into the line of the call.
+# Long, and a jump leads into the line of the call.
 exec """
 def lock_in_long_code(first, second):
 %s    (first or
@@ -111,9 +111,9 @@ def main():
     shop.till = Till()
     shop.till.lock = threading.Lock()
     shop.till.lock.acquire()
-    long_kept = threading.Lock()
-    long_kept.acquire()
-    # Not in a variable of this thread.
+    # Not in variables of this thread.
+    shop.long_kept = threading.Lock()
+    shop.long_kept.acquire()
     shop.kept = threading.Lock()
     guarded = threading.Condition(threading.Lock())
     full = Queue.Queue(2)
@@ -124,7 +124,7 @@ def main():
     go('three', three)
     go('lock_of_object', lock_of_object, shop)
     go('lock_in_closure', lock_in_closure)
-    go('lock_in_long_code', lock_in_long_code, long_kept, threading.Lock())
+    go('lock_in_long_code', lock_in_long_code, shop.long_kept, threading.Lock())
     go('keeper', keeper, shop.kept)
     go('lock_of_somebody', lock_of_somebody, shop.kept)
     go('condition', condition, None)

@@ -234,6 +234,8 @@ impl WaitEntry<'_> {
             kind,
             id: self.id,
             owner: owner.filter(|_| kind == WaitKind::RLock),
+            futex: None,
+            is_likely: false,
             count: self.count,
             limited: self.limited,
             joined: self.thread,

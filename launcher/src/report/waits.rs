@@ -142,6 +142,10 @@ pub(crate) fn of_thread(graph: &WaitGraph, thread: &Thread, wait: &Wait) -> Stri
                 ", whose holder is not known; in a variable of thread {names}"
             )
         }
+        (_, [Node::Thread(holder)], _) if *holder == thread.ident => {
+            words.push_str(", which it holds itself");
+            Ok(())
+        }
         (_, holders, _) => write!(words, ", held by {}", names(graph, holders)),
     };
     words

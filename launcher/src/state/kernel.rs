@@ -15,7 +15,9 @@ pub(crate) struct Observed {
     pub(crate) task: Task,
     /// What its system call waits for, if that is known.
     pub(crate) wait: Option<Wait>,
-    /// Whether the futex that it waits for is the GIL's, if that is known.
+    /// The address of the futex that it waits on, if it does.
+    pub(crate) futex: Option<u64>,
+    /// Whether that is the GIL's, if that is known.
     pub(crate) on_gil: Option<bool>,
 }
 
@@ -27,7 +29,10 @@ impl Observed {
             // A wait with a timeout sleeps and looks, in turn (threading.py, `wait`).
             _ if wait.limited == Some(true) => true,
             _ if self.task.runs => false,
-            None => wait.kind != WaitKind::Import,
+            None => wait.kind != WaitKind::Import && !wait.is_likely,
+            Some("futex") if wait.futex.is_some() && self.futex.is_some() => {
+                wait.futex == self.futex
+            }
             Some("select" | "pselect6") => wait.kind == WaitKind::Sleep,
             // Threads wait for the GIL in a futex too. Where the GIL's is not known, an import, which
             // may have ended, is not shown.
@@ -96,12 +101,13 @@ pub(crate) fn observed(gil: Option<u64>, line: &str) -> Option<Observed> {
     // -1: it is blocked outside of system calls.
     let call = state.parse().ok().filter(|&call| call >= 0).map(call_name);
     let mut arguments = words.map_while(hexadecimal);
-    let mut on_gil = None;
+    let (mut futex, mut on_gil) = (None, None);
     let mut wait = None;
     match call.as_deref() {
         // Most threads are in this one: their other arguments are not read.
         Some("futex") => {
-            on_gil = gil.map(|gil| arguments.next() == Some(gil));
+            futex = arguments.next();
+            on_gil = gil.map(|gil| futex == Some(gil));
             if on_gil == Some(true) {
                 wait = Some(Wait::of_kind(WaitKind::Gil));
             }
@@ -119,7 +125,12 @@ pub(crate) fn observed(gil: Option<u64>, line: &str) -> Option<Observed> {
         runs: state == RUNNING,
         seconds: None,
     };
-    Some(Observed { task, wait, on_gil })
+    Some(Observed {
+        task,
+        wait,
+        futex,
+        on_gil,
+    })
 }
 
 /// The name of a system call, or its number if it has none here.
@@ -328,6 +339,7 @@ mod tests {
                 seconds: None,
             },
             wait: None,
+            futex: call.map(|_| 0x10),
             on_gil: None,
         };
         let lock = Wait::of_kind(WaitKind::Lock);
@@ -336,6 +348,16 @@ mod tests {
             ..Wait::of_kind(WaitKind::Condition)
         };
         let sleep = Wait::of_kind(WaitKind::Sleep);
+        let on = |address| Wait {
+            futex: Some(address),
+            is_likely: true,
+            ..Wait::of_kind(WaitKind::Lock)
+        };
+        for (call, agreed) in [(Some("futex"), [true, false]), (None, [false; 2])] {
+            let observed = observed(call, false);
+            let agrees = [0x10, 0x20].map(|address| observed.agrees_with(&on(address)));
+            assert_eq!(agrees, agreed, "{call:?}");
+        }
         for (call, runs, agreed) in [
             (Some("futex"), false, [true, true, false]),
             (Some("select"), false, [false, true, true]),

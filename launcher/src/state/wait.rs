@@ -20,6 +20,10 @@ pub struct Wait {
     pub owner: Option<u64>,
     /// An RLock: how often its owner has acquired it.
     pub count: Option<i64>,
+    /// A plain lock: the address of the futex that threads wait on for it.
+    pub futex: Option<u64>,
+    /// Whether it is so only if the kernel says so too.
+    pub is_likely: bool,
     /// Whether the wait has a timeout, where that is known.
     pub limited: Option<bool>,
     /// The end of a thread: that thread's identifier.
@@ -57,6 +61,8 @@ impl Wait {
             id: None,
             owner: None,
             count: None,
+            futex: None,
+            is_likely: false,
             limited: None,
             joined: None,
             name: None,
@@ -74,12 +80,17 @@ impl Wait {
 
     /// Reads a dictionary of [`wait`]; `None` if its kind is not known here.
     pub fn parse(value: &Value, secrets: &Secrets) -> Option<Wait> {
-        use wait::{COUNT, FOR, ID, JOINED, LIMITED, MILLISECONDS, MOST, NAME, OWNER, SIZE, VALUE};
+        use wait::{
+            COUNT, FOR, FUTEX, ID, JOINED, LIKELY, LIMITED, MILLISECONDS, MOST, NAME, OWNER, SIZE,
+            VALUE,
+        };
         let values = value.all_of([
             FOR,
             ID,
             OWNER,
             COUNT,
+            FUTEX,
+            LIKELY,
             LIMITED,
             JOINED,
             NAME,
@@ -93,6 +104,8 @@ impl Wait {
             id,
             owner,
             count,
+            futex,
+            likely,
             limited,
             joined,
             name,
@@ -107,6 +120,8 @@ impl Wait {
             id: address(id),
             owner: address(owner),
             count: number(count),
+            futex: address(futex),
+            is_likely: likely.is_some_and(|value| value.is_true()),
             limited: limited.map(|value| value.is_true()),
             joined: address(joined).filter(|&ident| ident != 0),
             name: secrets.name(name.and_then(|name| name.text())),

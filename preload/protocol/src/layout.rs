@@ -40,6 +40,8 @@ pub const FRAME_LOCALS: usize = 12 * WORD + 12 + 12 * MOST_BLOCKS + 4;
 
 /// co_nlocals, the second of the ints.
 pub const CODE_COUNT: usize = 4;
+/// co_stacksize, the third of the ints.
+pub const CODE_STACK_SIZE: usize = 8;
 /// co_flags, the fourth of the ints.
 pub const CODE_FLAGS: usize = 12;
 /// co_code.

@@ -207,6 +207,10 @@ keys! {
         ID = "id";
         /// The identifier of the thread that has it.
         OWNER = "owner";
+        /// A plain lock: the address of the futex that a thread waits on for it.
+        FUTEX = "futex";
+        /// Whether it is so only if the thread is seen to wait on that futex, or to sleep.
+        LIKELY = "likely";
         /// Whether the wait has a timeout, where that is known.
         LIMITED = "limited";
         /// The name of the thread whose end is waited for: text.

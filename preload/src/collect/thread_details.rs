@@ -127,7 +127,7 @@ impl<'a, 'g> Details<'a, 'g> {
                 let Some(lock) = lock else {
                     return;
                 };
-                if !known.locks.iter().any(|&kind| objects.is_of(lock, kind)) {
+                if !known.is_lock(lock) {
                     return;
                 }
                 enough &= holds.try_reserve(1).is_ok();
@@ -165,14 +165,9 @@ impl<'a, 'g> Details<'a, 'g> {
                 break;
             }
             let wait = self.known.wait(thread.innermost, &owner);
-            let mut held = self.holds[detail.holds.clone()].iter();
-            detail.wait = wait.filter(|wait| match wait.kind {
-                // It has acquired it already.
-                WaitKind::RLock => wait.owner != thread.ident,
-                // At the beginning of a `with` block: once the block is there, the lock is acquired.
-                WaitKind::Lock => !(wait.begins && held.any(|hold| Some(hold.lock) == wait.thing)),
-                _ => true,
-            });
+            // It has acquired it already.
+            let has_it = |wait: &Wait| wait.kind == WaitKind::RLock && wait.owner == thread.ident;
+            detail.wait = wait.filter(|wait| !has_it(wait));
         }
         let imports = |detail: &Detail| {
             let wait = detail.wait.as_ref();

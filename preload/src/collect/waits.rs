@@ -7,9 +7,11 @@ use std::ptr;
 
 use crate::agent::hold;
 use crate::collect::stacks::Thread;
+use crate::cpython::dict;
 use crate::cpython::object::{Code, Frame, Object, Owned};
+use crate::inspect::locks::is_acquire;
 use crate::inspect::objects::Objects;
-use crate::inspect::pending_call::{PendingCalls, PythonCall, Value};
+use crate::inspect::pending_call::{PendingCalls, PythonCall};
 use protocol::marshal::MarshalWriter;
 use protocol::state::{WaitKind, wait};
 
@@ -27,8 +29,10 @@ pub struct Wait<'g> {
     numbers: [(&'static str, i64); 2],
     /// A name that belongs to it.
     name: Option<Object<'g>>,
-    /// A lock: whether it is waited for where a `with` block begins.
-    pub begins: bool,
+    /// A plain lock: the address of its semaphore.
+    semaphore: Option<usize>,
+    /// Whether the frame does not say so itself: it is so only if the thread waits on that semaphore, or sleeps.
+    is_likely: bool,
 }
 
 impl<'g> Wait<'g> {
@@ -40,7 +44,8 @@ impl<'g> Wait<'g> {
             limited: None,
             numbers: [("", 0); 2],
             name: None,
-            begins: false,
+            semaphore: None,
+            is_likely: false,
         }
     }
 
@@ -56,6 +61,14 @@ impl<'g> Wait<'g> {
         if self.owner != 0 {
             words.key(wait::OWNER);
             words.number(self.owner);
+        }
+        if let Some(semaphore) = self.semaphore {
+            words.key(wait::FUTEX);
+            words.number(semaphore as i64);
+        }
+        if self.is_likely {
+            words.key(wait::LIKELY);
+            words.truth(true);
         }
         if let Some(limited) = self.limited {
             words.key(wait::LIMITED);
@@ -73,6 +86,9 @@ impl<'g> Wait<'g> {
     }
 }
 
+/// No more objects are looked at of what is handed over to a function that is written in C.
+const MOST_HANDED_OVER: usize = 16;
+
 /// How many functions of the standard library are known.
 const FUNCTIONS: usize = 9;
 
@@ -84,14 +100,13 @@ pub struct Known<'g> {
     pub threading: Option<Object<'g>>,
     /// Its class of conditions.
     pub condition: Option<Object<'g>>,
-    /// The classes of what threads hold for `with` blocks: plain locks come first.
-    pub locks: [Option<Object<'g>>; 3],
+    /// The classes of what threads hold for `with` blocks, beside those of C's locks.
+    locks: [Option<Object<'g>>; 2],
     /// The code of a condition's own function that waits.
     pub condition_wait: Option<Code<'g>>,
     /// The code of functions of the standard library that threads wait in, and what they wait for there.
     /// Functions that the program has put in their place are not known.
     functions: [(Option<Code<'g>>, WaitKind); FUNCTIONS],
-    sleep: Option<Object<'g>>,
     deque: Option<Object<'g>>,
 }
 
@@ -115,18 +130,23 @@ impl<'g> Known<'g> {
             function(queue, b"put", WaitKind::QueuePut),
             function(queue, b"join", WaitKind::QueueJoin),
         ];
-        let lock = objects.attribute(objects.module(b"thread"), b"LockType");
         Known {
             objects,
             calls: PendingCalls::new(objects),
             threading,
             condition,
-            locks: [lock, rlock, semaphore],
+            locks: [rlock, semaphore],
             condition_wait: functions[0].0,
             functions,
-            sleep: objects.attribute(objects.module(b"time"), b"sleep"),
             deque: objects.attribute(objects.module(b"collections"), b"deque"),
         }
+    }
+
+    /// Whether this is something that threads hold: a lock of whatever kind.
+    pub fn is_lock(&self, object: Object<'g>) -> bool {
+        let objects = self.objects;
+        let mut locks = self.locks.iter();
+        objects.is_lock_of_c(object) || locks.any(|&kind| objects.is_of(object, kind))
     }
 
     /// What is waited for in the function that this frame is in.
@@ -207,49 +227,106 @@ impl<'g> Known<'g> {
     /// What the C function that the frame is calling waits for.
     fn in_call(&mut self, frame: Frame<'g>) -> Option<Wait<'g>> {
         let objects = self.objects;
-        let call = self.calls.of(frame);
-        if self.calls.imports(frame, &call) {
+        if self.imports(frame) {
             return Some(Wait::of(WaitKind::Import, None));
         }
-        let (thing, name) = call.called?;
-        if objects.is_of(thing, self.locks[0])
-            && matches!(name, b"acquire" | b"acquire_lock" | b"__enter__")
-        {
-            // Unless it only tries.
-            if !self.waits_for_lock(&call) {
-                return None;
+        let call = self.calls.of(frame);
+        if let Some((thing, name)) = call.called {
+            if objects.is_lock_of_c(thing) && is_acquire(name) {
+                // Unless it only tries.
+                let lock = thing.filter(|_| self.waits_for_lock(&call));
+                return lock.map(|lock| self.for_lock(lock));
             }
-            let mut wait = Wait::of(WaitKind::Lock, thing);
-            wait.begins = call.begins;
-            return Some(wait);
+            if objects.is_sleep(call.function) {
+                return Some(self.for_sleep(call.arguments.first().copied()));
+            }
         }
-        // A module's function.
-        if !objects.is(thing, objects.PyModule_Type) {
-            return None;
+        self.handed_over(&call)
+    }
+
+    /// The wait for a lock of C's.
+    fn for_lock(&self, lock: Object<'g>) -> Wait<'g> {
+        Wait {
+            semaphore: self.objects.semaphore(lock),
+            ..Wait::of(WaitKind::Lock, Some(lock))
         }
-        let function = objects.attribute(thing, name);
-        if function != self.sleep || !objects.is(function, objects.PyCFunction_Type) {
-            return None;
-        }
+    }
+
+    fn for_sleep(&self, seconds: Option<Object<'g>>) -> Wait<'g> {
         let mut wait = Wait::of(WaitKind::Sleep, None);
-        if let Some(&Value::Known(seconds)) = call.arguments.first()
-            && let Some(seconds) = objects.seconds(seconds)
-        {
+        if let Some(seconds) = seconds.and_then(|seconds| self.objects.seconds(seconds)) {
             let milliseconds = seconds.clamp(0.0, 1e9) * 1000.0;
             wait.numbers[0] = (wait::MILLISECONDS, milliseconds as i64);
         }
+        wait
+    }
+
+    /// What a function waits for that was handed over to the one in C that the frame is calling, as in
+    /// `map(time.sleep, [9])`: an argument, or what an argument or the called object itself holds.
+    fn handed_over(&self, call: &PythonCall<'g>) -> Option<Wait<'g>> {
+        let objects = self.objects;
+        let of = |function: Object<'g>| match objects.acquires(function) {
+            Some(lock) => Some(self.for_lock(lock)),
+            None => objects.is_sleep(function).then(|| self.for_sleep(None)),
+        };
+        let mut found = None;
+        for one in call
+            .function
+            .into_iter()
+            .chain(call.arguments.iter().copied())
+        {
+            found = found.or_else(|| of(one));
+            // What these hold is not handed over with them.
+            let is_function = objects.as_c_function(one).is_some();
+            if found.is_some() || is_function || objects.has_class_of_python(one) {
+                continue;
+            }
+            let holds_few = [
+                objects.PyFunction_Type,
+                objects.PyMethod_Type,
+                objects.PyModule_Type,
+                objects.PyType_Type,
+                objects.PyClass_Type,
+                objects.instance_type as *mut _,
+                objects.frame_type as *mut _,
+            ];
+            if holds_few.iter().any(|&class| objects.is(one, class)) {
+                continue;
+            }
+            let mut looks = 0;
+            objects.referents(one, &mut |held| {
+                looks += 1;
+                found = of(held);
+                found.is_none() && looks < MOST_HANDED_OVER && hold::spend(2)
+            });
+        }
+        let mut wait = found?;
+        wait.is_likely = true;
         Some(wait)
     }
 
-    /// Whether a call of a lock with these arguments waits: there are none, or the first one is known and
-    /// true.
+    /// Whether a call of a lock with these arguments waits: there are none, or the first one is true.
     fn waits_for_lock(&self, call: &PythonCall<'g>) -> bool {
         let objects = self.objects;
         match call.arguments.first() {
             None => true,
-            Some(&Value::Known(waits)) => objects.is_true(waits) || objects.number(waits) == 1,
-            _ => false,
+            Some(&waits) => objects.is_true(waits) || objects.number(waits) == 1,
         }
+    }
+
+    /// Whether a frame is importing something, as the interpreter itself does it: holding the import lock, or waiting
+    /// for it.
+    fn imports(&mut self, frame: Frame<'g>) -> bool {
+        let objects = self.objects;
+        let function = match self.calls.is_importing(frame) {
+            true => {
+                let builtins = objects.as_dict(objects.builtins(frame));
+                builtins.and_then(|builtins| dict::named(objects.fields(), builtins, b"__import__"))
+            }
+            false => self.calls.of(frame).function,
+        };
+        objects.is_in_c(function, b"__builtin__", b"__import__")
+            || objects.is_in_c(function, b"imp", b"acquire_lock")
     }
 
     /// The identifier of the thread, among these, that holds the import lock: the thread in which the code
@@ -272,15 +349,13 @@ impl<'g> Known<'g> {
                 // Not a function that a signal or the collector has called there.
                 if objects.text(name) == Some(b"<module>")
                     && let Some(frame) = objects.back(inner)
+                    && self.imports(frame)
                 {
-                    let call = self.calls.of(frame);
-                    if self.calls.imports(frame, &call) {
-                        if importer.is_some() {
-                            return None;
-                        }
-                        importer = Some(thread.ident);
-                        break;
+                    if importer.is_some() {
+                        return None;
                     }
+                    importer = Some(thread.ident);
+                    break;
                 }
             }
         }

@@ -5,11 +5,23 @@ use std::ffi::c_int;
 use crate::agent::hold;
 use crate::cpython::fields::Fields;
 use crate::cpython::object::{Code, Dict, Frame, Object};
+use crate::system::memory;
 use protocol::layout::{
-    CODE_CELLS, CODE_CONSTANTS, CODE_COUNT, CODE_FLAGS, CODE_FREE, CODE_LINE_TABLE, CODE_NAMES,
+    CODE_CELLS, CODE_COUNT, CODE_FLAGS, CODE_FREE, CODE_LINE_TABLE, CODE_NAMES, CODE_STACK_SIZE,
     CODE_TEXT, CODE_VARIABLES, FRAME_BLOCKS, FRAME_BUILT_INS, FRAME_LOCALS, FRAME_NAMES,
     FRAME_VALUE_STACK, MOST_BLOCKS, WORD,
 };
+
+/// A block of a frame's.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Block {
+    /// The instruction that has begun it, by its number (Include/opcode.h).
+    pub kind: c_int,
+    /// Where the frame goes at its end.
+    pub handler: c_int,
+    /// How many values were on the stack at its beginning.
+    pub level: c_int,
+}
 
 /// The parts of code.
 impl<'g> Fields<'g> {
@@ -32,12 +44,6 @@ impl<'g> Fields<'g> {
     pub fn line_table(self, code: Code<'g>) -> Object<'g> {
         // SAFETY: co_lnotab.
         unsafe { self.part(code, CODE_LINE_TABLE) }
-    }
-
-    /// The constants: a tuple.
-    pub fn constants(self, code: Code<'g>) -> Object<'g> {
-        // SAFETY: co_consts.
-        unsafe { self.part(code, CODE_CONSTANTS) }
     }
 
     /// The names that the instructions look up, a tuple, in the order in which they first do.
@@ -192,6 +198,70 @@ impl<'g> Fields<'g> {
         count.clamp(0, MOST_BLOCKS as c_int) as usize
     }
 
+    /// One of the blocks that a frame is in, the outermost first.
+    pub fn block(self, frame: Frame<'g>, index: usize) -> Option<Block> {
+        if index >= self.blocks(frame) {
+            return None;
+        }
+        let at = FRAME_BLOCKS + 4 + 12 * index;
+        // SAFETY: the block is one of those that the frame has room for.
+        let [kind, handler, level] =
+            [at, at + 4, at + 8].map(|at| unsafe { self.int(*frame, WORD, at) });
+        Some(Block {
+            kind,
+            handler,
+            level,
+        })
+    }
+
+    /// A value on a frame's stack, counted from its bottom.
+    ///
+    /// # Safety
+    /// The frame has more values than that on its stack: what lies above may be anything. A call that is under way
+    /// has taken its arguments from there, but what it calls stays, and the values are where they were. The call
+    /// keeps those that are given by position (Python/ceval.c, `call_function`, `ext_do_call`).
+    pub unsafe fn stack_value(self, frame: Frame<'g>, index: usize) -> Option<Object<'g>> {
+        // SAFETY: the value is in its place, and the frame or the call keeps it.
+        unsafe {
+            let stack = self.word(*frame, WORD, FRAME_VALUE_STACK) as usize;
+            self.object_at(stack.wrapping_add(index.wrapping_mul(WORD)))
+        }
+    }
+
+    /// How many values a frame's stack has room for; 0 where it is not where its code has it (`PyFrame_New`).
+    pub fn stack_room(self, frame: Frame<'g>) -> usize {
+        let code = self.code(frame);
+        let [_, cells, free] = self.variable_names(code);
+        let slots = self.variable_count(code) + self.tuple_size(cells) + self.tuple_size(free);
+        let begin = self.head() + WORD + FRAME_LOCALS + slots * WORD;
+        // SAFETY: a frame and its code have these fields.
+        let (stack, room) = unsafe {
+            let stack = self.word(*frame, WORD, FRAME_VALUE_STACK);
+            (stack as usize, self.int(*code, 0, CODE_STACK_SIZE))
+        };
+        match stack == frame.address() + begin {
+            true => room.max(0) as usize,
+            false => 0,
+        }
+    }
+
+    /// The tuple of a call's star arguments, which lies in this place of a frame's stack. A call has taken it from
+    /// there and keeps it, if it was a tuple; anything else it has made a tuple of and may have let go of
+    /// (Python/ceval.c, `ext_do_call`). So it is looked at with reads that cannot fault.
+    ///
+    /// # Safety
+    /// As for [`Fields::stack_value`].
+    pub unsafe fn star_arguments(self, frame: Frame<'g>, index: usize) -> Option<Object<'g>> {
+        // SAFETY: as the caller says.
+        let tuple = unsafe { self.stack_value(frame, index)? };
+        let mut counted_and_typed = [0; 2];
+        let end_of_head = tuple.address() + self.head() - 2 * WORD;
+        let is_there = memory::read_words(end_of_head, &mut counted_and_typed);
+        let [count, class] = counted_and_typed;
+        let is_alive = is_there && count > 0 && class == self.PyTuple_Type as usize;
+        is_alive.then_some(tuple)
+    }
+
     /// What a frame will call at the ends of the `with` blocks that it is in (their `__exit__`). It is on
     /// the value stack, directly below the block (Python/ceval.c, SETUP_WITH, of 2.7; Python/compile.c,
     /// `compiler_with`, of 2.6). For a `finally` something else may be there.
@@ -200,22 +270,14 @@ impl<'g> Fields<'g> {
         const SETUP_FINALLY: c_int = 122;
         const SETUP_WITH: c_int = 143;
         let mut last = 0;
-        for block in 0..self.blocks(frame) {
-            let at = FRAME_BLOCKS + 4 + 12 * block;
-            // SAFETY: the block is one of those that the frame has room for.
-            let [kind, level] = [at, at + 8].map(|at| unsafe { self.int(*frame, WORD, at) });
+        for block in (0..).map_while(|index| self.block(frame, index)) {
             // A block within another that has put nothing on the stack has none of its own.
-            if !matches!(kind, SETUP_FINALLY | SETUP_WITH) || level <= last {
+            if !matches!(block.kind, SETUP_FINALLY | SETUP_WITH) || block.level <= last {
                 continue;
             }
-            last = level;
-            // SAFETY: below the level of a block that has not ended all values are in place, and the
-            // frame keeps them.
-            let exit = unsafe {
-                let stack = self.word(*frame, WORD, FRAME_VALUE_STACK) as usize;
-                self.object_at(stack.wrapping_add((level as usize - 1) * WORD))
-            };
-            if let Some(exit) = exit {
+            last = block.level;
+            // SAFETY: below the level of a block that has not ended all values are in place.
+            if let Some(exit) = unsafe { self.stack_value(frame, last as usize - 1) } {
                 each(exit);
             }
         }

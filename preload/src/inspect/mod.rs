@@ -8,6 +8,8 @@
 
 pub mod attributes;
 pub mod bytecode;
+pub mod locks;
 pub mod objects;
 pub mod pending_call;
+pub mod stack_depth;
 pub mod types;

@@ -68,12 +68,6 @@ impl<'g> Objects<'g> {
         dict::named(self.fields, own, name)
     }
 
-    /// The same under a name that is a `str`: where there may be many of them, or it is looked for often.
-    pub fn attribute_of(self, object: Object<'g>, name: Object<'g>) -> Option<Object<'g>> {
-        let own = attributes::own(self.fields, object)?;
-        dict::value(self.fields, *own, name)
-    }
-
     /// What a class of either style itself holds.
     pub fn of_class(self, class: Option<Object<'g>>, name: &[u8]) -> Option<Object<'g>> {
         let class = class?;
@@ -111,6 +105,14 @@ impl<'g> Objects<'g> {
             self.text(self.c_function_module(function)) == Some(module)
                 && self.c_function_name(function) == name
         })
+    }
+
+    /// An item of a tuple, if it has so many: no exception is set.
+    pub fn item(self, tuple: Object<'g>, index: usize) -> Option<Object<'g>> {
+        match index < self.tuple_size(tuple) {
+            true => self.tuple_item(tuple, index),
+            false => None,
+        }
     }
 
     /// Whether an object's class is written in Python.

@@ -1,54 +1,31 @@
-//! The call that a frame is making, as far as its code says so plainly.
+//! The call that a frame is making, read from its stack of values.
 //!
-//! The instructions of the line that the frame is in are followed up to the one that it is at, and each
-//! name in them is looked up as the interpreter would. Nothing of the program's runs for it.
+//! How many values are there follows from the frame's code ([`StackDepths`]) and its blocks. While a call is under
+//! way what is called and its arguments lie on top (Python/ceval.c, 2.6 and 2.7); once it has returned, its result
+//! lies where that was which was called. So where an argument is written, or how it was got, makes no difference.
 
 use std::ffi::c_int;
 
-use crate::cpython::dict;
+use crate::cpython::frame_fields::Block;
 use crate::cpython::object::{Code, Frame, Object};
 use crate::inspect::bytecode::{
-    CALL_FUNCTION, DUP_TOP, LOAD_CONST, LOAD_DEREF, LOAD_FAST, LOAD_GLOBAL, LOAD_NAME, Line,
-    NUMBERS_2_6, NUMBERS_2_7, Numbers, POP_TOP, ROT_TWO, STORE_FAST, STORE_NAME, line,
+    CALL_FUNCTION_VAR, CALL_FUNCTION_VAR_KW, FOR_ITER, GET_ITER, IMPORT_NAME, Instruction,
+    LOAD_ATTR, SETUP_EXCEPT, SETUP_FINALLY, SETUP_LOOP, SETUP_WITH, instructions,
 };
 use crate::inspect::objects::Objects;
+use crate::inspect::stack_depth::{Part, StackDepths};
 use crate::system::hash::Table;
 
-/// A call with more arguments is none that is known here.
+/// A frame has no more blocks (Include/code.h, CO_MAXBLOCKS), and no compiler puts more of their other parts
+/// around an instruction.
+const MOST_SCOPES: usize = 48;
+
+/// What `finally` finds on the stack where a `return` or `continue` has left the part before (Python/ceval.c,
+/// WHY_RETURN and WHY_CONTINUE).
+const LEFT_WITH_A_VALUE: [i64; 2] = [0x8, 0x20];
+
+/// More star arguments than this are not looked at.
 const MOST_ARGUMENTS: usize = 255;
-
-/// CO_NEWLOCALS (Include/code.h): code without it does not look names up in a dictionary of its own.
-const OWN_NAMES: c_int = 2;
-
-const ENTER: &[u8] = b"__enter__";
-
-/// What an instruction has put on the stack.
-#[derive(Clone, Copy)]
-pub enum Value<'g> {
-    /// It is not known.
-    Unknown,
-    /// This object.
-    Known(Object<'g>),
-    /// The attribute of this name, which is not the object's own: its class has it.
-    OfClass(Object<'g>, &'g [u8]),
-}
-
-impl<'g> Value<'g> {
-    /// The attribute of this name, which is the object's own if `own` finds it.
-    fn attribute(
-        self,
-        name: &'g [u8],
-        own: impl Fn(Object<'g>) -> Option<Object<'g>>,
-    ) -> Value<'g> {
-        let Value::Known(object) = self else {
-            return Value::Unknown;
-        };
-        match own(object) {
-            None => Value::OfClass(object, name),
-            Some(held) => Value::Known(held),
-        }
-    }
-}
 
 /// What is called: the attribute of this name, of this object if it is known.
 pub type Called<'g> = (Option<Object<'g>>, &'g [u8]);
@@ -56,228 +33,201 @@ pub type Called<'g> = (Option<Object<'g>>, &'g [u8]);
 /// A call that a frame is making.
 #[derive(Default)]
 pub struct PythonCall<'g> {
-    /// What is called, if it is known.
+    /// What is called; of a method of a class of Python's what that is bound to; of a `with` block what it will
+    /// call at its end; of a loop its iterator.
+    pub function: Option<Object<'g>>,
+    /// What is called, by name, if it is known.
     pub called: Option<Called<'g>>,
-    /// The arguments that are not given by name; none, where it is not known what is called.
-    pub arguments: Vec<Value<'g>>,
-    /// Whether it is the call that begins a `with` block.
-    pub begins: bool,
+    /// The arguments that are not given by name.
+    pub arguments: Vec<Object<'g>>,
 }
 
 /// Reads calls, and keeps what it has read of code.
 pub struct PendingCalls<'g> {
-    reading: Reading<'g>,
-    /// By code and instruction. Not by what the code is made of, by which it compares.
-    lines: Table<(usize, c_int), Line>,
-}
-
-#[derive(Clone, Copy)]
-struct Reading<'g> {
     objects: Objects<'g>,
-    numbers: &'static Numbers,
+    /// By code. Not by what the code is made of, by which it compares.
+    depths: Table<usize, Option<StackDepths>>,
 }
 
 impl<'g> PendingCalls<'g> {
     /// Nothing has been read yet.
     pub fn new(objects: Objects<'g>) -> Self {
-        let numbers = match objects.is_2_6 {
-            true => &NUMBERS_2_6,
-            false => &NUMBERS_2_7,
-        };
         PendingCalls {
-            reading: Reading { objects, numbers },
-            lines: Table::default(),
+            objects,
+            depths: Table::default(),
         }
     }
 
-    /// The call that a frame is making, as far as the line that it is in names it plainly.
+    /// The instruction that a frame is at.
+    fn instruction(&self, frame: Frame<'g>) -> Option<Instruction> {
+        let objects = self.objects;
+        let text = objects.text(objects.instructions(objects.code(frame)))?;
+        let last = usize::try_from(objects.last_instruction(frame)).ok()?;
+        instructions(text, objects.is_2_6, last).next()
+    }
+
+    /// Whether a frame is at an `import` statement.
+    pub fn is_importing(&self, frame: Frame<'g>) -> bool {
+        let instruction = self.instruction(frame);
+        instruction.is_some_and(|instruction| instruction.code == IMPORT_NAME)
+    }
+
+    /// The call that a frame is making, as far as it is known: none where its code was made by hand.
     pub fn of(&mut self, frame: Frame<'g>) -> PythonCall<'g> {
-        let reading = self.reading;
-        let objects = reading.objects;
-        let (code, last) = (objects.code(frame), objects.last_instruction(frame));
-        let key = (code.address(), last);
-        if !self.lines.contains_key(&key) {
-            if self.lines.try_reserve(1).is_err() {
-                return PythonCall::default();
-            }
-            let line = reading.line(code, last).unwrap_or_default();
-            self.lines.insert(key, line);
-        }
-        let line = self.lines.get(&key).map_or(&[][..], Vec::as_slice);
-        reading.call(frame, code, line).unwrap_or_default()
+        self.call(frame).unwrap_or_default()
     }
 
-    /// Whether a frame that is making this call is importing something, as the interpreter itself does it:
-    /// holding the import lock, or waiting for it.
-    pub fn imports(&self, frame: Frame<'g>, call: &PythonCall<'g>) -> bool {
-        let Reading { objects, numbers } = self.reading;
-        let function = if let Some((module, name)) = call.called {
-            if !matches!(name, b"__import__" | b"acquire_lock") {
-                return false;
-            }
-            objects.attribute(module, name)
-        } else {
-            let text = objects.text(objects.instructions(objects.code(frame)));
-            let last = usize::try_from(objects.last_instruction(frame)).ok();
-            let instruction = text.and_then(|text| text.get(last?));
-            if instruction != Some(&numbers.import_name) {
-                return false;
-            }
-            let builtins = objects.as_dict(objects.builtins(frame));
-            builtins.and_then(|builtins| dict::named(objects.fields(), builtins, b"__import__"))
-        };
-        objects.is_in_c(function, b"__builtin__", b"__import__")
-            || objects.is_in_c(function, b"imp", b"acquire_lock")
-    }
-}
-
-impl<'g> Reading<'g> {
-    fn line(self, code: Code<'g>, last: c_int) -> Option<Line> {
-        let text = self.objects.text(self.objects.instructions(code))?;
-        let table = self.objects.text(self.objects.line_table(code))?;
-        line(self.numbers, text, table, usize::try_from(last).ok()?)
-    }
-
-    fn call(
-        self,
-        frame: Frame<'g>,
-        code: Code<'g>,
-        line: &[(u8, usize)],
-    ) -> Option<PythonCall<'g>> {
-        let (&(instruction, count), before) = line.split_last()?;
-        let stack = self.stack(frame, code, before)?;
-        if Some(instruction) == self.numbers.setup_with {
+    fn call(&mut self, frame: Frame<'g>) -> Option<PythonCall<'g>> {
+        let objects = self.objects;
+        let instruction = self.instruction(frame)?;
+        let depth = self.depth(frame, instruction)?;
+        // SAFETY: fewer than `depth` values are below each of those that are read here.
+        let value = |index: usize| unsafe { objects.stack_value(frame, index) };
+        if instruction.code == SETUP_WITH {
+            let exit = value(depth.checked_sub(1)?)?;
             return Some(PythonCall {
-                called: self.bound(self.entered(*stack.last()?)),
-                begins: true,
+                function: Some(exit),
+                called: objects
+                    .owner(exit)
+                    .map(|owner| (Some(owner), &b"__enter__"[..])),
                 ..PythonCall::default()
             });
         }
-        // No arguments by name.
-        if instruction != CALL_FUNCTION || count > MOST_ARGUMENTS || count >= stack.len() {
-            return None;
+        // 2.6 may be at the next of the two instructions already (PREDICT, Python/ceval.c).
+        if matches!(instruction.code, FOR_ITER | GET_ITER) {
+            return Some(PythonCall {
+                function: value(depth.checked_sub(1)?),
+                ..PythonCall::default()
+            });
         }
-        let (&function, given) = stack[stack.len() - count - 1..].split_first()?;
+        let bottom = depth.checked_sub(instruction.taken_by_call()?)?;
+        let function = value(bottom)?;
         let mut call = PythonCall {
-            called: self.bound(function),
-            begins: matches!(function, Value::OfClass(_, ENTER)),
+            function: Some(function),
+            called: self.called(frame, (instruction, bottom), function),
             ..PythonCall::default()
         };
-        call.arguments.try_reserve_exact(count).ok()?;
-        call.arguments.extend_from_slice(given);
+        let positional = instruction.argument & 0xff;
+        let star = match instruction.code {
+            CALL_FUNCTION_VAR => Some(depth - 1),
+            CALL_FUNCTION_VAR_KW => Some(depth - 2),
+            _ => None,
+        };
+        // SAFETY: it is one of the values of the call.
+        let star = star.and_then(|index| unsafe { objects.star_arguments(frame, index) });
+        let star = star.into_iter().flat_map(|star| objects.tuple_items(star));
+        call.arguments
+            .try_reserve_exact(positional + MOST_ARGUMENTS)
+            .ok()?;
+        let given = (bottom + 1..=bottom + positional).map_while(value);
+        call.arguments
+            .extend(given.chain(star.take(MOST_ARGUMENTS)));
         Some(call)
     }
 
-    /// What is on the stack after these instructions, as far as it is known.
-    fn stack(
-        self,
+    /// See [`PythonCall::called`], of a call that has so many values below it.
+    fn called(
+        &self,
         frame: Frame<'g>,
-        code: Code<'g>,
-        line: &[(u8, usize)],
-    ) -> Option<Vec<Value<'g>>> {
+        (instruction, bottom): (Instruction, usize),
+        function: Object<'g>,
+    ) -> Option<Called<'g>> {
         let objects = self.objects;
-        let mut stack: Vec<Value> = Vec::new();
-        stack.try_reserve_exact(line.len()).ok()?;
-        let [variables, cells, free] = objects.variable_names(code);
-        let names = objects.looked_up(code);
-        for &(instruction, argument) in line {
-            let loaded = match instruction {
-                LOAD_CONST => Value::Known(self.item(objects.constants(code), argument)?),
-                LOAD_FAST => self.variable(frame, self.item(variables, argument)?),
-                LOAD_DEREF => {
-                    let name = match argument.checked_sub(objects.tuple_size(cells)) {
-                        None => self.item(cells, argument)?,
-                        Some(argument) => self.item(free, argument)?,
-                    };
-                    self.variable(frame, name)
-                }
-                LOAD_NAME | LOAD_GLOBAL => self.global(frame, self.item(names, argument)?),
-                _ => {
-                    let name = self.item(names, argument);
-                    match (instruction, &mut stack[..]) {
-                        (DUP_TOP, [.., top]) => {
-                            let top = *top;
-                            stack.try_reserve(1).ok()?;
-                            stack.push(top);
-                        }
-                        (ROT_TWO, [.., second, top]) => std::mem::swap(second, top),
-                        (POP_TOP | STORE_NAME | STORE_FAST, [.., _]) => drop(stack.pop()),
-                        (_, [.., top]) if instruction == self.numbers.load_attribute => {
-                            *top = self.attribute(*top, name?);
-                        }
-                        // What it does to the stack is not known here.
-                        _ => stack.clear(),
-                    }
+        if let Some(function) = objects.as_c_function(function) {
+            let owner = objects.c_function_owner(function);
+            let owner = owner.filter(|&owner| owner != objects.none());
+            // A module's function has none.
+            let owner = owner.or_else(|| objects.module_of(function));
+            return Some((owner, objects.c_function_name(function)));
+        }
+        // Of a method what it is bound to is left: the last attribute that was looked up in its place is its name.
+        let code = objects.code(frame);
+        let text = objects.text(objects.instructions(code))?;
+        let depths = self.depths.get(&code.address())?.as_ref()?;
+        let before =
+            instructions(text, objects.is_2_6, 0).take_while(|one| one.at < instruction.at);
+        let looked_up = before.filter(|one| {
+            one.code == LOAD_ATTR && depths.at(one.at).is_some_and(|at| at.0 == bottom + 1)
+        });
+        let name = objects.item(objects.looked_up(code), looked_up.last()?.argument)?;
+        Some((Some(function), objects.text(name)?))
+    }
+
+    /// How many values a frame had on its stack when it came to this instruction, the one that it is at. `None` where
+    /// that is not known, or a `with` block that the instruction begins has begun.
+    fn depth(&mut self, frame: Frame<'g>, instruction: Instruction) -> Option<usize> {
+        let objects = self.objects;
+        let code = objects.code(frame);
+        let (depth, scopes) = self.depths_of(code)?.at(instruction.at)?;
+        let taken = instruction.taken_by_call().unwrap_or(1);
+        let mut outermost_last = [None; MOST_SCOPES];
+        let mut count = 0;
+        for scope in scopes {
+            *outermost_last.get_mut(count)? = Some(scope);
+            count += 1;
+        }
+        // What the parts after `finally` have on the stack beyond one value each.
+        let mut more = 0;
+        let mut blocks = 0;
+        for scope in outermost_last[..count].iter().rev().flatten() {
+            let level = usize::from(scope.level) + more;
+            let kind = match scope.part {
+                Part::Loop => SETUP_LOOP,
+                Part::Try => SETUP_EXCEPT,
+                Part::TryFinally => SETUP_FINALLY,
+                Part::With => SETUP_WITH,
+                Part::Except => continue,
+                Part::Finally => {
+                    let below = depth.checked_sub(taken)? + more;
+                    more += self.why_finally(frame, level, below)?;
                     continue;
                 }
             };
-            stack.try_reserve(1).ok()?;
-            stack.push(loaded);
-        }
-        Some(stack)
-    }
-
-    /// An item of a tuple of the code's, if it has so many: no exception is set.
-    fn item(self, tuple: Object<'g>, index: usize) -> Option<Object<'g>> {
-        match index < self.objects.tuple_size(tuple) {
-            true => self.objects.tuple_item(tuple, index),
-            false => None,
-        }
-    }
-
-    fn variable(self, frame: Frame<'g>, name: Object<'g>) -> Value<'g> {
-        let name = self.objects.text(name).unwrap_or_default();
-        match self.objects.variable(frame, name) {
-            None => Value::Unknown,
-            Some(value) => Value::Known(value),
-        }
-    }
-
-    fn global(self, frame: Frame<'g>, name: Object<'g>) -> Value<'g> {
-        let objects = self.objects;
-        let names = match objects.flags(objects.code(frame)) & OWN_NAMES {
-            0 => objects.local_names(frame),
-            _ => None,
-        };
-        let places = [
-            names,
-            Some(objects.globals(frame)),
-            Some(objects.builtins(frame)),
-        ];
-        let mut places = places.into_iter().flatten();
-        match places.find_map(|names| dict::value(objects.fields(), names, name)) {
-            None => Value::Unknown,
-            Some(value) => Value::Known(value),
-        }
-    }
-
-    fn attribute(self, value: Value<'g>, name: Object<'g>) -> Value<'g> {
-        match self.objects.text(name) {
-            None => Value::Unknown,
-            Some(text) => value.attribute(text, |object| self.objects.attribute_of(object, name)),
-        }
-    }
-
-    /// What enters a `with` block over this.
-    fn entered(self, value: Value<'g>) -> Value<'g> {
-        value.attribute(ENTER, |object| self.objects.attribute(object, ENTER))
-    }
-
-    /// See [`PythonCall::called`].
-    fn bound(self, value: Value<'g>) -> Option<Called<'g>> {
-        let objects = self.objects;
-        match value {
-            Value::Unknown => None,
-            Value::OfClass(object, name) => Some((Some(object), name)),
-            // A function that was taken out of its object before.
-            Value::Known(function) => {
-                let function = objects.as_c_function(function)?;
-                let owner = objects.c_function_owner(function);
-                let owner = owner.filter(|&owner| owner != objects.none());
-                // A module's function has none.
-                let owner = owner.or_else(|| objects.module_of(function));
-                Some((owner, objects.c_function_name(function)))
+            let expected = Block {
+                kind: c_int::from(kind),
+                handler: c_int::try_from(scope.handler).ok()?,
+                level: level as c_int,
+            };
+            if objects.block(frame, blocks) != Some(expected) {
+                return None;
             }
+            blocks += 1;
         }
+        let is_there = depth + more <= objects.stack_room(frame) && blocks == objects.blocks(frame);
+        is_there.then_some(depth + more)
+    }
+
+    /// How many values beyond one the interpreter has put on the stack for the part after `finally`, above `level`
+    /// others (Python/ceval.c, END_FINALLY). `below` are below those that the instruction takes, at least.
+    fn why_finally(&self, frame: Frame<'g>, level: usize, below: usize) -> Option<usize> {
+        let objects = self.objects;
+        if below <= level || below >= objects.stack_room(frame) {
+            return None;
+        }
+        // SAFETY: the instruction takes a value at least, which lies above those.
+        let [first, second] =
+            [level, level + 1].map(|index| unsafe { objects.stack_value(frame, index) });
+        let (first, second) = (first?, second?);
+        let raised = objects.type_name(objects.type_of(first)) == b"traceback";
+        let with_a_value = LEFT_WITH_A_VALUE.contains(&objects.number(second));
+        // A number is not called; anything else that the part itself has put there may be one, as an exception may.
+        match (raised, with_a_value) {
+            (true, true) => None,
+            (true, false) => Some(2),
+            (false, true) => (below == level + 1).then_some(1),
+            (false, false) => Some(0),
+        }
+    }
+
+    fn depths_of(&mut self, code: Code<'g>) -> Option<&StackDepths> {
+        let objects = self.objects;
+        let key = code.address();
+        if !self.depths.contains_key(&key) {
+            self.depths.try_reserve(1).ok()?;
+            let text = objects.text(objects.instructions(code));
+            let depths = text.and_then(|text| StackDepths::of(text, objects.is_2_6));
+            self.depths.insert(key, depths);
+        }
+        self.depths.get(&key)?.as_ref()
     }
 }
