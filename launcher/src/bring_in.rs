@@ -56,10 +56,10 @@ fn work_on_all(arguments: Arguments) -> u8 {
             "try again when it goes on",
         ))
     };
-    let done = |pid: &String, loaded: Result<Option<&str>, Trouble>| match loaded {
-        Ok(None) => {}
-        Ok(Some(remark)) => complain(format_args!("{pid}: {remark}")),
-        Err(trouble) => {
+    let done = |done: Option<(&String, Result<Option<&str>, Trouble>)>| match done {
+        None | Some((_, Ok(None))) => {}
+        Some((pid, Ok(Some(remark)))) => complain(format_args!("{pid}: {remark}")),
+        Some((pid, Err(trouble))) => {
             complain(format_args!("{pid}: {trouble}"));
             failed = true;
         }

@@ -23,6 +23,7 @@ use crate::options::activate::Arguments;
 use crate::options::{Choice, Format};
 use crate::printable::Printable;
 use crate::report::movement::Movements;
+use crate::report::together::{Held, Together};
 use crate::report::{Report, page, terminal};
 use crate::secrets::Secrets;
 use crate::state::answer::Answer;
@@ -189,21 +190,42 @@ impl Asking {
             stuck.push(one.process);
             Err(stuck_in(allowance))
         };
-        let done = |one: &Chosen, state: Result<Told, Trouble>| match state {
-            Ok(told) => {
-                let last = last.get(&one.process.pid);
-                let movements = last.and_then(|last| told.movements_since(last));
-                let most = page::share_of(count);
-                if let Err(trouble) = asking.print(&told, movements.as_ref(), most) {
-                    heard = false;
-                    fail(&one.process, &trouble);
-                }
-                if asking.watches {
-                    looks.extend(told.into_look(movements, count));
+        let most = page::share_of(count);
+        let (mut together, mut open) = (Together::default(), count);
+        let mut done = |done: Option<(&Chosen, Result<Told, Trouble>)>| {
+            if let Some((one, state)) = done {
+                open -= 1;
+                match state {
+                    Ok(Told::Report(alive, report)) if asking.format == Format::Full => {
+                        let last = last.get(&one.process.pid);
+                        let movements = last.and_then(|last| last.movements_to(&report));
+                        together.take(Held {
+                            alive,
+                            report,
+                            movements,
+                        });
+                    }
+                    Ok(told) => {
+                        if let Err(trouble) = asking.print(&told, most) {
+                            heard = false;
+                            fail(&one.process, &trouble);
+                        }
+                        let look = || Look::of(told.into_held()?, count);
+                        looks.extend(asking.watches.then(look).flatten());
+                    }
+                    Err(_) if one.is_gone() => {}
+                    Err(trouble) => fail(&one.process, &trouble),
                 }
             }
-            Err(_) if one.is_gone() => {}
-            Err(trouble) => fail(&one.process, &trouble),
+            if open == 0 || together.are_due() || interrupt::asked_to_stop().is_some() {
+                let unheard = |process: Process, trouble: &Trouble| {
+                    heard = false;
+                    fail(&process, trouble);
+                };
+                let printed = together.print(open, asking.coloured, most, unheard);
+                let printed = printed.into_iter().filter(|_| asking.watches);
+                looks.extend(printed.filter_map(|held| Look::of(held, count)));
+            }
         };
         let time = asking.options.time();
         let chosen = order::in_turn(chosen);
@@ -212,7 +234,16 @@ impl Asking {
             true => begun.elapsed().min(time / 2),
             false => Duration::ZERO,
         };
-        side_by_side::each(chosen, asking.at_a_time, (time, spent), ask, late, done);
+        side_by_side::each(
+            chosen,
+            asking.at_a_time,
+            (time, spent),
+            ask,
+            late,
+            &mut done,
+        );
+        // A signal may have ended it before all had answered.
+        done(None);
         (looks, heard)
     }
 
@@ -261,14 +292,12 @@ impl Asking {
         Ok(Told::Report(alive, Box::new(report.asked_at(time))))
     }
 
-    /// Prints an answer, as much of it as this many bytes.
-    fn print(&self, told: &Told, movements: Option<&Movements>, most: u64) -> Result<(), Trouble> {
+    /// Prints an answer that waits for no other, as much of it as this many bytes.
+    fn print(&self, told: &Told, most: u64) -> Result<(), Trouble> {
         match (told, self.format) {
             (Told::Text(heading, text), _) => terminal::print_text(heading.as_deref(), text, most),
             (Told::Report(_, report), Format::Json) => terminal::print_json(report, most),
-            (Told::Report(_, report), _) => {
-                terminal::print_full(report, movements, self.coloured, most)
-            }
+            (Told::Report(_, report), _) => terminal::print_full(report, None, self.coloured, most),
         }
     }
 
@@ -312,34 +341,16 @@ enum Told {
 }
 
 impl Told {
-    /// How its threads have moved, if that is known.
-    fn movements_since(&self, last: &Look) -> Option<Movements> {
+    /// A state that has been printed; `None` for a text.
+    fn into_held(self) -> Option<Held> {
         match self {
             Told::Text(..) => None,
-            Told::Report(_, report) => {
-                let before = last.movements.as_ref();
-                Some(Movements::between(last.report.as_ref()?, report, before))
-            }
+            Told::Report(alive, report) => Some(Held {
+                alive,
+                report,
+                movements: None,
+            }),
         }
-    }
-
-    /// What is kept of it for the next round, in which so many processes are asked.
-    fn into_look(self, movements: Option<Movements>, count: usize) -> Option<Look> {
-        let Told::Report(Some(alive), mut report) = self else {
-            return None;
-        };
-        let keeps = report.shrink(KEPT / count.max(1));
-        if !keeps {
-            let process = alive.process;
-            complain(format_args!(
-                "{process}: its state is too large to be compared with the next"
-            ));
-        }
-        Some(Look {
-            alive,
-            report: keeps.then_some(*report),
-            movements: movements.filter(|_| keeps),
-        })
     }
 }
 
@@ -353,6 +364,37 @@ struct Look {
     report: Option<Report>,
     /// What had moved since the answer before, if there was one.
     movements: Option<Movements>,
+}
+
+impl Look {
+    /// What is kept of a state for the next round, in which so many processes are asked; `None` if the process was
+    /// not there any more.
+    fn of(held: Held, count: usize) -> Option<Look> {
+        let Held {
+            alive,
+            mut report,
+            movements,
+        } = held;
+        let alive = alive?;
+        let keeps = report.shrink(KEPT / count.max(1));
+        if !keeps {
+            let process = alive.process;
+            complain(format_args!(
+                "{process}: its state is too large to be compared with the next"
+            ));
+        }
+        Some(Look {
+            alive,
+            report: keeps.then_some(*report),
+            movements: movements.filter(|_| keeps),
+        })
+    }
+
+    /// How its threads have moved since, if that is known.
+    fn movements_to(&self, report: &Report) -> Option<Movements> {
+        let before = self.movements.as_ref();
+        Some(Movements::between(self.report.as_ref()?, report, before))
+    }
 }
 
 /// The processes for the next round: those that have answered and still run, and those that the choice

@@ -34,7 +34,7 @@ struct Work<T, W> {
 }
 
 /// Does `work` for each item, at most `at_a_time` of them side by side, and hands every result to `done` as
-/// soon as it is there, on the calling thread. Results take memory: no more are made than are taken. Each item
+/// soon as it is there, on the calling thread. Every 50 ms without one it gets `None`. Results take memory: no more are made than are taken. Each item
 /// has `time`, of which `spent` is over. Once a signal asks us to stop, no further item is begun.
 ///
 /// A thread that is stuck in a system call is left alone, and `done` gets the result of `late` in place of
@@ -46,7 +46,7 @@ pub fn each<T, R, W>(
     (time, spent): (Duration, Duration),
     work: W,
     mut late: impl FnMut(&T, &Allowance) -> R,
-    mut done: impl FnMut(&T, R),
+    mut done: impl FnMut(Option<(&T, R)>),
 ) where
     T: Send + Sync + 'static,
     R: Send + 'static,
@@ -75,7 +75,7 @@ pub fn each<T, R, W>(
         }
         while let Some((number, result)) = work_on_next(&shared) {
             interrupt::end_after(None);
-            done(&shared.items[number], result);
+            done(Some((&shared.items[number], result)));
         }
         return;
     }
@@ -85,10 +85,10 @@ pub fn each<T, R, W>(
             Ok((number, result)) => {
                 if let Ok(at) = open.binary_search(&number) {
                     open.remove(at);
-                    done(&shared.items[number], result);
+                    done(Some((&shared.items[number], result)));
                 }
             }
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => done(None),
         }
         if interrupt::asked_to_stop_at().is_some_and(|at| at.elapsed() > STOPPING) {
             return;
@@ -107,10 +107,8 @@ pub fn each<T, R, W>(
         for number in stuck {
             let allowance = &shared.allowances[number];
             allowance.give_up();
-            done(
-                &shared.items[number],
-                late(&shared.items[number], allowance),
-            );
+            let item = &shared.items[number];
+            done(Some((item, late(item, allowance))));
             // In place of the thread that is stuck.
             start();
         }
@@ -168,19 +166,14 @@ mod tests {
             number + 1
         };
         let late = |_: &u64, _: &Allowance| panic!("it is not late");
-        each(
-            vec![1, 0, 0, 0],
-            2,
-            LONG_TIME,
-            work,
-            late,
-            |item, result| {
+        each(vec![1, 0, 0, 0], 2, LONG_TIME, work, late, |done| {
+            if let Some((item, result)) = done {
                 assert_eq!(result, item + 1);
                 order.push(*item);
-            },
-        );
+            }
+        });
         assert_eq!(order, [0, 0, 0, 1]);
-        each(Vec::new(), 2, LONG_TIME, work, late, |_, _| {
+        each(Vec::new(), 2, LONG_TIME, work, late, |_| {
             panic!("nothing was to be done")
         });
     }
@@ -204,9 +197,11 @@ mod tests {
             time,
             work,
             |_, _| "late",
-            |item, result| {
-                assert_eq!(result, if *item { "late" } else { "done" });
-                order.push(*item);
+            |done| {
+                if let Some((item, result)) = done {
+                    assert_eq!(result, if *item { "late" } else { "done" });
+                    order.push(*item);
+                }
             },
         );
         // Two threads begin with those that are stuck, at about the same time.
@@ -224,13 +219,13 @@ mod tests {
         };
         let late = |_: &(), _: &Allowance| panic!("it has a result");
         let mut taken = 0;
-        each(vec![(); 100], 2, (LONG, LONG), work, late, |_, _| {
+        each(vec![(); 100], 2, (LONG, LONG), work, late, |done| {
             if taken == 0 {
                 // Longer than each has.
                 thread::sleep(LETTING_GO + Duration::from_millis(100));
                 assert!(made.load(Ordering::SeqCst) <= MOST_WAITING + 4);
             }
-            taken += 1;
+            taken += usize::from(done.is_some());
         });
         assert_eq!(taken, 100);
     }

@@ -36,7 +36,12 @@ fn paint(painted: &mut String, line: &str) {
     // The first column is empty, or has a mark for what has moved.
     let column = usize::from(line.starts_with([' ', '=', '>', '<']));
     let (mark, rest) = line.split_at(column);
-    if line.starts_with(THREAD_HEADING) || line.starts_with("=== ") {
+    if line.starts_with("Verdict: ") && line.contains("deadlock") {
+        put(RED, line);
+    } else if line.starts_with(THREAD_HEADING)
+        || line.starts_with("=== ")
+        || line.starts_with("Verdict: ")
+    {
         put(BOLD, line);
     } else if line.starts_with("Deadlock: ") || line.starts_with("  thread ") {
         put(RED, line);

@@ -3,7 +3,8 @@
 //! Enters: an [`Answer`], and the process that gave it. Leaves: text. [`Report::new`] adds what the
 //! kernel lists outside of the process ([`resolve`]); then [`full`] and [`json`] write it, [`movement`]
 //! compares it with an earlier one, [`snapshot`] and [`diff`] read and compare those in files, and
-//! [`terminal`] prints.
+//! [`terminal`] prints. What stands above all states is the [`verdict`], for which states wait for others
+//! ([`together`]).
 //!
 //! Programs read these formats. The lines of `full` and the keys of `json` stay as they are;
 //! `launcher/schema/state.json` describes the latter, and [`json::VERSION`] changes with any meaning in
@@ -30,6 +31,8 @@ mod snapshot_text;
 mod snapshot_threads;
 pub mod suspended;
 pub mod terminal;
+pub mod together;
+pub mod verdict;
 mod waits;
 
 use std::collections::HashMap;

@@ -7,6 +7,7 @@ use crate::printable;
 use crate::report::Report;
 use crate::report::movement::Movements;
 use crate::report::page::{CUT, Page};
+use crate::report::verdict::Verdict;
 use crate::state::budget::{AnswerBytes, megabytes};
 use crate::system::process::Process;
 use crate::system::standard_output::StandardOutput;
@@ -34,6 +35,15 @@ pub fn print_full(
     let mut page = Page::new(&mut output, coloured, most);
     page.push_str(&heading(report.process, &report.command));
     report.write_full(movements, &mut page);
+    page.note("");
+    page.finish().map_err(not_written)
+}
+
+/// Prints a verdict, with colours where they are wanted. An empty line follows.
+pub fn print_verdict(verdict: &Verdict, coloured: bool) -> Result<(), Trouble> {
+    let mut output = StandardOutput;
+    let mut page = Page::new(&mut output, coloured, u64::MAX);
+    verdict.write(&mut page);
     page.note("");
     page.finish().map_err(not_written)
 }

@@ -28,7 +28,7 @@ const WAITING_FILES: [&str; 10] = [
     "eventlet/greenthread.py",
 ];
 
-/// They are the innermost ones, and never more than this.
+/// So many innermost frames are looked at.
 const MOST_WAITING_FRAMES: usize = 20;
 
 /// Writes what those in a deadlock wait for, and where.
@@ -39,49 +39,88 @@ pub(crate) fn write_deadlock(
     circle: &[Node],
 ) {
     let _ = writeln!(text, "\nDeadlock: {}:", heading(circle));
-    for (index, &node) in circle.iter().enumerate() {
-        let next = circle[(index + 1) % circle.len()];
-        match node {
-            Node::Thread(ident) => {
-                let thread = graph.thread(ident);
-                let Some((thread, wait)) = thread.and_then(|one| Some((one, one.wait.as_ref()?)))
-                else {
-                    continue;
-                };
-                let what = of_thread(graph, thread, wait);
-                let line = format!("thread {} waits for {what}", graph.name(ident));
-                let _ = writeln!(text, "  {}", Printable(&line));
-                write_place(text, frames, thread.frames.iter().rev());
+    for member in members(graph, circle) {
+        let _ = writeln!(text, "  {}", Printable(&member.words));
+        let is_the_programs = |frame: &&&Frame| match frame {
+            Frame::At(place) => !WAITING_FILES.iter().any(|file| place.file.ends_with(file)),
+            Frame::Mark(_) => false,
+        };
+        if let Some(frame) = member.innermost.iter().find(is_the_programs) {
+            frames.write(text, ' ', frame);
+        }
+    }
+}
+
+/// One in a deadlock.
+pub(crate) struct Member<'a> {
+    /// Who it is, and what it waits for.
+    pub(crate) words: String,
+    /// Its innermost frames, from the innermost on.
+    pub(crate) innermost: Vec<&'a Frame>,
+}
+
+/// Those in a deadlock.
+pub(crate) fn members<'a>(
+    graph: &WaitGraph<'a>,
+    circle: &[Node],
+) -> impl Iterator<Item = Member<'a>> {
+    let pairs = circle.iter().zip(circle.iter().cycle().skip(1));
+    pairs.filter_map(|(&node, &next)| {
+        let words = match (node, next) {
+            (Node::Thread(ident), _) => {
+                let thread = graph.thread(ident)?;
+                let what = of_thread(graph, thread, thread.wait.as_ref()?);
+                format!("thread {} waits for {what}", graph.name(ident))
             }
-            Node::Greenlet(id) => {
-                let Some(greenlet) = graph.greenlet(id) else {
-                    continue;
-                };
-                let name = greenlet.label();
-                let what = match next {
-                    Node::Thread(ident) => {
-                        format!(
-                            "is suspended, and runs only in thread {}",
-                            graph.name(ident)
-                        )
-                    }
-                    Node::Greenlet(_) => {
-                        format!(
-                            "waits for {}",
-                            of_greenlet(graph, greenlet).unwrap_or_default()
-                        )
-                    }
-                };
-                let _ = writeln!(text, "  {}", Printable(&format!("greenlet {name} {what}")));
-                let stack: Vec<&Frame> = greenlet.frames.frames().map(|(frame, _)| frame).collect();
-                write_place(text, frames, stack.into_iter().rev());
+            (Node::Greenlet(id), Node::Thread(ident)) => format!(
+                "greenlet {} is suspended, and runs only in thread {}",
+                graph.greenlet(id)?.label(),
+                graph.name(ident)
+            ),
+            (Node::Greenlet(id), Node::Greenlet(_)) => {
+                let greenlet = graph.greenlet(id)?;
+                let what = of_greenlet(graph, greenlet).unwrap_or_default();
+                format!("greenlet {} waits for {what}", greenlet.label())
             }
+        };
+        let innermost = innermost(graph, node);
+        Some(Member { words, innermost })
+    })
+}
+
+/// The innermost frames of a thread or a greenlet, from the innermost on.
+pub(crate) fn innermost<'a>(graph: &WaitGraph<'a>, node: Node) -> Vec<&'a Frame> {
+    match node {
+        Node::Thread(ident) => {
+            let frames = graph.thread(ident).map(|thread| thread.frames.iter());
+            let frames = frames.into_iter().flatten().rev();
+            frames.take(MOST_WAITING_FRAMES).collect()
+        }
+        Node::Greenlet(id) => {
+            let frames = graph.greenlet(id).map(|greenlet| greenlet.frames.frames());
+            let frames: Vec<&Frame> = frames
+                .into_iter()
+                .flatten()
+                .map(|(frame, _)| frame)
+                .collect();
+            frames.into_iter().rev().take(MOST_WAITING_FRAMES).collect()
+        }
+    }
+}
+
+/// A thread or a greenlet, by name.
+pub(crate) fn name(graph: &WaitGraph, node: Node) -> String {
+    match node {
+        Node::Thread(ident) => format!("thread {}", graph.name(ident)),
+        Node::Greenlet(id) => {
+            let label = graph.greenlet(id).map(Greenlet::label);
+            format!("greenlet {}", label.unwrap_or_else(|| format!("{id:#x}")))
         }
     }
 }
 
 /// Who is in a deadlock.
-fn heading(circle: &[Node]) -> String {
+pub(crate) fn heading(circle: &[Node]) -> String {
     let threads = circle.iter().filter(|node| node.thread().is_some()).count();
     let counted = |count: usize, what: &str| match count {
         0 => None,
@@ -99,22 +138,6 @@ fn heading(circle: &[Node]) -> String {
             let counts: Vec<String> = counts.into_iter().flatten().collect();
             format!("{} wait for each other", counts.join(" and "))
         }
-    }
-}
-
-/// Writes the innermost frame that is the program's, of frames from the innermost on.
-fn write_place<'a>(
-    text: &mut Page,
-    frames: &mut Frames,
-    innermost: impl Iterator<Item = &'a Frame>,
-) {
-    let is_the_programs = |frame: &&Frame| match frame {
-        Frame::At(place) => !WAITING_FILES.iter().any(|file| place.file.ends_with(file)),
-        Frame::Mark(_) => false,
-    };
-    let found = innermost.take(MOST_WAITING_FRAMES).find(is_the_programs);
-    if let Some(frame) = found {
-        frames.write(text, ' ', frame);
     }
 }
 

@@ -94,7 +94,35 @@ impl PartialEq for Stack {
     }
 }
 
+impl Place {
+    /// Whether its code is the program's own: not that of the standard library, nor of an installed package. Such
+    /// files are below `lib/python2.7`, or in a folder of packages of Debian's.
+    pub fn is_own(&self) -> bool {
+        let mut folders = self.file.split('/');
+        folders.next_back();
+        let mut above = "";
+        !folders.any(|folder| {
+            let is_library = folder.starts_with("python") && above.starts_with("lib")
+                || folder == "python27.zip"
+                || folder == "python26.zip";
+            above = folder;
+            is_library || PACKAGES.contains(&folder)
+        })
+    }
+}
+
+/// Folders of installed packages.
+const PACKAGES: [&str; 4] = ["site-packages", "dist-packages", "pymodules", "pyshared"];
+
 impl Frame {
+    /// The place that it is at, unless it stands for missing frames.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Frame::At(place) => Some(place),
+            Frame::Mark(_) => None,
+        }
+    }
+
     /// The memory that it takes, in bytes.
     pub fn size(&self) -> usize {
         let text = match self {
@@ -109,6 +137,33 @@ impl Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tells_own_code_from_libraries() {
+        let place = |file: &str| Place {
+            file: file.to_owned(),
+            line: 1,
+            function: "f".to_owned(),
+            source: String::new(),
+        };
+        for own in [
+            "app.py",
+            "/srv/lib/app.py",
+            "/opt/python2.7/app.py",
+            "<string>",
+            "/srv/site-packages",
+        ] {
+            assert!(place(own).is_own(), "{own}");
+        }
+        for foreign in [
+            "/usr/lib/python2.7/threading.py",
+            "/opt/lib64/python2.6/logging/__init__.py",
+            "venv/lib/python2.7/site-packages/a.py",
+            "/usr/share/pyshared/a.py",
+        ] {
+            assert!(!place(foreign).is_own(), "{foreign}");
+        }
+    }
 
     #[test]
     fn stacks_share_their_frames() {

@@ -7,6 +7,7 @@
 pub mod bounded_file;
 pub mod bpf;
 pub mod child;
+pub mod cpu_share;
 pub mod elf;
 pub mod epoll;
 pub mod exec;

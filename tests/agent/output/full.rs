@@ -89,7 +89,9 @@ fn full(python: &Interpreter) {
         let pid = program.pid().to_string();
         let out = full_answer(program.pid(), via);
         assert!(!out.contains('\x1b'), "{out:?}");
-        let mut lines = out.lines();
+        let (verdict, state) = out.split_once("\n\n").expect("a verdict");
+        assert!(verdict.starts_with("Verdict: "), "{out}");
+        let mut lines = state.lines();
         let path = python.path.display();
         let head = format!("=== PID {pid}: {path} ");
         assert!(lines.next().unwrap().starts_with(&head), "{out}");

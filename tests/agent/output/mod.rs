@@ -14,6 +14,7 @@ mod other_ends;
 mod suspended_variables;
 mod values;
 mod variables;
+mod verdict;
 mod waits;
 mod waits_read;
 mod watch;

@@ -1,0 +1,79 @@
+//! States that are printed together, below one verdict on all of them.
+//!
+//! An answer waits for those of the other processes that are asked, if they come soon, and if there is memory for it.
+
+use std::time::{Duration, Instant};
+
+use crate::find::target::Alive;
+use crate::report::movement::Movements;
+use crate::report::verdict::Verdict;
+use crate::report::{Report, terminal};
+use crate::system::process::Process;
+use crate::trouble::Trouble;
+
+/// How long the first answer waits for others. (An agent that gets no GIL answers after three seconds.)
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The most memory that answers may take while they wait for others, in bytes.
+const MOST_HELD: usize = 48 << 20;
+
+/// A state that has not been printed yet.
+pub struct Held {
+    /// The process, if it was still there.
+    pub alive: Option<Alive>,
+    /// Its state.
+    pub report: Box<Report>,
+    /// What has moved in it, where it was asked before.
+    pub movements: Option<Movements>,
+}
+
+/// States that wait for others.
+#[derive(Default)]
+pub struct Together {
+    held: Vec<Held>,
+    since: Option<Instant>,
+    bytes: usize,
+}
+
+impl Together {
+    /// Takes one more.
+    pub fn take(&mut self, held: Held) {
+        self.since.get_or_insert_with(Instant::now);
+        self.bytes += held.report.state.memory.taken();
+        self.held.push(held);
+    }
+
+    /// Whether they have waited long enough, or have grown too many.
+    pub fn are_due(&self) -> bool {
+        self.bytes > MOST_HELD || self.since.is_some_and(|since| since.elapsed() > PATIENCE)
+    }
+
+    /// Prints them all below a verdict, and hands each out. `unanswered`: how many processes have not answered yet;
+    /// `most`: how much is printed of each, in bytes.
+    pub fn print(
+        &mut self,
+        unanswered: usize,
+        coloured: bool,
+        most: u64,
+        mut fail: impl FnMut(Process, &Trouble),
+    ) -> Vec<Held> {
+        let all = std::mem::take(self).held;
+        let reports: Vec<&Report> = all.iter().map(|one| &*one.report).collect();
+        let Some(first) = reports.first() else {
+            return all;
+        };
+        let verdict = Verdict::of(&reports, unanswered);
+        if let Err(trouble) = terminal::print_verdict(&verdict, coloured) {
+            fail(first.process, &trouble);
+            return all;
+        }
+        for one in &all {
+            let movements = one.movements.as_ref();
+            let printed = terminal::print_full(&one.report, movements, coloured, most);
+            if let Err(trouble) = printed {
+                fail(one.report.process, &trouble);
+            }
+        }
+        all
+    }
+}
