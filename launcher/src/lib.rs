@@ -20,6 +20,7 @@
 //! | [`report`] | a state as text for people, and as JSON |
 //! | [`load`] | the library brought into one program, by one of its threads |
 //! | [`ask`] | one question to one process, through gdb or by a signal |
+//! | [`native`] | the C functions that threads are in, and what they wait for there |
 //! | [`state`] | the answer: threads, frames, waits, variables |
 //! | [`find`] | which processes to ask, and where their agents are |
 //! | [`run`] | what `sa-run` checks before it becomes a command |
@@ -33,6 +34,7 @@ pub mod bring_in;
 pub mod duration;
 pub mod find;
 pub mod load;
+pub mod native;
 pub mod options;
 pub mod printable;
 pub mod report;

@@ -19,8 +19,9 @@ use crate::find::chosen::{self, Chosen};
 use crate::find::library::{self, Library};
 use crate::find::order;
 use crate::find::target::Alive;
+use crate::native;
 use crate::options::activate::Arguments;
-use crate::options::{Choice, Format};
+use crate::options::{Choice, Format, Via};
 use crate::printable::Printable;
 use crate::report::movement::Movements;
 use crate::report::together::{Held, Together};
@@ -113,6 +114,8 @@ struct Asking {
     options: AskOptions,
     /// What is hidden.
     secrets: Secrets,
+    /// Which native frames are shown.
+    native: native::Asked,
     /// Whether another round follows.
     watches: bool,
     format: Format,
@@ -139,6 +142,7 @@ impl Asking {
         let question = arguments.variables.add_to(Question {
             state: format != Format::Plain,
             greenlets: arguments.greenlets,
+            native: arguments.native,
             hold: arguments.hold,
             ..Question::default()
         });
@@ -152,6 +156,10 @@ impl Asking {
                 load,
             },
             secrets: Secrets::of(&question),
+            native: native::Asked {
+                all: arguments.native,
+                may_hold: arguments.via != Some(Via::Wake),
+            },
             watches: arguments.watch.is_some(),
             format,
             headed,
@@ -258,7 +266,15 @@ impl Asking {
         let answer_of = || self.answer_of(process, signal_first, allowance);
         let report = |command, answer, times: &HashMap<i32, f64>| {
             let until = allowance.until();
-            Report::new(process, command, answer, times, &self.secrets, until)
+            Report::new(
+                process,
+                command,
+                answer,
+                times,
+                &self.secrets,
+                self.native,
+                until,
+            )
         };
         if self.format == Format::Plain {
             return match answer_of()? {

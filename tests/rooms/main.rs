@@ -45,8 +45,8 @@ const HOUSES: [House; 3] = [
         name: "launcher",
         folder: "launcher/src",
         rooms: &[
-            "bin", "start", "watch", "bring_in", "report", "ask", "state", "load", "find", "run",
-            "system", "options",
+            "bin", "start", "watch", "bring_in", "report", "ask", "native", "state", "load",
+            "find", "run", "system", "options",
         ],
     },
 ];

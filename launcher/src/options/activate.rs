@@ -32,6 +32,7 @@ Examples:
   sleeper_agent_activate --diff OLD NEW    what has moved from one such document to another
   sleeper_agent_activate --greenlets 4711      with the greenlets of gevent, eventlet and others,
                                                and the generators of Tornado and Twisted
+  sleeper_agent_activate --native 4711     with the C functions between and below the Python frames
   sleeper_agent_activate -v 4711           with gdb's own words on standard error
 
 The plain state of a single process is printed without a heading. The states of several processes
@@ -82,6 +83,11 @@ pub struct Arguments {
     #[arg(long)]
     pub greenlets: bool,
 
+    /// Add the C functions that threads are in (in the formats full and json). Of a thread that runs they are read
+    /// through the right to trace it, as gdb's, and not with --via wake
+    #[arg(long)]
+    pub native: bool,
+
     /// How long the question may hold the program up, in milliseconds: from 10 to 2000. What there is no time
     /// for is left out, and the answer says so
     #[arg(long, value_name = "MILLISECONDS", default_value_t = Question::default().hold, value_parser = clap::value_parser!(u32).range(10..=i64::from(LONGEST_HOLD)))]
@@ -123,6 +129,8 @@ impl Arguments {
             Some("shows no variables")
         } else if self.greenlets {
             Some("shows no greenlets")
+        } else if self.native {
+            Some("shows no native frames")
         } else {
             self.watch.map(|_| "has no marks for --watch")
         };

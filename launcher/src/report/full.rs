@@ -8,6 +8,7 @@ use crate::report::Report;
 use crate::report::frames::Frames;
 use crate::report::idle;
 use crate::report::movement::{Movement, Movements};
+use crate::report::native_lines::{NativeLines, write_native_note};
 use crate::report::page::{CUT, Page};
 use crate::report::suspended;
 use crate::report::waits;
@@ -165,9 +166,12 @@ impl Report {
         if thread.variables_cut {
             text.push_str("  - not all of its variables are shown: no time\n");
         }
-        if moved.is_none() && thread.variables.is_empty() {
-            return frames.write_stack(text, &thread.frames);
+        if moved.is_none() && thread.variables.is_empty() && thread.native.frames.is_empty() {
+            frames.write_stack(text, &thread.frames);
+            return write_native_note(text, &thread.native);
         }
+        let mut native = NativeLines::of(&thread.native);
+        native.write_until(text, thread.frames.len());
         for (index, frame) in thread.frames.iter().enumerate() {
             if text.is_full() {
                 break;
@@ -177,7 +181,9 @@ impl Report {
             if let Some(variables) = thread.variables_at(index) {
                 frames.write_variables(text, variables);
             }
+            native.write_until(text, thread.frames.len() - index - 1);
         }
+        write_native_note(text, &thread.native);
     }
 
     /// The line above a thread's stack.

@@ -10,6 +10,7 @@ use crate::report::Report;
 use crate::report::json_frames::{Context, ThreadFrames};
 use crate::report::json_suspended::{CoroutinesEntry, GreenletsEntry};
 use crate::state::descriptor::Descriptor;
+use crate::state::native::NativeFrame;
 use crate::state::thread::Thread;
 use crate::state::wait::{Hold, Wait};
 use crate::state::wait_graph::{Node, WaitGraph};
@@ -51,7 +52,11 @@ impl Report {
             greenlets: (state.greenlets.found()).map(|found| GreenletsEntry(found, context)),
             coroutines: (state.coroutines.found()).map(|found| CoroutinesEntry(found, context)),
             threads: Threads(context),
-            other_threads: state.others.iter().map(OtherThread::of).collect(),
+            other_threads: state
+                .others
+                .iter()
+                .map(|one| OtherThread::of(&graph, one))
+                .collect(),
             variables_cut: state.is_cut,
             cut: state.cut.iter().map(|part| part.name()).collect(),
             left_out: LeftOut(context),
@@ -203,6 +208,8 @@ impl Serialize for Threads<'_> {
                 holds: &thread.holds,
                 variables_cut: thread.variables_cut,
                 frames: ThreadFrames(thread, context),
+                native_frames: &thread.native.frames,
+                native_note: thread.native.note.as_deref(),
             }
         }))
     }
@@ -216,10 +223,13 @@ struct OtherThread<'a> {
     running: Option<bool>,
     system_call: Option<&'a str>,
     waiting_seconds: Option<f64>,
+    waits_for: Option<WaitEntry<'a>>,
+    native_frames: &'a [NativeFrame],
+    native_note: Option<&'a str>,
 }
 
-impl OtherThread<'_> {
-    fn of(thread: &Thread) -> OtherThread<'_> {
+impl<'a> OtherThread<'a> {
+    fn of(graph: &WaitGraph, thread: &'a Thread) -> OtherThread<'a> {
         let task = thread.task.as_ref();
         OtherThread {
             tid: task.map(|task| task.number),
@@ -227,6 +237,9 @@ impl OtherThread<'_> {
             running: task.map(|task| task.runs),
             system_call: task.and_then(|task| task.call.as_deref()),
             waiting_seconds: task.and_then(|task| task.seconds),
+            waits_for: thread.wait.as_ref().map(|wait| WaitEntry::of(graph, wait)),
+            native_frames: &thread.native.frames,
+            native_note: thread.native.note.as_deref(),
         }
     }
 }
@@ -246,6 +259,8 @@ struct ThreadEntry<'a> {
     holds: &'a [Hold],
     variables_cut: bool,
     frames: ThreadFrames<'a>,
+    native_frames: &'a [NativeFrame],
+    native_note: Option<&'a str>,
 }
 
 /// What a thread waits for. Snapshots are read with it too.
@@ -269,6 +284,15 @@ pub(crate) struct WaitEntry<'a> {
     pub(crate) epoll: Option<i32>,
     pub(crate) child: Option<i32>,
     pub(crate) command: Option<Cow<'a, str>>,
+    // Older documents have none of these.
+    #[serde(default)]
+    pub(crate) owner_tid: Option<i32>,
+    #[serde(default)]
+    pub(crate) owner_lives: Option<bool>,
+    #[serde(default)]
+    pub(crate) within: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub(crate) called_from: Option<Cow<'a, str>>,
 }
 
 impl<'a> WaitEntry<'a> {
@@ -290,6 +314,10 @@ impl<'a> WaitEntry<'a> {
             epoll: wait.epoll,
             child: wait.child,
             command: wait.command.as_deref().map(Cow::from),
+            owner_tid: wait.c_owner.map(|owner| owner.tid),
+            owner_lives: wait.c_owner.map(|owner| owner.lives),
+            within: wait.within.as_deref().map(Cow::from),
+            called_from: wait.called_from.as_deref().map(Cow::from),
         }
     }
 }

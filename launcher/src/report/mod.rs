@@ -22,6 +22,7 @@ pub mod json_frames;
 pub mod json_suspended;
 mod lock_holders;
 pub mod movement;
+mod native_lines;
 mod other_ends;
 pub mod page;
 pub mod resolve;
@@ -39,6 +40,7 @@ use std::collections::HashMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::find::no_agent;
+use crate::native;
 use crate::secrets::Secrets;
 use crate::state::answer::Answer;
 use crate::state::frame::Frame;
@@ -76,7 +78,7 @@ pub struct Report {
 impl Report {
     /// A report of what this process answered. `command` is its command line; `times` says, by TID,
     /// how long its threads have been off the CPU, in seconds ([`crate::system::idle_times`]). What looks
-    /// like one of the `secrets` is not shown. What the kernel lists is looked up as far as that is done by
+    /// like one of the `secrets` is not shown. `native` says which native frames are shown. What the kernel lists is looked up as far as that is done by
     /// `until`.
     pub fn new(
         process: Process,
@@ -84,6 +86,7 @@ impl Report {
         answer: Answer,
         times: &HashMap<i32, f64>,
         secrets: &Secrets,
+        native: native::Asked,
         until: Instant,
     ) -> Result<Report, Trouble> {
         let (note, mut state) = match answer {
@@ -94,6 +97,7 @@ impl Report {
             }
             Answer::Reason(reason) => return Err(Trouble::plain(reason)),
         };
+        native::look_up(process, &mut state, native, until);
         let mut shown: Vec<&mut Thread> =
             state.threads.iter_mut().chain(&mut state.others).collect();
         let tasks = shown.iter_mut().filter_map(|one| one.task.as_mut());

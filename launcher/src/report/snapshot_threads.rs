@@ -13,7 +13,7 @@ use crate::report::snapshot_text::{Text, not_a_snapshot, parsed};
 use crate::state::budget::{ALL, Memory};
 use crate::state::frame::{Frame, Place, Stack};
 use crate::state::thread::{Task, Thread};
-use crate::state::wait::{Hold, Wait};
+use crate::state::wait::{Hold, Owner, Wait};
 use crate::trouble::Trouble;
 use protocol::state::WaitKind;
 
@@ -249,6 +249,13 @@ impl WaitEntry<'_> {
             epoll: self.epoll,
             child: self.child,
             command: self.command.map(|command| command.into_owned()),
+            c_owner: self.owner_tid.map(|tid| Owner {
+                tid,
+                ident: owner,
+                lives: self.owner_lives != Some(false),
+            }),
+            within: self.within.map(|within| within.into_owned()),
+            called_from: self.called_from.map(|caller| caller.into_owned()),
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::state::coroutines::Coroutines;
 use crate::state::frame::{Frame, Place, Stack};
 use crate::state::greenlets::Greenlets;
 use crate::state::kernel::{Observed, Tasks};
+use crate::state::native::{Native, RawStack};
 use crate::state::search::Search;
 use crate::state::suspended::{SuspendedStack, SuspendedStacks};
 use crate::state::thread::Thread;
@@ -104,10 +105,10 @@ impl State {
         mut memory: Memory,
     ) -> Option<State> {
         use document::{
-            CUT, HOLDER, LATE, MORE, PLACES, PYTHON, STACKS, SUSPENDED, TASKS, THREADS,
+            CUT, HOLDER, LATE, MORE, NATIVE, PLACES, PYTHON, STACKS, SUSPENDED, TASKS, THREADS,
         };
         let values = document.all_of([
-            PYTHON, STACKS, THREADS, PLACES, MORE, SUSPENDED, TASKS, HOLDER, CUT, LATE,
+            PYTHON, STACKS, THREADS, PLACES, MORE, SUSPENDED, TASKS, HOLDER, CUT, LATE, NATIVE,
         ]);
         let [
             python,
@@ -120,6 +121,7 @@ impl State {
             holder,
             cut,
             late,
+            native,
         ] = values;
         let mut missing = Missing::default();
         let stacks = parse_stacks(stacks?, places?, secrets, &mut memory, &mut missing.frames)?;
@@ -196,6 +198,10 @@ impl State {
             holder,
             threads,
             others: Vec::new(),
+            raw_stacks: RawStack::parse_all(
+                native.and_then(|native| native.bytes()).unwrap_or_default(),
+                &mut memory,
+            ),
             is_cut: variables.is_cut || cut.contains(&CutPart::Variables),
             cut,
             left_out: missing.words(),
@@ -286,6 +292,7 @@ fn thread(
         frames,
         variables,
         variables_cut: false,
+        native: Native::default(),
     }
 }
 

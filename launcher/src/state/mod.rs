@@ -17,6 +17,7 @@ pub mod frame;
 pub mod greenlets;
 pub mod kernel;
 mod large;
+pub mod native;
 pub mod other_end;
 pub mod search;
 pub mod suspended;
@@ -29,6 +30,7 @@ pub mod wait_graph;
 use crate::state::budget::Memory;
 use crate::state::coroutines::Coroutines;
 use crate::state::greenlets::Greenlets;
+use crate::state::native::RawStack;
 use crate::state::search::Search;
 use crate::state::thread::Thread;
 use crate::state::variables::StackVariables;
@@ -47,8 +49,11 @@ pub struct State {
     pub holder: Option<u64>,
     /// The threads that run Python code, by identifier.
     pub threads: Vec<Thread>,
-    /// The other threads, without identifiers; only where no thread runs Python code.
+    /// The other threads, without identifiers: where no thread runs Python code, and where their native stacks are
+    /// known.
     pub others: Vec<Thread>,
+    /// Native stacks that nobody has looked at yet.
+    pub raw_stacks: Vec<RawStack>,
     /// Whether some variables are missing, for lack of room or time.
     pub is_cut: bool,
     /// The parts that are not whole, as the time was used up for which an answer may hold the program up.
@@ -71,6 +76,7 @@ impl State {
             holder: None,
             threads,
             others: Vec::new(),
+            raw_stacks: Vec::new(),
             is_cut: false,
             cut: Vec::new(),
             left_out: Vec::new(),

@@ -1,6 +1,7 @@
 //! Threads.
 
 use crate::state::frame::Stack;
+use crate::state::native::Native;
 use crate::state::variables::{StackVariables, Variables};
 use crate::state::wait::{Hold, Wait};
 
@@ -30,9 +31,16 @@ pub struct Thread {
     pub variables: StackVariables,
     /// Whether there was no time for all of them.
     pub variables_cut: bool,
+    /// Its native stack, as far as it was asked for.
+    pub native: Native,
 }
 
 impl Thread {
+    /// Its TID, in the process's own PID namespace, if it is known.
+    pub fn tid(&self) -> Option<i32> {
+        self.task.as_ref().map(|task| task.number)
+    }
+
     /// The variables of the frame with this index in the stack.
     pub fn variables_at(&self, index: usize) -> Option<Variables<'_>> {
         self.variables.at(self.frames.len().checked_sub(index + 1)?)

@@ -48,6 +48,23 @@ pub struct Wait {
     pub child: Option<i32>,
     /// A child process: its command line.
     pub command: Option<String>,
+    /// A mutex or read-write lock of C's, or the end of a thread: the thread that has it, or is it.
+    pub c_owner: Option<Owner>,
+    /// What is waited for in C, or the GIL: the function that waits.
+    pub within: Option<String>,
+    /// The function that has called that one, or the file that its code stands in.
+    pub called_from: Option<String>,
+}
+
+/// The thread that the C library has noted as an owner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Owner {
+    /// Its TID, in the process's own PID namespace.
+    pub tid: i32,
+    /// Its identifier, if it runs Python.
+    pub ident: Option<u64>,
+    /// Whether there is such a thread in the process, as far as is known.
+    pub lives: bool,
 }
 
 /// How many descriptors of one wait are shown to people.
@@ -75,6 +92,9 @@ impl Wait {
             epoll: None,
             child: None,
             command: None,
+            c_owner: None,
+            within: None,
+            called_from: None,
         }
     }
 
@@ -143,7 +163,8 @@ impl Wait {
         };
         let descriptors =
             descriptors.map(|one| 2 * size_of::<Descriptor>() + text(&one.path) + end(one));
-        text(&self.name) + text(&self.command) + descriptors.sum::<usize>()
+        let texts = [&self.name, &self.command, &self.within, &self.called_from];
+        texts.into_iter().map(text).sum::<usize>() + descriptors.sum::<usize>()
     }
 
     /// Narrows the kind down where the wait is for one thing on one descriptor.
@@ -182,7 +203,33 @@ impl Wait {
             _ => Ok(()),
         };
         words.push_str(&contents(self.value, self.size, self.most));
+        self.write_c_words(&mut words);
         words
+    }
+
+    /// Adds what is known of a wait in C.
+    fn write_c_words(&self, words: &mut String) {
+        if self.kind == WaitKind::Gil
+            && let Some(function) = &self.within
+        {
+            let _ = write!(words, " back (in {function}");
+            if let Some(caller) = &self.called_from {
+                let _ = write!(words, ", called from {caller}");
+            }
+            words.push(')');
+        }
+        let Some(owner) = &self.c_owner else {
+            return;
+        };
+        let _ = match (self.kind, owner.lives) {
+            (WaitKind::Thread, _) => write!(words, ", TID {}", owner.tid),
+            (_, true) => write!(words, ", owner TID {}", owner.tid),
+            (_, false) => write!(
+                words,
+                ", owner TID {}, which is no thread of this process",
+                owner.tid
+            ),
+        };
     }
 
     fn child_words(&self) -> Option<String> {
@@ -269,6 +316,10 @@ fn noun(kind: WaitKind) -> &'static str {
         WaitKind::Connect => "to be connected",
         WaitKind::FileLock => "a lock on a file",
         WaitKind::Poll | WaitKind::Epoll => "descriptors",
+        WaitKind::Mutex => "C mutex",
+        WaitKind::RwLock => "C read-write lock",
+        WaitKind::CCondition => "a C condition variable, at",
+        WaitKind::CSemaphore => "C semaphore",
     }
 }
 

@@ -104,6 +104,9 @@ impl<'a> WaitGraph<'a> {
         };
         match (wait.kind, wait.id) {
             (WaitKind::RLock | WaitKind::Import, _) => thread(wait.owner),
+            (WaitKind::Mutex | WaitKind::RwLock, _) => {
+                thread(wait.c_owner.and_then(|owner| owner.ident))
+            }
             (WaitKind::Thread, _) => thread(wait.joined),
             (WaitKind::Lock, Some(id)) => self.holders_of(id),
             _ => Vec::new(),

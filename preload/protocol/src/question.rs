@@ -114,6 +114,8 @@ pub struct Question {
     pub globals: bool,
     /// The values by their own `repr`, which is the program's code.
     pub repr: bool,
+    /// The native stacks of all threads, and not only of those of which nothing else says what they do.
+    pub native: bool,
     /// How many characters of each value are shown.
     pub length: u32,
     /// How many items of each value are shown, on all levels together.
@@ -152,6 +154,7 @@ impl Question {
         locals: false,
         globals: false,
         repr: false,
+        native: false,
         length: 200,
         items: 50,
         depth: 4,
@@ -178,6 +181,7 @@ impl Question {
             ("locals", self.locals),
             ("globals", self.globals),
             ("repr", self.repr),
+            ("native", self.native),
         ] {
             if is_asked {
                 writeln!(out, "{word}")?;
@@ -243,6 +247,7 @@ impl Question {
                 "locals" => question.locals = true,
                 "globals" => question.globals = true,
                 "repr" => question.repr = true,
+                "native" => question.native = true,
                 "length" => question.length = number()?,
                 "items" => question.items = number()?,
                 "depth" => question.depth = number()?,
@@ -334,6 +339,7 @@ mod tests {
             locals: true,
             globals: true,
             repr: true,
+            native: true,
             length: MOST,
             items: MOST,
             depth: MOST,

@@ -30,6 +30,7 @@
 //!   * `more`: by identifier, a dictionary of each thread with the keys of [`thread`].
 //!   * `suspended`: a dictionary with the keys of [`suspended`], or `None` if it was not asked for.
 //!   * `tasks`: what the kernel says of the threads, as text: see [below](#tasks).
+//!   * `native`: native stacks of threads, as bytes: see [below](#native-stacks). (Older libraries have none.)
 //!   * `holder`: the identifier of the thread that held the GIL when it was asked for, or 0.
 //!   * `cut`: a list of [`CutPart`]s: the parts for which the time was too short that the answer may hold the
 //!     program up. (Older libraries have none, and no `late`.)
@@ -60,6 +61,14 @@
 //! its number, the letters of its [`Way`]s, and where `/proc/PID/fd/DESCRIPTOR` links to. A control
 //! character in LINK is a backslash and three octal digits. Last comes, after a tab, [`MORE`] and how
 //! many descriptors are left out, if any are.
+//!
+//! # Native stacks
+//!
+//! Records, one behind the other. Each begins with a line, ended by a line end:
+//!
+//! `IDENTIFIER TID WORDS STACK SYSCALL`, where the identifier is 0 for a thread that runs no Python, WORDS and STACK
+//! are numbers of bytes, and SYSCALL is as in [`document::TASKS`]. So many bytes follow: those at the address that a
+//! thread in futex(2) waits on, and those of its stack, from the stack pointer on; either may be missing.
 //!
 //! # Variables
 //!
@@ -168,6 +177,8 @@ keys! {
         SUSPENDED = "suspended";
         /// What the kernel says of threads, as text.
         TASKS = "tasks";
+        /// Native stacks, as bytes.
+        NATIVE = "native";
         /// The identifier of the thread that held the GIL, or 0.
         HOLDER = "holder";
         /// Which parts are not whole, as the time for the answer was used up: a list of
@@ -257,7 +268,7 @@ words! {
         Import = "import",
 
         // The library writes none of the following. They are what the command concludes from
-        // `tasks`, and stand here because both share one list in its JSON document.
+        // `tasks` and `native`, and stand here because both share one list in its JSON document.
         /// The GIL.
         Gil = "gil",
         /// The end of a child process.
@@ -276,6 +287,14 @@ words! {
         Epoll = "epoll",
         /// A lock on a file.
         FileLock = "file_lock",
+        /// A mutex of C's (`pthread_mutex_t`).
+        Mutex = "mutex",
+        /// A read-write lock of C's.
+        RwLock = "rwlock",
+        /// A condition variable of C's.
+        CCondition = "c_condition",
+        /// A semaphore of C's.
+        CSemaphore = "c_semaphore",
     }
 }
 

@@ -138,7 +138,8 @@ fn finish(
             on_heap(&[&text], question)
         }
         Rest::State(state) => {
-            let document = document::write(&collected, &state, sources, &found.tasks, holder);
+            let kernel = (&found.tasks[..], &found.native[..]);
+            let document = document::write(&collected, &state, sources, kernel, holder);
             let document = document.ok_or(Failure::NoMemory)?;
             on_heap(
                 &[VERSION_LINE, &document, &state.variables.finish()],

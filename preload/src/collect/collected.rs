@@ -3,6 +3,7 @@
 use crate::collect::places::Places;
 use crate::collect::stacks::Calls;
 use crate::collect::variables::Variables;
+use crate::files::native_stacks;
 use crate::files::sources::{Lines, SearchPath};
 use protocol::state::CutPart;
 
@@ -15,6 +16,8 @@ pub struct Collected {
     pub path: SearchPath,
     /// The identifiers of the threads that the kernel is asked about.
     pub idents: Vec<usize>,
+    /// Which of them have their native stacks read.
+    pub native: native_stacks::Wanted,
     /// `Question::number` of what was asked.
     pub question: u64,
     /// Whether an object of the interpreter's is kept for it too.
@@ -70,4 +73,6 @@ pub struct Found {
     pub lines: Lines,
     /// What the kernel says of the threads ([`crate::files::tasks::describe`]); empty if it is not asked.
     pub tasks: Vec<u8>,
+    /// Native stacks ([`crate::files::native_stacks::describe`]); empty if none are wanted.
+    pub native: Vec<u8>,
 }

@@ -20,7 +20,7 @@ pub fn write(
     collected: &Collected,
     state: &State,
     (lines, missing): (&Lines, &Sources),
-    tasks: &[u8],
+    (tasks, native): (&[u8], &[u8]),
     holder: usize,
 ) -> Option<Vec<u8>> {
     let mut words = MarshalWriter::default();
@@ -68,6 +68,8 @@ pub fn write(
     }
     words.key(document::TASKS);
     words.text(tasks);
+    words.key(document::NATIVE);
+    words.text(native);
     words.key(document::HOLDER);
     words.number(holder as i64);
     words.key(document::CUT);

@@ -19,6 +19,7 @@ use crate::collect::variables;
 use crate::collect::{current_frames, snippet};
 use crate::cpython::gil::Gil;
 use crate::cpython::object::{Frame, Object, Owned};
+use crate::files::native_stacks;
 use crate::files::sources::{self, Lines, SearchPath};
 use crate::inspect::objects::Objects;
 use crate::script::raised::raised;
@@ -115,12 +116,22 @@ fn take<'gil>(
         add(&mut cut, CutPart::Stacks)?;
     }
     let mut idents = Vec::new();
+    let mut native = native_stacks::Wanted::default();
     let mut rest = Rest::Plain;
     if question.state {
         enough(idents.try_reserve_exact(threads.len()))?;
         idents.extend(threads.iter().map(|thread| thread.ident as usize));
         hold::part(DETAILS_UNTIL);
         let details = Details::of(objects, &threads, &stacks.lock_frames);
+        native = native_stacks::Wanted {
+            some: true,
+            all: question.native,
+            explained: details
+                .as_ref()
+                .and_then(Details::waiting)
+                .unwrap_or_default(),
+            keeps_gil: 0,
+        };
         let details = details.and_then(|details| details.write());
         let mut state = State {
             version: version(objects).ok_or(Failure::NoMemory)?,
@@ -151,6 +162,7 @@ fn take<'gil>(
         places,
         path,
         idents,
+        native,
         question: question.number(),
         keeps: false,
         stacks,

@@ -235,6 +235,16 @@ impl<'a, 'g> Details<'a, 'g> {
         enough.then_some(())
     }
 
+    /// The identifiers of the threads whose frames say what they wait for, in order.
+    pub fn waiting(&self) -> Option<Vec<usize>> {
+        let both = || self.details.iter().zip(self.threads);
+        let waits = || both().filter(|(detail, _)| detail.wait.is_some());
+        let mut idents = Vec::new();
+        idents.try_reserve_exact(waits().count()).ok()?;
+        idents.extend(waits().map(|(_, thread)| thread.ident as usize));
+        Some(idents)
+    }
+
     /// Writes what stands under [`state::document::MORE`].
     pub fn write(&self) -> Option<Vec<u8>> {
         let objects = self.objects;

@@ -15,7 +15,7 @@ use crate::agent::threads::{self, Begins, Role};
 use crate::collect::collected::{Collected, Found};
 use crate::crew::nap;
 use crate::files::sources::Lines;
-use crate::files::tasks;
+use crate::files::{native_stacks, tasks};
 use crate::system::{aside, descriptor_table, futex};
 use protocol::names::READER_THREAD;
 
@@ -91,7 +91,7 @@ unsafe fn read_aside(collected: *const Collected) -> Found {
         let places = unsafe { &(*collected).places };
         Found {
             lines: Lines::unread(&places.wanted()),
-            tasks: Vec::new(),
+            ..Found::default()
         }
     })
 }
@@ -111,6 +111,7 @@ unsafe fn read_all(collected: *const Collected) -> Found {
                 true => Vec::new(),
                 false => tasks::describe(&collected.idents),
             },
+            native: native_stacks::describe(&collected.idents, &collected.native),
         }
     };
     panics::caught(read).unwrap_or_default()

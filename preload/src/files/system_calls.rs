@@ -46,6 +46,21 @@ impl SystemCall {
         })
     }
 
+    /// The stack pointer of a thread that sleeps, by the same line: also of one that is in no system call; `None` of
+    /// one that runs.
+    pub fn stack_pointer(line: &[u8]) -> Option<usize> {
+        let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
+        // The program counter stands behind it.
+        let pointer = words.nth_back(1)?;
+        usize::from_str_radix(pointer.strip_prefix("0x")?, 16).ok()
+    }
+
+    /// The arguments of a call of futex(2): the address of the word, the operation, the value.
+    pub fn futex(&self) -> Option<[usize; 3]> {
+        let [address, operation, value, ..] = self.arguments;
+        (self.number == libc::SYS_futex).then_some([address, operation, value])
+    }
+
     /// The number of the call that a debugger interrupted, if the kernel has restarted it as
     /// `restart_syscall` (kernel/signal.c), which keeps the arguments. It is read from the instruction
     /// before `syscall`, which loads a constant in all of glibc's calls that wait.

@@ -72,7 +72,14 @@ fn write_task(
     }
     text.try_reserve(512 + waited.len()).ok()?;
     let _ = write!(text, "{ident} {tid} ");
-    let line = line.trim_ascii_end();
+    write_call(line.trim_ascii_end(), restarted, text);
+    text.extend_from_slice(waited);
+    text.push(b'\n');
+    Some(())
+}
+
+/// Appends a line of such a file, for which there is room, with the number of the call that a debugger interrupted.
+pub fn write_call(line: &[u8], restarted: Option<i64>, text: &mut Vec<u8>) {
     match (restarted, line.iter().position(|&byte| byte == b' ')) {
         (Some(number), Some(space)) => {
             let _ = write!(text, "{number}");
@@ -80,13 +87,14 @@ fn write_task(
         }
         _ => text.extend_from_slice(line),
     }
-    text.extend_from_slice(waited);
-    text.push(b'\n');
-    Some(())
 }
 
 /// The content of a thread's `syscall` file. `folder` is `/proc/self/task`, if it is open.
-fn system_call<'a>(folder: Option<&Folder>, tid: i32, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+pub fn system_call<'a>(
+    folder: Option<&Folder>,
+    tid: i32,
+    buffer: &'a mut [u8],
+) -> Option<&'a [u8]> {
     let mut path = [0_u8; 64];
     let mut rest = &mut path[..];
     if folder.is_none() {

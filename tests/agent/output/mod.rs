@@ -10,6 +10,7 @@ mod full;
 mod generators;
 mod greenlets;
 mod hangs;
+mod native;
 mod other_ends;
 mod suspended_variables;
 mod values;
