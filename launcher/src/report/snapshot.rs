@@ -160,13 +160,14 @@ mod tests {
         "held_gil": false, "running": false, "system_call": "futex", "waiting_seconds": 2.5,
         "waits_for": {"kind": "lock", "id": 9, "holders": [], "candidates": [8], "count": null,
             "limited": false, "thread": null, "value": null, "size": null, "most": null,
-            "seconds": null, "others": 2, "epoll": 4, "child": 12, "command": "sh", "descriptors": [
+            "seconds": null, "others": 2, "epoll": 4, "child": 12, "command": "sh", "owner_tid": 71,
+            "owner_lives": false, "within": "sem_wait", "called_from": "f", "descriptors": [
                 {"number": 3, "ways": ["read"], "type": "pipe", "local": null, "peer": null,
                     "path": null, "other_end": {"processes": [{"pid": 5, "command": "cat",
                         "descriptors": [1], "waits_too": false}], "more": 0, "own": false,
                         "complete": true}, "held_by": null}]},
         "holds": [{"id": 5, "file": "a.py", "line": 3}], "variables_cut": false,
-        "frames": [{"mark": "12 frames left out"},
+        "native_frames": [], "native_note": null, "frames": [{"mark": "12 frames left out"},
             {"file": "a.py", "line": 3, "function": "f", "source": "x", "locals": null,
                 "globals": null, "of_later": 1}]}"#;
 

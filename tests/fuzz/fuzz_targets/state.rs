@@ -7,6 +7,7 @@
 mod counted;
 
 use counted::{peak_of, within};
+use launcher::native::Asked;
 use launcher::printable::harms;
 use launcher::report::Report;
 use launcher::report::movement::Movements;
@@ -49,7 +50,21 @@ fuzz_target!(|data: &[u8]| {
         let secrets = Secrets::default();
         let until = Instant::now();
         let command = CommandLine::of_name("");
-        let report = || Report::new(nobody, command, answer, &HashMap::new(), &secrets, until);
+        let native = Asked {
+            all: true,
+            may_hold: false,
+        };
+        let report = || {
+            Report::new(
+                nobody,
+                command,
+                answer,
+                &HashMap::new(),
+                &secrets,
+                native,
+                until,
+            )
+        };
         let (report, peak) = peak_of(report);
         within(peak, length, FACTOR);
         let Ok(report) = report else {
