@@ -218,6 +218,12 @@ impl Report {
         let Some(task) = &thread.task else {
             return String::new();
         };
+        let waited = thread.wait.as_ref().and_then(|wait| wait.waited);
+        let waited = waited.filter(|&waited| waited >= SHORTEST_SHOWN);
+        if let Some(waited) = waited.filter(|_| !task.runs) {
+            // By short sleeps: the kernel knows the last of them.
+            return format!("waiting for {}", duration(waited));
+        }
         let mut words = match &task.call {
             Some(call) => format!("in {call}"),
             None if task.runs => "running".to_owned(),

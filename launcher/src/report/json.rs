@@ -277,6 +277,8 @@ pub(crate) struct WaitEntry<'a> {
     pub(crate) size: Option<i64>,
     pub(crate) most: Option<i64>,
     pub(crate) seconds: Option<f64>,
+    pub(crate) waited_seconds: Option<f64>,
+    pub(crate) left_seconds: Option<f64>,
     // The first documents of this version had none.
     #[serde(default)]
     pub(crate) descriptors: Cow<'a, [Descriptor]>,
@@ -309,6 +311,8 @@ impl<'a> WaitEntry<'a> {
             size: wait.size,
             most: wait.most,
             seconds: wait.seconds,
+            waited_seconds: wait.waited,
+            left_seconds: wait.left,
             descriptors: (&wait.descriptors).into(),
             others: wait.others,
             epoll: wait.epoll,

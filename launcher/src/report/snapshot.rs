@@ -160,7 +160,7 @@ mod tests {
         "held_gil": false, "running": false, "system_call": "futex", "waiting_seconds": 2.5,
         "waits_for": {"kind": "lock", "id": 9, "holders": [], "candidates": [8], "count": null,
             "limited": false, "thread": null, "value": null, "size": null, "most": null,
-            "seconds": null, "others": 2, "epoll": 4, "child": 12, "command": "sh", "owner_tid": 71,
+            "seconds": null, "waited_seconds": null, "left_seconds": null, "others": 2, "epoll": 4, "child": 12, "command": "sh", "owner_tid": 71,
             "owner_lives": false, "within": "sem_wait", "called_from": "f", "descriptors": [
                 {"number": 3, "ways": ["read"], "type": "pipe", "local": null, "peer": null,
                     "path": null, "other_end": {"processes": [{"pid": 5, "command": "cat",

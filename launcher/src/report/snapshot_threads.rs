@@ -244,6 +244,8 @@ impl WaitEntry<'_> {
             size: self.size,
             most: self.most,
             seconds: self.seconds,
+            waited: self.waited_seconds,
+            left: self.left_seconds,
             descriptors,
             others: self.others,
             epoll: self.epoll,

@@ -145,7 +145,9 @@ pub(crate) fn heading(circle: &[Node]) -> String {
 pub(crate) fn of_thread(graph: &WaitGraph, thread: &Thread, wait: &Wait) -> String {
     let mut words = wait.words();
     let waited = thread.task.as_ref().and_then(|task| task.seconds);
-    if let Some((seconds, waited)) = wait.seconds.zip(waited) {
+    if wait.kind == WaitKind::Sleep
+        && let Some((seconds, waited)) = wait.seconds.zip(waited)
+    {
         let left = duration((seconds - waited).max(0.0));
         let _ = write!(words, " ({} in all, {left} to go)", duration(seconds));
     }

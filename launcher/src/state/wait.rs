@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
+use crate::duration::duration;
 use crate::secrets::Secrets;
 use crate::state::descriptor::Descriptor;
 use crate::state::other_end::OtherEnd;
@@ -36,8 +37,12 @@ pub struct Wait {
     pub size: Option<i64>,
     /// A queue: the most items that it takes; 0 if there is no limit.
     pub most: Option<i64>,
-    /// A sleep: its whole length, in seconds.
+    /// A sleep: its whole length, in seconds; a wait with a timeout: that timeout.
     pub seconds: Option<f64>,
+    /// A wait with a timeout: for how many seconds it has lasted, if that is known.
+    pub waited: Option<f64>,
+    /// The same wait: for how many seconds it may still last.
+    pub left: Option<f64>,
     /// Descriptors: the first of them.
     pub descriptors: Vec<Descriptor>,
     /// Descriptors: how many more there are, where that is known.
@@ -87,6 +92,8 @@ impl Wait {
             size: None,
             most: None,
             seconds: None,
+            waited: None,
+            left: None,
             descriptors: Vec::new(),
             others: None,
             epoll: None,
@@ -101,8 +108,8 @@ impl Wait {
     /// Reads a dictionary of [`wait`]; `None` if its kind is not known here.
     pub fn parse(value: &Value, secrets: &Secrets) -> Option<Wait> {
         use wait::{
-            COUNT, FOR, FUTEX, ID, JOINED, LIKELY, LIMITED, MILLISECONDS, MOST, NAME, OWNER, SIZE,
-            VALUE,
+            COUNT, FOR, FUTEX, ID, JOINED, LEFT, LIKELY, LIMITED, MILLISECONDS, MOST, NAME, OWNER,
+            SIZE, VALUE, WAITED,
         };
         let values = value.all_of([
             FOR,
@@ -118,6 +125,8 @@ impl Wait {
             SIZE,
             MOST,
             MILLISECONDS,
+            WAITED,
+            LEFT,
         ]);
         let [
             kind,
@@ -133,6 +142,8 @@ impl Wait {
             size,
             most,
             time,
+            waited,
+            left,
         ] = values;
         let number = |value: Option<Value>| value?.number::<i64>();
         let address = |value: Option<Value>| value?.number::<u64>();
@@ -149,6 +160,8 @@ impl Wait {
             size: number(size),
             most: number(most),
             seconds: time.and_then(seconds),
+            waited: waited.and_then(seconds),
+            left: left.and_then(seconds),
             ..Wait::of_kind(WaitKind::from_name(&kind?.text()?)?)
         })
     }
@@ -190,7 +203,18 @@ impl Wait {
         let of_kernel = self.child_words().or_else(|| self.descriptor_words());
         let mut words = of_kernel.unwrap_or_else(|| self.object_words());
         if self.limited == Some(true) {
-            words.push_str(", for a limited time");
+            let _ = match (self.seconds, self.left) {
+                (Some(all), Some(left)) => {
+                    write!(
+                        words,
+                        ", for at most {}, {} to go",
+                        duration(all),
+                        duration(left)
+                    )
+                }
+                (Some(all), None) => write!(words, ", for at most {}", duration(all)),
+                (None, _) => write!(words, ", for a limited time"),
+            };
         }
         words
     }
@@ -369,5 +393,16 @@ pub(crate) mod tests {
         };
         let words = "room in Queue 0x10, which has 3 of 3, for a limited time";
         assert_eq!(queue.words(), words);
+        let event = Wait {
+            limited: Some(true),
+            seconds: Some(60.0),
+            waited: Some(17.9),
+            left: Some(42.1),
+            ..wait(WaitKind::Event, 0x10)
+        };
+        assert_eq!(
+            event.words(),
+            "Event 0x10, for at most 1 min 0 s, 42.1 s to go"
+        );
     }
 }

@@ -236,8 +236,12 @@ keys! {
         SIZE = "size";
         /// The most items that a queue takes; 0: any number.
         MOST = "most";
-        /// How long a sleep is in all.
+        /// How long a sleep is in all, or a wait with a timeout at most.
         MILLISECONDS = "milliseconds";
+        /// How long a wait with a timeout has lasted, in milliseconds, if that is known.
+        WAITED = "waited";
+        /// How long it may still last, likewise.
+        LEFT = "left";
     }
 }
 

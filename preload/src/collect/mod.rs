@@ -26,4 +26,5 @@ pub mod stacks;
 pub mod state;
 pub mod thread_details;
 pub mod variables;
+mod wait_times;
 pub mod waits;

@@ -7,6 +7,7 @@ use std::ptr;
 
 use crate::agent::hold;
 use crate::collect::stacks::Thread;
+use crate::collect::wait_times::WaitTimes;
 use crate::cpython::dict;
 use crate::cpython::object::{Code, Frame, Object, Owned};
 use crate::inspect::locks::is_acquire;
@@ -27,6 +28,8 @@ pub struct Wait<'g> {
     limited: Option<bool>,
     /// Numbers that belong to it, with their keys; an unused place has no key.
     numbers: [(&'static str, i64); 2],
+    /// How long it lasts, where it has a timeout.
+    times: Option<WaitTimes>,
     /// A name that belongs to it.
     name: Option<Object<'g>>,
     /// A plain lock: the address of its semaphore.
@@ -43,6 +46,7 @@ impl<'g> Wait<'g> {
             owner: 0,
             limited: None,
             numbers: [("", 0); 2],
+            times: None,
             name: None,
             semaphore: None,
             is_likely: false,
@@ -81,6 +85,9 @@ impl<'g> Wait<'g> {
         for (name, number) in self.numbers.iter().filter(|(name, _)| !name.is_empty()) {
             words.key(name);
             words.number(*number);
+        }
+        if let Some(times) = &self.times {
+            times.write(words);
         }
         words.end();
     }
@@ -201,10 +208,14 @@ impl<'g> Known<'g> {
                 kind.map(|kind| (kind, outer))
             });
         }
-        let (kind, frame) = found.unwrap_or((WaitKind::Condition, frame));
+        let inner = frame;
+        let (kind, frame) = found.unwrap_or((WaitKind::Condition, inner));
         let thing = objects.variable(frame, b"self");
         let mut wait = Wait::of(kind, thing);
         wait.limited = Some(limited);
+        if limited {
+            wait.times = WaitTimes::of(objects, frame, inner);
+        }
         let number = |name| objects.number(objects.attribute(thing, name));
         match kind {
             WaitKind::Thread => {

@@ -35,6 +35,14 @@ impl Instant {
     }
 }
 
+/// The time of day, in seconds since 1970, as `time.time()` has it.
+pub fn wall_clock() -> f64 {
+    let mut time = timespec(0);
+    // SAFETY: the call writes to `time`, a local, takes no lock and allocates nothing.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// So many nanoseconds, as the kernel takes them.
 pub fn timespec(nanoseconds: u64) -> libc::timespec {
     libc::timespec {

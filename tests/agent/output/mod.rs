@@ -16,6 +16,7 @@ mod suspended_variables;
 mod values;
 mod variables;
 mod verdict;
+mod wait_times;
 mod waits;
 mod waits_read;
 mod watch;
