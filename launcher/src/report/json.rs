@@ -7,13 +7,14 @@ use std::io::{self, BufWriter, Write};
 
 use crate::printable::InJson;
 use crate::report::Report;
+use crate::report::json_circles::{self, Member};
 use crate::report::json_frames::{Context, ThreadFrames};
 use crate::report::json_suspended::{CoroutinesEntry, GreenletsEntry};
 use crate::state::descriptor::Descriptor;
 use crate::state::native::NativeFrame;
 use crate::state::thread::Thread;
-use crate::state::wait::{Hold, Wait};
-use crate::state::wait_graph::{Node, WaitGraph};
+use crate::state::wait::{Hold, SuspendedHolder, Wait};
+use crate::state::wait_graph::WaitGraph;
 
 /// Changes whenever the meaning of anything in the document does.
 pub const VERSION: u32 = 1;
@@ -44,10 +45,10 @@ impl Report {
             command: &self.command,
             python: state.version(),
             note: self.note.as_deref(),
-            deadlocks: of_threads(&circles),
+            deadlocks: json_circles::of_threads(&circles),
             circles: circles
                 .iter()
-                .map(|circle| circle.iter().map(Member::of).collect())
+                .map(|circle| Member::of_all(circle))
                 .collect(),
             greenlets: (state.greenlets.found()).map(|found| GreenletsEntry(found, context)),
             coroutines: (state.coroutines.found()).map(|found| CoroutinesEntry(found, context)),
@@ -140,34 +141,6 @@ struct Document<'a> {
     left_out: LeftOut<'a>,
 }
 
-/// One of those in a deadlock.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Member {
-    Thread(u64),
-    Greenlet(u64),
-}
-
-impl Member {
-    fn of(node: &Node) -> Member {
-        match *node {
-            Node::Thread(ident) => Member::Thread(ident),
-            Node::Greenlet(id) => Member::Greenlet(id),
-        }
-    }
-}
-
-/// The identifiers of the threads among these.
-fn threads_of(nodes: &[Node]) -> Vec<u64> {
-    nodes.iter().filter_map(|node| node.thread()).collect()
-}
-
-/// The threads of each circle that has any.
-fn of_threads(circles: &[Vec<Node>]) -> Vec<Vec<u64>> {
-    let threads = circles.iter().map(|circle| threads_of(circle));
-    threads.filter(|circle| !circle.is_empty()).collect()
-}
-
 /// What is left out of the document, in words.
 struct LeftOut<'a>(&'a Context<'a>);
 
@@ -205,6 +178,7 @@ impl Serialize for Threads<'_> {
                 system_call: task.and_then(|task| task.call.as_deref()),
                 waiting_seconds: task.and_then(|task| task.seconds),
                 waits_for: wait.map(|wait| WaitEntry::of(context.graph, wait)),
+                suspended_holders: &thread.suspended_holders,
                 holds: &thread.holds,
                 variables_cut: thread.variables_cut,
                 frames: ThreadFrames(thread, context),
@@ -256,6 +230,7 @@ struct ThreadEntry<'a> {
     system_call: Option<&'a str>,
     waiting_seconds: Option<f64>,
     waits_for: Option<WaitEntry<'a>>,
+    suspended_holders: &'a [SuspendedHolder],
     holds: &'a [Hold],
     variables_cut: bool,
     frames: ThreadFrames<'a>,
@@ -302,7 +277,7 @@ impl<'a> WaitEntry<'a> {
         WaitEntry {
             kind: wait.kind.name().into(),
             id: wait.id,
-            holders: threads_of(&graph.holders(wait)),
+            holders: json_circles::threads_of(&graph.holders(wait)),
             candidates: graph.candidates(wait),
             count: wait.count,
             limited: wait.limited,

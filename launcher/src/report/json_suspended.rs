@@ -3,9 +3,11 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::report::json_circles::Member;
 use crate::report::json_frames::{ChainFrames, Context};
 use crate::state::coroutines::{Chain, Coroutines};
 use crate::state::greenlets::{Greenlet, Greenlets, NotStarted};
+use crate::state::wait::Hold;
 
 /// The greenlets of a program.
 pub(crate) struct GreenletsEntry<'a>(pub(crate) &'a Greenlets, pub(crate) &'a Context<'a>);
@@ -45,6 +47,7 @@ struct GreenletEntry<'a> {
     name: Option<&'a str>,
     function: Option<&'a str>,
     waits_for: Option<GreenletWaitEntry>,
+    holds: &'a [Hold],
     frames: ChainFrames<'a>,
 }
 
@@ -52,6 +55,9 @@ struct GreenletEntry<'a> {
 struct GreenletWaitEntry {
     kind: &'static str,
     id: Option<u64>,
+    holders: Vec<Member>,
+    count: Option<i64>,
+    limited: bool,
     fd: Option<i64>,
     read: Option<bool>,
     write: Option<bool>,
@@ -74,6 +80,9 @@ fn greenlet<'a>(greenlet: &'a Greenlet, context: &'a Context<'a>) -> GreenletEnt
         waits_for: wait.map(|wait| GreenletWaitEntry {
             kind: wait.kind.name(),
             id: wait.id,
+            holders: Member::of_all(&context.graph.holders_of_greenlet(wait)),
+            count: wait.count,
+            limited: wait.limited,
             fd: wait.fd,
             read: wait.read,
             write: wait.write,
@@ -82,6 +91,7 @@ fn greenlet<'a>(greenlet: &'a Greenlet, context: &'a Context<'a>) -> GreenletEnt
             most: wait.most,
             seconds: wait.seconds,
         }),
+        holds: &greenlet.holds,
         frames: ChainFrames(&greenlet.frames, context),
     }
 }

@@ -18,6 +18,7 @@ pub mod frames;
 pub mod full;
 pub mod idle;
 pub mod json;
+mod json_circles;
 pub mod json_frames;
 pub mod json_suspended;
 mod lock_holders;

@@ -166,6 +166,7 @@ mod tests {
                     "path": null, "other_end": {"processes": [{"pid": 5, "command": "cat",
                         "descriptors": [1], "waits_too": false}], "more": 0, "own": false,
                         "complete": true}, "held_by": null}]},
+        "suspended_holders": [],
         "holds": [{"id": 5, "file": "a.py", "line": 3}], "variables_cut": false,
         "native_frames": [], "native_note": null, "frames": [{"mark": "12 frames left out"},
             {"file": "a.py", "line": 3, "function": "f", "source": "x", "locals": null,

@@ -87,7 +87,7 @@ fn of_deadlocks(graphs: &[(&Report, WaitGraph)]) -> Option<Verdict> {
     let (mut heads, mut lines) = (Vec::new(), Vec::new());
     for (report, graph) in graphs {
         for circle in graph.deadlocks() {
-            heads.push(waits::heading(&circle));
+            heads.push(waits::heading(graph, &circle));
             let members = waits::members(graph, &circle);
             lines.extend(members.map(|member| {
                 let at = at(&member.innermost);
@@ -176,6 +176,7 @@ fn keeper_of(graph: &WaitGraph, waiting: &Thread) -> Option<Node> {
                 let wait = graph.greenlet(id)?.waits_for.as_ref()?;
                 graph.holders_of_greenlet(wait)
             }
+            Node::Suspended(_) => Vec::new(),
         };
         holders.first().copied().filter(|&holder| holder != node)
     };
@@ -211,6 +212,7 @@ impl Keeper {
             Node::Greenlet(id) => graph
                 .greenlet(id)
                 .and_then(|greenlet| waits::of_greenlet(graph, greenlet)),
+            Node::Suspended(_) => None,
         };
         if let Some(its) = its {
             let _ = write!(line, "; it waits itself for {its}");

@@ -7,9 +7,9 @@ use crate::printable::Printable;
 use crate::report::frames::Frames;
 use crate::report::page::Page;
 use crate::state::frame::Frame;
-use crate::state::greenlets::Greenlet;
+use crate::state::greenlets::{Greenlet, GreenletWait};
 use crate::state::thread::Thread;
-use crate::state::wait::Wait;
+use crate::state::wait::{SuspendedHolder, Wait};
 use crate::state::wait_graph::{Node, WaitGraph};
 use protocol::state::{GreenletWaitKind, WaitKind};
 
@@ -38,7 +38,7 @@ pub(crate) fn write_deadlock(
     graph: &WaitGraph,
     circle: &[Node],
 ) {
-    let _ = writeln!(text, "\nDeadlock: {}:", heading(circle));
+    let _ = writeln!(text, "\nDeadlock: {}:", heading(graph, circle));
     for member in members(graph, circle) {
         let _ = writeln!(text, "  {}", Printable(&member.words));
         let is_the_programs = |frame: &&&Frame| match frame {
@@ -72,12 +72,13 @@ pub(crate) fn members<'a>(
                 let what = of_thread(graph, thread, thread.wait.as_ref()?);
                 format!("thread {} waits for {what}", graph.name(ident))
             }
-            (Node::Greenlet(id), Node::Thread(ident)) => format!(
-                "greenlet {} is suspended, and runs only in thread {}",
-                graph.greenlet(id)?.label(),
+            (Node::Greenlet(_) | Node::Suspended(_), Node::Thread(ident)) => format!(
+                "{} is suspended, and only thread {} can resume it",
+                name(graph, node),
                 graph.name(ident)
             ),
-            (Node::Greenlet(id), Node::Greenlet(_)) => {
+            (Node::Suspended(_), _) => return None,
+            (Node::Greenlet(id), _) => {
                 let greenlet = graph.greenlet(id)?;
                 let what = of_greenlet(graph, greenlet).unwrap_or_default();
                 format!("greenlet {} waits for {what}", greenlet.label())
@@ -105,10 +106,12 @@ pub(crate) fn innermost<'a>(graph: &WaitGraph<'a>, node: Node) -> Vec<&'a Frame>
                 .collect();
             frames.into_iter().rev().take(MOST_WAITING_FRAMES).collect()
         }
+        // Where it is suspended is said with its name.
+        Node::Suspended(_) => Vec::new(),
     }
 }
 
-/// A thread or a greenlet, by name.
+/// A thread, or what is suspended, by name.
 pub(crate) fn name(graph: &WaitGraph, node: Node) -> String {
     match node {
         Node::Thread(ident) => format!("thread {}", graph.name(ident)),
@@ -116,29 +119,48 @@ pub(crate) fn name(graph: &WaitGraph, node: Node) -> String {
             let label = graph.greenlet(id).map(Greenlet::label);
             format!("greenlet {}", label.unwrap_or_else(|| format!("{id:#x}")))
         }
+        Node::Suspended(frame) => {
+            let label = graph.suspended(frame).map(SuspendedHolder::label);
+            label.unwrap_or_default()
+        }
     }
 }
 
 /// Who is in a deadlock.
-pub(crate) fn heading(circle: &[Node]) -> String {
+pub(crate) fn heading(graph: &WaitGraph, circle: &[Node]) -> String {
     let threads = circle.iter().filter(|node| node.thread().is_some()).count();
     let counted = |count: usize, what: &str| match count {
         0 => None,
         1 => Some(format!("1 {what}")),
         count => Some(format!("{count} {what}s")),
     };
-    match (threads, circle) {
+    let mut words = match (threads, circle) {
         (1, [_]) => "a thread waits for itself".to_owned(),
         (0, [_]) => "a greenlet waits for itself".to_owned(),
-        (threads, _) => {
+        (1, [_, _]) => "a thread waits for what only it can resume".to_owned(),
+        _ => {
+            let greenlets = circle.iter().filter(|one| matches!(one, Node::Greenlet(_)));
+            let greenlets = greenlets.count();
             let counts = [
                 counted(threads, "thread"),
-                counted(circle.len() - threads, "greenlet"),
+                counted(greenlets, "greenlet"),
+                counted(circle.len() - threads - greenlets, "generator"),
             ];
             let counts: Vec<String> = counts.into_iter().flatten().collect();
             format!("{} wait for each other", counts.join(" and "))
         }
+    };
+    // Of a semaphore it may not be known how many may have it.
+    let waits = circle.iter().filter_map(|&node| match node {
+        Node::Greenlet(id) => graph.greenlet(id)?.waits_for.as_ref(),
+        _ => None,
+    });
+    let is_open =
+        |wait: &&GreenletWait| wait.kind == GreenletWaitKind::Semaphore && wait.most != Some(1);
+    if let Some(id) = waits.filter(is_open).find_map(|wait| wait.id) {
+        let _ = write!(words, ", unless somebody else releases Semaphore {id:#x}");
     }
+    words
 }
 
 /// What a thread waits for, and who keeps it waiting.
@@ -171,7 +193,7 @@ pub(crate) fn of_thread(graph: &WaitGraph, thread: &Thread, wait: &Wait) -> Stri
             words.push_str(", which it holds itself");
             Ok(())
         }
-        (_, holders, _) => write!(words, ", held by {}", names(graph, holders)),
+        (_, holders, _) => write!(words, ", held by {}", names(graph, wait.id, holders)),
     };
     words
 }
@@ -182,22 +204,39 @@ pub(crate) fn of_greenlet(graph: &WaitGraph, greenlet: &Greenlet) -> Option<Stri
     let mut words = wait.words();
     let holders = graph.holders_of_greenlet(wait);
     if !holders.is_empty() && wait.kind != GreenletWaitKind::Greenlet {
-        let _ = write!(words, ", held by {}", names(graph, &holders));
+        let _ = write!(words, ", held by {}", names(graph, wait.id, &holders));
     }
     Some(words)
 }
 
-/// The names of these, threads first.
-fn names(graph: &WaitGraph, nodes: &[Node]) -> String {
-    let threads = nodes.iter().filter_map(|node| node.thread());
+/// The names of those who hold a lock, and of what is suspended where it is.
+fn names(graph: &WaitGraph, lock: Option<u64>, holders: &[Node]) -> String {
+    let threads = holders.iter().filter_map(|node| node.thread());
     let threads: Vec<String> = threads.map(|ident| graph.name(ident)).collect();
-    let greenlets = nodes.iter().filter_map(|node| match node {
-        Node::Greenlet(id) => graph.greenlet(*id).map(Greenlet::label),
+    let threads = match &threads[..] {
+        [] => None,
+        names => Some(format!("thread {}", names.join(", "))),
+    };
+    let suspended = holders.iter().filter_map(|&node| match node {
         Node::Thread(_) => None,
+        Node::Suspended(frame) => {
+            let holder = graph.suspended(frame)?;
+            Some(format!(
+                "{}, suspended at {}:{}",
+                holder.label(),
+                holder.file,
+                holder.line
+            ))
+        }
+        Node::Greenlet(id) => {
+            let label = graph.greenlet(id)?.label();
+            let hold = lock.and_then(|lock| graph.hold(id, lock));
+            Some(match hold {
+                Some(hold) => format!("greenlet {label}, suspended at {}:{}", hold.file, hold.line),
+                None => format!("greenlet {label}"),
+            })
+        }
     });
-    let greenlets: Vec<String> = greenlets.collect();
-    let kinds = [("thread", threads), ("greenlet", greenlets)];
-    let kinds = kinds.into_iter().filter(|(_, names)| !names.is_empty());
-    let kinds = kinds.map(|(kind, names)| format!("{kind} {}", names.join(", ")));
-    kinds.collect::<Vec<_>>().join(" and ")
+    let all: Vec<String> = threads.into_iter().chain(suspended).collect();
+    all.join(", and by ")
 }

@@ -16,7 +16,7 @@ use crate::state::search::Search;
 use crate::state::suspended::{SuspendedStack, SuspendedStacks};
 use crate::state::thread::Thread;
 use crate::state::variables::{AllVariables, Refused, StackVariables};
-use crate::state::wait::{Hold, Wait};
+use crate::state::wait::{Hold, SuspendedHolder, Wait};
 use crate::state::{NO_TIME, State};
 use crate::trouble::{self, Trouble};
 use protocol::marshal::{self, Value};
@@ -262,11 +262,11 @@ fn thread(
     variables: StackVariables,
     held_gil: bool,
 ) -> Thread {
-    use keys::thread::{DAEMON, HAS, HOLDS, MAIN, NAME, WAIT};
-    let details = details.map_or([None; 6], |details| {
-        details.all_of([NAME, DAEMON, MAIN, WAIT, HOLDS, HAS])
+    use keys::thread::{DAEMON, HAS, HOLDS, MAIN, NAME, SUSPENDED, WAIT};
+    let details = details.map_or([None; 7], |details| {
+        details.all_of([NAME, DAEMON, MAIN, WAIT, HOLDS, HAS, SUSPENDED])
     });
-    let [name, daemon, main, wait, holds, may_hold] = details;
+    let [name, daemon, main, wait, holds, may_hold, suspended] = details;
     let wait = wait.and_then(|wait| Wait::parse(&wait, secrets));
     let wait = wait.filter(|wait| observed.as_ref().is_none_or(|it| it.agrees_with(wait)));
     let (task, wait_in_kernel) = observed.map(|it| (it.task, it.wait)).unzip();
@@ -287,6 +287,9 @@ fn thread(
             .collect(),
         may_hold: items(may_hold, most_had)
             .filter_map(|id| id.number())
+            .collect(),
+        suspended_holders: items(suspended, most_held)
+            .filter_map(SuspendedHolder::parse)
             .collect(),
         task,
         frames,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::secrets::Secrets;
 use crate::state::budget::Memory;
 use crate::state::suspended::{SuspendedChain, SuspendedStacks};
-use crate::state::wait;
+use crate::state::wait::{self, Hold};
 use protocol::marshal::{Pairs, Value};
 use protocol::state::{GreenletWaitKind, greenlet, greenlet_wait, greenlets};
 
@@ -43,9 +43,14 @@ pub struct Greenlet {
     pub function: Option<String>,
     /// What it waits for, if that is known.
     pub waits_for: Option<GreenletWait>,
+    /// What it holds for `with` blocks, locks among them.
+    pub holds: Vec<Hold>,
     /// Its stack.
     pub frames: SuspendedChain,
 }
+
+/// More of what a greenlet holds is not read.
+const MOST_HOLDS: usize = 100;
 
 /// How many greenlets of a thread have not started.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +68,12 @@ pub struct GreenletWait {
     pub kind: GreenletWaitKind,
     /// The object's address (`id()`).
     pub id: Option<u64>,
+    /// An RLock: the address of the greenlet that has it.
+    pub owner: Option<u64>,
+    /// An RLock: how often its owner has acquired it.
+    pub count: Option<i64>,
+    /// Whether it has a timeout.
+    pub limited: bool,
     /// Input or output: the file descriptor.
     pub fd: Option<i64>,
     /// Input or output: whether it waits until there is something to read.
@@ -91,6 +102,8 @@ fn noun(kind: GreenletWaitKind) -> &'static str {
         GreenletWaitKind::Event => "Event",
         GreenletWaitKind::Result => "AsyncResult",
         GreenletWaitKind::Semaphore => "Semaphore",
+        GreenletWaitKind::Lock => "lock",
+        GreenletWaitKind::RLock => "RLock",
         GreenletWaitKind::QueueGet => "an item from Queue",
         GreenletWaitKind::QueuePut => "room in Queue",
         GreenletWaitKind::Channel => "the other end of Channel",
@@ -104,6 +117,9 @@ impl GreenletWait {
         GreenletWait {
             kind,
             id: None,
+            owner: None,
+            count: None,
+            limited: false,
             fd: None,
             read: None,
             write: None,
@@ -116,21 +132,35 @@ impl GreenletWait {
 
     /// Reads a dictionary of [`greenlet_wait`]; `None` if its kind is not known here.
     fn parse(value: Value) -> Option<GreenletWait> {
-        use greenlet_wait::{FD, FOR, ID, MILLISECONDS, MOST, READ, SIZE, VALUE, WRITE};
-        let values = value.all_of([FOR, ID, FD, READ, WRITE, VALUE, SIZE, MOST, MILLISECONDS]);
-        let [kind, id, fd, read, write, value, size, most, time] = values;
+        use greenlet_wait::{
+            COUNT, FD, FOR, ID, LIMITED, MILLISECONDS, MOST, OWNER, READ, SIZE, VALUE, WRITE,
+        };
+        let [kind, id, fd, read, write, value_of, size, most, time] =
+            value.all_of([FOR, ID, FD, READ, WRITE, VALUE, SIZE, MOST, MILLISECONDS]);
+        let [owner, count, limited] = value.all_of([OWNER, COUNT, LIMITED]);
         let number = |value: Option<Value>| value?.number::<i64>();
         Some(GreenletWait {
             id: id.and_then(|id| id.number()),
             fd: number(fd),
             read: read.map(|value| value.is_true()),
             write: write.map(|value| value.is_true()),
-            value: number(value),
+            owner: owner.and_then(|owner| owner.number()),
+            count: number(count),
+            limited: limited.is_some_and(|limited| limited.is_true()),
+            value: number(value_of),
             size: number(size),
             most: number(most),
             seconds: time.and_then(wait::seconds),
             ..GreenletWait::of_kind(GreenletWaitKind::from_name(&kind?.text()?)?)
         })
+    }
+
+    /// Whether it lasts until the one who is known to keep it waiting lets go. Of a semaphore that several
+    /// may have not all who have it may be known.
+    pub fn has_one_holder(&self) -> bool {
+        let is_shared =
+            self.kind == GreenletWaitKind::Semaphore && self.most.is_some_and(|most| most > 1);
+        !self.limited && !is_shared
     }
 
     /// What it waits for, in words.
@@ -151,6 +181,9 @@ impl GreenletWait {
         words.push_str(&wait::contents(self.value, self.size, self.most));
         if let Some(seconds) = self.seconds {
             let _ = write!(words, " ({seconds:.1} s in all)");
+        }
+        if self.limited {
+            words.push_str(", for a limited time");
         }
         words
     }
@@ -173,9 +206,23 @@ fn pairs(value: Option<Value>) -> Option<Pairs> {
 impl Greenlet {
     /// Reads a dictionary of [`greenlet`], with its stack.
     fn parse(value: Value, frames: SuspendedChain, secrets: &Secrets) -> Option<Greenlet> {
-        use greenlet::{ID, KIND, NAME, PARENT, RUNS, SUSPENDED, THREAD, WAIT};
-        let values = value.all_of([ID, THREAD, PARENT, SUSPENDED, KIND, NAME, RUNS, WAIT]);
-        let [id, thread, parent, suspended, class, name, function, wait] = values;
+        use greenlet::{HOLDS, ID, KIND, NAME, PARENT, RUNS, SUSPENDED, THREAD, WAIT};
+        let values = value.all_of([ID, THREAD, PARENT, SUSPENDED, KIND, NAME, RUNS, WAIT, HOLDS]);
+        let [
+            id,
+            thread,
+            parent,
+            suspended,
+            class,
+            name,
+            function,
+            wait,
+            holds,
+        ] = values;
+        let holds = holds.and_then(|holds| holds.list());
+        let holds = holds
+            .into_iter()
+            .flat_map(|list| list.iter().take(MOST_HOLDS));
         let text = |value: Option<Value>| value?.text();
         Some(Greenlet {
             id: id?.number()?,
@@ -186,6 +233,7 @@ impl Greenlet {
             name: secrets.name(text(name)),
             function: text(function),
             waits_for: wait.and_then(GreenletWait::parse),
+            holds: holds.filter_map(|hold| Hold::parse(&hold)).collect(),
             frames,
         })
     }
@@ -216,7 +264,9 @@ impl Greenlet {
         let texts = [&self.class, &self.name, &self.function];
         let texts = texts.map(|text| text.as_ref().map_or(0, String::len));
         // A vector that grows may be twice as long as it must.
-        2 * size_of::<Greenlet>() + 64 + texts.iter().sum::<usize>()
+        let holds = self.holds.iter();
+        let holds = holds.map(|hold| 2 * size_of::<Hold>() + hold.file.len());
+        2 * size_of::<Greenlet>() + 64 + texts.iter().sum::<usize>() + holds.sum::<usize>()
     }
 
     /// Those of this thread among greenlets in the order of [`Greenlets::suspended`].
@@ -327,6 +377,7 @@ pub(crate) mod tests {
                 id: Some(of),
                 ..GreenletWait::of_kind(kind)
             }),
+            holds: Vec::new(),
             frames: SuspendedChain::default(),
         }
     }

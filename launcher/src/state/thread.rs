@@ -3,7 +3,7 @@
 use crate::state::frame::Stack;
 use crate::state::native::Native;
 use crate::state::variables::{StackVariables, Variables};
-use crate::state::wait::{Hold, Wait};
+use crate::state::wait::{Hold, SuspendedHolder, Wait};
 
 /// A thread that runs Python code.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Thread {
     /// The addresses of locks that other threads wait for and that it has in a variable: it may hold
     /// them.
     pub may_hold: Vec<u64>,
+    /// Where no thread holds the lock that it waits for: what is suspended and holds it.
+    pub suspended_holders: Vec<SuspendedHolder>,
     /// Its stack.
     pub frames: Stack,
     /// The variables of its frames; none if they were not asked for.
@@ -53,7 +55,11 @@ impl Thread {
         let name = self.name.as_ref().map_or(0, String::len);
         let wait = self.wait.as_ref().map_or(0, Wait::size);
         // A vector that grows may be twice as long as it must.
-        2 * size_of::<Thread>() + name + wait + holds.sum::<usize>() + 8 * self.may_hold.len()
+        let suspended = self.suspended_holders.iter();
+        let suspended = suspended
+            .map(|one| 2 * size_of::<SuspendedHolder>() + one.file.len() + one.function.len());
+        let holders = holds.sum::<usize>() + suspended.sum::<usize>();
+        2 * size_of::<Thread>() + name + wait + holders + 8 * self.may_hold.len()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::secrets::Secrets;
 use crate::state::descriptor::Descriptor;
 use crate::state::other_end::OtherEnd;
 use protocol::marshal::Value;
-use protocol::state::{WaitKind, wait};
+use protocol::state::{WaitKind, suspended_holder, wait};
 
 /// What a thread waits for. Which fields are there depends on the kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -304,11 +304,17 @@ pub(crate) fn contents(value: Option<i64>, size: Option<i64>, most: Option<i64>)
     if let Some(value) = value {
         let _ = write!(words, ", whose value is {value}");
     }
-    if let Some(size) = size {
-        let _ = write!(words, ", which has {size}");
+    let of = |words: &mut String| {
         if let Some(most) = most.filter(|&most| most != 0) {
             let _ = write!(words, " of {most}");
         }
+    };
+    if value.is_some() {
+        of(&mut words);
+    }
+    if let Some(size) = size {
+        let _ = write!(words, ", which has {size}");
+        of(&mut words);
     }
     words
 }
@@ -367,6 +373,48 @@ impl Hold {
             file: file.text()?,
             line: line.number()?,
         })
+    }
+}
+
+/// A greenlet or generator that is suspended, and holds a lock for a `with` block.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SuspendedHolder {
+    /// The address of its frame.
+    pub frame: u64,
+    /// Whether it is a generator, and no greenlet.
+    pub generator: bool,
+    /// The identifier of the thread whose loop drives a generator, if that is known.
+    pub thread: Option<u64>,
+    /// The name of the function.
+    pub function: String,
+    /// Its file.
+    pub file: String,
+    /// The line that it is suspended at.
+    pub line: i64,
+}
+
+impl SuspendedHolder {
+    /// Reads an item of [`SUSPENDED`](protocol::state::thread::SUSPENDED).
+    pub fn parse(value: Value) -> Option<SuspendedHolder> {
+        use suspended_holder::{FILE, FRAME, FUNCTION, GENERATOR, LINE, THREAD};
+        let values = value.all_of([FRAME, GENERATOR, THREAD, FUNCTION, FILE, LINE]);
+        let [frame, generator, thread, function, file, line] = values;
+        Some(SuspendedHolder {
+            frame: frame?.number()?,
+            generator: generator?.is_true(),
+            thread: thread?.number().filter(|&ident| ident != 0),
+            function: function?.text().unwrap_or_default(),
+            file: file?.text()?,
+            line: line?.number()?,
+        })
+    }
+
+    /// What it is, and its function.
+    pub fn label(&self) -> String {
+        match self.generator {
+            true => format!("generator {}", self.function),
+            false => format!("a greenlet in {}", self.function),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::state::State;
 use crate::state::greenlets::{Greenlet, GreenletWait};
 use crate::state::thread::Thread;
-use crate::state::wait::Wait;
+use crate::state::wait::{Hold, SuspendedHolder, Wait};
 use protocol::state::{GreenletWaitKind, WaitKind};
 
 /// How many are named that hold a lock, or may hold it: more would not help anybody.
@@ -18,6 +18,8 @@ pub enum Node {
     Thread(u64),
     /// The suspended greenlet at this address.
     Greenlet(u64),
+    /// The suspended generator, or unknown greenlet, that has the frame at this address.
+    Suspended(u64),
 }
 
 impl Node {
@@ -25,7 +27,7 @@ impl Node {
     pub fn thread(self) -> Option<u64> {
         match self {
             Node::Thread(ident) => Some(ident),
-            Node::Greenlet(_) => None,
+            Node::Greenlet(_) | Node::Suspended(_) => None,
         }
     }
 }
@@ -36,6 +38,8 @@ pub struct WaitGraph<'a> {
     threads: HashMap<u64, &'a Thread>,
     /// The suspended greenlets, by address.
     greenlets: HashMap<u64, &'a Greenlet>,
+    /// What else is suspended and holds locks, by the address of its frame.
+    suspended: HashMap<u64, &'a SuspendedHolder>,
     /// By address of a lock, those who hold it for a `with` block.
     holders: HashMap<u64, Vec<Node>>,
     /// By address of a lock, the threads that have it in a variable, and may hold it.
@@ -51,7 +55,14 @@ impl<'a> WaitGraph<'a> {
         let suspended = greenlets.into_iter().flat_map(|found| &found.suspended);
         for greenlet in suspended.filter(|one| one.suspended) {
             graph.greenlets.insert(greenlet.id, greenlet);
+            for hold in &greenlet.holds {
+                graph.add_holder(hold.id, Node::Greenlet(greenlet.id));
+            }
         }
+        state
+            .threads
+            .iter()
+            .for_each(|one| graph.add_suspended(one));
         graph
     }
 
@@ -71,6 +82,23 @@ impl<'a> WaitGraph<'a> {
         }
     }
 
+    /// Adds what else is suspended and holds the lock that a thread waits for.
+    fn add_suspended(&mut self, thread: &'a Thread) {
+        let Some(lock) = thread.wait.as_ref().and_then(|wait| wait.id) else {
+            return;
+        };
+        // Greenlets are known better where they have been searched for.
+        let holders = self.holders_of(lock);
+        let has_greenlet = holders.iter().any(|one| matches!(one, Node::Greenlet(_)));
+        for holder in &thread.suspended_holders {
+            let node = Node::Suspended(holder.frame);
+            if (holder.generator || !has_greenlet) && !holders.contains(&node) {
+                self.suspended.insert(holder.frame, holder);
+                self.add_holder(lock, node);
+            }
+        }
+    }
+
     fn add_holder(&mut self, lock: u64, holder: Node) {
         let holders = self.holders.entry(lock).or_default();
         if holders.len() < MOST_CANDIDATES && holders.last() != Some(&holder) {
@@ -86,6 +114,17 @@ impl<'a> WaitGraph<'a> {
     /// The suspended greenlet at this address.
     pub fn greenlet(&self, id: u64) -> Option<&'a Greenlet> {
         self.greenlets.get(&id).copied()
+    }
+
+    /// What is suspended and has the frame at this address, and holds a lock.
+    pub fn suspended(&self, frame: u64) -> Option<&'a SuspendedHolder> {
+        self.suspended.get(&frame).copied()
+    }
+
+    /// Where a suspended greenlet holds this lock.
+    pub fn hold(&self, greenlet: u64, lock: u64) -> Option<&'a Hold> {
+        let mut holds = self.greenlet(greenlet)?.holds.iter();
+        holds.find(|hold| hold.id == lock)
     }
 
     /// A thread's identifier, and its name if it has one.
@@ -120,7 +159,14 @@ impl<'a> WaitGraph<'a> {
                 let ends = self.greenlet(id).map(|_| Node::Greenlet(id));
                 ends.into_iter().collect()
             }
-            (GreenletWaitKind::Semaphore, Some(id)) => self.holders_of(id),
+            (GreenletWaitKind::RLock, _) if wait.owner.is_some() => {
+                let owner = wait.owner.filter(|id| self.greenlets.contains_key(id));
+                owner.map(Node::Greenlet).into_iter().collect()
+            }
+            (
+                GreenletWaitKind::Semaphore | GreenletWaitKind::Lock | GreenletWaitKind::RLock,
+                Some(id),
+            ) => self.holders_of(id),
             _ => Vec::new(),
         }
     }
@@ -145,6 +191,11 @@ impl<'a> WaitGraph<'a> {
     /// The one that this one waits for, if it is the only one and the wait has no timeout.
     fn next(&self, node: Node) -> Option<Node> {
         let holders = match node {
+            Node::Suspended(frame) => {
+                let thread = self.suspended(frame)?.thread;
+                let thread = thread.filter(|ident| self.threads.contains_key(ident));
+                thread.map(Node::Thread).into_iter().collect()
+            }
             Node::Thread(ident) => {
                 let wait = self.thread(ident)?.wait.as_ref()?;
                 let goes_on = wait.limited == Some(true);
@@ -160,8 +211,8 @@ impl<'a> WaitGraph<'a> {
                 let stuck = thread.filter(|&thread| self.next(thread).is_some());
                 match (stuck, &greenlet.waits_for) {
                     (Some(thread), _) => vec![thread],
-                    (None, Some(wait)) => self.holders_of_greenlet(wait),
-                    (None, None) => Vec::new(),
+                    (None, Some(wait)) if wait.has_one_holder() => self.holders_of_greenlet(wait),
+                    (None, _) => Vec::new(),
                 }
             }
         };
@@ -176,6 +227,7 @@ impl<'a> WaitGraph<'a> {
     pub fn deadlocks(&self) -> Vec<Vec<Node>> {
         let threads = self.threads.keys().map(|&ident| Node::Thread(ident));
         let greenlets = self.greenlets.keys().map(|&id| Node::Greenlet(id));
+        // Whatever else is suspended is only found by who waits for it.
         let mut nodes: Vec<Node> = threads.chain(greenlets).collect();
         nodes.sort_unstable();
         let mut seen = HashSet::new();

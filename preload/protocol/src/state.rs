@@ -206,6 +206,9 @@ keys! {
         HOLDS = "holds";
         /// The addresses of plain locks that other threads wait for and that it has in a variable.
         HAS = "has";
+        /// Where no thread holds the lock that it waits for: what is suspended and holds it, a list of
+        /// [`super::suspended_holder`].
+        SUSPENDED = "suspended";
     }
 }
 
@@ -242,6 +245,24 @@ keys! {
         WAITED = "waited";
         /// How long it may still last, likewise.
         LEFT = "left";
+    }
+}
+
+keys! {
+    /// The keys of something suspended that holds a lock for a `with` block. All are always there.
+    suspended_holder {
+        /// The address of its frame.
+        FRAME = "frame";
+        /// Whether it is a generator, and no greenlet.
+        GENERATOR = "generator";
+        /// The identifier of the thread whose loop drives a generator, or 0.
+        THREAD = "thread";
+        /// The name of the function.
+        FUNCTION = "function";
+        /// The file.
+        FILE = "file";
+        /// The line that it is suspended at.
+        LINE = "line";
     }
 }
 
@@ -346,6 +367,9 @@ keys! {
         RUNS = "runs";
         /// What it waits for ([`super::greenlet_wait`]).
         WAIT = "wait";
+        /// What it holds for `with` blocks and may be a lock: a list of `[address, file, line]`, where the
+        /// line is the one in that block that it is at.
+        HOLDS = "holds";
     }
 }
 
@@ -358,6 +382,12 @@ keys! {
         ID = "id";
         /// The file descriptor.
         FD = "fd";
+        /// The address of the greenlet that has an RLock.
+        OWNER = "owner";
+        /// How often an RLock is acquired.
+        COUNT = "count";
+        /// Whether the wait has a timeout: only there if it has.
+        LIMITED = "limited";
         /// Whether it waits until there is something to read there.
         READ = "read";
         /// Whether it waits until something can be written there.
@@ -394,6 +424,10 @@ words! {
         Result = "result",
         /// A semaphore of gevent or eventlet.
         Semaphore = "semaphore",
+        /// A lock of gevent or eventlet, which is a semaphore.
+        Lock = "lock",
+        /// A `threading.RLock` or a `gevent.lock.RLock`.
+        RLock = "rlock",
         /// An item from a queue of gevent or eventlet.
         QueueGet = "queue_get",
         /// Room in a queue of gevent or eventlet.
@@ -580,6 +614,7 @@ mod tests {
             document::ALL,
             thread::ALL,
             wait::ALL,
+            suspended_holder::ALL,
             suspended::ALL,
             greenlets::ALL,
             greenlet::ALL,

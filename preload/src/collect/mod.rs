@@ -24,6 +24,7 @@ pub mod secrets;
 pub mod snippet;
 pub mod stacks;
 pub mod state;
+mod suspended_holders;
 pub mod thread_details;
 pub mod variables;
 mod wait_times;

@@ -6,6 +6,7 @@
 use crate::agent::hold;
 use crate::collect::lock_frames::LockFrames;
 use crate::collect::stacks::Thread;
+use crate::collect::suspended_holders::{self, Holder};
 use crate::collect::waits::{Known, Wait};
 use crate::cpython::dict;
 use crate::cpython::gil::Gil;
@@ -44,6 +45,8 @@ pub struct Details<'a, 'g> {
     holds: Vec<Hold<'g>>,
     /// The threads that have a lock in a variable which others wait for, by index, in order.
     having: Vec<(usize, Object<'g>)>,
+    /// What is suspended and holds locks that no thread holds.
+    suspended: Vec<Holder<'g>>,
 }
 
 /// Every function here that returns an `Option` returns `None` if there is no memory.
@@ -62,6 +65,7 @@ impl<'a, 'g> Details<'a, 'g> {
             details: Vec::new(),
             holds: Vec::new(),
             having: Vec::new(),
+            suspended: Vec::new(),
         };
         all.details.try_reserve_exact(threads.len()).ok()?;
         all.details.resize_with(threads.len(), Detail::default);
@@ -71,6 +75,7 @@ impl<'a, 'g> Details<'a, 'g> {
         }
         all.find_waits(&idents);
         all.find_having()?;
+        all.find_suspended()?;
         Some(all)
     }
 
@@ -186,9 +191,8 @@ impl<'a, 'g> Details<'a, 'g> {
         }
     }
 
-    /// Finds the threads that have a plain lock in a variable which others wait for.
-    fn find_having(&mut self) -> Option<()> {
-        let objects = self.objects;
+    /// The addresses of the plain locks that threads wait for, in order.
+    fn waited_locks(&self) -> Option<Vec<usize>> {
         let waits = self
             .details
             .iter()
@@ -199,6 +203,26 @@ impl<'a, 'g> Details<'a, 'g> {
         wanted.extend(locks.filter_map(|wait| wait.thing).map(Object::address));
         wanted.sort_unstable();
         wanted.dedup();
+        Some(wanted)
+    }
+
+    /// Finds what is suspended and holds a lock that threads wait for and no thread is known to hold.
+    fn find_suspended(&mut self) -> Option<()> {
+        let mut wanted = self.waited_locks()?;
+        wanted.retain(|&lock| {
+            let mut holds = self.holds.iter();
+            hold::spend(1 + self.holds.len() / 8) && !holds.any(|one| one.lock.address() == lock)
+        });
+        if !wanted.is_empty() {
+            self.suspended = suspended_holders::find(self.objects, &wanted)?;
+        }
+        Some(())
+    }
+
+    /// Finds the threads that have a plain lock in a variable which others wait for.
+    fn find_having(&mut self) -> Option<()> {
+        let objects = self.objects;
+        let wanted = self.waited_locks()?;
         if wanted.is_empty() {
             return Some(());
         }
@@ -267,6 +291,14 @@ impl<'a, 'g> Details<'a, 'g> {
             if let Some(wait) = &detail.wait {
                 words.key(state::thread::WAIT);
                 wait.write(objects, &mut words);
+                let holders = self.suspended.iter();
+                let holders = holders.filter(|one| Some(one.lock) == wait.thing);
+                let count = holders.clone().count();
+                if count > 0 {
+                    words.key(state::thread::SUSPENDED);
+                    words.list(count);
+                    holders.for_each(|one| one.write(objects, &mut words));
+                }
             }
             let holds = &self.holds[detail.holds.clone()];
             if !holds.is_empty() {

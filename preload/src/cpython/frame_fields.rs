@@ -7,9 +7,9 @@ use crate::cpython::fields::Fields;
 use crate::cpython::object::{Code, Dict, Frame, Object};
 use crate::system::memory;
 use protocol::layout::{
-    CODE_CELLS, CODE_COUNT, CODE_FLAGS, CODE_FREE, CODE_LINE_TABLE, CODE_NAMES, CODE_STACK_SIZE,
-    CODE_TEXT, CODE_VARIABLES, FRAME_BLOCKS, FRAME_BUILT_INS, FRAME_LOCALS, FRAME_NAMES,
-    FRAME_VALUE_STACK, MOST_BLOCKS, WORD,
+    CODE_CELLS, CODE_CONSTANTS, CODE_COUNT, CODE_FLAGS, CODE_FREE, CODE_LINE_TABLE, CODE_NAMES,
+    CODE_STACK_SIZE, CODE_TEXT, CODE_VARIABLES, FRAME_BLOCKS, FRAME_BUILT_INS, FRAME_LOCALS,
+    FRAME_NAMES, FRAME_VALUE_STACK, MOST_BLOCKS, WORD,
 };
 
 /// A block of a frame's.
@@ -44,6 +44,12 @@ impl<'g> Fields<'g> {
     pub fn line_table(self, code: Code<'g>) -> Object<'g> {
         // SAFETY: co_lnotab.
         unsafe { self.part(code, CODE_LINE_TABLE) }
+    }
+
+    /// The constants, code of functions within among them: a tuple.
+    pub fn constants(self, code: Code<'g>) -> Object<'g> {
+        // SAFETY: co_consts.
+        unsafe { self.part(code, CODE_CONSTANTS) }
     }
 
     /// The names that the instructions look up, a tuple, in the order in which they first do.

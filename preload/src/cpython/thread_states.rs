@@ -127,6 +127,21 @@ pub fn for_each_frame<'g>(gil: &'g Gil, each: &mut dyn FnMut(usize, Frame<'g>) -
     });
 }
 
+/// The innermost frame of every thread state that has one, also of those that a fork has left behind, until
+/// `each` returns false, or the time for the answer is used up.
+pub fn for_each_frame_of_any<'g>(gil: &'g Gil, each: &mut dyn FnMut(Frame<'g>) -> bool) {
+    /// What a checked read costs: a system call.
+    const STEPS: usize = 100;
+    for_each_state(gil, &mut |state| {
+        let frame = state.thread.frame;
+        if !hold::spend(STEPS) || !guarded_frame::is_frame(gil, frame) {
+            return !hold::is_over();
+        }
+        // SAFETY: as in `for_each_frame`; what a fork has left behind stays as it was.
+        each(unsafe { Frame::assume(Object::existing(frame as *mut PyObject)) })
+    });
+}
+
 /// Whether the calling thread holds the GIL.
 ///
 /// By the identifier in the current thread state, not by `PyGILState_GetThisThreadState`: that takes a

@@ -26,6 +26,11 @@ _FUNCTIONS = (
     ('eventlet.event', 'Event', 'wait', 'event'),
     ('eventlet.greenthread', 'GreenThread', 'wait', 'greenlet'),
     ('eventlet.semaphore', 'Semaphore', 'acquire', 'semaphore'),
+    ('threading', '_RLock', 'acquire', 'rlock'),
+    ('threading', '_RLock', '_acquire_restore', 'rlock'),
+    ('gevent.lock', 'RLock', 'acquire', 'rlock'),
+    ('gevent.lock', 'RLock', '_acquire_restore', 'rlock'),
+    ('gevent.thread', 'LockType', 'acquire', 'lock'),
     ('eventlet.queue', 'LightQueue', 'get', 'queue_get'),
     ('eventlet.queue', 'LightQueue', 'put', 'queue_put'))
 
@@ -62,7 +67,7 @@ def _linked(greenlets, others, left, time):
         if what in _CONTENTS:
             # What is in it is not waiting for it.
             contents = _in_c(thing, _CONTENTS[what])
-        for held in _held(thing, contents, containers, left, time):
+        for held in _held(thing, what, contents, containers, left, time):
             owner = held
             if type(held) is type(_Greenlet.__init__):
                 owner = held.im_self
@@ -70,6 +75,12 @@ def _linked(greenlets, others, left, time):
             if type(held) is type(len) and held.__name__ == 'switch':
                 owner = held.__self__
                 ident = id(owner)
+            elif what == 'timer':
+                # gevent.timeout.Timeout, which throws itself into the greenlet.
+                if type(held) is type(len) and held.__name__ == 'throw':
+                    held = held.__self__
+                if id(held) in greenlets:
+                    greenlets[id(held)].limited = True
             if ident not in greenlets:
                 continue
             # A timer may stand beside what is waited for, and what is to be called
@@ -77,10 +88,15 @@ def _linked(greenlets, others, left, time):
             before = waits.get(ident)
             if before is None or before[0] == 'timer' or what == 'turn':
                 waits[ident] = what, thing, owner
+    # A greenlet of gevent's has the functions to be called at its end in a list.
+    for thing, owner in _links([
+            one.thing for one in greenlets.values() if not one.dead]):
+        if id(owner) in greenlets:
+            waits.setdefault(id(owner), ('greenlet', thing, owner))
     return waits
 
 
-def _held(thing, contents, containers, left, time):
+def _held(thing, what, contents, containers, left, time):
     """Return what an object holds, and what is in the containers that it holds;
     without its contents, and without containers that are too large for what is
     left."""
@@ -90,7 +106,7 @@ def _held(thing, contents, containers, left, time):
         inner = []
         for one in time.within(_held_by(these), _LINKED_UNTIL):
             # An item to be put in, and the greenlet that waits to do so.
-            if type(one) is tuple and len(one) == 2:
+            if what != 'timer' and type(one) is tuple and len(one) == 2:
                 one = one[1]
             kind = type(one)
             if one is contents:
@@ -106,6 +122,55 @@ def _held(thing, contents, containers, left, time):
         if not inner:
             break
     return found
+
+
+class _Locks(object):
+    """Tells locks from what else programs use `with` for."""
+
+    __slots__ = 'kinds', 'condition'
+
+    def __init__(self):
+        self.kinds = {}
+        for module, name in _LOCKS:
+            kind = _module(module).get(name)
+            if _is_type(kind):
+                self.kinds[id(kind)] = True
+        self.condition = _module('threading').get('_Condition')
+
+    def is_lock(self, thing):
+        kind = type(thing)
+        if _type_name(kind) == 'lock' and not (
+                type.__dict__['__flags__'].__get__(kind) & _HEAP_TYPE):
+            # The interpreter's own, also where the program has replaced it.
+            return type.__dict__['__module__'].__get__(kind) == 'thread'
+        return [one for one in type.__dict__['__mro__'].__get__(kind)
+                if id(one) in self.kinds] != []
+
+
+def _add_holds(greenlets):
+    """Find the locks whose `with` blocks suspended greenlets are in."""
+    of_frames = dict([
+        (id(one.frame), one) for one in greenlets.values()
+        if one.state == 'suspended' and one.frame is not None])
+    locks = _Locks()
+    for frame, thing, file, line in _entered([
+            one.frame for one in of_frames.values()]):
+        if type(thing) is locks.condition:
+            thing = (_attributes(thing) or {}).get('_Condition__lock')
+        if locks.is_lock(thing):
+            of_frames[id(frame)].holds.append((thing, file, line))
+
+
+# Classes of locks.
+_LOCKS = (
+    ('threading', '_RLock'),
+    ('threading', '_Semaphore'),
+    ('gevent.lock', 'Semaphore'),
+    ('gevent.lock', 'RLock'),
+    ('eventlet.semaphore', 'Semaphore'))
+
+# Py_TPFLAGS_HEAPTYPE (Include/object.h): a class that Python code has made.
+_HEAP_TYPE = 1 << 9
 
 
 def _known_functions():
@@ -143,6 +208,8 @@ def _greenlet_wait(one, linked, known, greenlets):
         if called is not None and (
                 id(called[0]) in greenlets and called[1] in ('join', 'get')):
             wait = {'for': 'greenlet', 'id': id(called[0])}
+    if wait is not None and one.limited:
+        wait['limited'] = True
     return wait
 
 
@@ -164,6 +231,15 @@ def _framed(what, variables, greenlets):
         wait['write'] = variables.get('write') is True
         return wait
     wait['id'] = id(thing)
+    if what == 'rlock':
+        owner = held.get('_RLock__owner', _in_c(thing, '_owner'))
+        # A number may have become that of another greenlet.
+        ident = type(owner) is int and owner or id(owner)
+        if ident in greenlets and greenlets[ident].state != 'dead' and (
+                owner is greenlets[ident].thing or [
+                    1 for lock, _, _ in greenlets[ident].holds if lock is thing]):
+            wait['owner'] = ident
+        wait['count'] = _number(held.get('_RLock__count', _in_c(thing, '_count')))
     if what == 'greenlet' and wait['id'] not in greenlets:
         return None
     if what == 'semaphore':
@@ -193,6 +269,9 @@ def _of_gevent(what, thing, owner):
     wait['id'] = id(thing)
     if what == 'semaphore':
         wait['value'] = _number(_in_c(thing, 'counter'))
+        most = _number(_in_c(thing, '_initial_value'))
+        if most > 0:
+            wait['most'] = most
     if what == 'queue_get':
         # A greenlet that waits to put something in has an ItemWaiter.
         if _text(type.__dict__['__name__'].__get__(type(owner))) == 'ItemWaiter':

@@ -131,7 +131,8 @@ class _Greenlet(object):
     """A greenlet, as it is while nobody else runs."""
 
     __slots__ = (
-        'thing', 'frame', 'parent', 'dead', 'active', 'root', 'thread', 'state')
+        'thing', 'frame', 'parent', 'dead', 'active', 'root', 'thread', 'state',
+        'holds', 'limited')
 
     def __init__(self, look, thing):
         self.thing = thing
@@ -143,6 +144,10 @@ class _Greenlet(object):
         self.root = 0
         self.thread = 0
         self.state = None
+        # (object, file, line) of the locks whose `with` blocks it is in.
+        self.holds = []
+        # Whether a timer ends its wait.
+        self.limited = False
 
 
 def _greenlet_type():
@@ -273,6 +278,7 @@ def _details(greenlets, waits, stacks, time):
     current = {}
     not_started = {}
     known = _known_functions()
+    _add_holds(greenlets)
     looked_at = 0
     for ident, one in time.within(greenlets.items(), 1000):
         looked_at += 1
@@ -314,7 +320,8 @@ def _described(one):
         'suspended': one.state == 'suspended',
         'kind': _text(type.__dict__['__name__'].__get__(kind)),
         'name': _text(held.get('name')),
-        'runs': type(run) is type(_find) and _text(run.func_name) or None}
+        'runs': type(run) is type(_find) and _text(run.func_name) or None,
+        'holds': [[id(lock), file, line] for lock, file, line in one.holds]}
 
 
 # The library puts its own functions in place of these.

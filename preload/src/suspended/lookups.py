@@ -30,6 +30,18 @@ def _called(frame):
     return None
 
 
+def _entered(frames):
+    """Return the objects whose `with` blocks each frame of a list, or one that called
+    it, is in, as (frame of the list, object, file, line that the other one is at)."""
+    return ()
+
+
+def _links(things):
+    """Return the functions named `switch` in lists that these things hold, as
+    (thing, what the function is bound to)."""
+    return ()
+
+
 def _held_by(things):
     """Return what the objects in a list hold, as the garbage collector sees it:
     nothing but the C code of their types runs. Less, once the time is used up."""

@@ -5,23 +5,26 @@
 //! On the worker, under the GIL, where the boot has found objects laid out as `cpython/layout` has them.
 
 use crate::agent::failure::Failure;
+use crate::agent::hold;
 use crate::cpython::api::Methods;
 use crate::cpython::callback::method;
 use crate::cpython::dict;
 use crate::cpython::fields::Fields;
 use crate::cpython::gil::Gil;
 use crate::cpython::glue::List;
-use crate::cpython::object::{Object, Owned};
+use crate::cpython::object::{Frame, Object, Owned};
 use crate::inspect::attributes::held;
 use crate::inspect::objects::Objects;
 use crate::inspect::pending_call::PendingCalls;
 use crate::script::namespace;
 
-static METHODS: Methods<4> = Methods([
+static METHODS: Methods<6> = Methods([
     method!(c"_item", item, 2),
     method!(c"_attributes", attributes),
     method!(c"_variables", variables),
     method!(c"_called", called),
+    method!(c"_entered", entered),
+    method!(c"_links", links),
 ]);
 
 /// Puts the functions into a namespace.
@@ -60,6 +63,81 @@ fn item<'gil>(gil: &mut Gil<'gil>, [dictionary, name]: [Object<'gil>; 2]) -> Opt
         Some(item) => gil.new_tuple([Some(gil.own(item))]),
         None => Some(gil.own(gil.none())),
     }
+}
+
+/// The most objects of `with` blocks of one stack that are listed, and the most frames that are looked at.
+const MOST_ENTERED: usize = 100;
+const MOST_FRAMES: usize = 10_000;
+
+/// `_entered(frames)`: see `lookups.py`.
+fn entered<'gil>(gil: &mut Gil<'gil>, list: Object<'gil>) -> Option<Owned<'gil>> {
+    let objects = Objects::known(gil)?;
+    let mut found: Vec<(Object, Object, Frame)> = Vec::new();
+    let mut enough = true;
+    for given in gil.list_items(list) {
+        let first = found.len();
+        for frame in objects.frames(objects.as_frame(given)).take(MOST_FRAMES) {
+            if !hold::spend(5) || found.len() - first >= MOST_ENTERED {
+                break;
+            }
+            if objects.blocks(frame) == 0 {
+                continue;
+            }
+            objects.exits(frame, &mut |exit| {
+                enough &= found.try_reserve(1).is_ok();
+                if let Some(owner) = objects.owner(exit).filter(|_| enough) {
+                    found.push((given, owner, frame));
+                }
+            });
+        }
+    }
+    if !enough {
+        return gil.no_memory();
+    }
+    let mut entered = List::new(gil);
+    for (given, owner, frame) in found {
+        let code = objects.code(frame);
+        let line = gil.new_int(objects.line(code, objects.position(frame)))?;
+        entered.push([given, owner, objects.names(code)[0], line.object()]);
+    }
+    entered.finish()
+}
+
+/// A list with more items is not looked into.
+const MOST_LINKS: usize = 10_000;
+
+/// `_links(things)`: see `lookups.py`.
+fn links<'gil>(gil: &mut Gil<'gil>, list: Object<'gil>) -> Option<Owned<'gil>> {
+    let objects = Objects::known(gil)?;
+    let mut found: Vec<(Object, Object)> = Vec::new();
+    let mut enough = true;
+    for thing in gil.list_items(list) {
+        objects.referents(thing, &mut |held| {
+            if objects.is(held, objects.PyList_Type) && gil.list_size(held) <= MOST_LINKS {
+                for link in gil.list_items(held).take_while(|_| hold::spend(5)) {
+                    let Some(function) = objects.as_c_function(link) else {
+                        continue;
+                    };
+                    enough &= found.try_reserve(1).is_ok();
+                    let owner = objects.c_function_owner(function);
+                    if let Some(owner) = owner.filter(|_| enough)
+                        && objects.c_function_name(function) == b"switch"
+                    {
+                        found.push((thing, owner));
+                    }
+                }
+            }
+            hold::spend(5)
+        });
+    }
+    if !enough {
+        return gil.no_memory();
+    }
+    let mut links = List::new(gil);
+    for (thing, owner) in found {
+        links.push([thing, owner]);
+    }
+    links.finish()
 }
 
 /// `_called(frame)`: what a frame is calling, as (object, name of the attribute), if its code names it

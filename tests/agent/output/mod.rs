@@ -12,6 +12,7 @@ mod greenlets;
 mod hangs;
 mod native;
 mod other_ends;
+mod suspended_holders;
 mod suspended_variables;
 mod values;
 mod variables;
