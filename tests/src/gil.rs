@@ -7,9 +7,9 @@ use protocol::names::DEADLINE_VARIABLE;
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Line 2 holds the GIL during a call that lasts a minute.
-const KEEPS_IT: &str = "import ctypes, sys; sys.stdout.write('ready\\n'); sys.stdout.flush()\n\
-    ctypes.PyDLL(None).sleep(60)";
+/// Line 2 never lets go of the GIL, and moves: so it is waited for.
+const KEEPS_IT: &str = "import ctypes, sys; sys.setcheckinterval(1 << 30); sys.stdout.write('ready\\n'); \
+    sys.stdout.flush()\nwhile 1: ctypes.PyDLL(None).usleep(5000)";
 
 /// A program that keeps the GIL for good; its agent waits this many seconds for it.
 #[track_caller]

@@ -107,8 +107,24 @@ def foreign():
 
 def holding():
     # Another thread makes a long call in C and never releases the GIL.
-    seconds = int(sys.argv[2])
     sleep = ctypes.PyDLL(None).sleep
+    hold(sleep)
+
+
+def holding_and_moving():
+    # Another thread makes many short ones.
+    usleep = ctypes.PyDLL(None).usleep
+
+    def sleep(seconds):
+        end = time.time() + seconds
+        while time.time() < end:
+            usleep(5000)
+
+    hold(sleep)
+
+
+def hold(sleep):
+    seconds = int(sys.argv[2])
 
     def hold_the_gil():
         sys.setcheckinterval(1000000)

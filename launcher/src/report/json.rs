@@ -164,6 +164,7 @@ impl Serialize for Threads<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Threads(context) = self;
         let report = context.report;
+        let knows_holder = report.note.is_none() || report.state.holder.is_some();
         serializer.collect_seq(report.state.threads.iter().map(|thread| {
             let task = thread.task.as_ref();
             let wait = thread.wait.as_ref();
@@ -173,7 +174,7 @@ impl Serialize for Threads<'_> {
                 name: thread.name.as_deref(),
                 daemon: thread.daemon,
                 main: thread.daemon.map(|_| thread.main),
-                held_gil: report.note.is_none().then(|| report.held_gil(thread)),
+                held_gil: knows_holder.then(|| report.held_gil(thread)),
                 running: task.map(|task| task.runs),
                 system_call: task.and_then(|task| task.call.as_deref()),
                 waiting_seconds: task.and_then(|task| task.seconds),

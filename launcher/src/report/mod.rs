@@ -91,7 +91,7 @@ impl Report {
         until: Instant,
     ) -> Result<Report, Trouble> {
         let (note, mut state) = match answer {
-            Answer::State(state) => (None, *state),
+            Answer::State(mut state) => (state.from_memory.take(), *state),
             Answer::Text(text) => text::parse(&text),
             Answer::Reason(reason) if idle::is_idle(&reason) => {
                 (Some(reason), idle::state(process))
@@ -106,7 +106,8 @@ impl Report {
             task.seconds = times.get(&task.number).copied();
         }
         resolve::look_up(process, shown, secrets, until);
-        if note.is_none() && has_no_source(&state) && no_agent::is_filtered(process) {
+        let has_details = note.is_none() || state.holder.is_some();
+        if has_details && has_no_source(&state) && no_agent::is_filtered(process) {
             state.left_out.push(FILTERED.to_owned());
         }
         Ok(Report {

@@ -29,6 +29,9 @@ const MOST_LOCKS: [usize; 2] = [1_000, 10_000];
 /// The most names of parts that are not whole that are read: the library names fewer.
 const MOST_CUT: usize = 100;
 
+/// The longest reason why it was read from memory, in characters: the library's are much shorter.
+const LONGEST_REASON: usize = 1000;
+
 /// What was left out while a document was read.
 #[derive(Default)]
 struct Missing {
@@ -105,10 +108,22 @@ impl State {
         mut memory: Memory,
     ) -> Option<State> {
         use document::{
-            CUT, HOLDER, LATE, MORE, NATIVE, PLACES, PYTHON, STACKS, SUSPENDED, TASKS, THREADS,
+            CUT, FROM_MEMORY, HOLDER, LATE, MORE, NATIVE, PLACES, PYTHON, STACKS, SUSPENDED, TASKS,
+            THREADS,
         };
         let values = document.all_of([
-            PYTHON, STACKS, THREADS, PLACES, MORE, SUSPENDED, TASKS, HOLDER, CUT, LATE, NATIVE,
+            PYTHON,
+            STACKS,
+            THREADS,
+            PLACES,
+            MORE,
+            SUSPENDED,
+            TASKS,
+            HOLDER,
+            CUT,
+            LATE,
+            NATIVE,
+            FROM_MEMORY,
         ]);
         let [
             python,
@@ -122,6 +137,7 @@ impl State {
             cut,
             late,
             native,
+            from_memory,
         ] = values;
         let mut missing = Missing::default();
         let stacks = parse_stacks(stacks?, places?, secrets, &mut memory, &mut missing.frames)?;
@@ -193,8 +209,11 @@ impl State {
             missing.chains += left_out;
             Some(found)
         })?;
+        let from_memory = from_memory.and_then(|reason| reason.text());
+        let from_memory = from_memory.filter(|reason| !reason.is_empty());
         Some(State {
             python: python?.text()?,
+            from_memory: from_memory.map(|reason| reason.chars().take(LONGEST_REASON).collect()),
             holder,
             threads,
             others: Vec::new(),

@@ -45,6 +45,8 @@ pub const NO_TIME: &str =
 pub struct State {
     /// `sys.version`; empty if it is not known.
     pub python: String,
+    /// Why it was read from memory, without the GIL, if it was.
+    pub from_memory: Option<String>,
     /// The identifier of the thread that held the GIL when it was asked for, if one did.
     pub holder: Option<u64>,
     /// The threads that run Python code, by identifier.
@@ -73,6 +75,7 @@ impl State {
     pub fn of_threads(threads: Vec<Thread>) -> State {
         State {
             python: String::new(),
+            from_memory: None,
             holder: None,
             threads,
             others: Vec::new(),

@@ -186,6 +186,8 @@ keys! {
         CUT = "cut";
         /// The stacks whose variables are not whole for that reason: a list of their numbers in `threads`.
         LATE = "late";
+        /// Why all of it was read from memory, without the GIL: text; empty if it was not.
+        FROM_MEMORY = "from_memory";
     }
 }
 

@@ -4,7 +4,8 @@
 //! may have a hundred million empty slots. So every loop whose length the program decides calls [`spend`],
 //! and ends when that says so. It also ends when the asker has withdrawn its request.
 //!
-//! On the worker, while it holds the GIL. Where no hold has begun, as at the boot, there is no limit.
+//! On the worker, while it holds the GIL, or reads memory without it. Where no hold has begun, as at the boot, there is
+//! no limit.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -52,10 +53,15 @@ pub fn begin(milliseconds: u32, request: Option<u32>) -> Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        END.store(u64::MAX, Relaxed);
-        REQUEST.store(0, Relaxed);
-        set_part(Instant(u64::MAX));
+        forget();
     }
+}
+
+/// There is no hold: it has ended, or this is a forked child, and it was the parent's.
+pub fn forget() {
+    END.store(u64::MAX, Relaxed);
+    REQUEST.store(0, Relaxed);
+    set_part(Instant(u64::MAX));
 }
 
 /// What comes next may go on until so many thousandths of the time for work are used up.

@@ -16,6 +16,7 @@ use crate::inspect::attributes;
 use crate::inspect::objects::{LONGEST, Objects};
 use crate::script::{threading_after_fork, undisturbed};
 use crate::suspended::greenlets;
+use protocol::names::NO_FRAMES;
 use protocol::question::Question;
 use protocol::state::VERSION_LINE;
 
@@ -132,6 +133,9 @@ fn finish(
     let sources = (&found.lines, missing);
     match std::mem::take(&mut collected.rest) {
         // No thread runs Python.
+        _ if let (Some(reason), true) = (&collected.from_memory, collected.threads.is_empty()) => {
+            on_heap(&[NO_FRAMES.as_bytes(), reason.as_bytes(), b"\n"], question)
+        }
         _ if collected.threads.is_empty() => on_heap(&[], question),
         Rest::Plain => {
             let text = plain::compose(&collected, sources).ok_or(Failure::NoMemory)?;

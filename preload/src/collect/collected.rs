@@ -28,6 +28,8 @@ pub struct Collected {
     pub threads: Vec<(i64, usize)>,
     /// What the answer is made of.
     pub rest: Rest,
+    /// Why it was read from memory, without the GIL, if it was.
+    pub from_memory: Option<String>,
 }
 
 /// What an answer is made of beside the stacks.
@@ -60,6 +62,11 @@ pub struct State {
 impl Collected {
     /// Whether the interpreter is needed to make the answer.
     pub fn needs_interpreter(&self, found: &Found) -> bool {
+        let is_from_memory = self.from_memory.is_some();
+        !is_from_memory && self.needs_any(found)
+    }
+
+    fn needs_any(&self, found: &Found) -> bool {
         self.keeps
             || matches!(self.rest, Rest::OfSnippet)
             || found.lines.iter().count() < self.places.len()

@@ -82,6 +82,8 @@ pub fn write(
     for &number in &state.variables.late {
         words.number(number);
     }
+    words.key(document::FROM_MEMORY);
+    words.text(collected.from_memory.as_deref().unwrap_or("").as_bytes());
     words.end();
     words.finish()
 }

@@ -5,6 +5,7 @@ use crate::collect::document::{DEEPEST, Sources};
 use crate::collect::places::Place;
 use crate::collect::stacks::CUT;
 use crate::files::sources::Lines;
+use protocol::names::WALK_HEADING;
 
 /// Makes it, with the lines of source that were found in files and by the interpreter. `None` if there is no
 /// memory. Needs no GIL.
@@ -26,6 +27,12 @@ pub fn compose(collected: &Collected, (lines, missing): (&Lines, &Sources)) -> O
         }
     }
     let mut text = Vec::new();
+    if let Some(reason) = &collected.from_memory {
+        push(
+            &mut text,
+            format!("{WALK_HEADING}{reason}\n\n\n").as_bytes(),
+        )?;
+    }
     for (count, &(ident, stack)) in collected.threads.iter().enumerate() {
         if count > 0 {
             push(&mut text, b"\n\n")?;

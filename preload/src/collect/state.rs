@@ -100,18 +100,43 @@ fn take<'gil>(
     (frames, whole): (Object, bool),
 ) -> Result<Taken<'gil>, Failure> {
     let objects = Objects::known(gil).ok_or(Failure::NoModules)?;
-    let mut cut = Vec::new();
     let innermost = list(objects, frames)?;
-    if !whole || hold::is_over() {
-        add(&mut cut, CutPart::Threads)?;
-    }
     if !memory_budget::has_memory_for(innermost.len()) {
         return Err(Failure::NoMemory);
     }
-    panics::may_come("working");
     let names = Names::new(gil).ok_or(Failure::Raised)?;
-    let mut stacks = Stacks::new(Some(gil), objects.fields(), &names);
-    let threads = take_stacks(&mut stacks, &innermost)?;
+    let stacks = Stacks::new(Some(gil), objects.fields(), &names);
+    take_from(stacks, objects, question, (&innermost, whole))
+}
+
+/// Takes down the threads with these innermost frames, and whether those are all, without the GIL.
+pub fn take_copied<'g>(
+    objects: Objects<'g>,
+    question: &Question,
+    innermost: (&[(i64, Frame<'g>)], bool),
+) -> Result<Collected, Failure> {
+    hold::part(STACKS_UNTIL);
+    let names = Names::of(objects.fields()).ok_or(Failure::NoMemory)?;
+    let stacks = Stacks::new(None, objects.fields(), &names);
+    match take_from(stacks, objects, question, innermost) {
+        Ok((collected, _)) => Ok(collected),
+        Err(Failure::Raised) => Err(Failure::NoMemory),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn take_from<'g, 'gil>(
+    mut stacks: Stacks<'g, 'gil>,
+    objects: Objects<'g>,
+    question: &Question,
+    (innermost, whole): (&[(i64, Frame<'g>)], bool),
+) -> Result<Taken<'gil>, Failure> {
+    let mut cut = Vec::new();
+    if !whole || hold::is_over() {
+        add(&mut cut, CutPart::Threads)?;
+    }
+    panics::may_come("working");
+    let threads = take_stacks(&mut stacks, innermost)?;
     if threads.iter().any(|thread| thread.stack.is_cut) {
         add(&mut cut, CutPart::Stacks)?;
     }
@@ -168,6 +193,7 @@ fn take<'gil>(
         stacks,
         threads: numbers,
         rest,
+        from_memory: None,
     };
     Ok((collected, origins))
 }

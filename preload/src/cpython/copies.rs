@@ -14,7 +14,7 @@ use crate::system::memory::read_bytes;
 const PAGE: usize = 4096;
 
 /// All copies together are no larger, in bytes.
-const MOST: usize = 96 << 20;
+const MOST: usize = 64 << 20;
 
 /// Longer pieces than this are cut, in bytes: no text is shown at such a length.
 pub const LONGEST: usize = 64 << 10;

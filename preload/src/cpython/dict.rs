@@ -58,6 +58,9 @@ const LONGEST_NAME: usize = 1 << 16;
 const MOST_SEARCHED: usize = 64;
 const MOST_SEARCHED_IN_COPIES: usize = 1 << 16;
 
+/// Of a dictionary with more slots the rest is not looked at without the GIL.
+const MOST_COPIED: usize = 1 << 18;
+
 /// Whether this is a dictionary, or an object of a derived class.
 fn is_dictionary(fields: Fields, object: Object) -> bool {
     /// Py_TPFLAGS_DICT_SUBCLASS (Include/object.h).
@@ -186,9 +189,15 @@ pub fn entries<'g>(fields: Fields<'g>, dictionary: Object<'g>) -> Entries<'g> {
         true => [TABLE, USED].map(|at| unsafe { fields.word(dictionary, 0, at) }),
         false => [std::ptr::null_mut(); 2],
     };
+    // Copies may be of anything.
+    let slots = match fields.copies() {
+        None => usize::MAX,
+        Some(_) => slots(fields, dictionary).min(MOST_COPIED),
+    };
     Entries {
         fields,
         next: table as usize,
+        slots,
         left: used as usize,
     }
 }
@@ -196,8 +205,9 @@ pub fn entries<'g>(fields: Fields<'g>, dictionary: Object<'g>) -> Entries<'g> {
 /// See [`entries`].
 pub struct Entries<'g> {
     fields: Fields<'g>,
-    /// The address of the next slot.
+    /// The address of the next slot, and how many there are at most from here on.
     next: usize,
+    slots: usize,
     /// How many entries there are from here on.
     left: usize,
 }
@@ -208,7 +218,8 @@ impl<'g> Iterator for Entries<'g> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         // Behind the last entry nothing is looked at.
-        while self.left > 0 && hold::spend(1) {
+        while self.left > 0 && self.slots > 0 && hold::spend(1) {
+            self.slots -= 1;
             // SAFETY: the table has as many entries as the dictionary says, so this slot is within it. Nobody
             // changes it: nothing runs but this. An entry that has a value has a key.
             unsafe {

@@ -29,7 +29,6 @@ pub struct Access<'a> {
 
 impl<'a> Access<'a> {
     /// Looks at copies, without the GIL. Nothing of the C API can be called so.
-    #[expect(dead_code, reason = "answers from memory are made by it next")]
     pub fn to_copies(python: &'static Python, copies: &'a Copies) -> Self {
         Access {
             python,

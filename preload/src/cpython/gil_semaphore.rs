@@ -1,8 +1,10 @@
-//! Where the GIL's semaphore is, on which threads wait for it.
+//! Where the GIL's semaphore is, on which threads wait for it; and a wait for it that ends.
 
 use std::ffi::c_int;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::cpython::api::Python;
+use crate::system::futex::timespec;
 use crate::system::memory::{read, read_bytes};
 
 /// The address of the semaphore, which is the word that its futex is called with
@@ -60,6 +62,59 @@ fn variable(code: &[u8]) -> Option<(usize, isize)> {
         };
         let distance = i32::from_le_bytes(*rest.get(before..)?.first_chunk()?);
         return Some((at + before + 4 + after, distance as isize));
+    }
+}
+
+/// What came of a wait for the GIL's lock.
+pub enum Waited {
+    /// This thread has it.
+    Taken,
+    /// Another kept it all the time.
+    InVain,
+    /// Here it cannot be waited for so.
+    Impossible,
+}
+
+/// Whether the lock is a semaphore. 0: not known yet.
+static IS_SEMAPHORE: AtomicU8 = AtomicU8::new(0);
+
+/// Waits for the GIL's lock for so many nanoseconds, as `PyThread_acquire_lock` does where it waits on a semaphore
+/// (Python/thread_pthread.h, `USE_SEMAPHORES`).
+///
+/// # Safety
+/// On the worker, holding nothing.
+pub unsafe fn wait_for(python: &Python, nanoseconds: u64) -> Waited {
+    let Some(semaphore) = semaphore(python) else {
+        return Waited::Impossible;
+    };
+    if IS_SEMAPHORE.load(Ordering::Relaxed) == 0 {
+        // While a thread has the lock, the count of a semaphore is 0, and in what stands there where there are none, the
+        // first byte is 1 (`pthread_lock`). musl notes in the highest bit that somebody waits.
+        let before = python.current_thread_state();
+        let count: Option<u32> = read(semaphore);
+        let is_held = before != 0 && python.current_thread_state() == before;
+        if !is_held || count.is_none_or(|count| count & 0x7fff_ffff != 0) {
+            return Waited::Impossible;
+        }
+        IS_SEMAPHORE.store(1, Ordering::Relaxed);
+    }
+    let mut end = timespec(0);
+    // SAFETY: the call writes to a local. The semaphore is the interpreter's own, which never frees it; in a forked
+    // child, which has another, this thread does not exist.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_REALTIME, &mut end);
+        end.tv_nsec += nanoseconds as libc::c_long;
+        if end.tv_nsec >= 1_000_000_000 {
+            end.tv_sec += 1;
+            end.tv_nsec -= 1_000_000_000;
+        }
+        match libc::sem_timedwait(semaphore as *mut libc::sem_t, &end) {
+            0 => Waited::Taken,
+            _ => match std::io::Error::last_os_error().raw_os_error() {
+                Some(libc::ETIMEDOUT | libc::EINTR) => Waited::InVain,
+                _ => Waited::Impossible,
+            },
+        }
     }
 }
 

@@ -18,6 +18,9 @@ const TABLE: usize = 3 * size_of::<usize>();
 const ENTRY: usize = 2 * size_of::<usize>();
 const MEMBER: usize = size_of::<usize>();
 
+/// Of a set with more slots the rest is not looked at without the GIL.
+const MOST_COPIED: usize = 1 << 18;
+
 /// What stands in a slot whose member was taken out: an object that the interpreter tells nobody
 /// (Objects/setobject.c, `dummy`).
 #[derive(Clone, Copy)]
@@ -89,7 +92,11 @@ pub unsafe fn members<'g>(fields: Fields<'g>, set: Object<'g>, removed: Removed)
     Members {
         fields,
         next: table as usize,
-        slots: (mask as usize).saturating_add(1),
+        slots: match fields.copies() {
+            None => (mask as usize).saturating_add(1),
+            // Copies may be of anything.
+            Some(_) => (mask as usize).saturating_add(1).min(MOST_COPIED),
+        },
         left: used as usize,
         removed,
     }

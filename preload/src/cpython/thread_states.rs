@@ -72,6 +72,19 @@ pub fn ident(thread: usize) -> Option<usize> {
     read(thread.checked_add(THREAD_IDENT)?)
 }
 
+/// The address of the innermost frame of the thread whose state this is.
+pub fn frame(thread: usize) -> Option<usize> {
+    read(thread.checked_add(THREAD_FRAME)?)
+}
+
+/// The last instruction of the frame at this address, if there is one; -1 for none. Any thread.
+pub fn last_instruction(python: &Python, frame: usize) -> Option<i32> {
+    match frame {
+        0 => Some(-1),
+        _ => guarded_frame::Frame::read(python, frame).map(|frame| frame.last_instruction),
+    }
+}
+
 /// The address of the dictionary in which extension modules keep things of a thread
 /// (`PyThreadState_GetDict`); 0: it has none.
 pub fn dictionary(thread: Thread) -> usize {

@@ -14,6 +14,7 @@
 //! more rights than the program's first thread when it serves ([`walls`], [`new_user`]).
 
 pub mod answerer;
+pub mod gil_wait;
 pub mod last_thread;
 pub mod late;
 pub mod nap;
@@ -33,7 +34,7 @@ use crate::agent::bell::{self, BELL};
 use crate::agent::progress::{CALLS, NAPS_BY_SIGNAL};
 use crate::agent::stage::{self, BOOTED_IN, BOOTING_IN, Stage, THREAD_ERROR, set_parked};
 use crate::agent::threads::{self, Begins, Role, spawn_with};
-use crate::agent::{desk, panics};
+use crate::agent::{desk, hold, panics};
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, thread_states};
 use crate::crew::parked::{STACK_SIZES, park};
@@ -64,6 +65,7 @@ pub unsafe extern "C" fn after_fork() {
     let booted = BOOTING_IN.load(Ordering::Acquire) != 0 && !stage::has_left();
     THREAD_ERROR.store(0, Ordering::Relaxed);
     desk::forget();
+    hold::forget();
     forget();
     if stage::has_left() {
         stage::forget_boot();

@@ -8,6 +8,7 @@ use crate::agent::failure::Failure;
 use crate::agent::progress::{Progress, now_at};
 use crate::cpython::api::{PyThreadState, Python};
 use crate::cpython::gil::Gil;
+use crate::crew::gil_wait::{self, Keeper};
 use crate::script::undisturbed;
 use crate::system::memory_budget::{THREADS, has_memory_for};
 
@@ -29,10 +30,15 @@ impl Holding {
     ///
     /// # Safety
     /// On the worker, holding nothing.
-    unsafe fn begin(python: &'static Python) -> Result<Self, Failure> {
+    unsafe fn begin(python: &'static Python, waits: Waits) -> Result<Self, NoGil> {
         // SAFETY: the boot has made the lock. If the process forks meanwhile, the child has no such thread,
-        // and CPython gives it a new GIL; if it exits, this thread ends wherever it is.
-        unsafe { (python.PyEval_AcquireLock)() };
+        // and CPython gives it a new GIL; if it exits, this thread ends wherever it is. The caller promises the rest.
+        unsafe {
+            match waits {
+                Waits::ForEver => (python.PyEval_AcquireLock)(),
+                Waits::WhileItMoves => gil_wait::take(python).map_err(NoGil::Kept)?,
+            }
+        }
         // SAFETY: this thread has the lock. Once `Py_Finalize` has begun, the lists of thread states must
         // be left alone. The memory is made sure of, as making a thread state without ends the process
         // ("Couldn't create autoTLSkey mapping", Python/pystate.c), and the parser writes to the program's
@@ -41,7 +47,7 @@ impl Holding {
             let interpreter = python.main_interpreter();
             if !python.initialized() || interpreter.is_null() {
                 (python.PyEval_ReleaseLock)();
-                return Err(Failure::ShuttingDown);
+                return Err(NoGil::Failed(Failure::ShuttingDown));
             }
             now_at(Progress::HasGil);
             let thread = match has_memory_for(THREADS.load(Ordering::Relaxed)) {
@@ -50,7 +56,7 @@ impl Holding {
             };
             if thread.is_null() {
                 (python.PyEval_ReleaseLock)();
-                return Err(Failure::NoMemory);
+                return Err(NoGil::Failed(Failure::NoMemory));
             }
             // Programs that use PyEval_ReleaseLock themselves leave a thread state in place.
             let former = (python.PyThreadState_Swap)(thread);
@@ -122,22 +128,45 @@ pub unsafe fn let_go(python: &'static Python) {
     }
 }
 
-/// Runs `work` with the GIL, and a thread state of this thread's own; an error if the interpreter is
-/// ending, or memory is out. It may wait for the GIL for ever.
+/// How long it waits for the GIL.
+#[derive(Clone, Copy)]
+pub enum Waits {
+    /// As long as it takes.
+    ForEver,
+    /// Until a thread keeps it and does not move.
+    WhileItMoves,
+}
+
+/// Why there is no GIL to be had.
+pub enum NoGil {
+    /// The interpreter is ending, or memory is out.
+    Failed(Failure),
+    /// A thread keeps it.
+    Kept(Keeper),
+}
+
+impl From<Failure> for NoGil {
+    fn from(failure: Failure) -> Self {
+        NoGil::Failed(failure)
+    }
+}
+
+/// Runs `work` with the GIL, and a thread state of this thread's own.
 ///
 /// # Safety
 /// On the worker, holding nothing.
 pub unsafe fn holding_gil<R>(
     python: &'static Python,
+    waits: Waits,
     work: impl for<'gil> FnOnce(&mut Gil<'gil>) -> R,
-) -> Result<R, Failure> {
+) -> Result<R, NoGil> {
     now_at(Progress::WaitsForGil);
     // In a child that code of the program's forked on the former worker, the mark is still the parent's.
     HELD[0].store(ptr::null_mut(), Ordering::SeqCst);
     // SAFETY: the worker holds nothing. It then holds the GIL until `end`, and `work` cannot keep the token
     // beyond that.
     unsafe {
-        let holding = Holding::begin(python)?;
+        let holding = Holding::begin(python, waits)?;
         for (held, state) in HELD.iter().zip([holding.thread, holding.former]) {
             held.store(state, Ordering::SeqCst);
         }

@@ -5,7 +5,7 @@
 //! the GIL too late finds the request withdrawn and goes back to sleep, or finds a newer one and serves it.
 
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 use std::ptr;
 
 use crate::agent::failure::{self, Failure};
@@ -13,11 +13,12 @@ use crate::agent::progress::{self, Progress, now_at};
 use crate::agent::threads::{self, Begins, Role};
 use crate::agent::{desk, panics};
 use crate::collect::collected::Collected;
-use crate::collect::{answer, at_exit};
+use crate::collect::{answer, at_exit, from_memory};
 use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, layout_check, thread_states};
-use crate::crew::with_gil::{self, holding_gil};
+use crate::crew::gil_wait::Keeper;
+use crate::crew::with_gil::{self, NoGil, Waits, holding_gil};
 use crate::crew::{late, nap, reader};
 use crate::script::undisturbed;
 use crate::system::futex::Instant;
@@ -162,9 +163,9 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
     }
     let served = Served(Cell::new(None));
     // Looked up before this thread itself holds the GIL.
-    let holder = thread_states::ident(python.current_thread_state());
+    let mut holder = thread_states::ident(python.current_thread_state());
     let is_wanted = || desk::request() == served.0.get();
-    let first_step = |may_pause: bool| {
+    let first_step = |may_pause: bool, waits: Waits| {
         let work = |gil: &mut Gil| {
             // Another request may have come while this thread waited for the GIL.
             let request = desk::request();
@@ -189,14 +190,33 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
             answer::collect(gil, &question, &is_wanted).map(FirstStep::Collected)
         };
         // SAFETY: the caller promises what `holding_gil` requires: on the worker, holding nothing.
-        unsafe { holding_gil(python, work) }.and_then(|result| result)
+        unsafe { holding_gil(python, waits, work) }.and_then(|result| Ok(result?))
     };
-    let mut reached = first_step(true);
-    if let Ok(FirstStep::Prepared) = reached {
-        // The interpreter may end now, so this thread has no thread state meanwhile.
-        undisturbed::give_a_moment();
-        reached = first_step(false);
-    }
+    let mut waits = Waits::WhileItMoves;
+    let reached = loop {
+        let mut reached = first_step(true, waits);
+        if let Ok(FirstStep::Prepared) = reached {
+            // The interpreter may end now, so this thread has no thread state meanwhile.
+            undisturbed::give_a_moment();
+            reached = first_step(false, waits);
+        }
+        let keeper = match reached {
+            Err(NoGil::Kept(keeper)) => keeper,
+            Err(NoGil::Failed(failure)) => break Err(failure),
+            Ok(step) => break Ok(step),
+        };
+        match read_memory(python, keeper, &served) {
+            Some(Ok(step)) if keeper.stands(python) => {
+                holder = Some(keeper.ident);
+                place.0.set(served.0.get());
+                break Ok(step);
+            }
+            // It has moved meanwhile, so the GIL may be had, and what was read may be torn.
+            Some(Ok(_)) => {}
+            // It cannot be read, or there is no memory for that.
+            Some(Err(_)) | None => waits = Waits::ForEver,
+        }
+    };
     let result = match reached {
         Ok(FirstStep::NoRequest | FirstStep::Prepared) => {
             now_at(Progress::Resting);
@@ -208,22 +228,28 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
             let holder = holder.unwrap_or(0);
             match collected.needs_interpreter(&found) {
                 // SAFETY: still on the worker, which let go of the GIL at the end of the first step.
-                true => unsafe {
-                    let compose = |gil: &mut Gil| {
-                        if !is_wanted() {
+                true => {
+                    let mut collected = Some(collected);
+                    let mut compose = |gil: &mut Gil| match collected.take() {
+                        Some(collected) if is_wanted() => {
+                            answer::compose(gil, collected, &found, holder, &is_wanted)
+                        }
+                        _ => {
                             answer::discard(gil);
-                            return Err(Failure::NoMemory);
+                            Err(Failure::NoMemory)
                         }
-                        answer::compose(gil, collected, &found, holder, &is_wanted)
                     };
-                    let prepared = holding_gil(python, answer::prepare_to_compose);
-                    prepared.and_then(|result| result).and_then(|has_compiled| {
-                        if has_compiled {
-                            undisturbed::give_a_moment();
+                    // SAFETY: still on the worker, which let go of the GIL at the end of the first step.
+                    let composed = unsafe { compose_with_gil(python, &mut compose) };
+                    match (composed, collected) {
+                        (Some(result), _) => result,
+                        // A thread keeps the GIL: without what only the interpreter knows.
+                        (None, Some(collected)) => {
+                            answer::compose_natively(collected, &found, holder)
                         }
-                        holding_gil(python, compose).and_then(|result| result)
-                    })
-                },
+                        (None, None) => Err(Failure::NoMemory),
+                    }
+                }
                 false => answer::compose_natively(collected, &found, holder),
             }
         }
@@ -239,6 +265,55 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
         desk::publish(request, result.map_err(|failure| failure as u32));
     }
     true
+}
+
+/// Makes the answer under the GIL; `None` where a thread keeps that for long.
+///
+/// # Safety
+/// On the worker, holding nothing.
+unsafe fn compose_with_gil(
+    python: &'static Python,
+    compose: &mut dyn FnMut(&mut Gil) -> Result<*const c_char, Failure>,
+) -> Option<Result<*const c_char, Failure>> {
+    /// How often it is waited for until somebody keeps it.
+    const WAITS: usize = 6;
+    let mut is_prepared = false;
+    for _ in 0..WAITS {
+        let work = |gil: &mut Gil| match is_prepared {
+            true => compose(gil).map(Some),
+            false => match answer::prepare_to_compose(gil)? {
+                true => Ok(None),
+                false => compose(gil).map(Some),
+            },
+        };
+        // SAFETY: the caller promises what it requires.
+        match unsafe { holding_gil(python, Waits::WhileItMoves, work) } {
+            Ok(Ok(Some(text))) => return Some(Ok(text)),
+            Ok(Ok(None)) => {
+                is_prepared = true;
+                undisturbed::give_a_moment();
+            }
+            Ok(Err(failure)) | Err(NoGil::Failed(failure)) => return Some(Err(failure)),
+            Err(NoGil::Kept(_)) => {}
+        }
+    }
+    None
+}
+
+/// Takes down from memory what the request on the desk asks for. `None` where objects cannot be read so.
+fn read_memory(
+    python: &'static Python,
+    keeper: Keeper,
+    served: &Served,
+) -> Option<Result<FirstStep, Failure>> {
+    let request = desk::request();
+    let Some(words) = request.and_then(desk::words) else {
+        return Some(Ok(FirstStep::NoRequest));
+    };
+    served.0.set(request);
+    let question = Question::parse(words.as_bytes()).unwrap_or_default();
+    let collected = from_memory::collect(python, &question, keeper.to_string())?;
+    Some(collected.map(FirstStep::Collected))
 }
 
 /// How far the first step under the GIL has got.

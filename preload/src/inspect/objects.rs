@@ -6,7 +6,7 @@ use crate::cpython::api::PyObject;
 use crate::cpython::deque::{self, Deque};
 use crate::cpython::dict;
 use crate::cpython::fields::{Characters, Fields};
-use crate::cpython::gil::Gil;
+use crate::cpython::gil::{Access, Gil};
 use crate::cpython::object::{CFunction, Code, Frame, Object};
 use crate::inspect::attributes;
 use protocol::marshal::MarshalWriter;
@@ -35,6 +35,11 @@ impl<'g> Objects<'g> {
     /// `None` where objects are laid out otherwise than CPython's own, or before the boot.
     pub fn known(gil: &'g Gil<'g>) -> Option<Self> {
         Fields::known(gil).map(|fields| Objects { fields })
+    }
+
+    /// The same, with the GIL or without.
+    pub fn of(access: &'g Access<'g>) -> Option<Self> {
+        Fields::of(access).map(|fields| Objects { fields })
     }
 
     /// The same without the rest, for functions that take it by value.

@@ -156,6 +156,13 @@ looked_up! {
     pthread_atfork(prepare: Handler, parent: Handler, child: Handler) -> c_int,
         // SAFETY: the caller keeps to the same contract.
         or unsafe { __register_atfork(prepare, parent, child, std::ptr::null_mut()) };
+    /// glibc: in libpthread before 2.34.
+    sem_timedwait(semaphore: *mut libc::sem_t, until: *const libc::timespec) -> c_int,
+        or {
+            // SAFETY: the thread's own variable.
+            unsafe { *libc::__errno_location() = libc::ENOSYS };
+            -1
+        };
     /// glibc: in librt before 2.17. Mostly it needs no system call.
     clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int,
         // SAFETY: the caller keeps to the same contract.
@@ -286,6 +293,7 @@ core::arch::global_asm!(
     "sleeper_agent_names pthread_key_delete, {pthread_key_delete}",
     "sleeper_agent_names pthread_setspecific, {pthread_setspecific}",
     "sleeper_agent_names pthread_atfork, {pthread_atfork}",
+    "sleeper_agent_names sem_timedwait, {sem_timedwait}",
     "sleeper_agent_names clock_gettime, {clock_gettime}",
     "sleeper_agent_names process_vm_readv, {process_vm_readv}",
     "sleeper_agent_names dlopen, {dlopen}",
@@ -315,6 +323,7 @@ core::arch::global_asm!(
     pthread_key_delete = sym pthread_key_delete,
     pthread_setspecific = sym pthread_setspecific,
     pthread_atfork = sym pthread_atfork,
+    sem_timedwait = sym sem_timedwait,
     clock_gettime = sym clock_gettime,
     process_vm_readv = sym process_vm_readv,
     dlopen = sym dlopen,

@@ -86,7 +86,7 @@ fn two_at_once(python: &Interpreter) {
 
 /// A program that holds its GIL for six seconds, with an agent that would wait fifteen.
 fn held(python: &Interpreter) -> Program {
-    keeps_the_gil_for_six_seconds(python, "holding", "15")
+    keeps_the_gil_for_six_seconds(python, "holding_and_moving", "15")
 }
 
 fn unharmed(program: Program) {

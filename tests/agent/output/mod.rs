@@ -6,6 +6,7 @@ mod descriptors;
 mod diff;
 mod file_locks;
 mod format;
+mod from_memory;
 mod full;
 mod generators;
 mod greenlets;

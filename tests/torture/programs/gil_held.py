@@ -3,6 +3,7 @@
 # needs: cc
 # deadline: 0.5
 # may say: the GIL was not released within
+# may say: thread # keeps the GIL and
 # may say: the agent got the GIL, but was not done within
 # may say: the agent was still reading source files after
 import ctypes

@@ -180,8 +180,12 @@ impl<'g> SafeRepr<'_, 'g> {
             let entry = self.next(&mut contents.items);
             let entry = entry.filter(|_| hold::spend(2));
             let Some((key, item)) = entry else {
-                if hold::is_over() {
-                    let _ = write!(out, "... {} more: no time", count - index);
+                let why = match hold::is_over() {
+                    true => "no time",
+                    false => "unreadable",
+                };
+                if hold::is_over() || fields.copies().is_some() {
+                    let _ = write!(out, "... {} more: {why}", count - index);
                 }
                 break;
             };
