@@ -9,6 +9,7 @@ import decimal
 import fractions
 import functools
 import os
+import pwd
 import Queue
 import re
 import socket
@@ -188,11 +189,18 @@ def objects():
     names_itself = NamesItself()
     password = bytearray('rosebud')
     auth = collections.deque(['rosebud'])
+    key = bytearray('Zk8rosebudQ29vbCx7d1fA0')
+    root = pwd.getpwuid(0)
     gate.acquire()
 
 
 def counters():
     counter = collections.Counter('aab')
+    ordered = collections.OrderedDict(zip('zyxwv', range(5)))
+    del ordered['x']
+    ordered['z'] = 'changed'
+    ordered[7] = ordered
+    ordered['password'] = 'rosebud'
     gate.acquire()
 
 

@@ -127,6 +127,12 @@ impl<'a, 'g> Hiding<'a, 'g> {
                 .standard(value)
                 .is_some_and(|standard| standard.is_plain_value()),
             (Secrecy::IfText, kind) => is_text(kind),
+            (Secrecy::IfRandom, BuiltinType::Other) => {
+                let standard = types.standard(value);
+                let bytes = standard.and_then(|standard| standard.bytes(self.fields));
+                hold::spend(LONGEST_NAME);
+                bytes.is_some_and(|bytes| looks_random(&bytes[..bytes.len().min(LONGEST_NAME)]))
+            }
             (Secrecy::IfRandom, BuiltinType::Str | BuiltinType::Unicode) => {
                 let mut narrow = [0; LONGEST_NAME];
                 let text = self.text(value, &mut narrow);

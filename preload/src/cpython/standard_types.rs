@@ -7,6 +7,7 @@
 
 use std::ffi::c_int;
 
+use crate::agent::hold;
 use crate::cpython::deque;
 use crate::cpython::dict;
 use crate::cpython::fields::Fields;
@@ -46,6 +47,7 @@ pub enum StandardType {
     /// What `socket.socket` makes: it has a [`StandardType::Socket`].
     SocketObject,
     Counter,
+    OrderedDict,
 }
 
 /// The types of C's: tp_name, and the least and the largest size of their objects behind PyObject_HEAD, in bytes,
@@ -88,6 +90,7 @@ const OF_PYTHON: &[(&[u8], &[u8], StandardType)] = &[
     (b"uuid", b"UUID", StandardType::Uuid),
     (b"socket", b"_socketobject", StandardType::SocketObject),
     (b"collections", b"Counter", StandardType::Counter),
+    (b"collections", b"OrderedDict", StandardType::OrderedDict),
 ];
 
 /// So many classes between an object's own and the one that it stores its value as are looked at.
@@ -230,6 +233,9 @@ pub enum Parts<'g> {
     SocketObject(Object<'g>),
     /// A dictionary and no more.
     Counter,
+    /// A dictionary, and the first link of the ring that has its keys in order: a list of the links before and after
+    /// it, and nothing.
+    OrderedDict(Object<'g>),
 }
 
 /// The exponent of a `Decimal`.
@@ -270,6 +276,17 @@ impl<'g> Standard<'g> {
                 self.kind,
                 StandardType::Exception | StandardType::EnvironmentError
             )
+    }
+
+    /// What a `bytearray` or an array has in it.
+    pub fn bytes(self, fields: Fields<'g>) -> Option<&'g [u8]> {
+        match self.kind {
+            StandardType::ByteArray | StandardType::Array => match self.parts(fields)? {
+                Parts::ByteArray(bytes, _) | Parts::Array(_, _, bytes, _) => Some(bytes),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Whether its value is in its slots.
@@ -395,12 +412,18 @@ impl<'g> Standard<'g> {
                 }
                 StandardType::SocketObject => Parts::SocketObject(self.slot(fields, b"_sock")?),
                 StandardType::Counter => Parts::Counter,
+                StandardType::OrderedDict => {
+                    let own = fields.as_dict(fields.attributes_of(object)?)?;
+                    Parts::OrderedDict(dict::named(fields, own, b"_OrderedDict__root")?)
+                }
             })
         }
     }
 
     /// What it has in a slot of its class of Python's.
     fn slot(self, fields: Fields<'g>, name: &[u8]) -> Option<Object<'g>> {
+        // As long as a look into a class takes.
+        hold::spend(50);
         slots::named(fields, self.object, name)
     }
 

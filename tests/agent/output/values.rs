@@ -127,6 +127,11 @@ fn containers(python: &Interpreter) {
             let counter = &below(&text, "counters")[0];
             assert!(counter.starts_with("counter = Counter({"), "{counter}");
             assert!(counter.contains("'a': 2"), "{counter}");
+            assert_eq!(
+                below(&text, "counters")[1],
+                "ordered = OrderedDict({'z': 'changed', 'y': 1, 'w': 3, 'v': 4, \
+                 7: OrderedDict({...}), 'password': <hidden>})"
+            );
         }
     }
     ends_untouched(program);
@@ -138,6 +143,9 @@ fn objects(python: &Interpreter) {
     for via in WAYS {
         let text = answer(program.pid(), &["--locals", "--via", via]);
         let mut lines = below(&text, "objects");
+        let root = lines.pop().unwrap();
+        let start = "root = pwd.struct_passwd(pw_name='root', pw_passwd=<hidden>, pw_uid=0, ";
+        assert!(root.starts_with(start), "{root}");
         // Descriptors have any numbers.
         for line in &mut lines {
             if let Some((start, rest)) = line.split_once("fd ") {
@@ -180,6 +188,7 @@ fn objects(python: &Interpreter) {
                 "  .value = <hidden>",
                 "password = <hidden>",
                 "auth = <hidden>",
+                "key = <hidden>",
             ],
             "{via}"
         );

@@ -9,6 +9,7 @@ use crate::cpython::structure::Structure;
 use crate::cpython::{deque, dict, set};
 use crate::inspect::types::BuiltinType;
 use crate::system::bounded_bytes::Bytes;
+use crate::system::hash::Table;
 use protocol::secrets::HIDDEN;
 
 /// A key and a value of a dictionary, or no key and a member of a set.
@@ -103,6 +104,42 @@ impl<'g> SafeRepr<'_, 'g> {
         Contents {
             in_call: true,
             ..self.of_dict(*keywords)
+        }
+    }
+
+    /// The items of an `OrderedDict` in their order, which this ring of links has: lists of the link before, the link
+    /// behind, and a key (Lib/collections.py, 2.7). In any order, where there are very many.
+    pub(super) fn in_order(&mut self, object: Object<'g>, root: Object<'g>) -> Contents<'g> {
+        let fields = self.fields;
+        let size = dict::size(fields, object);
+        let contents = self.of_dict(object);
+        let mut values: Table<usize, Object> = Table::default();
+        let mut entries = Vec::new();
+        let shown = size.min(self.question.items as usize);
+        if size > MANY_SLOTS
+            || values.try_reserve(size).is_err()
+            || entries.try_reserve_exact(shown).is_err()
+        {
+            return contents;
+        }
+        values.extend(
+            dict::entries(fields, object)
+                .take(size)
+                .map(|(key, value)| (key.address(), value)),
+        );
+        let mut link = fields.list_item(root, 1);
+        while let Some(this) = link.filter(|&this| this != root && entries.len() < shown) {
+            let key = fields.list_item(this, 2);
+            let value = key.and_then(|key| values.get(&key.address()));
+            let Some(&value) = value.filter(|_| hold::spend(5)) else {
+                return contents;
+            };
+            entries.push((key, value));
+            link = fields.list_item(this, 1);
+        }
+        Contents {
+            items: Items::Entries(Entries::Kept(entries.into_iter())),
+            ..contents
         }
     }
 

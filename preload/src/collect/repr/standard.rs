@@ -247,6 +247,10 @@ impl<'g> SafeRepr<'_, 'g> {
                 let [d, e] = [part(48, 4), part(0, 12)];
                 let _ = write!(out, "UUID('{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}')");
             }
+            Parts::OrderedDict(root) => {
+                let contents = self.in_order(object, root);
+                self.contents(object, contents, ["OrderedDict({", "})"], depth, out);
+            }
             Parts::Counter => {
                 out.push(b"Counter(");
                 self.container(BuiltinType::Dict, object, depth, out);
