@@ -137,6 +137,7 @@ struct CoroutineWaitEntry<'a> {
     class: Option<&'a str>,
     id: Option<u64>,
     seconds: Option<f64>,
+    overdue: Option<f64>,
 }
 
 fn chain<'a>(chain: &'a Chain, context: &'a Context<'a>) -> ChainEntry<'a> {
@@ -149,6 +150,7 @@ fn chain<'a>(chain: &'a Chain, context: &'a Context<'a>) -> ChainEntry<'a> {
             class: wait.class.as_deref(),
             id: wait.id,
             seconds: wait.seconds,
+            overdue: wait.overdue,
         }),
         frames: ChainFrames(&chain.frames, context),
     }

@@ -45,6 +45,8 @@ pub struct CoroutineWait {
     pub id: Option<u64>,
     /// The time until a timeout, or until the wait is given up, in seconds.
     pub seconds: Option<f64>,
+    /// How long ago the timer should have gone off, in seconds.
+    pub overdue: Option<f64>,
 }
 
 /// What is waited for, in words; `{}` stands for the class.
@@ -70,13 +72,15 @@ fn words_of(kind: CoroutineWaitKind) -> &'static str {
 impl CoroutineWait {
     /// Reads a dictionary of [`coroutine_wait`]; `None` if its kind is not known here.
     fn parse(value: Value) -> Option<CoroutineWait> {
-        use coroutine_wait::{CLASS, FOR, ID, MILLISECONDS};
-        let [kind, class, id, time] = value.all_of([FOR, CLASS, ID, MILLISECONDS]);
+        use coroutine_wait::{CLASS, FOR, ID, MILLISECONDS, OVERDUE};
+        let [kind, class, id, time, overdue] =
+            value.all_of([FOR, CLASS, ID, MILLISECONDS, OVERDUE]);
         Some(CoroutineWait {
             kind: CoroutineWaitKind::from_name(&kind?.text()?)?,
             class: class.and_then(|class| class.text()),
             id: id.and_then(|id| id.number()),
             seconds: time.and_then(wait::seconds),
+            overdue: overdue.and_then(wait::seconds),
         })
     }
 
@@ -93,6 +97,9 @@ impl CoroutineWait {
                 _ => "at most ",
             };
             let _ = write!(words, " ({most}{} to go)", duration(seconds));
+        }
+        if let Some(overdue) = self.overdue {
+            let _ = write!(words, " (overdue by {})", duration(overdue));
         }
         words
     }

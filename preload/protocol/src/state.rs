@@ -489,6 +489,8 @@ keys! {
         ID = "id";
         /// The time until a timer goes off, or the wait is given up.
         MILLISECONDS = "milliseconds";
+        /// How long ago a timer should have gone off.
+        OVERDUE = "overdue";
     }
 }
 

@@ -255,6 +255,8 @@ def _generator_wait(driven, holders, limits, moment):
     what, holder = holders.get(id(future), (None, future))
     if what == 'timer':
         left = _time_left(driven, holder)
+        if left and left[0] < 0:
+            return {'for': 'timeout', 'overdue': -left[0]}
         if left is not None:
             return left and {'for': 'timeout', 'milliseconds': left[0]} or {
                 'for': 'timeout'}
@@ -264,13 +266,13 @@ def _generator_wait(driven, holders, limits, moment):
     wait = {'for': what, 'class': _class_name(holder), 'id': id(holder)}
     left = id(future) in limits and _time_left(driven, limits[id(future)])
     if left:
-        wait['milliseconds'] = left[0]
+        wait['milliseconds'] = left[0] > 0 and left[0] or 0
     return wait
 
 
 def _time_left(driven, timer):
-    """Return (milliseconds until a timer goes off,), or () if that is not known;
-    None if it has gone off already or never will."""
+    """Return (milliseconds until a timer goes off,), below zero if it should have done
+    so already, or () if that is not known; None if it has gone off already or never will."""
     held = _attributes(timer) or {}
     if driven.library == 'tornado':
         ends = [_in_c(timer, 'deadline'), 0]
@@ -290,4 +292,4 @@ def _time_left(driven, timer):
     # Tornado's timers do not say that they have gone off.
     if left < 0 and driven.library == 'tornado':
         return None
-    return _within(left, 1e12),
+    return left < 0 and -_within(-left, 1e12) or _within(left, 1e12),

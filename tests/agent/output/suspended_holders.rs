@@ -156,6 +156,13 @@ fn held_over_yield(python: &Interpreter, set: &str, library: &str) {
             "{set}: {out}"
         );
         let name = format!("thread {main} \"MainThread\"");
+        if library == "twisted" {
+            let out = full_answer_with_greenlets(program.pid(), via);
+            assert!(
+                out.contains("\n  - waits for a timeout (overdue by "),
+                "{set}: {out}"
+            );
+        }
         let line = format!("\n  generator keeps is suspended, and only {name} can resume it\n");
         assert!(out.contains(&line), "{set}: {out}");
         assert!(
