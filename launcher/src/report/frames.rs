@@ -123,7 +123,7 @@ impl<'a> Frames<'a> {
 }
 
 /// The lines of a frame, but for the first column.
-fn lines_of(frame: &Frame) -> String {
+pub(crate) fn lines_of(frame: &Frame) -> String {
     match frame {
         Frame::Mark(what) => format!(" ... {} ...\n", Printable(what)),
         Frame::At(place) => lines_of_place(place),

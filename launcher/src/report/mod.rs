@@ -11,6 +11,7 @@
 //! it. Text that comes from a program passes through [`crate::printable::Printable`] before it is
 //! written. A report may be long: it goes out in parts as it is made ([`page`]).
 
+pub mod between_processes;
 pub mod colours;
 mod comparison;
 pub mod diff;
@@ -22,6 +23,7 @@ mod json_circles;
 pub mod json_frames;
 pub mod json_suspended;
 mod lock_holders;
+mod lock_places;
 pub mod movement;
 mod native_lines;
 mod other_ends;
@@ -106,6 +108,7 @@ impl Report {
             task.seconds = times.get(&task.number).copied();
         }
         resolve::look_up(process, shown, secrets, until);
+        lock_places::look_up(process, &mut state.process_locks, &state.threads, until);
         let has_details = note.is_none() || state.holder.is_some();
         if has_details && has_no_source(&state) && no_agent::is_filtered(process) {
             state.left_out.push(FILTERED.to_owned());

@@ -233,7 +233,10 @@ impl WaitEntry<'_> {
         Ok(Wait {
             kind,
             id: self.id,
-            owner: owner.filter(|_| kind == WaitKind::RLock),
+            owner: owner.filter(|_| {
+                use WaitKind::{ProcessLock, ProcessRLock, RLock};
+                matches!(kind, RLock | ProcessLock | ProcessRLock)
+            }),
             futex: None,
             is_likely: false,
             count: self.count,

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 
 use crate::printable;
 use crate::report::Report;
+use crate::report::between_processes::BetweenProcesses;
 use crate::report::movement::Movements;
 use crate::report::page::{CUT, Page};
 use crate::report::verdict::Verdict;
@@ -45,6 +46,14 @@ pub fn print_verdict(verdict: &Verdict, coloured: bool) -> Result<(), Trouble> {
     let mut page = Page::new(&mut output, coloured, u64::MAX);
     verdict.write(&mut page);
     page.note("");
+    page.finish().map_err(not_written)
+}
+
+/// Prints the deadlocks between the processes that were asked, if there are any.
+pub fn print_between(between: &BetweenProcesses, coloured: bool) -> Result<(), Trouble> {
+    let mut output = StandardOutput;
+    let mut page = Page::new(&mut output, coloured, u64::MAX);
+    between.write(&mut page);
     page.finish().map_err(not_written)
 }
 

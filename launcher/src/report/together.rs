@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::find::target::Alive;
+use crate::report::between_processes::BetweenProcesses;
 use crate::report::movement::Movements;
 use crate::report::verdict::Verdict;
 use crate::report::{Report, terminal};
@@ -62,8 +63,11 @@ impl Together {
         let Some(first) = reports.first() else {
             return all;
         };
-        let verdict = Verdict::of(&reports, unanswered);
-        if let Err(trouble) = terminal::print_verdict(&verdict, coloured) {
+        let between = BetweenProcesses::of(&reports);
+        let verdict = Verdict::of(&reports, &between, unanswered);
+        let printed = terminal::print_verdict(&verdict, coloured);
+        let printed = printed.and_then(|()| terminal::print_between(&between, coloured));
+        if let Err(trouble) = printed {
             fail(first.process, &trouble);
             return all;
         }

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use crate::duration::duration;
 use crate::printable::Printable;
 use crate::report::Report;
+use crate::report::between_processes::BetweenProcesses;
 use crate::report::page::Page;
 use crate::report::waits;
 use crate::state::frame::Frame;
@@ -40,13 +41,14 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The verdict on these processes. `unanswered`: how many more have been asked and have not answered.
-    pub fn of(reports: &[&Report], unanswered: usize) -> Verdict {
+    /// The verdict on these processes, and on what is between them. `unanswered`: how many more have been asked and
+    /// have not answered.
+    pub fn of(reports: &[&Report], between: &BetweenProcesses, unanswered: usize) -> Verdict {
         let graphs: Vec<(&Report, WaitGraph)> = reports
             .iter()
             .map(|&report| (report, WaitGraph::of(&report.state)))
             .collect();
-        let verdict = of_deadlocks(&graphs).or_else(|| of_keepers(&graphs));
+        let verdict = of_deadlocks(&graphs, between).or_else(|| of_keepers(&graphs));
         let mut verdict = verdict.unwrap_or_else(|| of_busy(reports));
         let room = MOST_LINES - 1 - usize::from(unanswered > 0);
         if verdict.lines.len() > room {
@@ -83,8 +85,12 @@ fn counted(count: usize, one: &str, many: &str) -> String {
 }
 
 /// Those who wait for each other for ever, if there are any.
-fn of_deadlocks(graphs: &[(&Report, WaitGraph)]) -> Option<Verdict> {
+fn of_deadlocks(graphs: &[(&Report, WaitGraph)], between: &BetweenProcesses) -> Option<Verdict> {
     let (mut heads, mut lines) = (Vec::new(), Vec::new());
+    for (head, of_it) in between.lines() {
+        heads.push(head);
+        lines.extend(of_it);
+    }
     for (report, graph) in graphs {
         for circle in graph.deadlocks() {
             heads.push(waits::heading(graph, &circle));

@@ -15,9 +15,14 @@ use protocol::state::{GreenletWaitKind, WaitKind};
 
 /// Files of libraries that say nothing about a deadlock that the wait does not say: of the standard
 /// library, of gevent and of eventlet.
-const WAITING_FILES: [&str; 10] = [
+const WAITING_FILES: [&str; 15] = [
     "threading.py",
     "Queue.py",
+    "multiprocessing/forking.py",
+    "multiprocessing/process.py",
+    "multiprocessing/queues.py",
+    "multiprocessing/synchronize.py",
+    "multiprocessing/util.py",
     "gevent/hub.py",
     "gevent/lock.py",
     "gevent/greenlet.py",
@@ -41,14 +46,19 @@ pub(crate) fn write_deadlock(
     let _ = writeln!(text, "\nDeadlock: {}:", heading(graph, circle));
     for member in members(graph, circle) {
         let _ = writeln!(text, "  {}", Printable(&member.words));
-        let is_the_programs = |frame: &&&Frame| match frame {
-            Frame::At(place) => !WAITING_FILES.iter().any(|file| place.file.ends_with(file)),
-            Frame::Mark(_) => false,
-        };
-        if let Some(frame) = member.innermost.iter().find(is_the_programs) {
+        if let Some(frame) = place(&member.innermost) {
             frames.write(text, ' ', frame);
         }
     }
+}
+
+/// The innermost frame that is the program's, of frames from the innermost on.
+pub(crate) fn place<'a>(innermost: &[&'a Frame]) -> Option<&'a Frame> {
+    let is_the_programs = |frame: &&&Frame| match frame {
+        Frame::At(place) => !WAITING_FILES.iter().any(|file| place.file.ends_with(file)),
+        Frame::Mark(_) => false,
+    };
+    innermost.iter().find(is_the_programs).copied()
 }
 
 /// One in a deadlock.
@@ -179,6 +189,12 @@ pub(crate) fn of_thread(graph: &WaitGraph, thread: &Thread, wait: &Wait) -> Stri
         (WaitKind::Thread, [holder], _) => {
             let ident = holder.thread().unwrap_or_default();
             write!(words, " ({ident})")
+        }
+        (WaitKind::ProcessLock | WaitKind::ProcessRLock, [], _) if wait.value == Some(0) => {
+            match wait.owner {
+                Some(ident) => write!(words, ", held by thread {ident}, which has ended"),
+                None => write!(words, ", held by a process that is gone or not known"),
+            }
         }
         (WaitKind::Thread, ..) | (_, [], []) => Ok(()),
         (_, [], candidates) => {

@@ -12,6 +12,7 @@ use crate::state::frame::{Frame, Place, Stack};
 use crate::state::greenlets::Greenlets;
 use crate::state::kernel::{Observed, Tasks};
 use crate::state::native::{Native, RawStack};
+use crate::state::process_lock::ProcessLock;
 use crate::state::search::Search;
 use crate::state::suspended::{SuspendedStack, SuspendedStacks};
 use crate::state::thread::Thread;
@@ -108,8 +109,8 @@ impl State {
         mut memory: Memory,
     ) -> Option<State> {
         use document::{
-            CUT, FROM_MEMORY, HOLDER, LATE, MORE, NATIVE, PLACES, PYTHON, STACKS, SUSPENDED, TASKS,
-            THREADS,
+            CUT, FROM_MEMORY, HOLDER, LATE, MORE, NATIVE, PLACES, PROCESS_LOCKS, PYTHON, STACKS,
+            SUSPENDED, TASKS, THREADS,
         };
         let values = document.all_of([
             PYTHON,
@@ -124,6 +125,7 @@ impl State {
             LATE,
             NATIVE,
             FROM_MEMORY,
+            PROCESS_LOCKS,
         ]);
         let [
             python,
@@ -138,7 +140,9 @@ impl State {
             late,
             native,
             from_memory,
+            process_locks,
         ] = values;
+        let process_locks = ProcessLock::parse_all(process_locks);
         let mut missing = Missing::default();
         let stacks = parse_stacks(stacks?, places?, secrets, &mut memory, &mut missing.frames)?;
         let is_known =
@@ -184,6 +188,7 @@ impl State {
                 secrets,
                 details.get(&ident).copied(),
                 tasks.of(ident),
+                &process_locks,
                 variables,
                 holder == Some(ident),
             );
@@ -224,6 +229,7 @@ impl State {
             is_cut: variables.is_cut || cut.contains(&CutPart::Variables),
             cut,
             left_out: missing.words(),
+            process_locks,
             greenlets,
             coroutines,
             memory,
@@ -278,6 +284,7 @@ fn thread(
     secrets: &Secrets,
     details: Option<Value>,
     observed: Option<Observed>,
+    process_locks: &[ProcessLock],
     variables: StackVariables,
     held_gil: bool,
 ) -> Thread {
@@ -288,6 +295,14 @@ fn thread(
     let [name, daemon, main, wait, holds, may_hold, suspended] = details;
     let wait = wait.and_then(|wait| Wait::parse(&wait, secrets));
     let wait = wait.filter(|wait| observed.as_ref().is_none_or(|it| it.agrees_with(wait)));
+    // The address on which it waits leaves no doubt.
+    let on_process_lock = observed.as_ref().and_then(|it| {
+        let lock = process_locks
+            .iter()
+            .find(|lock| Some(lock.address) == it.futex)?;
+        Some(lock.wait(it.limited))
+    });
+    let wait = on_process_lock.or(wait);
     let (task, wait_in_kernel) = observed.map(|it| (it.task, it.wait)).unzip();
     // Whoever held the GIL when it was asked for may wait for it a moment later, when the kernel was
     // read. The earlier moment is the one that is shown.

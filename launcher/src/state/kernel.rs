@@ -17,6 +17,8 @@ pub(crate) struct Observed {
     pub(crate) wait: Option<Wait>,
     /// The address of the futex that it waits on, if it does.
     pub(crate) futex: Option<u64>,
+    /// Whether that wait has a timeout.
+    pub(crate) limited: bool,
     /// Whether that is the GIL's, if that is known.
     pub(crate) on_gil: Option<bool>,
 }
@@ -101,12 +103,14 @@ pub(crate) fn observed(gil: Option<u64>, line: &str) -> Option<Observed> {
     // -1: it is blocked outside of system calls.
     let call = state.parse().ok().filter(|&call| call >= 0).map(call_name);
     let mut arguments = words.map_while(hexadecimal);
-    let (mut futex, mut on_gil) = (None, None);
+    let (mut futex, mut on_gil, mut limited) = (None, None, false);
     let mut wait = None;
     match call.as_deref() {
-        // Most threads are in this one: their other arguments are not read.
+        // Most threads are in this one.
         Some("futex") => {
             futex = arguments.next();
+            // Behind the operation and the value (futex(2)).
+            limited = arguments.nth(2).is_some_and(|timeout| timeout != 0);
             on_gil = gil.map(|gil| futex == Some(gil));
             if on_gil == Some(true) {
                 wait = Some(Wait::of_kind(WaitKind::Gil));
@@ -129,6 +133,7 @@ pub(crate) fn observed(gil: Option<u64>, line: &str) -> Option<Observed> {
         task,
         wait,
         futex,
+        limited,
         on_gil,
     })
 }
@@ -341,6 +346,7 @@ mod tests {
             wait: None,
             futex: call.map(|_| 0x10),
             on_gil: None,
+            limited: false,
         };
         let lock = Wait::of_kind(WaitKind::Lock);
         let limited = Wait {

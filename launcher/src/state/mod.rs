@@ -19,6 +19,7 @@ pub mod kernel;
 mod large;
 pub mod native;
 pub mod other_end;
+pub mod process_lock;
 pub mod search;
 pub mod suspended;
 pub mod text;
@@ -31,6 +32,7 @@ use crate::state::budget::Memory;
 use crate::state::coroutines::Coroutines;
 use crate::state::greenlets::Greenlets;
 use crate::state::native::RawStack;
+use crate::state::process_lock::ProcessLock;
 use crate::state::search::Search;
 use crate::state::thread::Thread;
 use crate::state::variables::StackVariables;
@@ -62,6 +64,8 @@ pub struct State {
     pub cut: Vec<CutPart>,
     /// What this command had no memory for, in words: lines without their ends.
     pub left_out: Vec<String>,
+    /// The locks and semaphores of multiprocessing.
+    pub process_locks: Vec<ProcessLock>,
     /// The greenlets.
     pub greenlets: Search<Greenlets>,
     /// The suspended generators.
@@ -83,6 +87,7 @@ impl State {
             is_cut: false,
             cut: Vec::new(),
             left_out: Vec::new(),
+            process_locks: Vec::new(),
             greenlets: Search::NotAsked,
             coroutines: Search::NotAsked,
             memory: Memory::default(),

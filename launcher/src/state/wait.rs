@@ -226,9 +226,20 @@ impl Wait {
             (_, _, Some(id)) => write!(words, " {id:#x}"),
             _ => Ok(()),
         };
-        words.push_str(&contents(self.value, self.size, self.most));
+        match (self.is_between_processes(), self.value) {
+            (true, Some(value)) => {
+                let _ = write!(words, ", value {value}");
+            }
+            _ => words.push_str(&contents(self.value, self.size, self.most)),
+        }
         self.write_c_words(&mut words);
         words
+    }
+
+    /// Whether it is for a lock or semaphore that processes share.
+    fn is_between_processes(&self) -> bool {
+        use WaitKind::{ProcessLock, ProcessRLock, ProcessSemaphore};
+        matches!(self.kind, ProcessLock | ProcessRLock | ProcessSemaphore)
     }
 
     /// Adds what is known of a wait in C.
@@ -345,6 +356,9 @@ fn noun(kind: WaitKind) -> &'static str {
         WaitKind::Accept => "a connection",
         WaitKind::Connect => "to be connected",
         WaitKind::FileLock => "a lock on a file",
+        WaitKind::ProcessLock => "multiprocessing lock",
+        WaitKind::ProcessRLock => "multiprocessing RLock",
+        WaitKind::ProcessSemaphore => "multiprocessing semaphore",
         WaitKind::Poll | WaitKind::Epoll => "descriptors",
         WaitKind::Mutex => "C mutex",
         WaitKind::RwLock => "C read-write lock",

@@ -142,7 +142,10 @@ impl<'a> WaitGraph<'a> {
             ident.map(Node::Thread).into_iter().collect()
         };
         match (wait.kind, wait.id) {
-            (WaitKind::RLock | WaitKind::Import, _) => thread(wait.owner),
+            (
+                WaitKind::RLock | WaitKind::Import | WaitKind::ProcessLock | WaitKind::ProcessRLock,
+                _,
+            ) => thread(wait.owner),
             (WaitKind::Mutex | WaitKind::RwLock, _) => {
                 thread(wait.c_owner.and_then(|owner| owner.ident))
             }
@@ -199,9 +202,11 @@ impl<'a> WaitGraph<'a> {
             Node::Thread(ident) => {
                 let wait = self.thread(ident)?.wait.as_ref()?;
                 let goes_on = wait.limited == Some(true);
+                // Processes signal to each other with such a lock: whoever waits acquires it twice.
+                let signals = |holder| wait.kind == WaitKind::ProcessLock && holder == node;
                 self.holders(wait)
                     .into_iter()
-                    .filter(|_| !goes_on)
+                    .filter(|&holder| !goes_on && !signals(holder))
                     .collect()
             }
             Node::Greenlet(id) => {

@@ -36,6 +36,10 @@
 //!     program up. (Older libraries have none, and no `late`.)
 //!   * `late`: a list of the numbers that stacks have in `threads`: those whose variables are not whole for
 //!     that reason, in some frame, from there on outwards.
+//!   * `process_locks`: the locks and semaphores of the module multiprocessing, a list of `[address, address of the
+//!     semaphore, kind, most, value, count, owner]`: kind and most (the largest value) as its type in C has them; count,
+//!     how often this process has acquired it, less how often it has released it; owner, the identifier of its thread
+//!     that has acquired it last. (Older libraries have none.)
 //! * `wait` of a thread is a dictionary with the keys of [`wait`]; its `for` is a [`WaitKind`].
 //! * [`suspended`] has two dictionaries. Each is `None` where what it would describe cannot be found,
 //!   and empty where the program has imported none of the libraries.
@@ -188,6 +192,8 @@ keys! {
         LATE = "late";
         /// Why all of it was read from memory, without the GIL: text; empty if it was not.
         FROM_MEMORY = "from_memory";
+        /// The locks and semaphores of multiprocessing. (Older libraries have none.)
+        PROCESS_LOCKS = "process_locks";
     }
 }
 
@@ -322,6 +328,12 @@ words! {
         CCondition = "c_condition",
         /// A semaphore of C's.
         CSemaphore = "c_semaphore",
+        /// A `multiprocessing.Lock`.
+        ProcessLock = "process_lock",
+        /// A `multiprocessing.RLock`.
+        ProcessRLock = "process_rlock",
+        /// A semaphore of multiprocessing.
+        ProcessSemaphore = "process_semaphore",
     }
 }
 

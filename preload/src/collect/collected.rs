@@ -55,6 +55,8 @@ pub struct State {
     pub suspended: Option<Vec<u8>>,
     /// The variables of frames, where they are wanted.
     pub variables: Variables,
+    /// The locks and semaphores of multiprocessing, likewise; empty if they were not looked for.
+    pub process_locks: Vec<u8>,
     /// The parts that there was no time for.
     pub cut: Vec<CutPart>,
 }

@@ -84,6 +84,11 @@ pub fn write(
     }
     words.key(document::FROM_MEMORY);
     words.text(collected.from_memory.as_deref().unwrap_or("").as_bytes());
+    words.key(document::PROCESS_LOCKS);
+    match &state.process_locks[..] {
+        [] => words.list(0),
+        locks => words.raw(locks),
+    }
     words.end();
     words.finish()
 }

@@ -20,6 +20,7 @@ pub mod from_memory;
 pub mod lock_frames;
 pub mod places;
 pub mod plain;
+pub mod process_locks;
 pub mod repr;
 pub mod secrets;
 pub mod snippet;

@@ -16,7 +16,7 @@ use crate::collect::places::Places;
 use crate::collect::stacks::{Limit, Names, Origin, Stacks, Thread};
 use crate::collect::thread_details::{self, Details};
 use crate::collect::variables;
-use crate::collect::{current_frames, snippet};
+use crate::collect::{current_frames, process_locks, snippet};
 use crate::cpython::gil::Gil;
 use crate::cpython::object::{Frame, Object, Owned};
 use crate::files::native_stacks;
@@ -158,7 +158,9 @@ fn take_from<'g, 'gil>(
             keeps_gil: 0,
         };
         let details = details.and_then(|details| details.write());
+        let process_locks = process_locks::take(objects).ok_or(Failure::NoMemory)?;
         let mut state = State {
+            process_locks,
             version: version(objects).ok_or(Failure::NoMemory)?,
             details: details.ok_or(Failure::NoMemory)?,
             cut,

@@ -1,6 +1,7 @@
 //! What the commands print about a program, in every format: stacks, thread names and numbers, waits,
 //! variables, greenlets and generators, colours, and how `--watch` and `--diff` compare two answers.
 
+mod between_processes;
 mod colours;
 mod descriptors;
 mod diff;
@@ -13,6 +14,7 @@ mod greenlets;
 mod hangs;
 mod native;
 mod other_ends;
+mod process_locks;
 mod suspended_holders;
 mod suspended_variables;
 mod values;
