@@ -62,7 +62,7 @@ def lock_of_somebody(lock):
     lock.acquire()
 
 
-def keeper(lock):
+def keeper(lock, other):
     lock.acquire()
     time.sleep(1000)
 
@@ -115,6 +115,8 @@ def main():
     shop.long_kept = threading.Lock()
     shop.long_kept.acquire()
     shop.kept = threading.Lock()
+    shop.known, keep = threading.Lock(), shop
+    getattr(keep.known, 'acquire')()
     guarded = threading.Condition(threading.Lock())
     full = Queue.Queue(2)
     full.put(1)
@@ -125,7 +127,8 @@ def main():
     go('lock_of_object', lock_of_object, shop)
     go('lock_in_closure', lock_in_closure)
     go('lock_in_long_code', lock_in_long_code, shop.long_kept, threading.Lock())
-    go('keeper', keeper, shop.kept)
+    go('keeper', keeper, shop.kept, shop.known)
+    go('lock_of_keeper', lock_of_somebody, shop.known)
     go('lock_of_somebody', lock_of_somebody, shop.kept)
     go('condition', condition, None)
     go('condition_limited', condition, 500.0)

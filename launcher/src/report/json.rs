@@ -13,7 +13,7 @@ use crate::report::json_suspended::{CoroutinesEntry, GreenletsEntry};
 use crate::state::descriptor::Descriptor;
 use crate::state::native::NativeFrame;
 use crate::state::thread::Thread;
-use crate::state::wait::{Hold, SuspendedHolder, Wait};
+use crate::state::wait::{Certainty, Hold, Part, SuspendedHolder, Wait};
 use crate::state::wait_graph::WaitGraph;
 
 /// Changes whenever the meaning of anything in the document does.
@@ -246,6 +246,15 @@ pub(crate) struct WaitEntry<'a> {
     pub(crate) id: Option<u64>,
     pub(crate) holders: Vec<u64>,
     pub(crate) candidates: Vec<u64>,
+    // The first documents of this version had none of these four.
+    #[serde(default)]
+    pub(crate) certainty: Option<Certainty>,
+    #[serde(default)]
+    pub(crate) owner: Option<u64>,
+    #[serde(default)]
+    pub(crate) gone: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub(crate) part: Option<Cow<'a, Part>>,
     pub(crate) count: Option<i64>,
     pub(crate) limited: Option<bool>,
     pub(crate) thread: Option<u64>,
@@ -280,6 +289,10 @@ impl<'a> WaitEntry<'a> {
             id: wait.id,
             holders: json_circles::threads_of(&graph.holders(wait)),
             candidates: graph.candidates(wait),
+            certainty: graph.certainty(wait),
+            owner: wait.owner,
+            gone: wait.gone.map(|gone| gone.name().into()),
+            part: wait.part.as_ref().map(Cow::Borrowed),
             count: wait.count,
             limited: wait.limited,
             thread: wait.joined,

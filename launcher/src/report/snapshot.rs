@@ -158,7 +158,8 @@ mod tests {
     use serde_json::Value;
     const THREAD: &str = r#"{"ident": 7, "tid": 70, "name": "a", "daemon": false, "main": true,
         "held_gil": false, "running": false, "system_call": "futex", "waiting_seconds": 2.5,
-        "waits_for": {"kind": "lock", "id": 9, "holders": [], "candidates": [8], "count": null,
+        "waits_for": {"kind": "lock", "id": 9, "holders": [], "candidates": [8], "certainty": null,
+          "owner": null, "gone": null, "part": null, "count": null,
             "limited": false, "thread": null, "value": null, "size": null, "most": null,
             "seconds": null, "waited_seconds": null, "left_seconds": null, "others": 2, "epoll": 4, "child": 12, "command": "sh", "owner_tid": 71,
             "owner_lives": false, "within": "sem_wait", "called_from": "f", "descriptors": [
@@ -167,7 +168,7 @@ mod tests {
                         "descriptors": [1], "waits_too": false}], "more": 0, "own": false,
                         "complete": true}, "held_by": null}]},
         "suspended_holders": [],
-        "holds": [{"id": 5, "file": "a.py", "line": 3}], "variables_cut": false,
+        "holds": [{"id": 5, "file": "a.py", "line": 3, "certainty": "held"}], "variables_cut": false,
         "native_frames": [], "native_note": null, "frames": [{"mark": "12 frames left out"},
             {"file": "a.py", "line": 3, "function": "f", "source": "x", "locals": null,
                 "globals": null, "of_later": 1}]}"#;

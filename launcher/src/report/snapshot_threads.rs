@@ -15,7 +15,7 @@ use crate::state::frame::{Frame, Place, Stack};
 use crate::state::thread::{Task, Thread};
 use crate::state::wait::{Hold, Owner, Wait};
 use crate::trouble::Trouble;
-use protocol::state::WaitKind;
+use protocol::state::{GoneKind, WaitKind};
 
 /// What an entry of a table takes beside its content, in bytes, while the table grows.
 const OF_ENTRY: usize = 64;
@@ -233,10 +233,12 @@ impl WaitEntry<'_> {
         Ok(Wait {
             kind,
             id: self.id,
-            owner: owner.filter(|_| {
+            owner: self.owner.or(owner).filter(|_| {
                 use WaitKind::{ProcessLock, ProcessRLock, RLock};
                 matches!(kind, RLock | ProcessLock | ProcessRLock)
             }),
+            gone: self.gone.and_then(|gone| GoneKind::from_name(&gone)),
+            part: self.part.map(|part| part.into_owned()),
             futex: None,
             is_likely: false,
             count: self.count,

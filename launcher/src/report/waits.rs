@@ -9,9 +9,9 @@ use crate::report::page::Page;
 use crate::state::frame::Frame;
 use crate::state::greenlets::{Greenlet, GreenletWait};
 use crate::state::thread::Thread;
-use crate::state::wait::{SuspendedHolder, Wait};
+use crate::state::wait::{Certainty, SuspendedHolder, Wait};
 use crate::state::wait_graph::{Node, WaitGraph};
-use protocol::state::{GreenletWaitKind, WaitKind};
+use protocol::state::{GoneKind, GreenletWaitKind, WaitKind};
 
 /// Files of libraries that say nothing about a deadlock that the wait does not say: of the standard
 /// library, of gevent and of eventlet.
@@ -185,6 +185,28 @@ pub(crate) fn of_thread(graph: &WaitGraph, thread: &Thread, wait: &Wait) -> Stri
     }
     let holders = graph.holders(wait);
     let candidates = graph.candidates(wait);
+    let likely = match graph.certainty(wait) {
+        Some(Certainty::VeryLikely) => "very likely ",
+        _ => "",
+    };
+    if let (Some(gone), Some(owner)) = (wait.gone, wait.owner) {
+        let _ = match gone {
+            GoneKind::Ended => write!(words, ", held by thread {owner}, which has ended"),
+            GoneKind::Replaced => {
+                write!(
+                    words,
+                    ", very likely held by thread {owner}, which has ended"
+                )
+            }
+            GoneKind::Fork => {
+                write!(
+                    words,
+                    ", held by thread {owner}, which the fork left behind"
+                )
+            }
+        };
+        return words;
+    }
     let _ = match (wait.kind, &holders[..], &candidates[..]) {
         (WaitKind::Thread, [holder], _) => {
             let ident = holder.thread().unwrap_or_default();
@@ -206,10 +228,13 @@ pub(crate) fn of_thread(graph: &WaitGraph, thread: &Thread, wait: &Wait) -> Stri
             )
         }
         (_, [Node::Thread(holder)], _) if *holder == thread.ident => {
-            words.push_str(", which it holds itself");
-            Ok(())
+            write!(words, ", which it {likely}holds itself")
         }
-        (_, holders, _) => write!(words, ", held by {}", names(graph, wait.id, holders)),
+        (_, holders, _) => write!(
+            words,
+            ", {likely}held by {}",
+            names(graph, wait.id, holders)
+        ),
     };
     words
 }

@@ -8,7 +8,7 @@ use crate::secrets::Secrets;
 use crate::state::descriptor::Descriptor;
 use crate::state::other_end::OtherEnd;
 use protocol::marshal::Value;
-use protocol::state::{WaitKind, suspended_holder, wait};
+use protocol::state::{GoneKind, WaitKind, suspended_holder, wait};
 
 /// What a thread waits for. Which fields are there depends on the kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,10 @@ pub struct Wait {
     pub owner: Option<u64>,
     /// An RLock: how often its owner has acquired it.
     pub count: Option<i64>,
+    /// An RLock: why its owner is no thread any more.
+    pub gone: Option<GoneKind>,
+    /// A lock that is an attribute of an object.
+    pub part: Option<Part>,
     /// A plain lock: the address of the futex that threads wait on for it.
     pub futex: Option<u64>,
     /// Whether it is so only if the kernel says so too.
@@ -72,6 +76,24 @@ pub struct Owner {
     pub lives: bool,
 }
 
+/// An attribute of an object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name, without what makes it private.
+    pub name: String,
+    /// The name of the object's class.
+    pub class: String,
+    /// The object's address.
+    pub id: u64,
+}
+
+impl Part {
+    /// Such as `the mutex of Queue 0x7f00`.
+    fn words(&self) -> String {
+        format!("the {} of {} {:#x}", self.name, self.class, self.id)
+    }
+}
+
 /// How many descriptors of one wait are shown to people.
 pub(crate) const MOST_SHOWN: usize = 4;
 
@@ -83,6 +105,8 @@ impl Wait {
             id: None,
             owner: None,
             count: None,
+            gone: None,
+            part: None,
             futex: None,
             is_likely: false,
             limited: None,
@@ -108,14 +132,18 @@ impl Wait {
     /// Reads a dictionary of [`wait`]; `None` if its kind is not known here.
     pub fn parse(value: &Value, secrets: &Secrets) -> Option<Wait> {
         use wait::{
-            COUNT, FOR, FUTEX, ID, JOINED, LEFT, LIKELY, LIMITED, MILLISECONDS, MOST, NAME, OWNER,
-            SIZE, VALUE, WAITED,
+            COUNT, FOR, FUTEX, GONE, ID, JOINED, LEFT, LIKELY, LIMITED, MILLISECONDS, MOST, NAME,
+            OWNER, PART, SIZE, VALUE, WAITED, WHOLE, WHOLE_ID,
         };
         let values = value.all_of([
             FOR,
             ID,
             OWNER,
             COUNT,
+            GONE,
+            PART,
+            WHOLE,
+            WHOLE_ID,
             FUTEX,
             LIKELY,
             LIMITED,
@@ -133,6 +161,10 @@ impl Wait {
             id,
             owner,
             count,
+            gone,
+            part,
+            whole,
+            whole_id,
             futex,
             likely,
             limited,
@@ -151,6 +183,14 @@ impl Wait {
             id: address(id),
             owner: address(owner),
             count: number(count),
+            gone: gone.and_then(|gone| GoneKind::from_name(&gone.text()?)),
+            part: part.and_then(|part| {
+                Some(Part {
+                    name: part.text()?,
+                    class: whole?.text()?,
+                    id: address(whole_id)?,
+                })
+            }),
             futex: address(futex),
             is_likely: likely.is_some_and(|value| value.is_true()),
             limited: limited.map(|value| value.is_true()),
@@ -176,8 +216,10 @@ impl Wait {
         };
         let descriptors =
             descriptors.map(|one| 2 * size_of::<Descriptor>() + text(&one.path) + end(one));
+        let part = self.part.as_ref();
+        let part = part.map_or(0, |part| part.name.len() + part.class.len());
         let texts = [&self.name, &self.command, &self.within, &self.called_from];
-        texts.into_iter().map(text).sum::<usize>() + descriptors.sum::<usize>()
+        part + texts.into_iter().map(text).sum::<usize>() + descriptors.sum::<usize>()
     }
 
     /// Narrows the kind down where the wait is for one thing on one descriptor.
@@ -221,6 +263,9 @@ impl Wait {
 
     fn object_words(&self) -> String {
         let mut words = noun(self.kind).to_owned();
+        if let (Some(part), Some(id)) = (&self.part, self.id) {
+            return format!("{} ({words} {id:#x})", part.words());
+        }
         let _ = match (self.kind, &self.name, self.id) {
             (WaitKind::Thread, Some(name), _) => write!(words, " {name:?}"),
             (_, _, Some(id)) => write!(words, " {id:#x}"),
@@ -367,25 +412,55 @@ fn noun(kind: WaitKind) -> &'static str {
     }
 }
 
-/// A lock that a thread holds, found by the `with` block that the thread is in.
+/// How certain it is that a thread holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Certainty {
+    /// It is in a `with` block of the lock's, or in a `try` statement that releases what was acquired before it.
+    #[serde(rename = "held")]
+    Held,
+    /// Its code has acquired the lock on its way, or will release it.
+    #[serde(rename = "very likely held")]
+    VeryLikely,
+}
+
+/// A lock that a thread holds, found by the code of one of its frames.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hold {
     /// The lock's address (`id()`).
     pub id: u64,
-    /// The file that the block stands in.
+    /// The file of that code.
     pub file: String,
-    /// The line that the thread is at in the block.
+    /// The line that the frame is at.
     pub line: i64,
+    /// How certain it is.
+    #[serde(default = "held")]
+    pub certainty: Certainty,
+}
+
+/// What holds of the first documents, which had no other.
+fn held() -> Certainty {
+    Certainty::Held
 }
 
 impl Hold {
     /// Reads an item of [`HOLDS`](protocol::state::thread::HOLDS).
     pub fn parse(value: &Value) -> Option<Hold> {
-        let [id, file, line] = value.list()?.exactly()?;
+        // Those of `with` blocks alone are certain without saying so.
+        let (id, file, line, certain) = match value.list()?.exactly() {
+            Some([id, file, line, certain]) => (id, file, line, certain.is_true()),
+            None => {
+                let [id, file, line] = value.list()?.exactly()?;
+                (id, file, line, true)
+            }
+        };
         Some(Hold {
             id: id.number()?,
             file: file.text()?,
             line: line.number()?,
+            certainty: match certain {
+                true => Certainty::Held,
+                false => Certainty::VeryLikely,
+            },
         })
     }
 }

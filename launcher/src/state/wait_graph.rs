@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::state::State;
 use crate::state::greenlets::{Greenlet, GreenletWait};
 use crate::state::thread::Thread;
-use crate::state::wait::{Hold, SuspendedHolder, Wait};
+use crate::state::wait::{Certainty, Hold, SuspendedHolder, Wait};
 use protocol::state::{GreenletWaitKind, WaitKind};
 
 /// How many are named that hold a lock, or may hold it: more would not help anybody.
@@ -40,8 +40,10 @@ pub struct WaitGraph<'a> {
     greenlets: HashMap<u64, &'a Greenlet>,
     /// What else is suspended and holds locks, by the address of its frame.
     suspended: HashMap<u64, &'a SuspendedHolder>,
-    /// By address of a lock, those who hold it for a `with` block.
+    /// By address of a lock, those who hold it.
     holders: HashMap<u64, Vec<Node>>,
+    /// By address of a lock, those who very likely hold it.
+    likely: HashMap<u64, Vec<Node>>,
     /// By address of a lock, the threads that have it in a variable, and may hold it.
     candidates: HashMap<u64, Vec<u64>>,
 }
@@ -56,7 +58,7 @@ impl<'a> WaitGraph<'a> {
         for greenlet in suspended.filter(|one| one.suspended) {
             graph.greenlets.insert(greenlet.id, greenlet);
             for hold in &greenlet.holds {
-                graph.add_holder(hold.id, Node::Greenlet(greenlet.id));
+                graph.add_holder(hold, Node::Greenlet(greenlet.id));
             }
         }
         state
@@ -69,7 +71,7 @@ impl<'a> WaitGraph<'a> {
     fn add_thread(&mut self, thread: &'a Thread) {
         self.threads.insert(thread.ident, thread);
         for hold in &thread.holds {
-            self.add_holder(hold.id, Node::Thread(thread.ident));
+            self.add_holder(hold, Node::Thread(thread.ident));
         }
         // By lock and not by waiting thread: thousands may wait for one lock, and each has it in
         // a variable.
@@ -94,13 +96,20 @@ impl<'a> WaitGraph<'a> {
             let node = Node::Suspended(holder.frame);
             if (holder.generator || !has_greenlet) && !holders.contains(&node) {
                 self.suspended.insert(holder.frame, holder);
-                self.add_holder(lock, node);
+                let holders = self.holders.entry(lock).or_default();
+                if holders.len() < MOST_CANDIDATES {
+                    holders.push(node);
+                }
             }
         }
     }
 
-    fn add_holder(&mut self, lock: u64, holder: Node) {
-        let holders = self.holders.entry(lock).or_default();
+    fn add_holder(&mut self, hold: &Hold, holder: Node) {
+        let by_lock = match hold.certainty {
+            Certainty::Held => &mut self.holders,
+            Certainty::VeryLikely => &mut self.likely,
+        };
+        let holders = by_lock.entry(hold.id).or_default();
         if holders.len() < MOST_CANDIDATES && holders.last() != Some(&holder) {
             holders.push(holder);
         }
@@ -145,7 +154,7 @@ impl<'a> WaitGraph<'a> {
             (
                 WaitKind::RLock | WaitKind::Import | WaitKind::ProcessLock | WaitKind::ProcessRLock,
                 _,
-            ) => thread(wait.owner),
+            ) => thread(wait.owner.filter(|_| wait.gone.is_none())),
             (WaitKind::Mutex | WaitKind::RwLock, _) => {
                 thread(wait.c_owner.and_then(|owner| owner.ident))
             }
@@ -175,7 +184,26 @@ impl<'a> WaitGraph<'a> {
     }
 
     fn holders_of(&self, lock: u64) -> Vec<Node> {
-        self.holders.get(&lock).cloned().unwrap_or_default()
+        let by_lock = match self.holders.contains_key(&lock) {
+            true => &self.holders,
+            false => &self.likely,
+        };
+        by_lock.get(&lock).cloned().unwrap_or_default()
+    }
+
+    /// How certain it is that [`WaitGraph::holders`] hold what is waited for; `None` where there are none, or it is no
+    /// lock.
+    pub fn certainty(&self, wait: &Wait) -> Option<Certainty> {
+        let id = wait.id?;
+        match wait.kind {
+            WaitKind::RLock => wait
+                .owner
+                .filter(|_| wait.gone.is_none())
+                .map(|_| Certainty::Held),
+            WaitKind::Lock if self.holders.contains_key(&id) => Some(Certainty::Held),
+            WaitKind::Lock if self.likely.contains_key(&id) => Some(Certainty::VeryLikely),
+            _ => None,
+        }
     }
 
     /// The identifiers of threads that have the lock in a variable, where its holder is not known:
@@ -202,11 +230,12 @@ impl<'a> WaitGraph<'a> {
             Node::Thread(ident) => {
                 let wait = self.thread(ident)?.wait.as_ref()?;
                 let goes_on = wait.limited == Some(true);
-                // Processes signal to each other with such a lock: whoever waits acquires it twice.
-                let signals = |holder| wait.kind == WaitKind::ProcessLock && holder == node;
-                self.holders(wait)
-                    .into_iter()
-                    .filter(|&holder| !goes_on && !signals(holder))
+                // Processes signal to each other with such a lock: whoever waits acquires it twice. So may threads.
+                let is_signal = wait.kind == WaitKind::ProcessLock
+                    || self.certainty(wait) == Some(Certainty::VeryLikely);
+                let holders = self.holders(wait).into_iter();
+                holders
+                    .filter(|&holder| !(goes_on || is_signal && holder == node))
                     .collect()
             }
             Node::Greenlet(id) => {
@@ -263,13 +292,15 @@ mod tests {
     use super::*;
     use crate::state::greenlets::{Greenlets, tests::greenlet};
     use crate::state::search::Search;
-    use crate::state::wait::{Hold, tests::wait};
+    use crate::state::wait::tests::wait;
+    use protocol::state::GoneKind;
 
     fn thread(ident: u64, wait: Wait, holds: &[u64]) -> Thread {
         let hold = |&id: &u64| Hold {
             id,
             file: String::new(),
             line: 1,
+            certainty: Certainty::Held,
         };
         Thread {
             ident,
@@ -312,6 +343,33 @@ mod tests {
         joins.limited = Some(true);
         let limited = vec![thread(5, by_owner, &[]), thread(6, joins, &[])];
         assert!(circles(limited).is_empty());
+    }
+
+    #[test]
+    fn believes_in_what_is_very_likely_where_two_wait() {
+        let likely = |ident, lock, held: &[u64]| {
+            let mut thread = thread(ident, wait(WaitKind::Lock, lock), held);
+            let holds = thread.holds.iter_mut();
+            holds.for_each(|hold| hold.certainty = Certainty::VeryLikely);
+            thread
+        };
+        let two = vec![likely(5, 1, &[2]), likely(6, 2, &[1])];
+        assert_eq!(circles(two), [of_threads(&[5, 6])]);
+        assert!(circles(vec![likely(5, 1, &[1])]).is_empty());
+        // Who certainly holds it does so alone.
+        let three = vec![
+            likely(5, 1, &[2]),
+            likely(6, 2, &[1]),
+            thread(7, wait(WaitKind::Sleep, 0), &[1]),
+        ];
+        assert!(circles(three).is_empty());
+        let mut gone = wait(WaitKind::RLock, 9);
+        (gone.owner, gone.gone) = (Some(6), Some(GoneKind::Replaced));
+        let replaced = vec![
+            thread(5, gone, &[3]),
+            thread(6, wait(WaitKind::Lock, 3), &[]),
+        ];
+        assert!(circles(replaced).is_empty());
     }
 
     #[test]

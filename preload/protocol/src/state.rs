@@ -209,8 +209,9 @@ keys! {
         MAIN = "main";
         /// What it waits for, as its innermost frames show ([`super::wait`]).
         WAIT = "wait";
-        /// The locks that it holds for `with` blocks: a list of `[address, file, line]`, where the line
-        /// is the one in that block that it is at.
+        /// The locks that it holds: a list of `[address, file, line, whether that is certain]`, where the line is
+        /// the one that the frame is at that has acquired it. Certain are those of `with` blocks, and of a `try`
+        /// statement whose end releases what was acquired before it.
         HOLDS = "holds";
         /// The addresses of plain locks that other threads wait for and that it has in a variable.
         HAS = "has";
@@ -229,6 +230,15 @@ keys! {
         ID = "id";
         /// The identifier of the thread that has it.
         OWNER = "owner";
+        /// Where the owner is no thread any more: a [`GoneKind`](super::GoneKind).
+        GONE = "gone";
+        /// A lock that is an attribute of an object: the name of the attribute, the name of the object's class,
+        /// and its address.
+        PART = "part";
+        /// See [`PART`].
+        WHOLE = "whole";
+        /// See [`PART`].
+        WHOLE_ID = "whole_id";
         /// A plain lock: the address of the futex that a thread waits on for it.
         FUTEX = "futex";
         /// Whether it is so only if the thread is seen to wait on that futex, or to sleep.
@@ -334,6 +344,18 @@ words! {
         ProcessRLock = "process_rlock",
         /// A semaphore of multiprocessing.
         ProcessSemaphore = "process_semaphore",
+    }
+}
+
+words! {
+    /// Why the owner of an RLock is no thread any more.
+    GoneKind {
+        /// It has ended.
+        Ended = "ended",
+        /// A fork has left it behind, in the parent.
+        Fork = "fork",
+        /// Very likely it has ended: another thread has its identifier now, whose frames do not have the lock.
+        Replaced = "replaced",
     }
 }
 

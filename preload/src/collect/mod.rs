@@ -16,6 +16,7 @@ pub mod at_exit;
 pub mod collected;
 pub mod current_frames;
 pub mod document;
+pub mod evidence;
 pub mod from_memory;
 pub mod lock_frames;
 pub mod places;

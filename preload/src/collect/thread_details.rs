@@ -4,6 +4,7 @@
 //! On the worker, under the GIL, while nobody else can run. No Python object is made for it.
 
 use crate::agent::hold;
+use crate::collect::evidence::{self, Evidence};
 use crate::collect::lock_frames::LockFrames;
 use crate::collect::stacks::Thread;
 use crate::collect::suspended_holders::{self, Holder};
@@ -11,18 +12,39 @@ use crate::collect::waits::{Known, Wait};
 use crate::cpython::dict;
 use crate::cpython::gil::Gil;
 use crate::cpython::object::{Frame, Object};
+use crate::cpython::thread_states;
 use crate::inspect::attributes;
 use crate::inspect::objects::Objects;
 use crate::system::hash::Table;
 use protocol::marshal::MarshalWriter;
-use protocol::state::{self, WaitKind};
+use protocol::state::{self, GoneKind, WaitKind};
 
-/// A lock that a thread holds for a `with` block, and where.
+/// A lock that a thread holds, and where.
 struct Hold<'g> {
     lock: Object<'g>,
     file: Object<'g>,
     line: i64,
+    /// Whether that is certain.
+    certain: bool,
 }
+
+impl<'g> Hold<'g> {
+    fn in_frame(objects: Objects<'g>, lock: Object<'g>, frame: Frame<'g>, certain: bool) -> Self {
+        let code = objects.code(frame);
+        Hold {
+            lock,
+            file: objects.names(code)[0],
+            line: objects.line(code, objects.position(frame)),
+            certain,
+        }
+    }
+}
+
+/// No thread waits for more conditions at once that are looked at: one in another's frames, as signal handlers do.
+const MOST_WAITED: usize = 8;
+
+/// No more attributes of an object are looked at for a lock.
+const MOST_ATTRIBUTES: usize = 200;
 
 /// The details of a thread.
 #[derive(Default)]
@@ -43,6 +65,8 @@ pub struct Details<'a, 'g> {
     /// Of each thread, in the same order.
     details: Vec<Detail<'g>>,
     holds: Vec<Hold<'g>>,
+    /// What threads hold by the code of their frames, of locks that others wait for, by index, in order.
+    concluded: Vec<(usize, Hold<'g>)>,
     /// The threads that have a lock in a variable which others wait for, by index, in order.
     having: Vec<(usize, Object<'g>)>,
     /// What is suspended and holds locks that no thread holds.
@@ -64,6 +88,7 @@ impl<'a, 'g> Details<'a, 'g> {
             lock_frames,
             details: Vec::new(),
             holds: Vec::new(),
+            concluded: Vec::new(),
             having: Vec::new(),
             suspended: Vec::new(),
         };
@@ -76,6 +101,7 @@ impl<'a, 'g> Details<'a, 'g> {
         all.find_waits(&idents);
         all.find_having()?;
         all.find_suspended()?;
+        all.check_owners();
         Some(all)
     }
 
@@ -109,7 +135,7 @@ impl<'a, 'g> Details<'a, 'g> {
         let start = self.holds.len();
         let holds = &mut self.holds;
         let mut enough = true;
-        // The locks of conditions that it waits for.
+        // The locks of conditions that it waits for: it has released those that the frames around the wait hold.
         let mut waited: Vec<Option<Object>> = Vec::new();
         let lock_of = |condition| objects.attribute(condition, b"_Condition__lock");
         let frames = self.threads[index].stack.lock_frames.clone();
@@ -129,32 +155,19 @@ impl<'a, 'g> Details<'a, 'g> {
                 if objects.is_of(lock, known.condition) {
                     lock = lock_of(lock);
                 }
-                let Some(lock) = lock else {
+                let Some(lock) = lock.filter(|&lock| known.is_lock(lock)) else {
                     return;
                 };
-                if !known.is_lock(lock) {
+                // What is not known to be held is left out.
+                if !hold::spend(1 + waited.len() / 8) || waited.contains(&Some(lock)) {
                     return;
                 }
                 enough &= holds.try_reserve(1).is_ok();
                 if enough {
-                    holds.push(Hold {
-                        lock,
-                        file: objects.names(code)[0],
-                        line: objects.line(code, objects.position(frame)),
-                    });
+                    holds.push(Hold::in_frame(objects, lock, frame, true));
                 }
             });
         }
-        // A thread that waits for a condition has released the condition's lock.
-        let mut kept = start;
-        for at in start..holds.len() {
-            // What is not known to be held is left out.
-            if hold::spend(1 + waited.len() / 8) && !waited.contains(&Some(holds[at].lock)) {
-                holds.swap(kept, at);
-                kept += 1;
-            }
-        }
-        holds.truncate(kept);
         self.details[index].holds = start..holds.len();
         enough.then_some(())
     }
@@ -191,13 +204,13 @@ impl<'a, 'g> Details<'a, 'g> {
         }
     }
 
-    /// The addresses of the plain locks that threads wait for, in order.
+    /// The addresses of the locks that threads wait for, in order.
     fn waited_locks(&self) -> Option<Vec<usize>> {
         let waits = self
             .details
             .iter()
             .filter_map(|detail| detail.wait.as_ref());
-        let locks = waits.filter(|wait| wait.kind == WaitKind::Lock);
+        let locks = waits.filter(|wait| matches!(wait.kind, WaitKind::Lock | WaitKind::RLock));
         let mut wanted: Vec<usize> = Vec::new();
         wanted.try_reserve_exact(locks.clone().count()).ok()?;
         wanted.extend(locks.filter_map(|wait| wait.thing).map(Object::address));
@@ -219,7 +232,7 @@ impl<'a, 'g> Details<'a, 'g> {
         Some(())
     }
 
-    /// Finds the threads that have a plain lock in a variable which others wait for.
+    /// Finds the threads that have a lock in a variable which others wait for, or hold it by their code.
     fn find_having(&mut self) -> Option<()> {
         let objects = self.objects;
         let wanted = self.waited_locks()?;
@@ -228,9 +241,15 @@ impl<'a, 'g> Details<'a, 'g> {
         }
         let is_wanted = |object: Object| wanted.binary_search(&object.address()).is_ok();
         let mut enough = true;
+        let mut may_acquire: Table<usize, bool> = Table::default();
         for (index, thread) in self.threads.iter().enumerate() {
             let start = self.having.len();
             let having = &mut self.having;
+            // As in `find_holds`.
+            let mut waited: [Option<Object>; MOST_WAITED] = [None; MOST_WAITED];
+            let detail = &self.details[index];
+            let held = &self.holds[detail.holds.clone()];
+            let own = detail.wait.as_ref().and_then(|wait| wait.thing);
             for frame in objects.frames(Some(thread.innermost)) {
                 if !hold::spend(5) {
                     break;
@@ -254,6 +273,39 @@ impl<'a, 'g> Details<'a, 'g> {
                 if here {
                     objects.variables(frame, &mut add);
                 }
+                let code = objects.code(frame);
+                if Some(code) == self.known.condition_wait
+                    && let Some(place) = waited.iter_mut().find(|place| place.is_none())
+                {
+                    let condition = objects.variable(frame, b"self");
+                    *place = objects.attribute(condition, b"_Condition__lock");
+                }
+                may_acquire.try_reserve(1).ok()?;
+                let may = may_acquire.entry(code.address());
+                if !*may.or_insert_with(|| objects.may_acquire(code)) {
+                    continue;
+                }
+                let concluded = &mut self.concluded;
+                evidence::of(objects, &mut self.known.calls, frame, &mut |lock, how| {
+                    let is_known = held.iter().any(|hold| hold.lock == lock)
+                        || concluded
+                            .iter()
+                            .rev()
+                            .take_while(|one| one.0 == index)
+                            .any(|one| one.1.lock == lock);
+                    // It may be about to acquire what it will release.
+                    let waits = how == Evidence::Released && own == Some(lock);
+                    if !is_wanted(lock) || is_known || waits || waited.contains(&Some(lock)) {
+                        return;
+                    }
+                    // Where there is no other thread nobody else can have released it.
+                    let certain = how == Evidence::Held
+                        || how == Evidence::Acquired && self.threads.len() == 1;
+                    enough &= concluded.try_reserve(1).is_ok();
+                    if enough {
+                        concluded.push((index, Hold::in_frame(objects, lock, frame, certain)));
+                    }
+                });
             }
         }
         enough.then_some(())
@@ -269,6 +321,67 @@ impl<'a, 'g> Details<'a, 'g> {
         Some(idents)
     }
 
+    /// Has those RLocks only be held by a thread that agree with its frames: the owner's identifier may have been
+    /// given to another thread since.
+    fn check_owners(&mut self) {
+        let objects = self.objects;
+        for index in 0..self.details.len() {
+            let wait = self.details[index].wait.as_ref();
+            let Some((wait, lock)) = wait
+                .filter(|wait| wait.kind == WaitKind::RLock && wait.owner != 0)
+                .and_then(|wait| Some((wait, wait.thing?)))
+            else {
+                continue;
+            };
+            let mut threads = self.threads.iter();
+            let owner = threads.position(|thread| thread.ident == wait.owner);
+            let agrees = owner.is_some_and(|owner| {
+                wait.is_sure_of_owner
+                    || self.holds[self.details[owner].holds.clone()]
+                        .iter()
+                        .any(|hold| hold.lock == lock)
+                    || self
+                        .concluded
+                        .iter()
+                        .any(|(one, hold)| *one == owner && hold.lock == lock)
+                    || self.having.contains(&(owner, lock))
+                    || self.leads_to(self.threads[owner].innermost, lock)
+            });
+            let gone = match (agrees, owner) {
+                (true, _) => None,
+                _ if thread_states::was_left_behind(&objects, wait.owner as usize) => {
+                    Some(GoneKind::Fork)
+                }
+                (_, None) => Some(GoneKind::Ended),
+                (_, Some(_)) => Some(GoneKind::Replaced),
+            };
+            if let Some(wait) = &mut self.details[index].wait {
+                wait.gone = gone;
+            }
+        }
+    }
+
+    /// Whether an object that is in a variable of one of these frames has the lock as its attribute.
+    fn leads_to(&self, innermost: Frame<'g>, lock: Object<'g>) -> bool {
+        let objects = self.objects;
+        let mut found = false;
+        for frame in objects.frames(Some(innermost)) {
+            objects.variables(frame, &mut |_, value| {
+                let own = attributes::own(objects.fields(), value);
+                let entries = own
+                    .into_iter()
+                    .flat_map(|own| dict::entries(objects.fields(), *own));
+                found |= entries
+                    .take(MOST_ATTRIBUTES)
+                    .any(|(_, one)| hold::spend(1) && one == lock);
+            });
+            if found || !hold::spend(20) {
+                break;
+            }
+        }
+        found
+    }
+
     /// Writes what stands under [`state::document::MORE`].
     pub fn write(&self) -> Option<Vec<u8>> {
         let objects = self.objects;
@@ -276,6 +389,7 @@ impl<'a, 'g> Details<'a, 'g> {
         words.pairs();
         let main = objects.attribute(self.known.threading, b"_MainThread");
         let mut having = &self.having[..];
+        let mut concluded = &self.concluded[..];
         for (index, (detail, thread)) in self.details.iter().zip(self.threads).enumerate() {
             words.number(thread.ident);
             words.pairs();
@@ -301,14 +415,21 @@ impl<'a, 'g> Details<'a, 'g> {
                 }
             }
             let holds = &self.holds[detail.holds.clone()];
-            if !holds.is_empty() {
+            let more = concluded
+                .iter()
+                .take_while(|(one, _)| *one == index)
+                .count();
+            let (more, rest) = concluded.split_at(more);
+            concluded = rest;
+            if holds.len() + more.len() > 0 {
                 words.key(state::thread::HOLDS);
-                words.list(holds.len());
-                for hold in holds {
-                    words.list(3);
+                words.list(holds.len() + more.len());
+                for hold in holds.iter().chain(more.iter().map(|(_, hold)| hold)) {
+                    words.list(4);
                     words.number(hold.lock.address() as i64);
                     words.text(objects.bytes(hold.file).unwrap_or_default());
                     words.number(hold.line);
+                    words.truth(hold.certain);
                 }
             }
             let count = having.iter().take_while(|(one, _)| *one == index).count();

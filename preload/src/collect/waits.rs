@@ -10,11 +10,12 @@ use crate::collect::stacks::Thread;
 use crate::collect::wait_times::WaitTimes;
 use crate::cpython::dict;
 use crate::cpython::object::{Code, Frame, Object, Owned};
+use crate::inspect::attributes;
 use crate::inspect::locks::is_acquire;
 use crate::inspect::objects::Objects;
 use crate::inspect::pending_call::{PendingCalls, PythonCall};
 use protocol::marshal::MarshalWriter;
-use protocol::state::{WaitKind, wait};
+use protocol::state::{GoneKind, WaitKind, wait};
 
 /// What a thread waits for.
 pub struct Wait<'g> {
@@ -24,6 +25,12 @@ pub struct Wait<'g> {
     pub thing: Option<Object<'g>>,
     /// The identifier of the thread that has it; 0: not known.
     pub owner: i64,
+    /// Whether the owner is known as an object, and not by a number that may be given to another.
+    pub is_sure_of_owner: bool,
+    /// Where the owner is no thread any more, why.
+    pub gone: Option<GoneKind>,
+    /// What it is a part of: the name of the attribute, and the object.
+    part: Option<(&'g [u8], Object<'g>)>,
     /// Whether the wait has a timeout, where that is known.
     limited: Option<bool>,
     /// Numbers that belong to it, with their keys; an unused place has no key.
@@ -44,6 +51,9 @@ impl<'g> Wait<'g> {
             kind,
             thing,
             owner: 0,
+            is_sure_of_owner: false,
+            gone: None,
+            part: None,
             limited: None,
             numbers: [("", 0); 2],
             times: None,
@@ -65,6 +75,18 @@ impl<'g> Wait<'g> {
         if self.owner != 0 {
             words.key(wait::OWNER);
             words.number(self.owner);
+        }
+        if let Some(gone) = self.gone {
+            words.key(wait::GONE);
+            words.text(gone.name().as_bytes());
+        }
+        if let Some((name, whole)) = self.part {
+            words.key(wait::PART);
+            words.text(name);
+            words.key(wait::WHOLE);
+            words.text(objects.class_name(whole));
+            words.key(wait::WHOLE_ID);
+            words.number(whole.address() as i64);
         }
         if let Some(semaphore) = self.semaphore {
             words.key(wait::FUTEX);
@@ -95,6 +117,10 @@ impl<'g> Wait<'g> {
 
 /// No more objects are looked at of what is handed over to a function that is written in C.
 const MOST_HANDED_OVER: usize = 16;
+
+/// So many frames are searched for the object that a lock belongs to, and so many of its attributes.
+const MOST_METHODS: usize = 3;
+const MOST_ATTRIBUTES: usize = 200;
 
 /// How many functions of the standard library are known.
 const FUNCTIONS: usize = 9;
@@ -170,6 +196,39 @@ impl<'g> Known<'g> {
         frame: Frame<'g>,
         owner: &dyn Fn(Option<Object<'g>>) -> i64,
     ) -> Option<Wait<'g>> {
+        let mut wait = self.wait_in(frame, owner)?;
+        if matches!(wait.kind, WaitKind::Lock | WaitKind::RLock) {
+            wait.part = wait.thing.and_then(|lock| self.whole_of(lock, frame));
+        }
+        Some(wait)
+    }
+
+    /// The object in whose methods a thread waits for a lock that is its attribute, and that attribute's name.
+    fn whole_of(&self, lock: Object<'g>, innermost: Frame<'g>) -> Option<(&'g [u8], Object<'g>)> {
+        let objects = self.objects;
+        objects
+            .frames(Some(innermost))
+            .take(MOST_METHODS)
+            .find_map(|frame| {
+                let whole = objects
+                    .variable(frame, b"self")
+                    .filter(|&whole| whole != lock)?;
+                let own = attributes::own(objects.fields(), whole)?;
+                let mut entries = dict::entries(objects.fields(), *own).take(MOST_ATTRIBUTES);
+                let (name, _) = entries.find(|&(_, one)| hold::spend(1) && one == lock)?;
+                let name = objects.text(name)?;
+                // As in `_Condition__lock`.
+                let private = name.windows(2).rposition(|two| two == b"__");
+                let name = &name[private.map_or(0, |at| at + 2)..];
+                Some((name.trim_ascii(), whole)).filter(|(name, _)| name.len() < MOST_ATTRIBUTES)
+            })
+    }
+
+    fn wait_in(
+        &mut self,
+        frame: Frame<'g>,
+        owner: &dyn Fn(Option<Object<'g>>) -> i64,
+    ) -> Option<Wait<'g>> {
         let objects = self.objects;
         match self.function(Some(frame)) {
             Some(WaitKind::RLock) => {
@@ -181,9 +240,13 @@ impl<'g> Known<'g> {
                 let count = objects.attribute(lock, b"_RLock__count");
                 let mut wait = Wait::of(WaitKind::RLock, Some(lock?));
                 // In 2.6 it is the `Thread` itself.
-                wait.owner = match objects.number(held_by) {
-                    0 => owner(held_by),
-                    ident => ident,
+                wait.owner = match (objects.number(held_by), owner(held_by)) {
+                    (0, 0) => objects.number(objects.attribute(held_by, b"_Thread__ident")),
+                    (0, ident) => {
+                        wait.is_sure_of_owner = true;
+                        ident
+                    }
+                    (ident, _) => ident,
                 };
                 wait.numbers[0] = (wait::COUNT, objects.number(count));
                 Some(wait)

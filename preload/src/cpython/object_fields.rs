@@ -13,8 +13,10 @@ use protocol::layout::{
     TYPE_ITEM_SIZE, TYPE_MRO, TYPE_NAME, TYPE_SIZE, TYPE_TRAVERSE, WORD,
 };
 
-/// PyFunctionObject (Include/funcobject.h), counted from the end of PyObject_HEAD: func_code, func_name.
+/// PyFunctionObject (Include/funcobject.h), counted from the end of PyObject_HEAD: func_code, func_globals,
+/// func_name.
 const FUNCTION_CODE: usize = 0;
+const FUNCTION_GLOBALS: usize = WORD;
 const FUNCTION_NAME: usize = 5 * WORD;
 
 /// PyCFunctionObject (Include/methodobject.h): m_ml, m_self, m_module.
@@ -87,6 +89,15 @@ impl<'g> Fields<'g> {
         is_function.then(|| unsafe { Code::assume(self.existing(function, 0, FUNCTION_CODE)) })
     }
 
+    /// The global names of such a function: a dictionary.
+    pub fn function_globals(self, function: Object<'g>) -> Option<Object<'g>> {
+        match self.is_exactly(function, self.PyFunction_Type) {
+            // SAFETY: a function has this field, and keeps what is in it.
+            true => unsafe { self.object(function, 0, FUNCTION_GLOBALS) },
+            false => None,
+        }
+    }
+
     /// The name of such a function.
     pub fn function_name(self, function: Object<'g>) -> Option<Object<'g>> {
         match self.is_exactly(function, self.PyFunction_Type) {
@@ -154,6 +165,28 @@ impl<'g> Fields<'g> {
             // SAFETY: an instance has this field, and keeps what is in it.
             true => unsafe { self.object(instance, 0, INSTANCE_DICT) },
             false => None,
+        }
+    }
+
+    /// The classes that one of the old style derives from: a tuple; `None` if it is none.
+    pub fn old_bases(self, class: Object<'g>) -> Option<Object<'g>> {
+        let is_class = self.is_exactly(class, self.PyClass_Type);
+        // SAFETY: a class has its bases, a tuple (`PyClass_New`), and keeps them.
+        is_class.then(|| unsafe { self.existing(class, 0, OLD_CLASS_BASES) })
+    }
+
+    /// The items that an iterator over a list or a tuple has passed, or is at: how many, and the list or tuple
+    /// (Objects/listobject.c, `listiterobject`; Objects/tupleobject.c; 2.6 and 2.7).
+    pub fn passed(self, iterator: Object<'g>) -> Option<(usize, Object<'g>)> {
+        let class = self.type_of(iterator);
+        let known = matches!(self.type_name(class), b"listiterator" | b"tupleiterator");
+        if !known || self.is_of_python(class) {
+            return None;
+        }
+        // SAFETY: such an iterator has these two fields, and keeps what it goes through; null at its end.
+        unsafe {
+            let index = self.word(iterator, 0, 0) as usize;
+            Some((index, self.object(iterator, 0, WORD)?))
         }
     }
 
@@ -246,12 +279,8 @@ impl<'g> Fields<'g> {
             if one == base {
                 return true;
             }
-            if !self.is_exactly(one, self.PyClass_Type) {
-                continue;
-            }
-            // SAFETY: a class has its bases, a tuple (`PyClass_New`), and keeps them.
-            let bases = unsafe { self.existing(one, 0, OLD_CLASS_BASES) };
-            for base in self.tuple_items(bases) {
+            let bases = self.old_bases(one);
+            for base in bases.into_iter().flat_map(|bases| self.tuple_items(bases)) {
                 if !hold::spend(count / 8) {
                     return false;
                 }

@@ -111,6 +111,18 @@ pub fn has_dead() -> bool {
     FIRST_DEAD[0].load(Ordering::Relaxed) != 0
 }
 
+/// Whether a thread with this identifier was one of the parent's, which the fork left behind.
+pub fn was_left_behind(python: &Python, ident: usize) -> bool {
+    let mut found = false;
+    if has_dead() {
+        for_each_state(python, &mut |state| {
+            found |= !state.live && state.thread.ident == ident;
+            !found
+        });
+    }
+    found
+}
+
 /// Calls `each` for every live thread of every interpreter, until it returns false. Returns false if the
 /// lists could not be followed to their ends.
 ///

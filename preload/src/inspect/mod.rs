@@ -8,6 +8,7 @@
 
 pub mod attributes;
 pub mod bytecode;
+pub mod lock_calls;
 pub mod locks;
 pub mod objects;
 pub mod pending_call;

@@ -7,7 +7,7 @@ use crate::cpython::deque::{self, Deque};
 use crate::cpython::dict;
 use crate::cpython::fields::{Characters, Fields};
 use crate::cpython::gil::{Access, Gil};
-use crate::cpython::object::{CFunction, Code, Frame, Object};
+use crate::cpython::object::{CFunction, Code, Frame, Object, Type};
 use crate::inspect::attributes;
 use protocol::marshal::MarshalWriter;
 
@@ -80,6 +80,40 @@ impl<'g> Objects<'g> {
             return None;
         }
         dict::named(self.fields, attributes::held(self.fields, class)?, name)
+    }
+
+    /// The name of an object's class, of either style, without a module's and without underscores before it.
+    pub fn class_name(self, object: Object<'g>) -> &'g [u8] {
+        let old = self
+            .old_class_of(object)
+            .and_then(|class| self.old_class(class));
+        let name = match old {
+            Some(class) => self.text(class.name).unwrap_or_default(),
+            None => self.type_name(self.type_of(object)),
+        };
+        let begin = name
+            .iter()
+            .rposition(|&byte| byte == b'.')
+            .map_or(0, |at| at + 1);
+        let name = &name[begin..];
+        let underscores = name.iter().take_while(|&&byte| byte == b'_').count();
+        &name[underscores..]
+    }
+
+    /// What a class that is written in Python, or one that it derives from first, holds under this name.
+    pub fn method_of(self, object: Object<'g>, name: &[u8]) -> Option<Object<'g>> {
+        const MOST_BASES: usize = 16;
+        let old = self.old_class_of(object);
+        let class = old.unwrap_or(*self.type_of(object));
+        let base = |&class: &Object<'g>| match self.old_bases(class) {
+            Some(bases) => self.item(bases, 0),
+            // SAFETY: it is no class of the old style, and so a type.
+            None => self
+                .type_base(unsafe { Type::assume(class) })
+                .map(|base| *base),
+        };
+        let mut classes = std::iter::successors(Some(class), base).take(MOST_BASES);
+        classes.find_map(|class| self.of_class(Some(class), name))
     }
 
     /// The code of a function that is written in Python.

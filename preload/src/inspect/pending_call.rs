@@ -72,6 +72,13 @@ impl<'g> PendingCalls<'g> {
         instruction.is_some_and(|instruction| instruction.code == IMPORT_NAME)
     }
 
+    /// How many values are on a frame's stack, where it is in a call or begins a `with` block; `None` if that is not
+    /// known.
+    pub fn depth_of(&mut self, frame: Frame<'g>) -> Option<usize> {
+        let instruction = self.instruction(frame)?;
+        self.depth(frame, instruction)
+    }
+
     /// The call that a frame is making, as far as it is known: none where its code was made by hand.
     pub fn of(&mut self, frame: Frame<'g>) -> PythonCall<'g> {
         self.call(frame).unwrap_or_default()

@@ -24,14 +24,22 @@ fn what_is_waited_for(python: &Interpreter) {
         let document = document(program.pid(), via);
         let wait = |what: &str| thread(&document, said.ident(what))["waits_for"].clone();
         let ident = |what: &str| Value::from(said.ident(what));
+        let main = document["threads"].as_array().unwrap().iter();
+        let main = main.clone().find(|one| one["main"] == true).unwrap()["ident"].clone();
         for (what, kind, holders, candidates) in [
             ("one", "rlock", vec![ident("two")], vec![]),
             ("two", "lock", vec![ident("three")], vec![]),
             ("three", "lock", vec![ident("one")], vec![]),
-            ("lock_of_object", "lock", vec![], vec![]),
-            ("lock_in_closure", "lock", vec![], vec![]),
-            ("lock_in_long_code", "lock", vec![], vec![]),
-            ("lock_of_somebody", "lock", vec![], vec![ident("keeper")]),
+            ("lock_of_object", "lock", vec![main.clone()], vec![]),
+            (
+                "lock_in_closure",
+                "lock",
+                vec![ident("lock_in_closure")],
+                vec![],
+            ),
+            ("lock_in_long_code", "lock", vec![main.clone()], vec![]),
+            ("lock_of_somebody", "lock", vec![ident("keeper")], vec![]),
+            ("lock_of_keeper", "lock", vec![], vec![ident("keeper")]),
             ("condition", "condition", vec![], vec![]),
             ("condition_limited", "condition", vec![], vec![]),
             (
@@ -58,6 +66,19 @@ fn what_is_waited_for(python: &Interpreter) {
                 "{what}: {wait}"
             );
         }
+        for (what, certainty) in [
+            ("one", json!("held")),
+            ("two", json!("held")),
+            ("condition_taken", json!("held")),
+            ("lock_in_closure", json!("very likely held")),
+            ("lock_of_somebody", json!("very likely held")),
+            ("lock_of_keeper", Value::Null),
+            ("join", Value::Null),
+        ] {
+            assert_eq!(wait(what)["certainty"], certainty, "{what}");
+        }
+        let part = &wait("condition_taken")["part"];
+        assert_eq!([&part["name"], &part["class"]], ["lock", "Condition"]);
         assert_eq!(wait("one")["count"], 2);
         assert_eq!(wait("condition")["limited"], false);
         assert_eq!(wait("condition_limited")["limited"], true);
@@ -121,6 +142,8 @@ fn deadlock_comes_first(python: &Interpreter) {
         let unknown =
             format!(", whose holder is not known; in a variable of thread {keeper} \"keeper\"\n");
         assert!(after.contains(&unknown), "{out}");
+        let likely = format!(", very likely held by thread {keeper} \"keeper\"\n");
+        assert!(after.contains(&likely), "{out}");
     }
     program.ends();
 }
