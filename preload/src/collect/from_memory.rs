@@ -20,10 +20,11 @@ use protocol::question::Question;
 /// How long it may take, in milliseconds.
 const LONGEST: u32 = 600;
 
-/// Takes it down. `None` where objects are laid out otherwise than CPython's own, or where that is not known yet.
+/// Takes it down, as this thread keeps the GIL, in words for this reason. `None` where objects are laid out otherwise than CPython's own, or where that is not known yet.
 pub fn collect(
     python: &'static Python,
     question: &Question,
+    keeper: usize,
     mut reason: String,
 ) -> Option<Result<Collected, Failure>> {
     let copies = Copies::default();
@@ -36,9 +37,12 @@ pub fn collect(
     let taken = innermost_frames(python, objects.fields())
         .and_then(|(frames, are_all)| state::take_copied(objects, question, (&frames, are_all)));
     drop(hold);
-    Some(taken.map(|collected| Collected {
-        from_memory: Some(reason),
-        ..collected
+    Some(taken.map(|mut collected| {
+        collected.native.keeps_gil = keeper;
+        Collected {
+            from_memory: Some(reason),
+            ..collected
+        }
     }))
 }
 

@@ -120,6 +120,7 @@ impl<'g> Fields<'g> {
     ///
     /// # Safety
     /// Under the GIL they stand there unchanged for `'g`.
+    #[inline]
     pub unsafe fn bytes_at(self, address: usize, length: usize) -> &'g [u8] {
         match self.copies() {
             // SAFETY: the caller promises it.
@@ -138,6 +139,7 @@ impl<'g> Fields<'g> {
     ///
     /// # Safety
     /// The object is of a type that has such a field.
+    #[inline]
     pub unsafe fn word(self, object: Object<'g>, tail: usize, at: usize) -> *mut PyObject {
         let field = object.address().wrapping_add(self.head + tail + at);
         // SAFETY: the object is alive, and as large as that.
@@ -148,6 +150,7 @@ impl<'g> Fields<'g> {
     ///
     /// # Safety
     /// As for [`Fields::word`]; and the object keeps what this points to.
+    #[inline]
     pub unsafe fn object(self, object: Object<'g>, tail: usize, at: usize) -> Option<Object<'g>> {
         // SAFETY: what is pointed to lives as long as nobody runs who could change the field.
         unsafe { Object::borrowed(self.word(object, tail, at)) }
@@ -157,6 +160,7 @@ impl<'g> Fields<'g> {
     ///
     /// # Safety
     /// As for [`Fields::object`]; and it is not null.
+    #[inline]
     pub unsafe fn existing(self, object: Object<'g>, tail: usize, at: usize) -> Object<'g> {
         // SAFETY: what is pointed to lives as long as nobody runs who could change the field. Without the GIL it may be
         // null.
@@ -173,6 +177,7 @@ impl<'g> Fields<'g> {
     ///
     /// # Safety
     /// As for [`Fields::word`].
+    #[inline]
     pub unsafe fn int(self, object: Object<'g>, tail: usize, at: usize) -> c_int {
         let field = object.address().wrapping_add(self.head + tail + at);
         match self.copies() {
@@ -183,6 +188,7 @@ impl<'g> Fields<'g> {
     }
 
     /// The type of an object: the last word of every object's head.
+    #[inline]
     pub fn type_of(self, object: Object<'g>) -> Type<'g> {
         // SAFETY: every object has one, and keeps it. Without the GIL it may be none.
         unsafe {
@@ -212,22 +218,26 @@ impl<'g> Fields<'g> {
     }
 
     /// Whether an object is of this very type, or of a derived one, that has this flag.
+    #[inline]
     fn has_flag(self, object: Object<'g>, class: *mut PyObject, flag: usize) -> bool {
         let own = self.type_of(object);
         own.is(class) || self.type_flags(own) & flag != 0
     }
 
     /// Whether an object is of this very type, and of no derived one.
+    #[inline]
     pub fn is_exactly(self, object: Object<'g>, class: *mut PyObject) -> bool {
         self.type_of(object).is(class)
     }
 
     /// Whether this is a `str`, and of no derived class.
+    #[inline]
     pub fn is_str(self, object: Object<'g>) -> bool {
         self.is_exactly(object, self.string_type as *mut PyObject)
     }
 
     /// The bytes of a `str`; `None`, with no exception set, of anything else.
+    #[inline]
     pub fn str_bytes(self, object: Object<'g>) -> Option<&'g [u8]> {
         match self.is_str(object) {
             true => Some(self.bytes_of_str(object)),
@@ -337,6 +347,7 @@ impl<'g> Fields<'g> {
     }
 
     /// The frame that called this one.
+    #[inline]
     pub fn back(self, frame: Frame<'g>) -> Option<Frame<'g>> {
         // SAFETY: f_back is a frame or null, and the frame keeps it.
         unsafe {
@@ -354,18 +365,21 @@ impl<'g> Fields<'g> {
     }
 
     /// The code of a frame.
+    #[inline]
     pub fn code(self, frame: Frame<'g>) -> Code<'g> {
         // SAFETY: f_code is a code object, and the frame keeps it.
         unsafe { Code::assume(self.existing(*frame, WORD, FRAME_CODE)) }
     }
 
     /// The global names of a frame: a dictionary, or an object of a derived class.
+    #[inline]
     pub fn globals(self, frame: Frame<'g>) -> Object<'g> {
         // SAFETY: f_globals is never null, and the frame keeps it.
         unsafe { self.existing(*frame, WORD, FRAME_GLOBALS) }
     }
 
     /// Where a frame is in its code: what [`Fields::line`] makes a line of.
+    #[inline]
     pub fn position(self, frame: Frame<'g>) -> i64 {
         // SAFETY: a frame has both fields, whatever is in them. Where it is traced, its tracer may have set the line
         // (`frame_getlineno`, Objects/frameobject.c, 2.6 and 2.7).
@@ -378,6 +392,7 @@ impl<'g> Fields<'g> {
     }
 
     /// The last instruction of a frame: where it stands in the code, or -1.
+    #[inline]
     pub fn last_instruction(self, frame: Frame<'g>) -> c_int {
         // SAFETY: a frame has this field.
         unsafe { self.int(*frame, WORD, FRAME_LAST_INSTRUCTION) }

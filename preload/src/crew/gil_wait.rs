@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::agent::threads;
+use crate::agent::{desk, threads};
 use crate::cpython::api::Python;
 use crate::cpython::gil_semaphore::{self, Waited};
 use crate::cpython::thread_states;
@@ -15,6 +15,7 @@ use crate::system::futex::{Instant, timespec};
 use crate::system::identity::process_id;
 use crate::system::memory::read;
 use crate::system::{signals, thread_struct};
+use protocol::state::RUNNING;
 
 /// How long it waits between two looks, in nanoseconds.
 const BETWEEN_LOOKS: u64 = 12_000_000;
@@ -58,12 +59,55 @@ pub struct Keeper {
     pub ident: usize,
     /// How much of a processor it has used meanwhile, in thousandths, where that is known.
     share: Option<u64>,
+    /// The system call that it is in, by number, where it sleeps and that is known.
+    call: Option<i64>,
 }
+
+/// A thread that uses less of a processor, in thousandths, does not compute.
+const LEAST_SHARE: u64 = 20;
+
+/// System calls that threads sleep in, by number.
+const CALLS: [(i64, &str); 16] = [
+    (libc::SYS_futex, "futex"),
+    (libc::SYS_read, "read"),
+    (libc::SYS_write, "write"),
+    (libc::SYS_poll, "poll"),
+    (libc::SYS_select, "select"),
+    (libc::SYS_nanosleep, "nanosleep"),
+    (libc::SYS_clock_nanosleep, "clock_nanosleep"),
+    (libc::SYS_recvfrom, "recvfrom"),
+    (libc::SYS_sendto, "sendto"),
+    (libc::SYS_accept, "accept"),
+    (libc::SYS_connect, "connect"),
+    (libc::SYS_epoll_wait, "epoll_wait"),
+    (libc::SYS_wait4, "wait4"),
+    (libc::SYS_flock, "flock"),
+    (libc::SYS_fcntl, "fcntl"),
+    (libc::SYS_fsync, "fsync"),
+];
 
 impl Keeper {
     /// Whether it has not moved since.
     pub fn stands(&self, python: &Python) -> bool {
         Place::now(python) == Some(self.place)
+    }
+
+    /// Whether it may be that it only gets no processor: then it is wherever it was then, and not kept by C code.
+    pub fn may_starve(&self) -> bool {
+        self.share.is_none_or(|share| share < LEAST_SHARE)
+    }
+
+    /// Takes in what the kernel says of it ([`crate::files::tasks::describe`]). Returns whether it sleeps; `None` where that
+    /// is not known.
+    pub fn sleeps(&mut self, tasks: &[u8]) -> Option<bool> {
+        let mut lines = tasks.split(|&byte| byte == b'\n');
+        let mut words = lines.find_map(|line| {
+            let mut words = std::str::from_utf8(line).ok()?.split(' ');
+            (words.next()?.parse() == Ok(self.ident)).then_some(words)
+        })?;
+        let state = words.nth(1).filter(|state| !state.is_empty())?;
+        self.call = state.parse().ok();
+        Some(state != RUNNING)
     }
 }
 
@@ -73,11 +117,18 @@ impl fmt::Display for Keeper {
         match self.share {
             None => write!(out, "is in C code"),
             // On a busy machine it gets a small share of a processor, and computes all the same.
-            Some(share @ 20..) => {
+            Some(share @ LEAST_SHARE..) => {
                 let share = share.div_ceil(10).min(100);
                 write!(out, "computes in C code ({share} % of a processor)")
             }
-            Some(_) => write!(out, "sleeps in C code"),
+            Some(_) => {
+                let mut calls = CALLS.iter();
+                let call = calls.find(|(number, _)| Some(*number) == self.call);
+                match call {
+                    Some((_, name)) => write!(out, "sleeps in C code (in {name})"),
+                    None => write!(out, "sleeps in C code"),
+                }
+            }
         }
     }
 }
@@ -115,6 +166,7 @@ impl Watch {
         Some(Keeper {
             place,
             ident: thread_states::ident(place.thread)?,
+            call: None,
             share: used.map(|(now_used, used)| {
                 now_used.saturating_sub(used).saturating_mul(1000) / (now.0 - since.0).max(1)
             }),
@@ -122,11 +174,20 @@ impl Watch {
     }
 }
 
-/// Takes the GIL's lock, as `PyEval_AcquireLock` does, unless a thread keeps it that does not move.
+/// Why the GIL is not waited for any longer.
+pub enum GivenUp {
+    /// A thread keeps it.
+    Kept(Keeper),
+    /// Nobody waits for an answer any more.
+    NotWanted,
+}
+
+/// Takes the GIL's lock, as `PyEval_AcquireLock` does, unless a thread keeps it that does not move, or nobody waits for
+/// an answer any more.
 ///
 /// # Safety
 /// On the worker, holding nothing.
-pub unsafe fn take(python: &Python) -> Result<(), Keeper> {
+pub unsafe fn take(python: &Python) -> Result<(), GivenUp> {
     let mut watch = Watch::default();
     loop {
         // SAFETY: the caller promises what it requires.
@@ -140,8 +201,11 @@ pub unsafe fn take(python: &Python) -> Result<(), Keeper> {
                 return Ok(());
             },
         }
+        if desk::request().is_none() {
+            return Err(GivenUp::NotWanted);
+        }
         if let Some(keeper) = watch.look(python) {
-            return Err(keeper);
+            return Err(GivenUp::Kept(keeper));
         }
     }
 }
@@ -165,4 +229,46 @@ fn time_used(thread: usize) -> Option<u64> {
     // SAFETY: the call writes to `time`, a local, and does nothing else.
     let known = unsafe { libc::clock_gettime(clock, &mut time) } == 0;
     known.then_some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_the_holder_does() {
+        let place = Place {
+            thread: 1,
+            frame: 2,
+            last_instruction: 3,
+            ticks: 4,
+        };
+        let keeper = |share| Keeper {
+            place,
+            ident: 7,
+            share,
+            call: None,
+        };
+        let mut sleeps = keeper(Some(1));
+        assert!(sleeps.may_starve());
+        assert_eq!(
+            sleeps.sleeps(b"gil 0x10\n70 71 running\n7 72 202 0x1\n"),
+            Some(true)
+        );
+        assert_eq!(
+            sleeps.to_string(),
+            "thread 7 keeps the GIL and sleeps in C code (in futex)"
+        );
+        assert_eq!(keeper(Some(1)).sleeps(b"7 72 running\n"), Some(false));
+        assert_eq!(keeper(Some(1)).sleeps(b"7 72 -1 0x1\n"), Some(true));
+        for nothing in [&b""[..], b"70 72 running\n", b"7 72 \n", b"7\n"] {
+            assert_eq!(keeper(Some(1)).sleeps(nothing), None);
+        }
+        let computes = keeper(Some(973));
+        assert!(!computes.may_starve() && keeper(None).may_starve());
+        assert_eq!(
+            computes.to_string(),
+            "thread 7 keeps the GIL and computes in C code (98 % of a processor)"
+        );
+    }
 }

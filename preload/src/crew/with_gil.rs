@@ -8,7 +8,7 @@ use crate::agent::failure::Failure;
 use crate::agent::progress::{Progress, now_at};
 use crate::cpython::api::{PyThreadState, Python};
 use crate::cpython::gil::Gil;
-use crate::crew::gil_wait::{self, Keeper};
+use crate::crew::gil_wait::{self, GivenUp};
 use crate::script::undisturbed;
 use crate::system::memory_budget::{THREADS, has_memory_for};
 
@@ -36,7 +36,7 @@ impl Holding {
         unsafe {
             match waits {
                 Waits::ForEver => (python.PyEval_AcquireLock)(),
-                Waits::WhileItMoves => gil_wait::take(python).map_err(NoGil::Kept)?,
+                Waits::WhileItMoves => gil_wait::take(python).map_err(NoGil::GivenUp)?,
             }
         }
         // SAFETY: this thread has the lock. Once `Py_Finalize` has begun, the lists of thread states must
@@ -141,8 +141,8 @@ pub enum Waits {
 pub enum NoGil {
     /// The interpreter is ending, or memory is out.
     Failed(Failure),
-    /// A thread keeps it.
-    Kept(Keeper),
+    /// It was not waited for any longer.
+    GivenUp(GivenUp),
 }
 
 impl From<Failure> for NoGil {

@@ -17,7 +17,7 @@ use crate::collect::{answer, at_exit, from_memory};
 use crate::cpython::api::Python;
 use crate::cpython::gil::Gil;
 use crate::cpython::{find, layout_check, thread_states};
-use crate::crew::gil_wait::Keeper;
+use crate::crew::gil_wait::{GivenUp, Keeper};
 use crate::crew::with_gil::{self, NoGil, Waits, holding_gil};
 use crate::crew::{late, nap, reader};
 use crate::script::undisturbed;
@@ -200,11 +200,15 @@ unsafe fn serve(python: &'static Python, place: &Place) -> bool {
             undisturbed::give_a_moment();
             reached = first_step(false, waits);
         }
-        let keeper = match reached {
-            Err(NoGil::Kept(keeper)) => keeper,
+        let mut keeper = match reached {
+            Err(NoGil::GivenUp(GivenUp::Kept(keeper))) => keeper,
+            Err(NoGil::GivenUp(GivenUp::NotWanted)) => break Ok(FirstStep::NoRequest),
             Err(NoGil::Failed(failure)) => break Err(failure),
             Ok(step) => break Ok(step),
         };
+        if keeper.may_starve() && !is_kept(&mut keeper) {
+            continue;
+        }
         match read_memory(python, keeper, &served) {
             Some(Ok(step)) if keeper.stands(python) => {
                 holder = Some(keeper.ident);
@@ -294,10 +298,21 @@ unsafe fn compose_with_gil(
                 undisturbed::give_a_moment();
             }
             Ok(Err(failure)) | Err(NoGil::Failed(failure)) => return Some(Err(failure)),
-            Err(NoGil::Kept(_)) => {}
+            Err(NoGil::GivenUp(GivenUp::Kept(_))) => {}
+            Err(NoGil::GivenUp(GivenUp::NotWanted)) => return Some(Err(Failure::NoMemory)),
         }
     }
     None
+}
+
+/// Whether a thread that does not move is kept where it is, and has not merely got no processor for a while: then it goes
+/// on, and the GIL is waited for. On the worker, holding nothing.
+fn is_kept(keeper: &mut Keeper) -> bool {
+    let mut of_one = Collected::default();
+    if of_one.idents.try_reserve(1).is_ok() {
+        of_one.idents.push(keeper.ident);
+    }
+    keeper.sleeps(&reader::read(&of_one).tasks).unwrap_or(true)
 }
 
 /// Takes down from memory what the request on the desk asks for. `None` where objects cannot be read so.
@@ -312,7 +327,7 @@ fn read_memory(
     };
     served.0.set(request);
     let question = Question::parse(words.as_bytes()).unwrap_or_default();
-    let collected = from_memory::collect(python, &question, keeper.to_string())?;
+    let collected = from_memory::collect(python, &question, keeper.ident, keeper.to_string())?;
     Some(collected.map(FirstStep::Collected))
 }
 

@@ -91,7 +91,7 @@ fn sleeps_in_c(python: &Interpreter) {
     let document = soon(program.pid(), &["--greenlets"]);
     let note = document["note"].as_str().expect("a note");
     assert!(
-        note.contains("keeps the GIL and sleeps in C code"),
+        note.contains("keeps the GIL and sleeps in C code (in futex)"),
         "{note}"
     );
     assert!(
