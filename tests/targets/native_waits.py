@@ -1,8 +1,9 @@
 """Threads that wait in C, each in a function of the C library.
-usage: native_waits.py [forks|runs]
+usage: native_waits.py [forks|runs|gil]
 
 Says "thread WHAT IDENT" of each, then "ready"; ends with status 7 at the end of its input. With "forks" it says "child
 process PID": a child waits for a mutex that another thread of the parent's held at the fork. With "runs" one thread runs.
+With "gil" one thread keeps the GIL and waits for a mutex, whose holder wants the GIL: "ready" is said just before.
 """
 import ctypes
 import os
@@ -50,6 +51,15 @@ def below_map():
     map(time.sleep, [1000])
 
 
+def keeps_gil():
+    ctypes.PyDLL(None).pthread_mutex_lock(mutex)
+
+
+def wants_gil():
+    c.pthread_mutex_lock(mutex)
+    time.sleep(1)
+
+
 def runs():
     while True:
         pass
@@ -75,6 +85,13 @@ def main():
     c.pthread_rwlock_init(read_write, None)
     c.pthread_cond_init(condition, None)
     c.sem_init(semaphore, 0, 0)
+    if sys.argv[1:] == ['gil']:
+        go(wants_gil)
+        sys.stdout.write('thread main %d\nready\n' % thread.get_ident())
+        sys.stdout.flush()
+        # The command may look for the agent before.
+        time.sleep(0.3)
+        keeps_gil()
     go(holder)
     if sys.argv[1:] == ['runs']:
         go(runs)

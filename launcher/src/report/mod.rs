@@ -101,6 +101,9 @@ impl Report {
             Answer::Reason(reason) => return Err(Trouble::plain(reason)),
         };
         native::look_up(process, &mut state, native, until);
+        if note.is_some() {
+            state.name_who_keeps_gil();
+        }
         let mut shown: Vec<&mut Thread> =
             state.threads.iter_mut().chain(&mut state.others).collect();
         let tasks = shown.iter_mut().filter_map(|one| one.task.as_mut());

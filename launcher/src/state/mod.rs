@@ -36,7 +36,7 @@ use crate::state::process_lock::ProcessLock;
 use crate::state::search::Search;
 use crate::state::thread::Thread;
 use crate::state::variables::StackVariables;
-use protocol::state::CutPart;
+use protocol::state::{CutPart, WaitKind};
 
 /// Why something is missing that there was no time for.
 pub const NO_TIME: &str =
@@ -91,6 +91,16 @@ impl State {
             greenlets: Search::NotAsked,
             coroutines: Search::NotAsked,
             memory: Memory::default(),
+        }
+    }
+
+    /// Names who has the GIL to those who wait for it: where a thread keeps it. (Elsewhere it has been let go since.)
+    pub fn name_who_keeps_gil(&mut self) {
+        let holder = self.holder;
+        let waits = self.threads.iter_mut();
+        let waits = waits.filter_map(|one| Some((one.ident, one.wait.as_mut()?)));
+        for (ident, wait) in waits.filter(|(_, wait)| wait.kind == WaitKind::Gil) {
+            wait.owner = holder.filter(|&holder| holder != ident);
         }
     }
 

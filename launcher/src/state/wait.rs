@@ -17,7 +17,7 @@ pub struct Wait {
     pub kind: WaitKind,
     /// The object's address (`id()`).
     pub id: Option<u64>,
-    /// An RLock or the import lock: the identifier of the thread that holds it.
+    /// An RLock, the import lock, or the GIL where a thread keeps it: the identifier of the thread that holds it.
     pub owner: Option<u64>,
     /// An RLock: how often its owner has acquired it.
     pub count: Option<i64>,

@@ -152,7 +152,11 @@ impl<'a> WaitGraph<'a> {
         };
         match (wait.kind, wait.id) {
             (
-                WaitKind::RLock | WaitKind::Import | WaitKind::ProcessLock | WaitKind::ProcessRLock,
+                WaitKind::RLock
+                | WaitKind::Import
+                | WaitKind::Gil
+                | WaitKind::ProcessLock
+                | WaitKind::ProcessRLock,
                 _,
             ) => thread(wait.owner.filter(|_| wait.gone.is_none())),
             (WaitKind::Mutex | WaitKind::RwLock, _) => {

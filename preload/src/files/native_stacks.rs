@@ -11,7 +11,7 @@ use crate::cpython::{find, gil_semaphore};
 use crate::files::system_calls::SystemCall;
 use crate::files::tasks;
 use crate::system::filter::{self, Call};
-use crate::system::memory::{AT_ONCE, read_bytes, read_each};
+use crate::system::memory::{AT_ONCE, read, read_bytes, read_each};
 use crate::system::proc_file::{Descriptors, Folder};
 use crate::system::thread_struct;
 
@@ -38,6 +38,9 @@ const LEAST: usize = 4 << 10;
 
 /// How many stacks are read where not all are wanted.
 const FEW: usize = 64;
+
+/// How many of them may be of threads that want the GIL.
+const FEW_FOR_GIL: usize = 16;
 
 /// The most threads without Python frames that are looked at.
 const MOST_OTHERS: usize = 1000;
@@ -67,6 +70,7 @@ pub fn describe(idents: &[usize], wanted: &Wanted) -> Vec<u8> {
             false => LONGEST_OF_FEW,
         },
         left: if wanted.all { usize::MAX } else { FEW },
+        left_for_gil: FEW_FOR_GIL,
         bytes: Vec::new(),
     };
     if !wanted.some {
@@ -77,6 +81,13 @@ pub fn describe(idents: &[usize], wanted: &Wanted) -> Vec<u8> {
     };
     let mut known: Vec<i32> = Vec::new();
     if known.try_reserve_exact(idents.len()).is_err() {
+        return taken.bytes;
+    }
+    // It matters most.
+    if let Some(tid) = read::<i32>(wanted.keeps_gil.wrapping_add(tid_offset))
+        && wanted.keeps_gil != 0
+        && taken.add(wanted.keeps_gil, tid).is_none()
+    {
         return taken.bytes;
     }
     for part in idents.chunks(AT_ONCE) {
@@ -90,7 +101,7 @@ pub fn describe(idents: &[usize], wanted: &Wanted) -> Vec<u8> {
                 continue;
             };
             known.push(tid);
-            if taken.add(ident, tid).is_none() {
+            if ident != wanted.keeps_gil && taken.add(ident, tid).is_none() {
                 return taken.bytes;
             }
         }
@@ -118,8 +129,9 @@ struct Taken<'a> {
     folder: Option<Folder>,
     /// How much is read of one stack.
     longest: usize,
-    /// How many more stacks may be read.
+    /// How many more stacks may be read, and how many of threads that want the GIL.
     left: usize,
+    left_for_gil: usize,
     bytes: Vec<u8>,
 }
 
@@ -191,7 +203,7 @@ impl Taken<'_> {
         Some(())
     }
 
-    fn is_wanted(&self, ident: usize, futex: Option<Futex>) -> bool {
+    fn is_wanted(&mut self, ident: usize, futex: Option<Futex>) -> bool {
         if self.wanted.all || ident == 0 || ident == self.wanted.keeps_gil {
             return true;
         }
@@ -199,7 +211,9 @@ impl Taken<'_> {
             return false;
         };
         if Some(futex.address) == self.gil {
-            return self.wanted.keeps_gil != 0;
+            let wanted = self.wanted.keeps_gil != 0 && self.left_for_gil > 0;
+            self.left_for_gil -= usize::from(wanted);
+            return wanted;
         }
         futex.is_plain_lock() || self.wanted.explained.binary_search(&ident).is_err()
     }

@@ -148,3 +148,32 @@ fn native_frames_of_a_thread_that_runs(python: &Interpreter) {
     assert_eq!(refused.status.code(), Some(2));
     program.ends();
 }
+
+case!(deadlock_of_a_mutex_and_the_gil);
+fn deadlock_of_a_mutex_and_the_gil(python: &Interpreter) {
+    let program = woken_target(python, "native_waits.py", &["gil"]);
+    settle(program.pid());
+    // Until the mutex's holder wants the GIL.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let said = Said::by(&program);
+    let (keeps, wants) = (said.ident("main"), said.ident("wants_gil"));
+    for via in WAYS {
+        let document = document_with(program.pid(), &["--via", via]);
+        let mut circle = vec![keeps, wants];
+        circle.sort_unstable();
+        assert_eq!(
+            document["deadlocks"],
+            Value::from(vec![circle]),
+            "{document}"
+        );
+        let of = |ident: u64| &thread(&document, ident)["waits_for"];
+        assert_eq!(of(keeps)["kind"], "mutex", "{document}");
+        assert_eq!(of(keeps)["owner_tid"], thread(&document, wants)["tid"]);
+        assert_eq!(of(wants)["kind"], "gil", "{document}");
+        assert_eq!(of(wants)["within"], "PyEval_RestoreThread", "{document}");
+        assert!(
+            is_in(thread(&document, keeps), "pthread_mutex_lock"),
+            "{document}"
+        );
+    }
+}
