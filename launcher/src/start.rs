@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use crate::printable::Printable;
 use crate::report::terminal;
-use crate::system::standard_output::StandardOutput;
+use crate::system::standard_output::{self, StandardOutput};
 
 /// Reads the command line. `unwritten` is the exit status where the help or the version cannot be written,
 /// `misused` that of a usage error.
@@ -51,6 +51,7 @@ pub fn arguments_of<A: Parser>(
     };
     match StandardOutput.write_all(text.as_bytes()) {
         Ok(()) => Err(0),
+        Err(_) if standard_output::is_broken() => Err(standard_output::BROKEN),
         Err(error) => {
             let command = A::command();
             let name = command.get_name();

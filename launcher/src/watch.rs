@@ -18,11 +18,12 @@ use crate::find::carriers::{self, Whom};
 use crate::find::chosen::{self, Chosen};
 use crate::find::library::{self, Library};
 use crate::find::order;
-use crate::find::target::Alive;
+use crate::find::target::{self, Alive};
 use crate::native;
 use crate::options::activate::Arguments;
 use crate::options::{Choice, Format, Via};
 use crate::printable::Printable;
+use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::report::together::{Held, Together};
 use crate::report::{Report, page, terminal};
@@ -30,7 +31,7 @@ use crate::secrets::Secrets;
 use crate::state::answer::Answer;
 use crate::state::budget::AnswerBytes;
 use crate::system::process::{CommandLine, Process};
-use crate::system::{idle_times, interrupt, own_limits, supervisor};
+use crate::system::{idle_times, interrupt, own_limits, standard_output, supervisor};
 use crate::trouble::Trouble;
 use protocol::question::Question;
 
@@ -105,7 +106,19 @@ fn look(arguments: Arguments) -> u8 {
     }
     match interrupt::asked_to_stop() {
         Some(signal) => 128 + signal as u8,
+        None if standard_output::is_broken() => standard_output::BROKEN,
         None => u8::from(failed),
+    }
+}
+
+/// Says what could not be written, unless whoever read it has enough of it.
+fn fail_unless_unheard(
+    fail: &mut impl FnMut(&dyn fmt::Display, &Trouble),
+    process: Process,
+    trouble: &Trouble,
+) {
+    if !standard_output::is_broken() {
+        fail(&process, trouble);
     }
 }
 
@@ -119,6 +132,8 @@ struct Asking {
     /// Whether another round follows.
     watches: bool,
     format: Format,
+    /// How much of each state is shown.
+    extent: Extent,
     /// Whether each state stands under a heading.
     headed: bool,
     coloured: bool,
@@ -133,9 +148,8 @@ impl Asking {
     fn new(arguments: Arguments, load: Option<Library>) -> (Choice, Asking) {
         let format = arguments.format();
         let choice = arguments.choice;
-        let finds = choice.all || !choice.children.is_empty();
         let headed = match format {
-            Format::Plain => choice.pids.len() > 1 || finds,
+            Format::Plain => choice.named().len() > 1 || choice.finds(),
             Format::Full => true,
             Format::Json => false,
         };
@@ -162,6 +176,13 @@ impl Asking {
             },
             watches: arguments.watch.is_some(),
             format,
+            extent: Extent {
+                each: arguments.extent.each,
+                threads: arguments.extent.thread,
+                innermost: arguments.extent.innermost.map(|count| count as usize),
+                only_own: arguments.extent.only_own,
+                no_attributes: arguments.extent.no_attributes,
+            },
             headed,
             coloured: format == Format::Full && terminal::has_colours(),
             at_a_time: own_limits::questions_at_a_time(AT_A_TIME),
@@ -182,6 +203,7 @@ impl Asking {
         fail: &mut impl FnMut(&dyn fmt::Display, &Trouble),
     ) -> (Vec<Look>, bool) {
         let (mut looks, mut heard) = (Vec::new(), true);
+        let (mut answered, mut gone) = (false, None);
         let count = chosen.len();
         // An agent that has just been brought in listens, and a debugger takes longer.
         let signal_first = count > FEW || asking.options.load.is_some();
@@ -203,6 +225,7 @@ impl Asking {
         let mut done = |done: Option<(&Chosen, Result<Told, Trouble>)>| {
             if let Some((one, state)) = done {
                 open -= 1;
+                answered |= state.is_ok();
                 match state {
                     Ok(Told::Report(alive, report)) if asking.format == Format::Full => {
                         let last = last.get(&one.process.pid);
@@ -216,21 +239,21 @@ impl Asking {
                     Ok(told) => {
                         if let Err(trouble) = asking.print(&told, most) {
                             heard = false;
-                            fail(&one.process, &trouble);
+                            fail_unless_unheard(fail, one.process, &trouble);
                         }
                         let look = || Look::of(told.into_held()?, count);
                         looks.extend(asking.watches.then(look).flatten());
                     }
-                    Err(_) if one.is_gone() => {}
+                    Err(_) if one.is_gone() => gone = Some(one.process),
                     Err(trouble) => fail(&one.process, &trouble),
                 }
             }
             if open == 0 || together.are_due() || interrupt::asked_to_stop().is_some() {
                 let unheard = |process: Process, trouble: &Trouble| {
                     heard = false;
-                    fail(&process, trouble);
+                    fail_unless_unheard(fail, process, trouble);
                 };
-                let printed = together.print(open, asking.coloured, most, unheard);
+                let printed = together.print(open, &asking.extent, asking.coloured, most, unheard);
                 let printed = printed.into_iter().filter(|_| asking.watches);
                 looks.extend(printed.filter_map(|held| Look::of(held, count)));
             }
@@ -252,6 +275,10 @@ impl Asking {
         );
         // A signal may have ended it before all had answered.
         done(None);
+        if let Some(process) = gone.filter(|_| last.is_empty() && !answered) {
+            // There is nothing else to say.
+            fail(&process, &target::exited());
+        }
         (looks, heard)
     }
 
@@ -313,7 +340,9 @@ impl Asking {
         match (told, self.format) {
             (Told::Text(heading, text), _) => terminal::print_text(heading.as_deref(), text, most),
             (Told::Report(_, report), Format::Json) => terminal::print_json(report, most),
-            (Told::Report(_, report), _) => terminal::print_full(report, None, self.coloured, most),
+            (Told::Report(_, report), _) => {
+                terminal::print_full((report, &[]), None, &self.extent, self.coloured, most)
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use launcher::options::list::{Arguments, Format};
 use launcher::printable::{self, InJson, Printable};
 use launcher::secrets::Secrets;
 use launcher::start;
-use launcher::system::standard_output::StandardOutput;
+use launcher::system::standard_output::{self, StandardOutput};
 use launcher::system::{interrupt, supervisor, users};
 
 /// The JSON document.
@@ -72,11 +72,14 @@ fn list(arguments: &Arguments) -> u8 {
     if let Some(signal) = interrupt::asked_to_stop() {
         return 128 + signal as u8;
     }
-    let shown = match arguments.format {
+    let shown = match arguments.format() {
         Format::Text => table(&carriers),
         Format::Json => document(&carriers),
     };
     if let Err(error) = StandardOutput.write_all(shown.as_bytes()) {
+        if standard_output::is_broken() {
+            return standard_output::BROKEN;
+        }
         return fail(&format!("the list could not be written ({error})"));
     }
     0

@@ -1,5 +1,6 @@
 //! Which processes to ask: named by PID, found below a process, or all that carry an agent.
 
+use regex_lite::Regex;
 use std::fmt::Display;
 
 use crate::find::carriers::{self, Carrier, Whom};
@@ -36,7 +37,7 @@ pub fn chosen(
             chosen.push(Chosen { process, known });
         }
     };
-    for typed in &choice.pids {
+    for typed in choice.named() {
         match target::parse_pid(typed) {
             Ok(process) => add(process, None),
             Err(trouble) => fail(&format_args!("PID {typed}"), &trouble),
@@ -47,10 +48,16 @@ pub fn chosen(
             add(one.alive.process, Some(one.alive));
         }
     };
-    for typed in &choice.children {
+    for typed in choice.roots() {
         match target::parse_pid(typed).and_then(|root| carriers::tree(root, whom)) {
             Ok(found) => add_found(found),
             Err(trouble) => fail(&format_args!("PID {typed}"), &trouble),
+        }
+    }
+    for pattern in &choice.name {
+        match carriers::all(whom).and_then(|all| matching(pattern, all)) {
+            Ok(found) => add_found(found),
+            Err(trouble) => fail(&format_args!("--name {pattern}"), &trouble),
         }
     }
     if choice.all {
@@ -61,6 +68,24 @@ pub fn chosen(
         }
     }
     chosen
+}
+
+/// Those of which the command line matches a regular expression.
+fn matching(pattern: &str, mut all: Vec<Carrier>) -> Result<Vec<Carrier>, Trouble> {
+    let expression = Regex::new(pattern).map_err(|error| {
+        Trouble::new(
+            format!("this is no regular expression ({error})"),
+            "put a backslash before characters that are meant as they are, as for `pgrep -f`",
+        )
+    })?;
+    all.retain(|one| expression.is_match(&one.command.arguments().join(" ")));
+    if all.is_empty() {
+        return Err(Trouble::new(
+            "no program of yours that carries a sleeper agent has such a command line",
+            "`sa-list` shows all of them; with --load those without an agent are found, too",
+        ));
+    }
+    Ok(all)
 }
 
 fn none_found() -> Trouble {

@@ -118,16 +118,42 @@ pub fn static_program(process: Process) -> Trouble {
     )
 }
 
-/// What to do with a process that runs no Python: a starter, such as PyInstaller's, may have a child that does.
+/// What to do with a process that runs no Python: a starter, such as a shell or PyInstaller's, may have a child that
+/// does.
 pub fn below_it(process: Process) -> String {
-    match process.children().first() {
+    let below = descendants(process);
+    let pid = process.pid;
+    if let Some(&child) = below.iter().find(|&&one| has_agent_thread(one)) {
+        let name = name_of(child);
+        return format!(
+            "PID {} ({name}) is below it and carries one: run `sleeper_agent_activate --children {pid}`, or give that PID",
+            child.pid
+        );
+    }
+    match below.first() {
         Some(child) => format!(
-            "ask the programs below it, such as PID {child}, with `sleeper_agent_activate --load --children {}`",
-            process.pid
+            "ask the programs below it, such as PID {}, with `sleeper_agent_activate --load --children {pid}`",
+            child.pid
         ),
         None => "give the PID of a Python program".to_owned(),
     }
 }
+
+/// The first processes below this one, children before grandchildren.
+fn descendants(process: Process) -> Vec<Process> {
+    let mut below = vec![process];
+    let mut next = 0;
+    while let Some(one) = below.get(next).filter(|_| below.len() <= MOST_DESCENDANTS) {
+        let children = one.children().into_iter().map(|pid| Process { pid });
+        below.extend(children.take(MOST_DESCENDANTS).collect::<Vec<_>>());
+        next += 1;
+    }
+    below.remove(0);
+    below
+}
+
+/// More are not looked at for a word of advice.
+const MOST_DESCENDANTS: usize = 64;
 
 /// We may not see what is mapped: because of the process, or because of the library's file.
 fn closed(process: Process) -> Trouble {

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::find::agent::Agent;
 use crate::system::maps;
@@ -238,8 +240,20 @@ pub(crate) fn no_proc() -> Trouble {
     )
 }
 
+/// The longest time that the threads of a process take to end, on a loaded machine.
+const LONGEST_END: Duration = Duration::from_millis(300);
+
 fn zombie(process: Process, status: &Status) -> Trouble {
-    if process.threads().is_ok_and(|threads| threads.len() > 1) {
+    let has_others = || process.threads().is_ok_and(|threads| threads.len() > 1);
+    if has_others() {
+        // Where the whole process ends, its threads do so one after the other (`do_group_exit`, kernel/exit.c).
+        let until = Instant::now() + LONGEST_END;
+        while Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
+            if !has_others() {
+                return exited();
+            }
+        }
         return Trouble::new(
             "its main thread has ended while others run on, and such a process cannot be asked",
             "restart the program so that its main thread waits for the others",

@@ -5,6 +5,7 @@ use clap::{CommandFactory, Parser, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::options::extent::ExtentOptions;
 use crate::options::variables::VariableOptions;
 use crate::options::{Choice, Format, Via, interval, seconds};
 use protocol::question::{LONGEST_HOLD, Question};
@@ -24,9 +25,12 @@ Examples:
   sleeper_agent_activate --load 4711       the same, also if it was started without the library
   sleeper_agent_activate --children 4711   this process and its descendants, such as a server's workers
   sleeper_agent_activate --all             every program that `sa-list` shows
+  sleeper_agent_activate --name gunicorn   every one whose command line matches, as for `pgrep -f`
   sleeper_agent_activate --via wake 4711   without a debugger, in a millisecond or two
   sleeper_agent_activate --format full 4711    with the threads' names, and what each waits for
   sleeper_agent_activate --format json 4711    everything, for programs
+  sleeper_agent_activate --thread worker-3 4711    this thread alone, by name, identifier or TID
+  sleeper_agent_activate --only-own --innermost 3 4711    the last three frames of your own code
   sleeper_agent_activate --locals 4711     with the values of local variables
   sleeper_agent_activate --watch 2 4711    every 2 seconds, with marks for what has moved
   sleeper_agent_activate --diff OLD NEW    what has moved from one such document to another
@@ -37,7 +41,9 @@ Examples:
 
 The plain state of a single process is printed without a heading. The states of several processes
 have headings, \"=== PID 4711: COMMAND\", and come in the order of the answers; the full format
-always has headings. JSON is one document a line for each process. On a terminal the full format is
+always has headings. The full format begins with a verdict on all of them: deadlocks; else who keeps
+others waiting; else what is busy. Idle threads with the same stack stand in one entry there, and so do
+idle processes; --each shows them all. JSON is always whole: it is one document a line for each process. On a terminal the full format is
 coloured, unless $NO_COLOR is set.
 
 --watch and --diff say of each thread that it is new, has moved (its frames have changed, or what it
@@ -50,7 +56,8 @@ as far as the kernel tells. The first column marks
 --format json, compares the last document of each process, and asks no process.
 
 Exit status: 0 if every process answered; 1 if one did not, or --all found none; 2 for a usage
-error; 128 plus the signal's number if a signal ended the command. With --all and --children,
+error; 141 if nobody reads the output any more; 128 plus the signal's number if a signal ended the
+command. With --all and --children,
 processes that exit first are skipped; so are, with --watch, processes that exit after an answer.
 With --diff: 0 if both files were compared, 1 if not."
 )]
@@ -115,6 +122,10 @@ pub struct Arguments {
     #[allow(missing_docs)]
     pub choice: Choice,
 
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub extent: ExtentOptions,
+
     // The last, as its heading stands over whatever follows.
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -131,6 +142,8 @@ impl Arguments {
             Some("shows no greenlets")
         } else if self.native {
             Some("shows no native frames")
+        } else if self.extent.any() {
+            Some("is always whole")
         } else {
             self.watch.map(|_| "has no marks for --watch")
         };

@@ -12,7 +12,7 @@ use clap::{Parser, ValueEnum};
     after_help = "\
 Examples:
   sa-list                  a table: PID, user, Python, threads, uptime, command
-  sa-list --format json    one document, for programs
+  sa-list --json           one document, for programs (or --format json)
   sleeper_agent_activate --all          what all of them are doing
 
 The threads are the program's own, without the agent's. The uptime is
@@ -25,7 +25,18 @@ Exit status: 0, also if the list is empty; 1 if /proc cannot be read or the list
 pub struct Arguments {
     /// A table, or a JSON document
     #[arg(long, value_enum, default_value = "text")]
-    pub format: Format,
+    format: Format,
+
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+impl Arguments {
+    /// The format to use.
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }
 
 /// The format of the list.

@@ -5,6 +5,7 @@
 //! (`examples/pages.rs`).
 
 pub mod activate;
+pub mod extent;
 pub mod list;
 pub mod load;
 pub mod run;
@@ -24,13 +25,46 @@ pub struct Choice {
     #[arg(long, value_name = "PID", allow_negative_numbers = true)]
     pub children: Vec<String>,
 
-    /// The processes to ask
+    /// Ask the programs with an agent whose command line matches a regular expression, as `pgrep -f` does
+    #[arg(long, value_name = "PATTERN")]
+    pub name: Vec<String>,
+
+    /// Ask this process: the same as the PID alone
+    #[arg(short, long = "pid", value_name = "PID", allow_negative_numbers = true)]
+    pub pid: Vec<String>,
+
+    /// The processes to ask, separated by blanks or commas
     #[arg(
-        required_unless_present_any = ["all", "children", "diff"],
+        required_unless_present_any = ["all", "children", "name", "pid", "diff"],
         value_name = "PID",
         allow_negative_numbers = true
     )]
     pub pids: Vec<String>,
+}
+
+impl Choice {
+    /// The PIDs of the processes to ask, as they were typed.
+    pub fn named(&self) -> Vec<&str> {
+        let typed = self.pid.iter().chain(&self.pids);
+        typed.flat_map(|one| numbers(one)).collect()
+    }
+
+    /// The PIDs of the processes that are asked with their descendants, as they were typed.
+    pub fn roots(&self) -> Vec<&str> {
+        self.children.iter().flat_map(|one| numbers(one)).collect()
+    }
+
+    /// Whether processes are looked for.
+    pub fn finds(&self) -> bool {
+        self.all || !self.children.is_empty() || !self.name.is_empty()
+    }
+}
+
+/// What was typed, separated by commas and blanks; all of it, if there is nothing else in it.
+fn numbers(typed: &str) -> Vec<&str> {
+    let parts = typed.split(|one: char| one == ',' || one.is_whitespace());
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() { vec![typed] } else { parts }
 }
 
 /// How a command reaches the agent: through a debugger (`ask/gdb`), or by a signal (`ask/wake`).
@@ -90,6 +124,13 @@ mod tests {
         list::Arguments::command().debug_assert();
         load::Arguments::command().debug_assert();
         run::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn reads_lists_of_numbers() {
+        assert_eq!(numbers("7"), ["7"]);
+        assert_eq!(numbers("7,8 , x\t9,"), ["7", "8", "x", "9"]);
+        assert_eq!([numbers(""), numbers(",")].concat(), ["", ","]);
     }
 
     #[test]

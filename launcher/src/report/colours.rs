@@ -39,6 +39,7 @@ fn paint(painted: &mut String, line: &str) {
     if line.starts_with("Verdict: ") && line.contains("deadlock") {
         put(RED, line);
     } else if line.starts_with(THREAD_HEADING)
+        || line.starts_with("### ") && line.contains(" threads: ")
         || line.starts_with("=== ")
         || line.starts_with("Verdict: ")
     {

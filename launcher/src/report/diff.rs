@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::printable::Printable;
+use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::report::{Report, page, snapshot, terminal};
 
@@ -19,11 +20,12 @@ pub fn show(old: &Path, new: &Path) -> Result<(), String> {
         move |trouble| format!("{process}: {trouble}")
     };
     let most = page::share_of(now.len());
+    let extent = Extent::default();
     for (pid, report) in &now {
         let shown = match then.get(pid) {
             Some(then) => {
                 let movements = Movements::between(then, report, None);
-                terminal::print_full(report, Some(&movements), coloured, most)
+                terminal::print_full((report, &[]), Some(&movements), &extent, coloured, most)
             }
             None => terminal::print_words(report, &only_in(new), coloured),
         };

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use crate::duration::duration;
 use crate::printable::{self, Printable};
 use crate::report::Report;
+use crate::report::extent::Extent;
+use crate::report::fold;
 use crate::report::frames::Frames;
 use crate::report::idle;
 use crate::report::movement::{Movement, Movements};
@@ -39,40 +41,48 @@ fn name_of(part: CutPart) -> &'static str {
 impl Report {
     /// Writes the report in lines, without control characters; with marks for what has moved since an
     /// earlier report, if that is known. Where the page has no room for all of it, it says so.
-    pub fn write_full(&self, movements: Option<&Movements>, text: &mut Page) {
+    pub fn write_full(&self, movements: Option<&Movements>, extent: &Extent, text: &mut Page) {
         let state = &self.state;
-        self.write_summary(text, movements);
-        let mut frames = Frames::new(&self.secrets);
+        self.write_summary(text, movements, extent);
+        let mut frames = Frames::new(&self.secrets, extent);
         let graph = WaitGraph::of(state);
         for circle in graph.deadlocks() {
             waits::write_deadlock(text, &mut frames, &graph, &circle);
         }
         let greenlets = state.greenlets.found();
-        let mut shown = 0;
-        for thread in state.shown() {
+        let (mut shown, mut count) = (0, 0);
+        for threads in fold::alike(self, &graph, movements, extent) {
+            count += threads.len();
             if text.is_full() {
-                break;
+                continue;
             }
-            let moved = movements.and_then(|movements| movements.of(thread.ident));
-            self.write_thread(text, &mut frames, (&graph, thread), moved);
-            if let Some(greenlets) = greenlets {
-                let its = greenlets.suspended_of(Some(thread.ident));
-                suspended::write_greenlets(text, &mut frames, &graph, its);
+            match &threads[..] {
+                [thread] => {
+                    let moved = movements.and_then(|movements| movements.of(thread.ident));
+                    self.write_thread(text, &mut frames, (&graph, thread), moved);
+                    if let Some(greenlets) = greenlets {
+                        let its = greenlets.suspended_of(Some(thread.ident));
+                        suspended::write_greenlets(text, &mut frames, &graph, its);
+                    }
+                }
+                threads => self.write_alike(text, &mut frames, (&graph, threads), movements),
             }
-            shown += usize::from(!text.is_full());
+            shown += if text.is_full() { 0 } else { threads.len() };
         }
-        if let Some(greenlets) = greenlets.filter(|_| !text.is_full()) {
+        // What belongs to no thread, or to one that is not known.
+        let are_all_meant = extent.threads.is_empty();
+        if let Some(greenlets) = greenlets.filter(|_| are_all_meant && !text.is_full()) {
             let of_others = greenlets.suspended.iter();
             let of_others = of_others
                 .filter(|one| one.thread.is_none_or(|ident| graph.thread(ident).is_none()));
             suspended::write_greenlets(text, &mut frames, &graph, of_others);
             suspended::write_of_unknown(text, greenlets);
         }
-        if let Some(coroutines) = state.coroutines.found().filter(|_| !text.is_full()) {
+        let coroutines = state.coroutines.found();
+        if let Some(coroutines) = coroutines.filter(|_| are_all_meant && !text.is_full()) {
             suspended::write_coroutines(text, &mut frames, coroutines);
         }
         if text.is_full() {
-            let count = state.shown().count();
             let missing = match count - shown {
                 0 => "all threads are shown, and not all of what is suspended".to_owned(),
                 missing => format!("{missing} of {count} threads are not shown"),
@@ -85,14 +95,14 @@ impl Report {
     pub fn full(&self, movements: Option<&Movements>, most: u64) -> String {
         let mut text = Vec::new();
         let mut page = Page::new(&mut text, false, most);
-        self.write_full(movements, &mut page);
+        self.write_full(movements, &Extent::default(), &mut page);
         // A vector takes everything.
         let _ = page.finish();
         String::from_utf8_lossy(&text).into_owned()
     }
 
     /// Writes the lines above all threads.
-    fn write_summary(&self, text: &mut Page, movements: Option<&Movements>) {
+    fn write_summary(&self, text: &mut Page, movements: Option<&Movements>, extent: &Extent) {
         let state = &self.state;
         let mut line = String::new();
         if let Some(version) = state.version() {
@@ -104,6 +114,11 @@ impl Report {
         let (greenlets, coroutines) = (state.greenlets.found(), state.coroutines.found());
         line.push_str(&suspended::counts(greenlets, coroutines));
         let _ = writeln!(text, "{}", Printable(&line));
+        if !extent.threads.is_empty() {
+            let shown = state.shown().filter(|one| extent.shows(one)).count();
+            let are = if shown == 1 { "is" } else { "are" };
+            let _ = writeln!(text, "{shown} of them {are} shown (--thread)");
+        }
         match &self.note {
             Some(note) if idle::is_idle(note) => {
                 let _ = writeln!(text, "No stacks: {}", Printable(note));
@@ -164,26 +179,58 @@ impl Report {
             }
         }
         if thread.variables_cut {
-            text.push_str("  - not all of its variables are shown: no time\n");
+            text.push_str(VARIABLES_CUT);
         }
-        if moved.is_none() && thread.variables.is_empty() && thread.native.frames.is_empty() {
-            frames.write_stack(text, &thread.frames);
-            return write_native_note(text, &thread.native);
+        write_stack(text, frames, thread, moved);
+    }
+
+    /// Writes threads that are alike, in one entry.
+    fn write_alike(
+        &self,
+        text: &mut Page,
+        frames: &mut Frames,
+        (graph, threads): (&WaitGraph, &[&Thread]),
+        movements: Option<&Movements>,
+    ) {
+        let first = threads[0];
+        let moved = movements.and_then(|movements| movements.of(first.ident));
+        let mut line = format!("### {} threads: {}", threads.len(), fold::names(threads));
+        if first.daemon == Some(true) {
+            line.push_str(", daemons");
         }
-        let mut native = NativeLines::of(&thread.native);
-        native.write_until(text, thread.frames.len());
-        for (index, frame) in thread.frames.iter().enumerate() {
-            if text.is_full() {
-                break;
-            }
-            let mark = moved.map_or(' ', |moved| moved.mark_of_frame(index));
-            frames.write(text, mark, frame);
-            if let Some(variables) = thread.variables_at(index) {
-                frames.write_variables(text, variables);
-            }
-            native.write_until(text, thread.frames.len() - index - 1);
+        let what = [
+            doing_of(threads),
+            moved.map_or(String::new(), Movement::words),
+        ];
+        let what: Vec<String> = what.into_iter().filter(|one| !one.is_empty()).collect();
+        if !what.is_empty() {
+            let _ = write!(line, ": {}", what.join(", "));
         }
-        write_native_note(text, &thread.native);
+        let _ = writeln!(text, "\n{}", Printable(&line));
+        if let Some(waited) = moved.and_then(Movement::waited) {
+            let _ = writeln!(text, "< - no longer wait for {}", Printable(waited));
+        }
+        let waiting = threads
+            .iter()
+            .filter_map(|&one| Some((one, one.wait.as_ref()?)));
+        let mut waiting = waiting.peekable();
+        if waiting.peek().is_some() {
+            let mark = moved.map_or(' ', Movement::mark_of_wait);
+            let what = fold::few(waiting.map(|(one, wait)| waits::of_thread(graph, one, wait)));
+            let _ = writeln!(text, "{mark} - wait for {}", Printable(&what));
+        }
+        if !first.variables.is_empty() {
+            let name = graph.name(first.ident);
+            let name = Printable(&name);
+            let _ = writeln!(
+                text,
+                "  - the variables are those of thread {name} (--each shows all)"
+            );
+        }
+        if first.variables_cut {
+            text.push_str(VARIABLES_CUT);
+        }
+        write_stack(text, frames, first, moved);
     }
 
     /// The line above a thread's stack.
@@ -215,23 +262,66 @@ impl Report {
         if self.held_gil(thread) {
             return "held the GIL".to_owned();
         }
-        let Some(task) = &thread.task else {
+        let Some((words, seconds)) = doing(thread) else {
             return String::new();
         };
-        let waited = thread.wait.as_ref().and_then(|wait| wait.waited);
-        let waited = waited.filter(|&waited| waited >= SHORTEST_SHOWN);
-        if let Some(waited) = waited.filter(|_| !task.runs) {
-            // By short sleeps: the kernel knows the last of them.
-            return format!("waiting for {}", duration(waited));
+        match seconds.filter(|&seconds| seconds >= SHORTEST_SHOWN) {
+            Some(seconds) => format!("{words} for {}", duration(seconds)),
+            None => words,
         }
-        let mut words = match &task.call {
-            Some(call) => format!("in {call}"),
-            None if task.runs => "running".to_owned(),
-            None => "waiting".to_owned(),
-        };
-        if let Some(seconds) = task.seconds.filter(|&seconds| seconds >= SHORTEST_SHOWN) {
-            let _ = write!(words, " for {}", duration(seconds));
-        }
-        words
     }
+}
+
+/// What a thread was doing, and for how many seconds; `None` if that is not known.
+fn doing(thread: &Thread) -> Option<(String, Option<f64>)> {
+    let task = thread.task.as_ref()?;
+    let waited = thread.wait.as_ref().and_then(|wait| wait.waited);
+    let waited = waited.filter(|&waited| waited >= SHORTEST_SHOWN && !task.runs);
+    if waited.is_some() {
+        // By short sleeps: the kernel knows the last of them.
+        return Some(("waiting".to_owned(), waited));
+    }
+    let words = match &task.call {
+        Some(call) => format!("in {call}"),
+        None if task.runs => "running".to_owned(),
+        None => "waiting".to_owned(),
+    };
+    Some((words, task.seconds))
+}
+
+/// What threads that are alike were doing, and from how long to how long they have not run.
+fn doing_of(threads: &[&Thread]) -> String {
+    let doings = || threads.iter().filter_map(|&one| doing(one));
+    let mut words = doings().next().map_or(String::new(), |(words, _)| words);
+    let times = || doings().filter_map(|(_, seconds)| seconds);
+    let [shortest, longest] = [times().reduce(f64::min), times().reduce(f64::max)];
+    if let Some((shortest, longest)) = shortest.zip(longest)
+        && longest >= SHORTEST_SHOWN
+    {
+        let [shortest, longest] = [shortest, longest].map(duration);
+        let _ = match shortest == longest {
+            true => write!(words, " for {longest}"),
+            false => write!(words, " for {shortest} to {longest}"),
+        };
+    }
+    words
+}
+
+const VARIABLES_CUT: &str = "  - not all of its variables are shown: no time\n";
+
+/// Writes a thread's stack, with what is known of its variables, of what has moved, and of its native frames.
+fn write_stack(text: &mut Page, frames: &mut Frames, thread: &Thread, moved: Option<&Movement>) {
+    if moved.is_none() && thread.variables.is_empty() && thread.native.frames.is_empty() {
+        frames.write_stack(text, &thread.frames);
+        return write_native_note(text, &thread.native);
+    }
+    let count = thread.frames.len();
+    let mut native = NativeLines::of(&thread.native);
+    native.write_until(text, count);
+    let stack = thread.frames.iter().enumerate();
+    let stack = stack.map(|(index, frame)| (frame, thread.variables_at(index)));
+    let mark = |index| moved.map_or(' ', |moved| moved.mark_of_frame(index));
+    let behind = |text: &mut Page, written| native.write_until(text, count - written);
+    frames.write_frames(text, (stack, count), mark, behind);
+    write_native_note(text, &thread.native);
 }

@@ -138,13 +138,5 @@ fn write_stack(text: &mut Page, frames: &mut Frames, chain: &SuspendedChain) {
     if let Some(stack) = chain.bare_stack() {
         return frames.write_stack(text, stack);
     }
-    for (frame, variables) in chain.frames() {
-        if text.is_full() {
-            break;
-        }
-        frames.write(text, ' ', frame);
-        if let Some(variables) = variables {
-            frames.write_variables(text, variables);
-        }
-    }
+    frames.write_frames(text, (chain.frames(), chain.len()), |_| ' ', |_, _| ());
 }

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use crate::printable;
 use crate::report::Report;
 use crate::report::between_processes::BetweenProcesses;
+use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::report::page::{CUT, Page};
 use crate::report::verdict::Verdict;
@@ -24,18 +25,31 @@ pub fn heading(process: Process, command: &[String]) -> String {
     format!("=== {process}: {}\n", printable::command_line(command))
 }
 
-/// Prints a report in the full format, with colours where they are wanted, below the heading of its process.
-/// An empty line follows. `most`: how much is printed, in bytes.
+/// Prints a report in the full format, with colours where they are wanted, below the heading of its process and of
+/// those that are like it. An empty line follows. `most`: how much is printed, in bytes.
 pub fn print_full(
-    report: &Report,
+    (report, alike): (&Report, &[Process]),
     movements: Option<&Movements>,
+    extent: &Extent,
     coloured: bool,
     most: u64,
 ) -> Result<(), Trouble> {
     let mut output = StandardOutput;
     let mut page = Page::new(&mut output, coloured, most);
-    page.push_str(&heading(report.process, &report.command));
-    report.write_full(movements, &mut page);
+    match alike {
+        [] => page.push_str(&heading(report.process, &report.command)),
+        alike => {
+            let pids = [report.process].into_iter().chain(alike.iter().copied());
+            let pids: Vec<String> = pids.map(|one| one.pid.to_string()).collect();
+            let command = printable::command_line(&report.command);
+            page.push_str(&format!("=== PIDs {}: {command}\n", pids.join(", ")));
+            let count = pids.len();
+            page.push_str(&format!(
+                "{count} idle processes with the same stacks; this is the first one (--each shows all)\n"
+            ));
+        }
+    }
+    report.write_full(movements, extent, &mut page);
     page.note("");
     page.finish().map_err(not_written)
 }

@@ -2,13 +2,15 @@
 //!
 //! An answer waits for those of the other processes that are asked, if they come soon, and if there is memory for it.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::find::target::Alive;
 use crate::report::between_processes::BetweenProcesses;
+use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::report::verdict::Verdict;
-use crate::report::{Report, terminal};
+use crate::report::{Report, fold, terminal};
 use crate::system::process::Process;
 use crate::trouble::Trouble;
 
@@ -54,6 +56,7 @@ impl Together {
     pub fn print(
         &mut self,
         unanswered: usize,
+        extent: &Extent,
         coloured: bool,
         most: u64,
         mut fail: impl FnMut(Process, &Trouble),
@@ -71,13 +74,35 @@ impl Together {
             fail(first.process, &trouble);
             return all;
         }
-        for one in &all {
+        for (one, others) in alike(&all, extent) {
             let movements = one.movements.as_ref();
-            let printed = terminal::print_full(&one.report, movements, coloured, most);
+            let report = (&*one.report, &others[..]);
+            let printed = terminal::print_full(report, movements, extent, coloured, most);
             if let Err(trouble) = printed {
                 fail(one.report.process, &trouble);
             }
         }
         all
     }
+}
+
+/// The states, each with the processes that are like it and stand in the same entry.
+fn alike<'a>(all: &'a [Held], extent: &Extent) -> Vec<(&'a Held, Vec<Process>)> {
+    let mut entries: Vec<(&Held, Vec<Process>)> = Vec::new();
+    let mut found: HashMap<String, usize> = HashMap::new();
+    for held in all {
+        // Where moves are marked, each process has its own.
+        let is_alone = all.len() == 1 || held.movements.is_some();
+        let likeness = (!is_alone).then(|| fold::likeness(&held.report, extent));
+        let new = entries.len();
+        let at = match likeness.flatten() {
+            Some(likeness) => *found.entry(likeness).or_insert(new),
+            None => new,
+        };
+        match entries.get_mut(at) {
+            Some((_, others)) => others.push(held.report.process),
+            None => entries.push((held, Vec::new())),
+        }
+    }
+    entries
 }

@@ -76,7 +76,7 @@ impl Stack {
     }
 
     /// Its frames, outermost first.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Frame> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Frame> + Clone {
         self.frames
             .iter()
             .filter_map(|&at| self.known.get(at as usize))

@@ -69,7 +69,7 @@ impl SuspendedChain {
     }
 
     /// Its frames, outermost first, with their variables where they are known.
-    pub fn frames(&self) -> impl Iterator<Item = (&Frame, Option<Variables<'_>>)> {
+    pub fn frames(&self) -> impl Iterator<Item = (&Frame, Option<Variables<'_>>)> + Clone {
         self.stacks.iter().flat_map(|one| {
             let frames = one.stack.iter().enumerate();
             frames.map(|(index, frame)| (frame, one.variables_at(index)))

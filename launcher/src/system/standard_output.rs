@@ -4,6 +4,7 @@
 //! everything (`handle_ebadf`, library/std/src/io/stdio.rs). And where the descriptor is closed, Rust opens
 //! `/dev/null` in its place before `main`.
 
+use rustix::io::Errno;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -23,6 +24,17 @@ extern "C" fn look() {
     WAS_CLOSED.store(flags < 0, Relaxed);
 }
 
+/// Whether it is a pipe that nobody reads any more.
+static IS_BROKEN: AtomicBool = AtomicBool::new(false);
+
+/// The exit status of a command whose output nobody reads any more: that of one that SIGPIPE has ended.
+pub const BROKEN: u8 = 128 + libc::SIGPIPE as u8;
+
+/// Whether whoever read standard output has gone, as `head` does: then nothing is said of it.
+pub fn is_broken() -> bool {
+    IS_BROKEN.load(Relaxed)
+}
+
 /// Standard output. Everything that the commands print goes through it, piece by piece.
 pub struct StandardOutput;
 
@@ -31,7 +43,11 @@ impl Write for StandardOutput {
         if WAS_CLOSED.load(Relaxed) {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
-        Ok(rustix::io::write(io::stdout().as_fd(), bytes)?)
+        let written = rustix::io::write(io::stdout().as_fd(), bytes);
+        if written == Err(Errno::PIPE) {
+            IS_BROKEN.store(true, Relaxed);
+        }
+        Ok(written?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

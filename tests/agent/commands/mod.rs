@@ -4,6 +4,7 @@
 mod absent;
 mod activator;
 mod built;
+mod habits;
 mod install;
 mod layouts;
 mod library;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tests::ask::{WAYS, full_answer, woken_target};
+use tests::ask::{WAYS, answer, full_answer, woken_target};
 use tests::case;
 use tests::document::{document, thread};
 use tests::interpreters::Interpreter;
@@ -129,7 +129,8 @@ fn descriptors_in_words(python: &Interpreter) {
     let (program, said) = started(python, "descriptors.py", &[&path]);
     settle(program.pid());
     for via in WAYS {
-        let out = full_answer(program.pid(), via);
+        // Some are alike, and would stand in one entry.
+        let out = answer(program.pid(), &["--format", "full", "--each", "--via", via]);
         let socket = |what: &str| {
             let [at, peer] = ["at", "peer"].map(|which| said.text(&format!("{which} {what}")));
             format!(

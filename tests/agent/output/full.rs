@@ -193,7 +193,9 @@ fn of_several(python: &Interpreter) {
     let programs = [named(python, &[]).0, named(python, &[]).0];
     let pids = programs.each_ref().map(|one| one.pid().to_string());
     let asked = |format| {
-        let ended = activate(["--format", format, "--via", "wake", &pids[0], &pids[1]]);
+        // They are alike, and would stand in one entry.
+        let options = ["--format", format, "--each", "--via", "wake"];
+        let ended = activate(options.into_iter().chain(pids.iter().map(String::as_str)));
         ended.expect_code(0);
         ended.out()
     };

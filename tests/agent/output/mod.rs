@@ -6,6 +6,7 @@ mod colours;
 mod descriptors;
 mod diff;
 mod file_locks;
+mod fold;
 mod format;
 mod from_memory;
 mod full;

@@ -189,19 +189,17 @@ fn secrets(python: &Interpreter) {
 }
 
 case!(of_modules);
-/// Variables of a running module: first the names in its code, in that order, then the rest.
+/// Variables of a running module: first the names in its code, in that order, then the rest. What it defines and
+/// imports is only counted.
 fn of_modules(python: &Interpreter) {
     let program = woken_target(python, "variables.py", &[]);
     let lines = below(&answer(program.pid(), &["--locals"]), "<module>");
-    let expected = [
-        "collections = <module collections at >",
-        "sys = <module sys at >",
-        "threading = <module threading at >",
-        "time = <module time at >",
-        "ran = []",
-        "ready = [True]",
-    ];
-    assert_eq!(lines[..expected.len()], expected);
+    assert_eq!(lines[..2], ["ran = []", "ready = [True]"]);
+    let last = lines.last().expect("a line");
+    assert!(
+        last.ends_with(" functions, classes and modules"),
+        "{lines:#?}"
+    );
     let twice = lines.iter().filter(|line| *line == "twice = 1");
     assert_eq!(twice.count(), 1, "{lines:#?}");
     assert!(
