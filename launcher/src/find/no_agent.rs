@@ -58,7 +58,7 @@ pub fn why_not_started(process: Process) -> Option<Trouble> {
     Some(match (bell, defines_python(process)) {
         (Some(Ok(None)), _) => just_started(),
         // The agent says so too, when it is asked.
-        (_, Some(false)) => Trouble::plain("not a Python process"),
+        (_, Some(false)) => Trouble::new(NOT_PYTHON, below_it(process)),
         _ if process.status().is_ok_and(|status| status.is_filtered) => Trouble::new(
             "its agent has not started, perhaps because of the program's filter of system calls (seccomp), and \
              only a started agent can be woken",
@@ -117,6 +117,9 @@ pub fn static_program(process: Process) -> Trouble {
         ),
     )
 }
+
+/// What an agent says in a process that runs no Python.
+pub const NOT_PYTHON: &str = "not a Python process";
 
 /// What to do with a process that runs no Python: a starter, such as a shell or PyInstaller's, may have a child that
 /// does.

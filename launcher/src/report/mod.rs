@@ -101,6 +101,9 @@ impl Report {
             Answer::Reason(reason) if idle::is_idle(&reason) => {
                 (Some(reason), idle::state(process))
             }
+            Answer::Reason(reason) if reason == no_agent::NOT_PYTHON => {
+                return Err(Trouble::new(reason, no_agent::below_it(process)));
+            }
             Answer::Reason(reason) => return Err(Trouble::plain(reason)),
         };
         native::look_up(process, &mut state, native, until);

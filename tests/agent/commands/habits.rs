@@ -51,7 +51,11 @@ fn lists_of_pids(python: &Interpreter) {
         let expected = usize::from(options.contains(&","));
         assert_eq!(headings(&ended).len(), expected, "{}", ended.out());
     }
-    activate(["-p", &format!("{a},x")]).expect_refusal(1, &["PID x: this is not a process number"]);
+    let ended = activate(["-p", &format!("{a},x")]);
+    ended.expect_code(1);
+    let words = "PID x: this is not a process number";
+    assert!(ended.err().contains(words), "{}", ended.err());
+    assert_eq!(headings(&ended).len(), 1, "{}", ended.out());
 }
 
 case!(by_command_line);
