@@ -240,7 +240,10 @@ fn a_whole_tree(python: &Interpreter) {
     let children = program.wait_lines("child ", 2);
     let pid = program.pid().to_string();
     activate(["--children", &pid]).expect_refusal(1, &["nor in any process below it"]);
-    let text = answer(program.pid(), &["--load", "--format", "full", "--children"]);
+    let text = answer(
+        program.pid(),
+        &["--load", "--each", "--format", "full", "--children"],
+    );
     for child in children.iter().chain([&pid]) {
         assert!(
             text.contains(&format!("=== PID {child}: ")),
