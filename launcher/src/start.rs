@@ -51,7 +51,7 @@ pub fn arguments_of<A: Parser>(
     };
     match StandardOutput.write_all(text.as_bytes()) {
         Ok(()) => Err(0),
-        Err(_) if standard_output::is_broken() => Err(standard_output::BROKEN),
+        Err(_) if standard_output::is_broken() => Err(unwritten),
         Err(error) => {
             let command = A::command();
             let name = command.get_name();

@@ -106,8 +106,7 @@ fn look(arguments: Arguments) -> u8 {
     }
     match interrupt::asked_to_stop() {
         Some(signal) => 128 + signal as u8,
-        None if standard_output::is_broken() => standard_output::BROKEN,
-        None => u8::from(failed),
+        None => u8::from(failed || standard_output::is_broken()),
     }
 }
 

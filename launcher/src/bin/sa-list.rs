@@ -78,7 +78,7 @@ fn list(arguments: &Arguments) -> u8 {
     };
     if let Err(error) = StandardOutput.write_all(shown.as_bytes()) {
         if standard_output::is_broken() {
-            return standard_output::BROKEN;
+            return 1;
         }
         return fail(&format!("the list could not be written ({error})"));
     }

@@ -56,8 +56,7 @@ as far as the kernel tells. The first column marks
 --format json, compares the last document of each process, and asks no process.
 
 Exit status: 0 if every process answered; 1 if one did not, or --all found none; 2 for a usage
-error; 141 if nobody reads the output any more; 128 plus the signal's number if a signal ended the
-command. With --all and --children,
+error; 128 plus the signal's number if a signal ended the command. With --all and --children,
 processes that exit first are skipped; so are, with --watch, processes that exit after an answer.
 With --diff: 0 if both files were compared, 1 if not."
 )]

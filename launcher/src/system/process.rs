@@ -5,10 +5,13 @@
 //! instructions, `sa-list` a quarter more.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::fs::RawDir;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use rustix::time::{DynamicClockId, clock_gettime_dynamic};
@@ -32,6 +35,9 @@ const LONGEST_ENVIRONMENT: usize = 256 << 10;
 /// The most threads of one process that are looked at. (A user may start about 95,000 on a machine of
 /// 24 GB.)
 pub const MOST_THREADS: usize = 100_000;
+
+/// The bytes for about 16 entries of a folder (getdents64(2)).
+const A_FEW: usize = 512;
 
 /// A process, by its PID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,11 +168,25 @@ impl Process {
         Some(String::from_utf8_lossy(&name).into_owned())
     }
 
-    /// The first thread with this name.
+    /// The first thread with this name. It is looked for while the threads are listed, a few at a time: the agent's are
+    /// among the first, and a program may have thousands.
     pub fn thread_named(&self, name: &str) -> io::Result<Option<i32>> {
-        let threads = self.first_threads(MOST_THREADS)?;
-        let bears_it = |thread: &i32| self.name_of(*thread).is_some_and(|its| its == name);
-        Ok(threads.into_iter().find(bears_it))
+        let folder = File::open(self.path("task"))?;
+        let mut room = [MaybeUninit::uninit(); A_FEW];
+        let mut entries = RawDir::new(folder, &mut room);
+        let mut count = 0;
+        while let Some(entry) = entries.next().filter(|_| count < MOST_THREADS) {
+            count += 1;
+            let entry = entry?;
+            let thread = entry.file_name().to_str().ok();
+            let thread = thread.and_then(|name| name.parse().ok());
+            if let Some(thread) = thread
+                && self.name_of(thread).is_some_and(|its| its == name)
+            {
+                return Ok(Some(thread));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a thread of it other than `this` has one of these names.
@@ -473,6 +493,36 @@ mod tests {
             parse_deadline(b"SLEEPER_AGENT_DEADLINE=soon\0"),
             DEADLINE_SECONDS
         );
+    }
+
+    #[test]
+    fn finds_a_thread_among_many() {
+        let us = Process {
+            pid: std::process::id() as i32,
+        };
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        std::thread::scope(|scope| {
+            // The kernel keeps 15 characters.
+            for number in 0..60 {
+                let builder = std::thread::Builder::new().name(format!("number {number}"));
+                let waits = || {
+                    let wait = wait.lock().expect("no thread has failed");
+                    let _ = wait.recv();
+                };
+                let started = builder.spawn_scoped(scope, waits);
+                started.expect("a thread");
+            }
+            for name in ["number 0", "number 59"] {
+                let until = std::time::Instant::now() + Duration::from_secs(20);
+                let found = || us.thread_named(name).expect("procfs");
+                // A thread gets its name when it has begun.
+                while found().is_none() && std::time::Instant::now() < until {}
+                let thread = found().expect("it is there");
+                assert_eq!(us.name_of(thread).as_deref(), Some(name));
+            }
+            drop(done);
+        });
     }
 
     #[test]

@@ -27,9 +27,6 @@ extern "C" fn look() {
 /// Whether it is a pipe that nobody reads any more.
 static IS_BROKEN: AtomicBool = AtomicBool::new(false);
 
-/// The exit status of a command whose output nobody reads any more: that of one that SIGPIPE has ended.
-pub const BROKEN: u8 = 128 + libc::SIGPIPE as u8;
-
 /// Whether whoever read standard output has gone, as `head` does: then nothing is said of it.
 pub fn is_broken() -> bool {
     IS_BROKEN.load(Relaxed)
