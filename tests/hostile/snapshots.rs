@@ -18,7 +18,7 @@ const MOST: u64 = 200 << 20;
 #[track_caller]
 fn compared(old: &Path, new: &Path, filter: &str) -> Bounded {
     let mut shell = command("bash");
-    let script = format!("exec \"$0\" --diff \"$@\" > >({filter})");
+    let script = format!("exec \"$0\" --each --diff \"$@\" > >({filter})");
     shell
         .args(["-c", &script])
         .arg(&product().activate)

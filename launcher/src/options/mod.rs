@@ -60,11 +60,15 @@ impl Choice {
     }
 }
 
-/// What was typed, separated by commas and blanks; all of it, if there is nothing else in it.
+/// The numbers that were typed, separated by commas and blanks; all that was typed, if it is anything else.
 fn numbers(typed: &str) -> Vec<&str> {
     let parts = typed.split(|one: char| one == ',' || one.is_whitespace());
     let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() { vec![typed] } else { parts }
+    let is_number = |part: &&str| part.bytes().all(|one| one.is_ascii_digit());
+    match !parts.is_empty() && parts.iter().all(is_number) {
+        true => parts,
+        false => vec![typed],
+    }
 }
 
 /// How a command reaches the agent: through a debugger (`ask/gdb`), or by a signal (`ask/wake`).

@@ -7,8 +7,8 @@ use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::report::{Report, page, snapshot, terminal};
 
-/// Prints what has moved, process by process. An error is one line.
-pub fn show(old: &Path, new: &Path) -> Result<(), String> {
+/// Prints what has moved, process by process, as much of it as `extent` says. An error is one line.
+pub fn show(old: &Path, new: &Path, extent: &Extent) -> Result<(), String> {
     let read = |file: &Path| {
         snapshot::read(file)
             .map_err(|trouble| format!("{}: {trouble}", Printable(&file.to_string_lossy())))
@@ -20,12 +20,11 @@ pub fn show(old: &Path, new: &Path) -> Result<(), String> {
         move |trouble| format!("{process}: {trouble}")
     };
     let most = page::share_of(now.len());
-    let extent = Extent::default();
     for (pid, report) in &now {
         let shown = match then.get(pid) {
             Some(then) => {
                 let movements = Movements::between(then, report, None);
-                terminal::print_full((report, &[]), Some(&movements), &extent, coloured, most)
+                terminal::print_full((report, &[]), Some(&movements), extent, coloured, most)
             }
             None => terminal::print_words(report, &only_in(new), coloured),
         };

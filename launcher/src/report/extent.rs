@@ -1,5 +1,6 @@
 //! How much of a state the full format shows. JSON documents are always whole.
 
+use crate::options::extent::ExtentOptions;
 use crate::state::thread::Thread;
 
 /// What the user wants to see of a state.
@@ -15,6 +16,18 @@ pub struct Extent {
     pub only_own: bool,
     /// Objects without their attributes.
     pub no_attributes: bool,
+}
+
+impl From<ExtentOptions> for Extent {
+    fn from(options: ExtentOptions) -> Extent {
+        Extent {
+            each: options.each,
+            threads: options.thread,
+            innermost: options.innermost.map(|count| count as usize),
+            only_own: options.only_own,
+            no_attributes: options.no_attributes,
+        }
+    }
 }
 
 impl Extent {

@@ -18,7 +18,7 @@ use crate::trouble::Trouble;
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The most memory that answers may take while they wait for others, in bytes.
-const MOST_HELD: usize = 48 << 20;
+const MOST_HELD: usize = 16 << 20;
 
 /// A state that has not been printed yet.
 pub struct Held {
@@ -36,19 +36,25 @@ pub struct Together {
     held: Vec<Held>,
     since: Option<Instant>,
     bytes: usize,
+    /// Whether they are so large that the next could not arrive while they wait.
+    are_large: bool,
 }
 
 impl Together {
     /// Takes one more.
-    pub fn take(&mut self, held: Held) {
+    pub fn take(&mut self, mut held: Held) {
         self.since.get_or_insert_with(Instant::now);
-        self.bytes += held.report.state.memory.taken();
+        let memory = &mut held.report.state.memory;
+        self.bytes += memory.taken();
+        self.are_large |= self.bytes > MOST_HELD || !memory.keep();
         self.held.push(held);
     }
 
     /// Whether they have waited long enough, or have grown too many.
     pub fn are_due(&self) -> bool {
-        self.bytes > MOST_HELD || self.since.is_some_and(|since| since.elapsed() > PATIENCE)
+        self.are_large
+            || self.bytes > MOST_HELD
+            || self.since.is_some_and(|since| since.elapsed() > PATIENCE)
     }
 
     /// Prints them all below a verdict, and hands each out. `unanswered`: how many processes have not answered yet;

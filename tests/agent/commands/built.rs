@@ -11,7 +11,7 @@ use tests::product::product;
 const COMMANDS: [&str; 3] = ["sa-list", "sa-run", "sleeper_agent_activate"];
 
 /// The most bytes of a command. (Without link-time optimisation it has some more.)
-const LARGEST: usize = 2_800_000;
+const LARGEST: usize = 3_300_000;
 
 fn built(name: &str) -> PathBuf {
     product().target.join("release").join(name)
