@@ -8,7 +8,9 @@ use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::state::frame::Frame;
 use crate::state::thread::Thread;
+use crate::state::wait::Wait;
 use crate::state::wait_graph::{Node, WaitGraph};
+use protocol::state::WaitKind;
 
 /// Threads that are alike, in the order of the state.
 pub(crate) type Alike<'a> = Vec<&'a Thread>;
@@ -23,6 +25,8 @@ struct Key<'a> {
     kind: Option<&'static str>,
     limited: Option<bool>,
     holders: Vec<Node>,
+    /// What it waits for, where somebody has that who is no thread of this process, or may be none.
+    held_elsewhere: Option<String>,
     variables_cut: bool,
     /// What has moved in it, if that is known.
     moved: Option<String>,
@@ -75,6 +79,7 @@ pub(crate) fn alike<'a>(
                 .wait
                 .as_ref()
                 .map_or(Vec::new(), |wait| graph.holders(wait)),
+            held_elsewhere: thread.wait.as_ref().and_then(held_elsewhere),
             variables_cut: thread.variables_cut,
             moved: movements
                 .and_then(|movements| movements.of(thread.ident))
@@ -91,6 +96,16 @@ pub(crate) fn alike<'a>(
         }
     }
     entries
+}
+
+/// See [`Key::held_elsewhere`].
+fn held_elsewhere(wait: &Wait) -> Option<String> {
+    use WaitKind::{FileLock, Mutex, ProcessLock, ProcessRLock, RwLock};
+    let is_held = matches!(
+        wait.kind,
+        FileLock | ProcessLock | ProcessRLock | Mutex | RwLock
+    );
+    is_held.then(|| wait.words())
 }
 
 /// Whether a thread is known to do nothing.

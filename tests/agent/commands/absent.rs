@@ -82,7 +82,11 @@ fn first_process() {
 plain_case!(not_python);
 fn not_python() {
     let program = sleeping(preloaded("sleep"));
-    refused(program.pid(), "not a Python process", as_we_are);
+    refused(
+        program.pid(),
+        "not a Python process; give the PID of a Python program",
+        as_we_are,
+    );
 }
 
 plain_case!(kernel_thread, KernelThread);

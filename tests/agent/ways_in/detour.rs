@@ -13,7 +13,7 @@ use tests::scratch::Scratch;
 use tests::{case, plain_case};
 
 /// The program is not Python, so the agent has no thread in it.
-const ANSWER: &str = "not a Python process\n";
+const ANSWER: &str = "not a Python process; ";
 
 fn restless(folder: &Scratch, kind: &str) -> Program {
     let program = compile("restless.c", folder, &["-mno-red-zone"]);
