@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn reads_lists_of_numbers() {
         assert_eq!(numbers("7"), ["7"]);
-        assert_eq!(numbers("7,8 , x\t9,"), ["7", "8", "x", "9"]);
+        assert_eq!(numbers("7,8 , 10\t9,"), ["7", "8", "10", "9"]);
+        assert_eq!(numbers("7, x"), ["7, x"]);
         assert_eq!([numbers(""), numbers(",")].concat(), ["", ","]);
     }
 

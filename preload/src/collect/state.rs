@@ -17,7 +17,8 @@ use crate::collect::stacks::{Limit, Names, Origin, Stacks, Thread};
 use crate::collect::thread_details::{self, Details};
 use crate::collect::variables;
 use crate::collect::{current_frames, process_locks, snippet};
-use crate::cpython::gil::Gil;
+use crate::cpython::copies::Copies;
+use crate::cpython::gil::{Access, Gil};
 use crate::cpython::object::{Frame, Object, Owned};
 use crate::files::native_stacks;
 use crate::files::sources::{self, Lines, SearchPath};
@@ -147,7 +148,13 @@ fn take_from<'g, 'gil>(
         enough(idents.try_reserve_exact(threads.len()))?;
         idents.extend(threads.iter().map(|thread| thread.ident as usize));
         hold::part(DETAILS_UNTIL);
-        let details = Details::of(objects, &threads, &stacks.lock_frames);
+        let copies = Copies::default();
+        let access = Access::to_copies(objects.fields().python(), &copies);
+        let copied = match objects.fields().gil() {
+            Some(_) => Objects::of(&access).ok_or(Failure::NoModules)?,
+            None => objects,
+        };
+        let details = Details::of((objects, copied), &threads, &stacks.lock_frames);
         native = native_stacks::Wanted {
             some: true,
             all: question.native,

@@ -76,14 +76,18 @@ pub struct Details<'a, 'g> {
 /// Every function here that returns an `Option` returns `None` if there is no memory.
 impl<'a, 'g> Details<'a, 'g> {
     /// Finds the details of these threads. `lock_frames` are those of their stacks.
+    ///
+    /// What a thread's innermost frame has on its stack is looked at by `copied`, in copies: the interpreter may have been
+    /// between two instructions when it let go of the GIL, and `f_lasti` is the one that is done, whose values are gone
+    /// (Python/ceval.c, 2.6 and 2.7).
     pub fn of(
-        objects: Objects<'g>,
+        (objects, copied): (Objects<'g>, Objects<'g>),
         threads: &'a [Thread<'g>],
         lock_frames: &'a LockFrames<Frame<'g>>,
     ) -> Option<Self> {
         let mut all = Details {
             objects,
-            known: Known::new(objects),
+            known: Known::new(copied),
             threads,
             lock_frames,
             details: Vec::new(),
@@ -286,26 +290,31 @@ impl<'a, 'g> Details<'a, 'g> {
                     continue;
                 }
                 let concluded = &mut self.concluded;
-                evidence::of(objects, &mut self.known.calls, frame, &mut |lock, how| {
-                    let is_known = held.iter().any(|hold| hold.lock == lock)
-                        || concluded
-                            .iter()
-                            .rev()
-                            .take_while(|one| one.0 == index)
-                            .any(|one| one.1.lock == lock);
-                    // It may be about to acquire what it will release.
-                    let waits = how == Evidence::Released && own == Some(lock);
-                    if !is_wanted(lock) || is_known || waits || waited.contains(&Some(lock)) {
-                        return;
-                    }
-                    // Where there is no other thread nobody else can have released it.
-                    let certain = how == Evidence::Held
-                        || how == Evidence::Acquired && self.threads.len() == 1;
-                    enough &= concluded.try_reserve(1).is_ok();
-                    if enough {
-                        concluded.push((index, Hold::in_frame(objects, lock, frame, certain)));
-                    }
-                });
+                evidence::of(
+                    self.known.objects,
+                    &mut self.known.calls,
+                    frame,
+                    &mut |lock, how| {
+                        let is_known = held.iter().any(|hold| hold.lock == lock)
+                            || concluded
+                                .iter()
+                                .rev()
+                                .take_while(|one| one.0 == index)
+                                .any(|one| one.1.lock == lock);
+                        // It may be about to acquire what it will release.
+                        let waits = how == Evidence::Released && own == Some(lock);
+                        if !is_wanted(lock) || is_known || waits || waited.contains(&Some(lock)) {
+                            return;
+                        }
+                        // Where there is no other thread nobody else can have released it.
+                        let certain = how == Evidence::Held
+                            || how == Evidence::Acquired && self.threads.len() == 1;
+                        enough &= concluded.try_reserve(1).is_ok();
+                        if enough {
+                            concluded.push((index, Hold::in_frame(objects, lock, frame, certain)));
+                        }
+                    },
+                );
             }
         }
         enough.then_some(())
@@ -404,7 +413,7 @@ impl<'a, 'g> Details<'a, 'g> {
             }
             if let Some(wait) = &detail.wait {
                 words.key(state::thread::WAIT);
-                wait.write(objects, &mut words);
+                wait.write(self.known.objects, &mut words);
                 let holders = self.suspended.iter();
                 let holders = holders.filter(|one| Some(one.lock) == wait.thing);
                 let count = holders.clone().count();

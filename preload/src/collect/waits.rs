@@ -127,7 +127,7 @@ const FUNCTIONS: usize = 9;
 
 /// What is looked up once for all threads.
 pub struct Known<'g> {
-    objects: Objects<'g>,
+    pub objects: Objects<'g>,
     pub calls: PendingCalls<'g>,
     /// The module threading.
     pub threading: Option<Object<'g>>,
@@ -368,7 +368,7 @@ impl<'g> Known<'g> {
                 continue;
             }
             let mut looks = 0;
-            objects.referents(one, &mut |held| {
+            objects.pointed_to(one, &mut |held| {
                 looks += 1;
                 found = of(held);
                 found.is_none() && looks < MOST_HANDED_OVER && hold::spend(2)

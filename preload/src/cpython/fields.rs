@@ -63,6 +63,11 @@ impl<'g> Fields<'g> {
         Fields { access, head }
     }
 
+    /// The addresses of the interpreter's variables and functions.
+    pub fn python(self) -> &'static Python {
+        self.access.python()
+    }
+
     /// The token, for as long as this may be used; `None` without the GIL.
     pub fn gil(self) -> Option<&'g Gil<'g>> {
         self.access.gil()

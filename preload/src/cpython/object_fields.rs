@@ -326,6 +326,24 @@ impl<'g> Fields<'g> {
         }
     }
 
+    /// Calls `each` with what the words of an object point to, until that returns false. They may be no objects, and so
+    /// may this one: nothing is done but in copies.
+    pub fn pointed_to(self, object: Object<'g>, each: &mut dyn FnMut(Object<'g>) -> bool) {
+        /// Longer objects are not looked at whole, in bytes.
+        const LONGEST: usize = 256;
+        if self.copies().is_none() {
+            return;
+        }
+        // SAFETY: in a copy, whatever it is.
+        unsafe {
+            let size = self.word(*self.type_of(object), WORD, TYPE_SIZE) as usize;
+            let places = (self.head()..size.min(LONGEST)).step_by(WORD);
+            let mut words =
+                places.filter_map(|at| self.object_at(object.address().wrapping_add(at)));
+            while words.next().is_some_and(&mut *each) {}
+        }
+    }
+
     /// This object as a type, if it is one, and of no metaclass.
     pub fn as_type(self, object: Object<'g>) -> Option<Type<'g>> {
         let is_type = self.is_exactly(object, self.PyType_Type);
