@@ -60,12 +60,12 @@ impl Choice {
     }
 }
 
-/// The numbers that were typed, separated by commas and blanks; all that was typed, if it is anything else.
+/// The numbers that were typed, separated by commas and blanks; all that was typed, if no number is among it.
 fn numbers(typed: &str) -> Vec<&str> {
     let parts = typed.split(|one: char| one == ',' || one.is_whitespace());
     let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
     let is_number = |part: &&str| part.bytes().all(|one| one.is_ascii_digit());
-    match !parts.is_empty() && parts.iter().all(is_number) {
+    match parts.iter().any(is_number) {
         true => parts,
         false => vec![typed],
     }
@@ -134,7 +134,8 @@ mod tests {
     fn reads_lists_of_numbers() {
         assert_eq!(numbers("7"), ["7"]);
         assert_eq!(numbers("7,8 , 10\t9,"), ["7", "8", "10", "9"]);
-        assert_eq!(numbers("7, x"), ["7, x"]);
+        assert_eq!(numbers("7, x"), ["7", "x"]);
+        assert_eq!(numbers("=1 x"), ["=1 x"]);
         assert_eq!([numbers(""), numbers(",")].concat(), ["", ","]);
     }
 
