@@ -151,17 +151,15 @@ fn add_others(process: Process, state: &mut State, raw: &[RawStack]) {
         if known.contains(&raw.tid) {
             continue;
         }
+        // One that has ended meanwhile may be the agent's own: it gets its name a moment after it begins.
         let name = running::outer(process, raw.tid).and_then(|tid| process.name_of(tid));
-        if name
-            .as_ref()
-            .is_some_and(|name| AGENT_THREADS.contains(&&**name))
-        {
+        let Some(name) = name.filter(|name| !AGENT_THREADS.contains(&&**name)) else {
             continue;
-        }
+        };
         let observed = kernel::observed(None, &format!("0 {} {}", raw.tid, raw.call));
         let (task, wait) = observed.map(|one| (one.task, one.wait)).unzip();
         state.others.push(Thread {
-            name,
+            name: Some(name),
             task,
             wait: wait.flatten(),
             ..Thread::default()
