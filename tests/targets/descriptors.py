@@ -4,42 +4,16 @@ usage: descriptors.py FOLDER
 Says "thread WHAT IDENT" of each, "at WHAT ADDRESS" of sockets, "number WHAT NUMBER" of descriptors
 and of the child, then "ready"; ends with status 7 at the end of its input.
 """
-import errno
 import os
 import select
 import socket
 import subprocess
 import sys
-import thread
-import threading
 import time
 
-begun = []
+from told_threads import go, say, until_the_end
+
 kept = []
-
-
-def say(what, name, value):
-    sys.stdout.write('%s %s %s\n' % (what, name, value))
-    sys.stdout.flush()
-
-
-def go(what, work, *arguments):
-    def run():
-        say('thread', what, thread.get_ident())
-        begun.append(what)
-        while True:
-            try:
-                return work(*arguments)
-            except (select.error, EnvironmentError):
-                # A debugger interrupts system calls like this.
-                if sys.exc_info()[1].args[0] != errno.EINTR:
-                    raise
-    count = len(begun)
-    one = threading.Thread(target=run, name=what)
-    one.setDaemon(True)
-    one.start()
-    while len(begun) == count:
-        time.sleep(0.01)
 
 
 def address(of):
@@ -161,12 +135,7 @@ def main():
     child = subprocess.Popen(['sleep', '1000'], close_fds=True)
     say('number', 'child', child.pid)
     go('child', child.wait)
-    time.sleep(0.5)
-    say('all', 'are', 'there')
-    sys.stdout.write('ready\n')
-    sys.stdout.flush()
-    sys.stdin.readline()
-    os.kill(child.pid, 9)
+    until_the_end([child.pid])
     sys.exit(7)
 
 

@@ -9,32 +9,17 @@ import os
 import signal
 import subprocess
 import sys
-import thread
-import threading
 import time
 
-begun = []
+from told_threads import go, say, until_the_end
+
 children = []
 kept = []
 
 
-def say(what, name, value):
-    sys.stdout.write('%s %s %s\n' % (what, name, value))
-    sys.stdout.flush()
-
-
-def go(what, number, lock, *arguments):
-    def run():
-        say('thread', what, thread.get_ident())
-        begun.append(what)
-        lock(number, fcntl.LOCK_EX, *arguments)
+def waits(what, number, lock, *arguments):
     say('number', what, number)
-    count = len(begun)
-    one = threading.Thread(target=run, name=what)
-    one.setDaemon(True)
-    one.start()
-    while len(begun) == count:
-        time.sleep(0.01)
+    go(what, lock, number, fcntl.LOCK_EX, *arguments)
 
 
 def opened(folder, what):
@@ -78,17 +63,11 @@ def main():
     holds('lockf', folder, fcntl.lockf, fcntl.LOCK_EX, 10, 5)
     inherits(folder)
     fcntl.flock(opened(folder, 'own'), fcntl.LOCK_EX)
-    go('flock', opened(folder, 'flock'), fcntl.flock)
-    go('lockf', opened(folder, 'lockf'), fcntl.lockf, 20)
-    go('inherited', opened(folder, 'inherited'), fcntl.flock)
-    go('own', opened(folder, 'own'), fcntl.flock)
-    time.sleep(0.5)
-    say('all', 'are', 'there')
-    sys.stdout.write('ready\n')
-    sys.stdout.flush()
-    sys.stdin.readline()
-    for child in children:
-        os.kill(child, 9)
+    waits('flock', opened(folder, 'flock'), fcntl.flock)
+    waits('lockf', opened(folder, 'lockf'), fcntl.lockf, 20)
+    waits('inherited', opened(folder, 'inherited'), fcntl.flock)
+    waits('own', opened(folder, 'own'), fcntl.flock)
+    until_the_end(children)
     sys.exit(7)
 
 

@@ -4,43 +4,20 @@ usage: other_ends.py FOLDER
 Says "thread WHAT IDENT" of each, "number WHAT NUMBER" of its descriptor and "child WHAT PID" of who has the
 other end, then "ready"; ends with status 7 at the end of its input.
 """
-import errno
 import os
 import signal
 import socket
 import subprocess
 import sys
-import thread
-import threading
-import time
 
-begun = []
+from told_threads import go, say, until_the_end
+
 children = []
 
 
-def say(what, name, value):
-    sys.stdout.write('%s %s %s\n' % (what, name, value))
-    sys.stdout.flush()
-
-
-def go(what, number, work):
-    def run():
-        say('thread', what, thread.get_ident())
-        begun.append(what)
-        while True:
-            try:
-                work()
-            except EnvironmentError:
-                # A debugger interrupts system calls like this.
-                if sys.exc_info()[1].args[0] != errno.EINTR:
-                    raise
+def waits(what, number, work):
     say('number', what, number)
-    count = len(begun)
-    one = threading.Thread(target=run, name=what)
-    one.setDaemon(True)
-    one.start()
-    while len(begun) == count:
-        time.sleep(0.01)
+    go(what, work)
 
 
 def sleeps_with(what, **streams):
@@ -66,17 +43,17 @@ def read_too():
 def main():
     folder = sys.argv[1]
     reader = read_too()
-    go('too', reader, lambda: os.read(reader, 1))
+    waits('too', reader, lambda: os.read(reader, 1))
     nobody = os.pipe()
-    go('nobody', nobody[0], lambda: os.read(nobody[0], 1))
+    waits('nobody', nobody[0], lambda: os.read(nobody[0], 1))
     kept = os.pipe()
     sleeps_with('kept', stdout=kept[1])
     os.close(kept[1])
-    go('kept', kept[0], lambda: os.read(kept[0], 1))
+    waits('kept', kept[0], lambda: os.read(kept[0], 1))
     full = os.pipe()
     sleeps_with('full', stdin=full[0])
     os.close(full[0])
-    go('full', full[1], lambda: os.write(full[1], 'x' * 100000))
+    waits('full', full[1], lambda: os.write(full[1], 'x' * 100000))
     path = os.path.join(folder, 'a fifo')
     os.mkfifo(path)
     fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -84,20 +61,14 @@ def main():
     sleeps_with('fifo', stderr=writer)
     os.close(writer)
     again = os.open(path, os.O_RDONLY)
-    go('fifo', again, lambda: os.read(again, 1))
+    waits('fifo', again, lambda: os.read(again, 1))
     one, other = socket.socketpair()
     sleeps_with('pair', stdin=other.fileno())
     other.close()
-    go('pair', one.fileno(), lambda: one.recv(1))
+    waits('pair', one.fileno(), lambda: one.recv(1))
     both = socket.socketpair()
-    go('own', both[0].fileno(), lambda: both[0].recv(1))
-    time.sleep(0.5)
-    say('all', 'are', 'there')
-    sys.stdout.write('ready\n')
-    sys.stdout.flush()
-    sys.stdin.readline()
-    for child in children:
-        os.kill(child, 9)
+    waits('own', both[0].fileno(), lambda: both[0].recv(1))
+    until_the_end(children)
     sys.exit(7)
 
 

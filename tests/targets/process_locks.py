@@ -10,28 +10,9 @@ import os
 import signal
 import sys
 import thread
-import threading
 import time
 
-begun = []
-
-
-def say(what, name, value):
-    sys.stdout.write('%s %s %s\n' % (what, name, value))
-    sys.stdout.flush()
-
-
-def go(what, work, *arguments):
-    def run():
-        say('thread', what, thread.get_ident())
-        begun.append(what)
-        work(*arguments)
-    count = len(begun)
-    one = threading.Thread(target=run, name=what)
-    one.setDaemon(True)
-    one.start()
-    while len(begun) == count:
-        time.sleep(0.01)
+from told_threads import go, say, until_the_end
 
 
 def enter(lock):
@@ -82,11 +63,7 @@ def main():
     semaphore = multiprocessing.Semaphore(0)
     go('semaphore', semaphore.acquire)
     go('limited', own.acquire, True, 1000)
-    time.sleep(0.5)
-    say('all', 'are', 'there')
-    sys.stdout.write('ready\n')
-    sys.stdout.flush()
-    sys.stdin.readline()
+    until_the_end()
     other.terminate()
     os._exit(7)
 

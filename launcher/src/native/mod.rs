@@ -156,13 +156,7 @@ fn add_others(process: Process, state: &mut State, raw: &[RawStack]) {
         let Some(name) = name.filter(|name| !AGENT_THREADS.contains(&&**name)) else {
             continue;
         };
-        let observed = kernel::observed(None, &format!("0 {} {}", raw.tid, raw.call));
-        let (task, wait) = observed.map(|one| (one.task, one.wait)).unzip();
-        state.others.push(Thread {
-            name: Some(name),
-            task,
-            wait: wait.flatten(),
-            ..Thread::default()
-        });
+        let thread = kernel::thread_without_python(name, raw.tid, &raw.call);
+        state.others.push(thread);
     }
 }

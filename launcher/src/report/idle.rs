@@ -2,7 +2,6 @@
 
 use crate::state::State;
 use crate::state::kernel;
-use crate::state::thread::Thread;
 use crate::system::proc_file::{self, SHORT};
 use crate::system::process::Process;
 use protocol::names::{AGENT_THREADS, NO_FRAMES, NOBODY_RUNS_PYTHON};
@@ -40,14 +39,8 @@ pub fn state(process: Process) -> State {
             (Err(_), Ok(_)) => String::new(),
             (Err(_), Err(_)) => continue,
         };
-        let observed = kernel::observed(None, &format!("0 {number} {call}"));
-        let (task, wait) = observed.map(|one| (one.task, one.wait)).unzip();
-        state.others.push(Thread {
-            name: Some(name),
-            task,
-            wait: wait.flatten(),
-            ..Thread::default()
-        });
+        let thread = kernel::thread_without_python(name, number, &call);
+        state.others.push(thread);
     }
     if count > state.others.len() {
         let missing = count - state.others.len();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use syscalls::x86_64::Sysno;
 
 use crate::state::descriptor::Descriptor;
-use crate::state::thread::Task;
+use crate::state::thread::{Task, Thread};
 use crate::state::wait::Wait;
 use protocol::state::{GIL, MORE, RUNNING, WaitKind};
 
@@ -45,6 +45,18 @@ impl Observed {
             },
             Some(_) => false,
         }
+    }
+}
+
+/// A thread that runs no Python: its name, its TID and what its `syscall` file says.
+pub(crate) fn thread_without_python(name: String, tid: i32, call: &str) -> Thread {
+    let observed = observed(None, &format!("0 {tid} {call}"));
+    let (task, wait) = observed.map(|one| (one.task, one.wait)).unzip();
+    Thread {
+        name: Some(name),
+        task,
+        wait: wait.flatten(),
+        ..Thread::default()
     }
 }
 

@@ -46,26 +46,23 @@ impl Copies {
     /// The word at this address; `None` if it cannot be read, or is not aligned as words are.
     #[inline]
     pub fn word(&self, address: usize) -> Option<usize> {
-        const SIZE: usize = size_of::<usize>();
-        let at = address % PAGE;
-        let bytes = self.page(address / PAGE)?.get(at..at + SIZE)?;
-        bytes
-            .try_into()
-            .ok()
-            .filter(|_| address.is_multiple_of(SIZE))
-            .map(usize::from_ne_bytes)
+        self.aligned(address).map(usize::from_ne_bytes)
     }
 
     /// The int at this address; `None` as above.
     pub fn int(&self, address: usize) -> Option<i32> {
-        const SIZE: usize = size_of::<i32>();
+        self.aligned(address).map(i32::from_ne_bytes)
+    }
+
+    /// So many bytes, at an address that is a multiple of their number: they do not span two pages.
+    #[inline]
+    fn aligned<const SIZE: usize>(&self, address: usize) -> Option<[u8; SIZE]> {
         let at = address % PAGE;
         let bytes = self.page(address / PAGE)?.get(at..at + SIZE)?;
         bytes
             .try_into()
             .ok()
             .filter(|_| address.is_multiple_of(SIZE))
-            .map(i32::from_ne_bytes)
     }
 
     /// So many bytes at this address, at most [`LONGEST`]; fewer, where the rest cannot be read.

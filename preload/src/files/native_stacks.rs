@@ -11,7 +11,7 @@ use crate::cpython::{find, gil_semaphore};
 use crate::files::system_calls::SystemCall;
 use crate::files::tasks;
 use crate::system::filter::{self, Call};
-use crate::system::memory::{AT_ONCE, read, read_bytes, read_each};
+use crate::system::memory::{read, read_bytes};
 use crate::system::proc_file::{Descriptors, Folder};
 use crate::system::thread_struct;
 
@@ -90,21 +90,15 @@ pub fn describe(idents: &[usize], wanted: &Wanted) -> Vec<u8> {
     {
         return taken.bytes;
     }
-    for part in idents.chunks(AT_ONCE) {
-        let mut places = [0; AT_ONCE];
-        for (place, ident) in places.iter_mut().zip(part) {
-            *place = ident.wrapping_add(tid_offset);
+    let all = thread_struct::each_id(idents, tid_offset, &mut |ident, tid| {
+        known.push(tid);
+        match ident == wanted.keeps_gil {
+            true => Some(()),
+            false => taken.add(ident, tid),
         }
-        let tids = read_each(&places[..part.len()]);
-        for (&ident, tid) in part.iter().zip(tids) {
-            let Some(tid) = tid.filter(|&tid| tid > 0) else {
-                continue;
-            };
-            known.push(tid);
-            if ident != wanted.keeps_gil && taken.add(ident, tid).is_none() {
-                return taken.bytes;
-            }
-        }
+    });
+    if all.is_none() {
+        return taken.bytes;
     }
     known.sort_unstable();
     if filter::may(Call::ListFolder) {

@@ -7,7 +7,6 @@ use std::io::Write;
 use crate::agent::threads;
 use crate::cpython::{find, gil_semaphore};
 use crate::files::system_calls::{self, Buffer, SystemCall};
-use crate::system::memory::{AT_ONCE, read_each};
 use crate::system::proc_file::{self, Folder};
 use crate::system::thread_struct;
 use protocol::state::GIL;
@@ -28,22 +27,10 @@ pub fn describe(idents: &[usize]) -> Vec<u8> {
     };
     let folder = Folder::open(c"/proc/self/task");
     let mut buffer = [0; 4096];
-    for part in idents.chunks(AT_ONCE) {
-        let mut places = [0; AT_ONCE];
-        for (place, ident) in places.iter_mut().zip(part) {
-            *place = ident.wrapping_add(tid_offset);
-        }
-        let tids = read_each(&places[..part.len()]);
-        for (&ident, tid) in part.iter().zip(tids) {
-            let Some(tid) = tid.filter(|&tid| tid > 0) else {
-                continue;
-            };
-            let folder = folder.as_ref();
-            if write_task(folder, (ident, tid), &mut buffer, &mut text).is_none() {
-                return text;
-            }
-        }
-    }
+    let folder = folder.as_ref();
+    thread_struct::each_id(idents, tid_offset, &mut |ident, tid| {
+        write_task(folder, (ident, tid), &mut buffer, &mut text)
+    });
     text
 }
 
