@@ -21,9 +21,9 @@ use crate::find::order;
 use crate::find::target::{self, Alive};
 use crate::native;
 use crate::options::activate::Arguments;
+use crate::options::extent::Extent;
 use crate::options::{Choice, Format, Via};
 use crate::printable::Printable;
-use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::report::together::{Held, Together};
 use crate::report::{Report, page, terminal};
@@ -175,7 +175,7 @@ impl Asking {
             },
             watches: arguments.watch.is_some(),
             format,
-            extent: arguments.extent.into(),
+            extent: arguments.extent,
             headed,
             coloured: format == Format::Full && terminal::has_colours(),
             at_a_time: own_limits::questions_at_a_time(AT_A_TIME),

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let [old, new] = &arguments.diff[..] else {
         return watch::run(arguments);
     };
-    match diff::show(old, new, &arguments.extent.clone().into()) {
+    match diff::show(old, new, &arguments.extent) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
             complain(format_args!("{line}"));

@@ -15,7 +15,7 @@ use crate::load::signal_frames;
 use crate::load::words::Interrupts;
 use crate::system::maps::region_at;
 use crate::system::memory::{read_memory, read_memory_into};
-use crate::system::proc_file::{self, SHORT};
+use crate::system::proc_file::{self, SHORT, hexadecimal};
 use crate::system::process::Process;
 use crate::system::tracee::RESTART_NO_HANDLER;
 
@@ -58,7 +58,7 @@ fn parse(line: &str) -> Option<Doing> {
     }
     let mut fields = line.split(' ');
     let number = fields.next()?.parse().ok()?;
-    let mut next = || u64::from_str_radix(fields.next()?.strip_prefix("0x")?, 16).ok();
+    let mut next = || hexadecimal(fields.next()?);
     let mut arguments = [0; 6];
     for argument in &mut arguments {
         *argument = next()?;

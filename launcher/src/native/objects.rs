@@ -112,7 +112,7 @@ impl Objects {
     }
 
     /// Whether there is code at an address that stands in no file.
-    pub fn is_anonymous(&self, address: u64) -> bool {
+    fn is_anonymous(&self, address: u64) -> bool {
         let mut ranges = self.anonymous.iter();
         ranges.any(|&(start, end)| (start..end).contains(&address))
     }

@@ -1,13 +1,13 @@
 //! The registers and the stack of a thread that runs: it is held for as long as it takes to read them.
 
-use std::thread;
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::native::unwind::Registers;
 use crate::system::memory;
 use crate::system::process::Process;
 use crate::system::thread_status::ThreadStatus;
-use crate::system::tracee::{Halt, Tracee};
+use crate::system::tracee::{self, Look, Tracee};
 
 /// Why a thread that runs has no native frames.
 pub const NOT_HELD: &str =
@@ -31,26 +31,21 @@ pub fn sample(
     until: Instant,
 ) -> Result<(Registers, u64, Vec<u8>), String> {
     let tid = outer(process, tid).ok_or("it has ended")?;
-    let until = until.min(Instant::now() + PATIENCE);
-    // The kernel lets the thread go when ours ends.
-    let hold = move || hold(process, tid, until);
-    let held = thread::Builder::new()
-        .name("holds a thread".to_owned())
-        .spawn(hold)
-        .map_err(|error| format!("no thread to look at it: {error}"))?
-        .join();
-    held.unwrap_or_else(|_| Err("it could not be looked at".to_owned()))
+    let patience = until
+        .saturating_duration_since(Instant::now())
+        .min(PATIENCE);
+    let read = |held: &Tracee| read_stack(process, held);
+    match tracee::while_stopped(process, tid, patience, read) {
+        Ok(Look::Seen(read)) => read.map_err(|error| error.to_string()),
+        Ok(Look::Busy) => Err("it runs, and was just taking a signal".to_owned()),
+        Ok(Look::Gone) => Err("it has ended".to_owned()),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Err(NOT_HELD.to_owned()),
+        Err(error) => Err(format!("it runs, and could not be held: {error}")),
+    }
 }
 
-fn hold(process: Process, tid: i32, until: Instant) -> Result<(Registers, u64, Vec<u8>), String> {
-    let held = match Tracee::stop(tid, until) {
-        Ok(Halt::Stopped(held)) => held,
-        Ok(Halt::Busy) => return Err("it runs, and was just taking a signal".to_owned()),
-        Ok(Halt::Gone) => return Err("it has ended".to_owned()),
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Err(NOT_HELD.to_owned()),
-        Err(error) => return Err(format!("it runs, and could not be held: {error}")),
-    };
-    let registers = held.registers().map_err(|error| error.to_string())?;
+fn read_stack(process: Process, held: &Tracee) -> io::Result<(Registers, u64, Vec<u8>)> {
+    let registers = held.registers()?;
     let start = registers.rsp;
     let mut bytes = vec![0; LONGEST];
     let mut length = 0;
@@ -64,7 +59,6 @@ fn hold(process: Process, tid: i32, until: Instant) -> Result<(Registers, u64, V
         }
         length += count;
     }
-    drop(held);
     bytes.truncate(length);
     let mut known = Registers::of_sleeping((start, registers.rip));
     for (number, value) in [

@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, ValueHint};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::options::extent::ExtentOptions;
+use crate::options::extent::Extent;
 use crate::options::variables::VariableOptions;
 use crate::options::{Choice, Format, Via, interval, seconds};
 use protocol::question::{LONGEST_HOLD, Question};
@@ -123,7 +123,7 @@ pub struct Arguments {
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub extent: ExtentOptions,
+    pub extent: Extent,
 
     // The last, as its heading stands over whatever follows.
     #[command(flatten)]

@@ -3,9 +3,9 @@
 use clap::Args;
 
 /// How much of a state the full format shows.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "How much to show (in the format full; JSON is always whole)")]
-pub struct ExtentOptions {
+pub struct Extent {
     /// Show each thread and each process by itself, with all its frames, also where many are alike
     #[arg(long)]
     pub each: bool,
@@ -27,7 +27,7 @@ pub struct ExtentOptions {
     pub no_attributes: bool,
 }
 
-impl ExtentOptions {
+impl Extent {
     /// Whether any of them is given.
     pub fn any(&self) -> bool {
         self.each

@@ -15,6 +15,7 @@ use crate::report::Report;
 use crate::report::frames;
 use crate::report::page::Page;
 use crate::report::waits;
+use crate::state::circles::circles;
 use crate::state::descriptor::Descriptor;
 use crate::state::thread::Thread;
 use crate::state::wait::Wait;
@@ -205,34 +206,15 @@ impl BetweenProcesses {
     /// The circles that lead through several processes, each from its lowest PID on.
     fn circles(&self) -> Vec<Vec<Node>> {
         let held = self.held_up();
-        let mut first: Vec<Node> = held.iter().copied().collect();
-        first.sort_unstable();
-        let mut seen = HashSet::new();
-        let mut circles = Vec::new();
-        for first in first {
-            let mut path = Vec::new();
-            let mut node = Some(first);
-            while let Some(one) = node.filter(|one| seen.insert(*one)) {
-                path.push(one);
-                // One that leads to another process, as those lead out of it.
-                let wakers = &self.threads[&one].wakers;
-                let next = wakers.iter().filter_map(|&one| self.node_of(one, &held));
-                let elsewhere = next.clone().find(|next| next.0 != one.0);
-                node = elsewhere.or_else(|| next.clone().next());
-            }
-            let begin = path.iter().position(|&one| Some(one) == node);
-            let Some(begin) = begin else {
-                continue;
-            };
-            let mut circle = path.split_off(begin);
-            if circle.iter().all(|one| one.0 == circle[0].0) {
-                continue;
-            }
-            let lowest = (0..circle.len()).min_by_key(|&at| circle[at]).unwrap_or(0);
-            circle.rotate_left(lowest);
-            circles.push(circle);
-        }
-        circles.sort_unstable();
+        let next = |one: Node| {
+            // One that leads to another process, as those lead out of it.
+            let wakers = &self.threads[&one].wakers;
+            let next = wakers.iter().filter_map(|&one| self.node_of(one, &held));
+            let elsewhere = next.clone().find(|next| next.0 != one.0);
+            elsewhere.or_else(|| next.clone().next())
+        };
+        let mut circles = circles(held.iter().copied().collect(), next);
+        circles.retain(|circle| circle.iter().any(|one| one.0 != circle[0].0));
         circles
     }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::options::extent::Extent;
 use crate::printable::Printable;
-use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::report::{Report, page, snapshot, terminal};
 

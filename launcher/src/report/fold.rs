@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
+use crate::options::extent::Extent;
 use crate::report::Report;
-use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::state::frame::Frame;
 use crate::state::thread::Thread;
@@ -59,7 +59,10 @@ pub(crate) fn alike<'a>(
     movements: Option<&Movements>,
     extent: &Extent,
 ) -> Vec<Alike<'a>> {
-    let shown = report.state.shown().filter(|one| extent.shows(one));
+    let shown = report
+        .state
+        .shown()
+        .filter(|one| one.is_among(&extent.thread));
     if extent.each {
         return shown.map(|one| vec![one]).collect();
     }

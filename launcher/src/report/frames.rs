@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use crate::options::extent::Extent;
 use crate::printable::Printable;
-use crate::report::extent::Extent;
 use crate::report::page::Page;
 use crate::report::parts::{Part, Parts};
 use crate::secrets::Secrets;

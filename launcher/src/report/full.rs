@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::duration::duration;
+use crate::options::extent::Extent;
 use crate::printable::{self, Printable};
 use crate::report::Report;
-use crate::report::extent::Extent;
 use crate::report::fold;
 use crate::report::frames::Frames;
 use crate::report::idle;
@@ -70,7 +70,7 @@ impl Report {
             shown += if text.is_full() { 0 } else { threads.len() };
         }
         // What belongs to no thread, or to one that is not known.
-        let are_all_meant = extent.threads.is_empty();
+        let are_all_meant = extent.thread.is_empty();
         if let Some(greenlets) = greenlets.filter(|_| are_all_meant && !text.is_full()) {
             let of_others = greenlets.suspended.iter();
             let of_others = of_others
@@ -114,8 +114,11 @@ impl Report {
         let (greenlets, coroutines) = (state.greenlets.found(), state.coroutines.found());
         line.push_str(&suspended::counts(greenlets, coroutines));
         let _ = writeln!(text, "{}", Printable(&line));
-        if !extent.threads.is_empty() {
-            let shown = state.shown().filter(|one| extent.shows(one)).count();
+        if !extent.thread.is_empty() {
+            let shown = state
+                .shown()
+                .filter(|one| one.is_among(&extent.thread))
+                .count();
             let are = if shown == 1 { "is" } else { "are" };
             let _ = writeln!(text, "{shown} of them {are} shown (--thread)");
         }

@@ -15,7 +15,6 @@ pub mod between_processes;
 pub mod colours;
 mod comparison;
 pub mod diff;
-pub mod extent;
 mod fold;
 pub mod frames;
 pub mod full;

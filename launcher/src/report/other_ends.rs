@@ -12,7 +12,7 @@ use crate::state::descriptor::Descriptor;
 use crate::state::other_end::{MOST_PROCESSES, OtherEnd, OtherProcess};
 use crate::state::wait::{self, Wait};
 use crate::system::open_files::{Holder, Identity, OpenFiles, is_fifo};
-use crate::system::proc_file::{self, SHORT};
+use crate::system::proc_file::{self, SHORT, hexadecimal};
 use crate::system::process::Process;
 use crate::system::supervisor;
 use crate::system::unix_peers;
@@ -255,8 +255,7 @@ fn waits_on(process: Process, numbers: &[i32], writes: bool) -> bool {
         let line = String::from_utf8_lossy(&line).into_owned();
         let mut words = line.split_ascii_whitespace();
         let call: i64 = words.next()?.parse().ok()?;
-        let first = words.next()?.strip_prefix("0x")?;
-        let first = u64::from_str_radix(first, 16).ok()?;
+        let first = hexadecimal(words.next()?)?;
         Some(calls.contains(&call) && numbers.contains(&(first as i32)))
     };
     let threads = process.first_threads(MOST_THREADS).unwrap_or_default();

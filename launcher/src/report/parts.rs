@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::report::extent::Extent;
+use crate::options::extent::Extent;
 use crate::state::frame::Frame;
 
 /// A part of a stack.
@@ -58,7 +58,8 @@ impl<'a, T, I: Iterator<Item = (&'a Frame, T)> + Clone> Parts<'a, I, T> {
         };
         // Where a thread is in them itself, they say something.
         let starts = if starts == count { 0 } else { starts };
-        let outer = count - extent.innermost.unwrap_or(count).min(count);
+        let innermost = extent.innermost.map_or(count, |most| most as usize);
+        let outer = count - innermost.min(count);
         let words = match (starts, outer) {
             (0, 0) => None,
             (starts, outer) if starts >= outer => {

@@ -3,10 +3,10 @@
 
 use std::io::{self, IsTerminal};
 
+use crate::options::extent::Extent;
 use crate::printable;
 use crate::report::Report;
 use crate::report::between_processes::BetweenProcesses;
-use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::report::page::{CUT, Page};
 use crate::report::verdict::Verdict;

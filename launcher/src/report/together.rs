@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::find::target::Alive;
+use crate::options::extent::Extent;
 use crate::report::between_processes::BetweenProcesses;
-use crate::report::extent::Extent;
 use crate::report::movement::Movements;
 use crate::report::verdict::Verdict;
 use crate::report::{Report, fold, terminal};

@@ -6,6 +6,7 @@ use syscalls::x86_64::Sysno;
 use crate::state::descriptor::Descriptor;
 use crate::state::thread::{Task, Thread};
 use crate::state::wait::Wait;
+use crate::system::proc_file::hexadecimal;
 use protocol::state::{GIL, MORE, RUNNING, WaitKind};
 
 /// What the kernel says of a thread.
@@ -100,10 +101,6 @@ impl<'a> Tasks<'a> {
     pub(crate) fn of(&self, ident: u64) -> Option<Observed> {
         observed(self.gil, &String::from_utf8_lossy(self.lines.get(&ident)?))
     }
-}
-
-fn hexadecimal(word: &str) -> Option<u64> {
-    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
 }
 
 /// Reads a line.

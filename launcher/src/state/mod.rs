@@ -10,6 +10,7 @@
 
 pub mod answer;
 pub mod budget;
+pub(crate) mod circles;
 pub mod coroutines;
 pub mod descriptor;
 pub mod document;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 use crate::state::budget::Memory;
+use crate::system::proc_file::hexadecimal;
 
 /// A thread's native stack as it lay in memory, and what the thread waited on.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,11 +72,6 @@ impl RawStack {
         Some((raw, rest))
     }
 
-    /// Whether the thread ran.
-    pub fn runs(&self) -> bool {
-        self.call == protocol::state::RUNNING
-    }
-
     /// The stack pointer and the program counter of a thread that slept.
     pub fn registers(&self) -> Option<(u64, u64)> {
         let mut words = self.call.rsplit(' ');
@@ -91,10 +87,6 @@ impl RawStack {
         let [address, operation, value] = arguments;
         (number == libc::SYS_futex).then_some([address?, operation?, value?])
     }
-}
-
-fn hexadecimal(word: &str) -> Option<u64> {
-    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
 }
 
 /// A frame of a native stack.
@@ -137,11 +129,6 @@ impl NativeFrame {
         let guessed = if self.guessed { " (guessed)" } else { "" };
         format!("C {file}, {place}{guessed}")
     }
-
-    /// The memory that it takes, in bytes.
-    pub fn size(&self) -> usize {
-        2 * size_of::<NativeFrame>() + self.function.as_ref().map_or(0, String::len)
-    }
 }
 
 #[cfg(test)]
@@ -160,7 +147,8 @@ mod tests {
         );
         assert_eq!(all[0].registers(), Some((0x7f00, 0x55)));
         assert_eq!(all[0].futex(), Some([0x1000, 0x80, 2]));
-        assert!(all[1].runs() && all[1].registers().is_none() && all[1].futex().is_none());
+        assert_eq!(all[1].call, protocol::state::RUNNING);
+        assert!(all[1].registers().is_none() && all[1].futex().is_none());
     }
 
     #[test]

@@ -43,6 +43,18 @@ impl Thread {
         self.task.as_ref().map(|task| task.number)
     }
 
+    /// Whether it is one of these: names, identifiers or TIDs. If there are none, it is.
+    pub fn is_among(&self, meant: &[String]) -> bool {
+        let is_meant = |meant: &String| {
+            let is_number = meant.parse().is_ok_and(|meant: i128| {
+                let ident = (self.ident != 0).then_some(i128::from(self.ident));
+                ident == Some(meant) || self.tid().map(i128::from) == Some(meant)
+            });
+            is_number || self.name.as_ref() == Some(meant)
+        };
+        meant.is_empty() || meant.iter().any(is_meant)
+    }
+
     /// The variables of the frame with this index in the stack.
     pub fn variables_at(&self, index: usize) -> Option<Variables<'_>> {
         self.variables.at(self.frames.len().checked_sub(index + 1)?)
@@ -76,4 +88,31 @@ pub struct Task {
     /// How long it has been off the CPU, in seconds, if that is known
     /// ([`crate::system::idle_times`]).
     pub seconds: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_meant_by_name_or_number() {
+        let thread = Thread {
+            ident: u64::MAX,
+            name: Some("a b".to_owned()),
+            task: Some(Task {
+                number: 17,
+                call: None,
+                runs: false,
+                seconds: None,
+            }),
+            ..Thread::default()
+        };
+        let shows = |meant: &[&str]| {
+            let meant: Vec<String> = meant.iter().map(|&one| one.to_owned()).collect();
+            thread.is_among(&meant)
+        };
+        assert!(shows(&[]) && shows(&["17"]) && shows(&["x", "a b"]));
+        assert!(shows(&["18446744073709551615"]));
+        assert!(!shows(&["a"]) && !shows(&["1"]) && !shows(&["-1"]) && !shows(&["0"]));
+    }
 }

@@ -1,8 +1,9 @@
 //! Who waits for whom, and the deadlocks among them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::state::State;
+use crate::state::circles::circles;
 use crate::state::greenlets::{Greenlet, GreenletWait};
 use crate::state::thread::Thread;
 use crate::state::wait::{Certainty, Hold, SuspendedHolder, Wait};
@@ -266,28 +267,7 @@ impl<'a> WaitGraph<'a> {
         let threads = self.threads.keys().map(|&ident| Node::Thread(ident));
         let greenlets = self.greenlets.keys().map(|&id| Node::Greenlet(id));
         // Whatever else is suspended is only found by who waits for it.
-        let mut nodes: Vec<Node> = threads.chain(greenlets).collect();
-        nodes.sort_unstable();
-        let mut seen = HashSet::new();
-        let mut circles = Vec::new();
-        for first in nodes {
-            let mut path = Vec::new();
-            let mut node = Some(first);
-            while let Some(one) = node.filter(|one| seen.insert(*one)) {
-                path.push(one);
-                node = self.next(one);
-            }
-            // The path has come back to itself: what stands before only leads into the circle.
-            let begin = path.iter().position(|&one| Some(one) == node);
-            if let Some(begin) = begin {
-                let mut circle = path.split_off(begin);
-                let lowest = (0..circle.len()).min_by_key(|&at| circle[at]).unwrap_or(0);
-                circle.rotate_left(lowest);
-                circles.push(circle);
-            }
-        }
-        circles.sort_unstable();
-        circles
+        circles(threads.chain(greenlets).collect(), |node| self.next(node))
     }
 }
 

@@ -47,6 +47,11 @@ pub fn read(path: impl AsRef<Path>, limit: usize) -> io::Result<Beginning> {
     })
 }
 
+/// A number as these files write addresses, such as `0x7f`.
+pub fn hexadecimal(word: &str) -> Option<u64> {
+    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+}
+
 /// Hands each line of a file to `take`, without its newline, until `limit` bytes have been read; returns how
 /// many. Only whole lines count.
 pub fn lines(

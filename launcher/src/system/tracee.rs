@@ -9,6 +9,8 @@ use std::ptr;
 use std::time::{Duration, Instant};
 
 use crate::system::bpf::Instruction;
+use crate::system::process::Process;
+use crate::system::scheduling;
 use libc::{c_int, c_uint, c_void, user_regs_struct};
 
 /// A thread that is stopped; dropping this lets it go on.
@@ -26,6 +28,47 @@ pub enum Halt {
     Busy,
     /// It has ended.
     Gone,
+}
+
+/// What came of a look at a thread that was to be stopped meanwhile.
+pub enum Look<T> {
+    /// What was seen.
+    Seen(T),
+    /// As [`Halt::Busy`].
+    Busy,
+    /// The thread has ended.
+    Gone,
+}
+
+/// Looks at a thread of a process while it is stopped. It may take so long to stop. What attaches is a thread of ours that
+/// ends: so it always detaches.
+///
+/// # Errors
+/// Those of [`Tracee::stop`], and of the start of our thread.
+pub fn while_stopped<T: Send>(
+    process: Process,
+    thread: i32,
+    patience: Duration,
+    look: impl FnOnce(&Tracee) -> T + Send,
+) -> io::Result<Look<T>> {
+    let stop_and_look = || {
+        scheduling::go_first();
+        let tracee = match Tracee::stop(thread, Instant::now() + patience)? {
+            Halt::Stopped(tracee) => tracee,
+            Halt::Busy => return Ok(Look::Busy),
+            Halt::Gone => return Ok(Look::Gone),
+        };
+        // The number may be another process's by now.
+        match process.path(&format!("task/{thread}")).exists() {
+            true => Ok(Look::Seen(look(&tracee))),
+            false => Ok(Look::Gone),
+        }
+    };
+    std::thread::scope(|scope| {
+        let looks = std::thread::Builder::new().spawn_scoped(scope, stop_and_look)?;
+        let panicked = |_| Err(io::Error::other("it could not be looked at"));
+        looks.join().unwrap_or_else(panicked)
+    })
 }
 
 const EVENT_STOP: c_int = 128;

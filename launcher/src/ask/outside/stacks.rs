@@ -13,9 +13,8 @@ use crate::ask::outside::threads::Thread;
 use crate::find::interpreter::{kind_of, type_name_is};
 use crate::system::memory::{read_memory, read_word};
 use crate::system::process::Process;
-use crate::system::scheduling;
 use crate::system::thread_status::ThreadStatus;
-use crate::system::tracee::{Halt, Tracee};
+use crate::system::tracee::{self, Look, Tracee};
 use protocol::layout::{
     CODE_FILENAME, CODE_FIRST_LINE, CODE_LINE_TABLE, CODE_NAME, FRAME_BACK, FRAME_CODE,
     FRAME_LAST_INSTRUCTION, LONGEST_LINE_TABLE, Line, STRING_BYTES, THREAD_FRAME, WORD,
@@ -125,26 +124,15 @@ impl Stacks {
         ThreadStatus::read(self.process, thread.number?)?.rest()
     }
 
-    /// The frames of a thread, which is held meanwhile; `None` if it cannot be held. What attaches is a thread of ours
-    /// that ends: so it always detaches.
+    /// The frames of a thread, which is held meanwhile; `None` if it cannot be held.
     fn held(&mut self, thread: &Thread) -> Option<(Vec<Frame>, Option<&'static str>)> {
         let number = thread.number?;
-        let read = || {
-            scheduling::go_first();
-            let Halt::Stopped(tracee) = Tracee::stop(number, Instant::now() + LONGEST_STOP).ok()?
-            else {
-                return None;
-            };
-            // The number may be another process's by now.
-            let is_its_own = self.process.path(&format!("task/{number}")).exists();
-            let frames = is_its_own.then(|| self.frames(thread, Instant::now() + LONGEST_HOLD));
-            drop(tracee);
-            frames
-        };
-        std::thread::scope(|scope| {
-            let held = std::thread::Builder::new().spawn_scoped(scope, read).ok()?;
-            held.join().ok().flatten()
-        })
+        let process = self.process;
+        let read = |_: &Tracee| self.frames(thread, Instant::now() + LONGEST_HOLD);
+        match tracee::while_stopped(process, number, LONGEST_STOP, read) {
+            Ok(Look::Seen(frames)) => Some(frames),
+            _ => None,
+        }
     }
 
     /// The frames that a thread has now, as far as they can be read in this time, and what is wrong with them.
