@@ -6,6 +6,7 @@ lock. plain: nobody drives the generator. Ends with status 7 at the end of its i
 """
 import os
 import sys
+import thread
 import threading
 
 lock = threading.Lock()
@@ -29,7 +30,7 @@ reader = threading.Thread(target=end)
 reader.daemon = True
 reader.start()
 say('thing lock %d' % id(lock))
-say('thread main %d' % threading.current_thread().ident)
+say('thread main %d' % thread.get_ident())
 if sys.argv[1] == 'twisted':
     from twisted.internet import defer, reactor, task
 

@@ -161,7 +161,7 @@ fn in_loop<'g>(
     // The last one that was handed out is the present one.
     for at in (0..index.saturating_sub(1)).take(MOST_ITEMS) {
         let item = objects.list_item(items, at);
-        let item = item.or_else(|| objects.item(items, at));
+        let item = item.or_else(|| objects.tuple_item(items, at));
         if let Some(item) = item.filter(|_| hold::spend(5)) {
             each(item, Evidence::Acquired);
         }

@@ -8,7 +8,7 @@ use crate::collect::evidence::{self, Evidence};
 use crate::collect::lock_frames::LockFrames;
 use crate::collect::stacks::Thread;
 use crate::collect::suspended_holders::{self, Holder};
-use crate::collect::waits::{Known, Wait};
+use crate::collect::waits::{Known, Wait, import_lock_is_held};
 use crate::cpython::dict;
 use crate::cpython::gil::Gil;
 use crate::cpython::object::{Frame, Object};
@@ -196,7 +196,10 @@ impl<'a, 'g> Details<'a, 'g> {
             wait.is_some_and(|wait| wait.kind == WaitKind::Import)
         };
         if self.details.iter().any(imports) {
-            let importer = self.known.importer(self.threads);
+            let importer = match import_lock_is_held(self.objects) {
+                true => self.known.importer(self.threads),
+                false => None,
+            };
             let details = self.details.iter_mut().zip(self.threads);
             for (detail, thread) in details.filter(|(detail, _)| imports(detail)) {
                 let other = importer.filter(|&importer| importer != thread.ident);
@@ -342,6 +345,9 @@ impl<'a, 'g> Details<'a, 'g> {
             else {
                 continue;
             };
+            if !hold::spend(20 + (self.concluded.len() + self.having.len()) / 8) {
+                break;
+            }
             let mut threads = self.threads.iter();
             let owner = threads.position(|thread| thread.ident == wait.owner);
             let agrees = owner.is_some_and(|owner| {
@@ -358,6 +364,8 @@ impl<'a, 'g> Details<'a, 'g> {
             });
             let gone = match (agrees, owner) {
                 (true, _) => None,
+                // Not everything has been looked at.
+                _ if hold::is_over() => None,
                 _ if thread_states::was_left_behind(&objects, wait.owner as usize) => {
                     Some(GoneKind::Fork)
                 }

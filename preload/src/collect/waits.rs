@@ -301,10 +301,10 @@ impl<'g> Known<'g> {
     /// What the C function that the frame is calling waits for.
     fn in_call(&mut self, frame: Frame<'g>) -> Option<Wait<'g>> {
         let objects = self.objects;
-        if self.imports(frame) {
+        let call = self.calls.of(frame);
+        if self.imports(frame, &call) {
             return Some(Wait::of(WaitKind::Import, None));
         }
-        let call = self.calls.of(frame);
         if let Some((thing, name)) = call.called {
             if objects.is_lock_of_c(thing) && is_acquire(name) {
                 // Unless it only tries.
@@ -388,16 +388,16 @@ impl<'g> Known<'g> {
         }
     }
 
-    /// Whether a frame is importing something, as the interpreter itself does it: holding the import lock, or waiting
-    /// for it.
-    fn imports(&mut self, frame: Frame<'g>) -> bool {
+    /// Whether a frame that is making this call is importing something, as the interpreter itself does it: holding the
+    /// import lock, or waiting for it.
+    fn imports(&self, frame: Frame<'g>, call: &PythonCall<'g>) -> bool {
         let objects = self.objects;
         let function = match self.calls.is_importing(frame) {
             true => {
                 let builtins = objects.as_dict(objects.builtins(frame));
                 builtins.and_then(|builtins| dict::named(objects.fields(), builtins, b"__import__"))
             }
-            false => self.calls.of(frame).function,
+            false => call.function,
         };
         objects.is_in_c(function, b"__builtin__", b"__import__")
             || objects.is_in_c(function, b"imp", b"acquire_lock")
@@ -410,9 +410,6 @@ impl<'g> Known<'g> {
     pub fn importer(&mut self, threads: &[Thread<'g>]) -> Option<i64> {
         let objects = self.objects;
         let mut importer = None;
-        if !self.import_lock_is_held() {
-            return None;
-        }
         for thread in threads {
             for inner in objects.frames(Some(thread.innermost)) {
                 // Another one may be the importer too.
@@ -423,7 +420,8 @@ impl<'g> Known<'g> {
                 // Not a function that a signal or the collector has called there.
                 if objects.text(name) == Some(b"<module>")
                     && let Some(frame) = objects.back(inner)
-                    && self.imports(frame)
+                    && let call = self.calls.of(frame)
+                    && self.imports(frame, &call)
                 {
                     if importer.is_some() {
                         return None;
@@ -435,30 +433,29 @@ impl<'g> Known<'g> {
         }
         importer
     }
+}
 
-    /// Whether the import lock may be held. (A program that releases it during an import has imported
-    /// `imp`.)
-    fn import_lock_is_held(&self) -> bool {
-        let objects = self.objects;
-        let Some(gil) = objects.gil() else {
-            return true;
-        };
-        let held = objects.attribute(objects.module(b"imp"), b"lock_held");
-        let Some(held) = held.filter(|_| objects.is_in_c(held, b"imp", b"lock_held")) else {
-            return true;
-        };
-        // SAFETY: the function is C code of the interpreter's own, which looks at a variable and makes a
-        // `bool` (Python/import.c, `imp_lock_held`); the reference is new.
-        let held = unsafe {
-            let held = (objects.PyObject_CallObject)(held.as_ptr(), ptr::null_mut());
-            Owned::new(gil, held)
-        };
-        match held {
-            Some(held) => objects.is_true(held.object()),
-            None => {
-                objects.clear_exception();
-                false
-            }
+/// Whether the import lock may be held. (A program that releases it during an import has imported
+/// `imp`.)
+pub fn import_lock_is_held(objects: Objects) -> bool {
+    let Some(gil) = objects.gil() else {
+        return true;
+    };
+    let held = objects.attribute(objects.module(b"imp"), b"lock_held");
+    let Some(held) = held.filter(|_| objects.is_in_c(held, b"imp", b"lock_held")) else {
+        return true;
+    };
+    // SAFETY: the function is C code of the interpreter's own, which looks at a variable and makes a
+    // `bool` (Python/import.c, `imp_lock_held`); the reference is new.
+    let held = unsafe {
+        let held = (objects.PyObject_CallObject)(held.as_ptr(), ptr::null_mut());
+        Owned::new(gil, held)
+    };
+    match held {
+        Some(held) => objects.is_true(held.object()),
+        None => {
+            objects.clear_exception();
+            false
         }
     }
 }

@@ -189,7 +189,6 @@ python_api! {
         PyImport_ImportModuleNoBlock: fn(*const c_char) -> *mut PyObject;
         Py_CompileStringFlags: fn(*const c_char, *const c_char, c_int, *mut c_void) -> *mut PyObject;
         PyObject_CallObject: fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
-        _PyObject_GetDictPtr: fn(*mut PyObject) -> *mut *mut PyObject;
         PyObject_GetAttrString: fn(*mut PyObject, *const c_char) -> *mut PyObject;
         PyObject_Hash: fn(*mut PyObject) -> c_long;
         PyObject_IsTrue: fn(*mut PyObject) -> c_int;
@@ -215,7 +214,6 @@ python_api! {
         PySet_New: fn(*mut PyObject) -> *mut PyObject;
         PySet_Add: fn(*mut PyObject, *mut PyObject) -> c_int;
         PySet_Discard: fn(*mut PyObject, *mut PyObject) -> c_int;
-        _PyLong_NumBits: fn(*mut PyObject) -> usize;
         PyInt_FromLong: fn(c_long) -> *mut PyObject;
         PyInt_AsLong: fn(*mut PyObject) -> c_long;
         PyTuple_New: fn(Py_ssize_t) -> *mut PyObject;

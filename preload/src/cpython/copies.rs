@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::ptr;
 
+use crate::agent::hold;
 use crate::system::hash::Table;
 use crate::system::memory::read_bytes;
 
@@ -130,6 +131,8 @@ impl Copies {
         let page = match pages.get(&number) {
             Some(page) => page,
             None => {
+                // What it costs: a system call. Whoever looks at objects sees whether the time is up.
+                let _ = hold::spend(100);
                 let mut page: Vec<u8> = Vec::new();
                 pages.try_reserve(1).ok()?;
                 page.try_reserve_exact(PAGE).ok()?;

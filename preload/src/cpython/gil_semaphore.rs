@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::cpython::api::Python;
-use crate::system::futex::timespec;
+use crate::system::futex::{self, timespec};
 use crate::system::memory::{read, read_bytes};
 
 /// The address of the semaphore, which is the word that its futex is called with
@@ -75,6 +75,10 @@ pub enum Waited {
     Impossible,
 }
 
+/// How often it must look like a semaphore, and how long after each other, in nanoseconds.
+const LOOKS: u32 = 4;
+const BETWEEN_LOOKS: u64 = 250_000;
+
 /// Whether the lock is a semaphore. 0: not known yet.
 static IS_SEMAPHORE: AtomicU8 = AtomicU8::new(0);
 
@@ -90,10 +94,17 @@ pub unsafe fn wait_for(python: &Python, nanoseconds: u64) -> Waited {
     if IS_SEMAPHORE.load(Ordering::Relaxed) == 0 {
         // While a thread has the lock, the count of a semaphore is 0, and in what stands there where there are none, the
         // first byte is 1 (`pthread_lock`). musl notes in the highest bit that somebody waits.
-        let before = python.current_thread_state();
-        let count: Option<u32> = read(semaphore);
-        let is_held = before != 0 && python.current_thread_state() == before;
-        if !is_held || count.is_none_or(|count| count & 0x7fff_ffff != 0) {
+        // Between the two looks at the thread state it may have let go and taken it again, so one look says too little.
+        let looks_so = |look: u32| {
+            if look > 0 {
+                futex::pause(BETWEEN_LOOKS);
+            }
+            let before = python.current_thread_state();
+            let count: Option<u32> = read(semaphore);
+            let is_held = before != 0 && python.current_thread_state() == before;
+            is_held && count.is_some_and(|count| count & 0x7fff_ffff == 0)
+        };
+        if !(0..LOOKS).all(looks_so) {
             return Waited::Impossible;
         }
         IS_SEMAPHORE.store(1, Ordering::Relaxed);

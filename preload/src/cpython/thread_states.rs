@@ -111,13 +111,16 @@ pub fn has_dead() -> bool {
     FIRST_DEAD[0].load(Ordering::Relaxed) != 0
 }
 
+/// What a checked read costs, in steps of [`hold`]: a system call.
+const STEPS: usize = 100;
+
 /// Whether a thread with this identifier was one of the parent's, which the fork left behind.
 pub fn was_left_behind(python: &Python, ident: usize) -> bool {
     let mut found = false;
     if has_dead() {
         for_each_state(python, &mut |state| {
             found |= !state.live && state.thread.ident == ident;
-            !found
+            !found && hold::spend(STEPS)
         });
     }
     found
@@ -135,8 +138,6 @@ pub fn for_each(python: &Python, each: &mut dyn FnMut(Thread) -> bool) -> bool {
 /// The identifier and the innermost frame of every live thread that runs Python, until `each` returns
 /// false, or the time for the answer is used up ([`hold`]).
 pub fn for_each_frame<'g>(gil: &'g Gil, each: &mut dyn FnMut(usize, Frame<'g>) -> bool) {
-    /// What a checked read costs: a system call.
-    const STEPS: usize = 100;
     // Of each state, also a dead one.
     for_each_state(gil, &mut |state| {
         let thread = state.thread;
@@ -155,8 +156,6 @@ pub fn for_each_frame<'g>(gil: &'g Gil, each: &mut dyn FnMut(usize, Frame<'g>) -
 /// The innermost frame of every thread state that has one, also of those that a fork has left behind, until
 /// `each` returns false, or the time for the answer is used up.
 pub fn for_each_frame_of_any<'g>(gil: &'g Gil, each: &mut dyn FnMut(Frame<'g>) -> bool) {
-    /// What a checked read costs: a system call.
-    const STEPS: usize = 100;
     for_each_state(gil, &mut |state| {
         let frame = state.thread.frame;
         if !hold::spend(STEPS) || !guarded_frame::is_frame(gil, frame) {

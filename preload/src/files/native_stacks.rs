@@ -133,6 +133,9 @@ impl Taken<'_> {
     /// Adds a thread's record, if it is wanted; `None` if there is no room for more. A thread that runs no Python has
     /// the identifier 0.
     fn add(&mut self, ident: usize, tid: i32) -> Option<()> {
+        if self.left == 0 {
+            return None;
+        }
         let mut line = [0; 256];
         let folder = self.folder.as_ref();
         let Some(line) = tasks::system_call(folder, tid, &mut line) else {
@@ -146,7 +149,7 @@ impl Taken<'_> {
             None => call.futex(),
         });
         let futex = futex.map(Futex::of);
-        if self.left == 0 || !self.is_wanted(ident, futex) {
+        if !self.is_wanted(ident, futex) {
             return Some(());
         }
         let begin = self.bytes.len();

@@ -134,7 +134,7 @@ impl<'g> Objects<'g> {
                     depth += 1;
                 }
                 LOAD_ATTR if depth > 0 => {
-                    let name = self.item(self.looked_up(code), instruction.argument);
+                    let name = self.tuple_item(self.looked_up(code), instruction.argument);
                     stack[depth - 1] = self.looked_up_in(stack[depth - 1], name);
                 }
                 DUP_TOP if (1..MOST_VALUES).contains(&depth) => {
@@ -210,12 +210,12 @@ impl<'g> Objects<'g> {
             Names::Called(_, this) => this.filter(|_| argument == 0),
         };
         match instruction.code {
-            LOAD_CONST => self.item(self.constants(code), argument),
-            LOAD_FAST => variable(self.item(variables, argument)?),
+            LOAD_CONST => self.tuple_item(self.constants(code), argument),
+            LOAD_FAST => variable(self.tuple_item(variables, argument)?),
             LOAD_DEREF => {
                 let name = match argument.checked_sub(self.tuple_size(cells)) {
-                    None => self.item(cells, argument)?,
-                    Some(argument) => self.item(free, argument)?,
+                    None => self.tuple_item(cells, argument)?,
+                    Some(argument) => self.tuple_item(free, argument)?,
                 };
                 match names {
                     Names::Of(frame) => self.variable(frame, self.text(name)?),
@@ -223,7 +223,7 @@ impl<'g> Objects<'g> {
                 }
             }
             _ => {
-                let name = self.item(self.looked_up(code), argument)?;
+                let name = self.tuple_item(self.looked_up(code), argument)?;
                 let (own, globals) = match names {
                     Names::Of(frame) => {
                         let own = self.names_in_dictionary(frame).map(|own| *own);

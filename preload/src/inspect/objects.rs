@@ -106,7 +106,7 @@ impl<'g> Objects<'g> {
         let old = self.old_class_of(object);
         let class = old.unwrap_or(*self.type_of(object));
         let base = |&class: &Object<'g>| match self.old_bases(class) {
-            Some(bases) => self.item(bases, 0),
+            Some(bases) => self.tuple_item(bases, 0),
             // SAFETY: it is no class of the old style, and so a type.
             None => self
                 .type_base(unsafe { Type::assume(class) })
@@ -144,14 +144,6 @@ impl<'g> Objects<'g> {
             self.text(self.c_function_module(function)) == Some(module)
                 && self.c_function_name(function) == name
         })
-    }
-
-    /// An item of a tuple, if it has so many: no exception is set.
-    pub fn item(self, tuple: Object<'g>, index: usize) -> Option<Object<'g>> {
-        match index < self.tuple_size(tuple) {
-            true => self.tuple_item(tuple, index),
-            false => None,
-        }
     }
 
     /// Whether an object's class is written in Python.

@@ -156,7 +156,7 @@ impl<'g> PendingCalls<'g> {
         let looked_up = before.filter(|one| {
             one.code == LOAD_ATTR && depths.at(one.at).is_some_and(|at| at.0 == bottom + 1)
         });
-        let name = objects.item(objects.looked_up(code), looked_up.last()?.argument)?;
+        let name = objects.tuple_item(objects.looked_up(code), looked_up.last()?.argument)?;
         Some((Some(function), objects.text(name)?))
     }
 

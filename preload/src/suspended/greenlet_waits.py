@@ -206,8 +206,8 @@ def _greenlet_wait(one, linked, known, greenlets):
         # What gevent's C code keeps is out of sight.
         called = _called(one.frame)
         if called is not None and (
-                id(called[0]) in greenlets and called[1] in ('join', 'get')):
-            wait = {'for': 'greenlet', 'id': id(called[0])}
+                called[0] in greenlets and called[1] in ('join', 'get')):
+            wait = {'for': 'greenlet', 'id': called[0]}
     if wait is not None and one.limited:
         wait['limited'] = True
     return wait

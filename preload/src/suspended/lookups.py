@@ -25,8 +25,8 @@ def _item(dictionary, name):
 
 
 def _called(frame):
-    """Return what a frame is calling as (object, name of the attribute), if its
-    code names it plainly; else None."""
+    """Return what a frame is calling as (id of the object, name of the attribute),
+    if that is known; else None."""
     return None
 
 

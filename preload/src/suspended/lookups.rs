@@ -8,9 +8,10 @@ use crate::agent::failure::Failure;
 use crate::agent::hold;
 use crate::cpython::api::Methods;
 use crate::cpython::callback::method;
+use crate::cpython::copies::Copies;
 use crate::cpython::dict;
 use crate::cpython::fields::Fields;
-use crate::cpython::gil::Gil;
+use crate::cpython::gil::{Access, Gil};
 use crate::cpython::glue::List;
 use crate::cpython::object::{Frame, Object, Owned};
 use crate::inspect::attributes::held;
@@ -140,15 +141,20 @@ fn links<'gil>(gil: &mut Gil<'gil>, list: Object<'gil>) -> Option<Owned<'gil>> {
     links.finish()
 }
 
-/// `_called(frame)`: what a frame is calling, as (object, name of the attribute), if its code names it
-/// plainly; else `None`.
+/// `_called(frame)`: what a frame is calling, as (`id` of the object, name of the attribute), if that is known; else
+/// `None`. It is looked at in copies, as where a frame is says only what it has begun last.
 fn called<'gil>(gil: &mut Gil<'gil>, frame: Object<'gil>) -> Option<Owned<'gil>> {
     let objects = Objects::known(gil)?;
     let Some(frame) = objects.as_frame(frame) else {
         return gil.bad_argument();
     };
-    match PendingCalls::new(objects).of(frame).called {
-        Some((Some(object), name)) => gil.new_tuple([Some(gil.own(object)), gil.new_str(name)]),
+    let copies = Copies::default();
+    let access = Access::to_copies(gil.python(), &copies);
+    let copied = Objects::of(&access)?;
+    match PendingCalls::new(copied).of(frame).called {
+        Some((Some(object), name)) => {
+            gil.new_tuple([gil.new_int(object.address() as i64), gil.new_str(name)])
+        }
         _ => Some(gil.own(gil.none())),
     }
 }

@@ -89,6 +89,11 @@ fn wait(word: &AtomicU32, value: u32, nanoseconds: Option<u64>) -> bool {
     }
 }
 
+/// Waits for so many nanoseconds. Any thread.
+pub fn pause(nanoseconds: u64) {
+    wait(&AtomicU32::new(0), 0, Some(nanoseconds));
+}
+
 /// Wakes every thread that waits on `word`. Any thread, interrupted or not.
 pub fn wake(word: &AtomicU32) {
     // SAFETY: the kernel uses the address only to find the threads that wait on it.
