@@ -36,6 +36,10 @@ const LONGEST_ENVIRONMENT: usize = 256 << 10;
 /// 24 GB.)
 pub const MOST_THREADS: usize = 100_000;
 
+/// How often the threads of a process are listed at most, until none ends meanwhile. Some programs start a thread for each
+/// thing that they do.
+const LISTS: usize = 50;
+
 /// The bytes for about 16 entries of a folder (getdents64(2)).
 const A_FEW: usize = 512;
 
@@ -200,12 +204,11 @@ impl Process {
 
     /// How many of its first `most` threads have one of these names.
     pub fn threads_named(&self, names: &[&str], most: usize) -> io::Result<usize> {
-        let threads = self.first_threads(most)?.into_iter();
-        let bears_one = |thread: &i32| {
-            let name = self.name_of(*thread);
-            name.is_some_and(|name| names.contains(&&*name))
-        };
-        Ok(threads.filter(bears_one).take(names.len()).count())
+        count_named(
+            || self.first_threads(most),
+            |thread| self.name_of(thread),
+            names,
+        )
     }
 
     /// All processes, by PID.
@@ -413,6 +416,31 @@ pub fn ticks(count: u64) -> Duration {
     Duration::from_secs_f64(count as f64 / per_second as f64)
 }
 
+/// How many of the threads in this list have one of these names.
+///
+/// A thread may start another and end between the list and the look at its name. The other is not in the list then, so
+/// there is none of them only where no thread has ended meanwhile.
+fn count_named(
+    list: impl Fn() -> io::Result<Vec<i32>>,
+    name_of: impl Fn(i32) -> Option<String>,
+    names: &[&str],
+) -> io::Result<usize> {
+    for _ in 0..LISTS {
+        let mut has_ended = false;
+        let bears_one = |thread: &i32| {
+            let name = name_of(*thread);
+            has_ended |= name.is_none();
+            name.is_some_and(|name| names.contains(&&*name))
+        };
+        let threads = list()?.into_iter();
+        let count = threads.filter(bears_one).take(names.len()).count();
+        if count > 0 || !has_ended {
+            return Ok(count);
+        }
+    }
+    Ok(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -523,6 +551,34 @@ mod tests {
             }
             drop(done);
         });
+    }
+
+    /// A thread may start another and end, as the agent's do, between the list and the look at its name.
+    #[test]
+    fn threads_that_end_meanwhile_are_looked_for_once_more() {
+        let count = |lists: &[&[(i32, Option<&str>)]]| {
+            let turn = std::cell::Cell::new(0);
+            let of_turn = || lists[(turn.get() - 1).min(lists.len() - 1)];
+            let list = || {
+                turn.set(turn.get() + 1);
+                Ok(of_turn().iter().map(|(thread, _)| *thread).collect())
+            };
+            let name_of = |thread| {
+                let mut all = of_turn().iter();
+                let (_, name) = all.find(|(one, _)| *one == thread).expect("it is listed");
+                name.map(str::to_owned)
+            };
+            let count = count_named(list, name_of, &["ours", "too"]).expect("lists");
+            (count, turn.get())
+        };
+        let main = (1, Some("python"));
+        let ended = (2, None);
+        assert_eq!(count(&[&[main]]), (0, 1));
+        assert_eq!(count(&[&[main, (2, Some("ours"))]]), (1, 1));
+        assert_eq!(count(&[&[main, ended], &[main, (3, Some("too"))]]), (1, 2));
+        assert_eq!(count(&[&[main, ended], &[main]]), (0, 2));
+        assert_eq!(count(&[&[ended, (3, Some("ours"))], &[main]]), (1, 1));
+        assert_eq!(count(&[&[main, ended]]), (0, LISTS));
     }
 
     #[test]

@@ -283,13 +283,21 @@ pub fn has(role: Role) -> bool {
     PLACES[role as usize].load(Ordering::SeqCst)
 }
 
-/// Whether the worker has not been ended by a system call of the program's own. Any thread, interrupted or not.
-pub fn worker_is_alive() -> bool {
+/// Notes that there is no worker, if a system call of the program's own has ended it. Returns whether that is so. Any
+/// thread, interrupted or not.
+pub fn forget_dead_worker() -> bool {
     let worker = id_of(Role::Worker);
-    if worker == 0 || !filter::may(Call::SignalThread) {
-        return has(Role::Worker);
+    if worker == 0 || !filter::may(Call::SignalThread) || signals::is_there(process_id(), worker) {
+        return false;
     }
-    signals::is_there(process_id(), worker)
+    // One that ends by itself has taken its ID back before, and another may have its place by now.
+    let is_its = THREAD_IDS[Role::Worker as usize]
+        .compare_exchange(worker, 0, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok();
+    if is_its {
+        forget(Role::Worker);
+    }
+    is_its
 }
 
 /// A thread's `pthread_t`; 0: there is none. Any thread, interrupted or not.

@@ -105,8 +105,10 @@ fn listen() {
             && filter::may_be_woken()
         {
             answerer::for_command(token);
-            // By the time the command has put its question, the worker is there.
-            unless_it_panics(worker::start_early);
+            // By the time the command has put its question, the worker is there. It may have had the agent leave by now.
+            if !stage::has_left() {
+                unless_it_panics(worker::start_early);
+            }
         }
     }
 }

@@ -34,13 +34,10 @@ const STACK_SIZES: [usize; 3] = [2 << 20, 1 << 20, 512 << 10];
 /// thread, interrupted or not: only threads of the agent's that share the program's table of descriptors start a
 /// worker themselves, as the worker has to share it too.
 pub fn call() {
-    if threads::has(Role::Worker) {
-        if threads::worker_is_alive() {
-            desk::wake_worker();
-            return;
-        }
-        // Code of the program's has ended it by a bare system call.
-        threads::forget(Role::Worker);
+    // One that ends just now has yet to look whether there is a request.
+    if threads::has(Role::Worker) && !threads::forget_dead_worker() {
+        desk::wake_worker();
+        return;
     }
     let this = this_thread_id();
     if [Role::Parked, Role::BellAnswerer]
