@@ -40,6 +40,7 @@ pub mod terminal;
 pub mod together;
 pub mod verdict;
 mod waits;
+mod wakers;
 
 use std::collections::HashMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

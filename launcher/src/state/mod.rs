@@ -15,6 +15,7 @@ pub mod coroutines;
 pub mod descriptor;
 pub mod document;
 pub mod frame;
+pub mod greenlet_wait;
 pub mod greenlets;
 pub mod kernel;
 mod large;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::state::State;
 use crate::state::circles::circles;
-use crate::state::greenlets::{Greenlet, GreenletWait};
+use crate::state::greenlet_wait::GreenletWait;
+use crate::state::greenlets::Greenlet;
 use crate::state::thread::Thread;
 use crate::state::wait::{Certainty, Hold, SuspendedHolder, Wait};
 use protocol::state::{GreenletWaitKind, WaitKind};
